@@ -1,0 +1,201 @@
+"""Awarding: the booked transactions of a slice, in order, and what each of them earns."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.deciding import Originals
+from engine.past import Integers, Past, months_of
+from engine.programme import Programme
+from engine.registry import Numbers
+from engine.rules.award import counted_spend, worth
+from engine.services import ROUNDINGS
+
+CUMULATIVE: Final = ROUNDINGS.index("cumulative")
+MONTH: Final = ROUNDINGS.index("month")
+TRANSACTION: Final = ROUNDINGS.index("transaction")
+
+Flags = npt.NDArray[np.bool_]
+
+
+class Booked(NamedTuple):
+    """Booked transactions as numbers, in any order.
+
+    ``ranks`` order people by their IDs; ``roundings`` are places in ``ROUNDINGS``.
+    """
+
+    ranks: Integers
+    person_nos: Numbers
+    account_nos: Numbers
+    occurred_at_us: Integers
+    amounts_yen: Integers
+    refunds: Flags
+    roundings: npt.NDArray[np.int8]
+
+    def taken(self, order: Numbers) -> "Booked":
+        """The same in another order."""
+        return Booked(
+            self.ranks[order],
+            self.person_nos[order],
+            self.account_nos[order],
+            self.occurred_at_us[order],
+            self.amounts_yen[order],
+            self.refunds[order],
+            self.roundings[order],
+        )
+
+
+class Awards(NamedTuple):
+    """What the entries say beside the transactions, in booking order."""
+
+    entry_seq: Integers
+    counted_amount: Integers
+    points: Integers
+    net_spend_after: Integers
+    points_after: Integers
+
+
+def booking_order(booked: Booked, keys: pl.DataFrame) -> Numbers:
+    """The order (person, occurred_at, refunds after the others, service_id, transaction_id).
+
+    ``keys`` has ``service_id`` and ``transaction_id``; text is compared by code point. A person's
+    rows of the same instant are few: all others are ordered by one packed number.
+    """
+    if booked.ranks.size == 0:
+        return np.empty(0, np.int64)
+    seconds, fraction = np.divmod(booked.occurred_at_us, 1_000_000)
+    instants = booked.occurred_at_us if fraction.any() else seconds
+    instants = instants - instants.min()
+    bits = int(instants.max()).bit_length() + 1
+    if int(booked.ranks.max()).bit_length() + bits > 64:
+        return _order_by_all(booked, keys)
+    packed = booked.ranks.astype(np.uint64) << np.uint64(bits)
+    packed |= (instants.astype(np.uint64) << np.uint64(1)) | booked.refunds
+    order = np.argsort(packed)
+    packed = packed[order]
+    same = packed[1:] == packed[:-1]
+    if same.any():
+        tied = np.zeros(order.size, np.bool_)
+        tied[1:] |= same
+        tied[:-1] |= same
+        places = np.flatnonzero(tied)
+        ties = keys[order[places]].with_columns(
+            packed=pl.Series(packed[places]), row=pl.Series(order[places])
+        )
+        order[places] = ties.sort("packed", "service_id", "transaction_id")["row"].to_numpy()
+    return order
+
+
+def _order_by_all(booked: Booked, keys: pl.DataFrame) -> Numbers:
+    return (
+        keys.with_columns(
+            rank=pl.Series(booked.ranks),
+            at=pl.Series(booked.occurred_at_us),
+            refund=pl.Series(booked.refunds),
+            row=pl.int_range(pl.len()),
+        )
+        .sort("rank", "at", "refund", "service_id", "transaction_id")["row"]
+        .to_numpy()
+    )
+
+
+def award(
+    booked: Booked, order: Numbers, originals: Originals, past: Past, programme: Programme
+) -> Awards:
+    """What each of the booked transactions earns, taken in ``order``.
+
+    ``originals`` are of the refunds among them, by their places in ``booked``.
+    """
+    rows = booked.taken(order)
+    first = np.ones(order.size, np.bool_)
+    first[1:] = rows.ranks[1:] != rows.ranks[:-1]
+    starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=order.size)
+    people = rows.person_nos[starts]
+
+    signed = np.where(rows.refunds, -rows.amounts_yen, rows.amounts_yen)
+    net_after = _running(signed, starts, lengths, past.balances.net_spend_yen[people])
+    counted = counted_spend(net_after, programme) - counted_spend(net_after - signed, programme)
+
+    group_after = _group_sums(rows, order, counted, first, originals, past)
+    points = worth(group_after, programme) - worth(group_after - counted, programme)
+    ones = np.ones(order.size, np.int64)
+    return Awards(
+        entry_seq=_running(ones, starts, lengths, past.balances.entries[people]),
+        counted_amount=counted,
+        points=points,
+        net_spend_after=net_after,
+        points_after=_running(points, starts, lengths, past.balances.points[people]),
+    )
+
+
+def _running(values: Integers, starts: Numbers, lengths: Numbers, before: Integers) -> Integers:
+    """The running sum within each stretch, on top of what was there before."""
+    total = np.cumsum(values)
+    base = before - (total[starts] - values[starts]) if starts.size else before
+    return total + np.repeat(base, lengths).astype(np.int64, copy=False)
+
+
+def _group_sums(
+    rows: Booked,
+    order: Numbers,
+    counted: Integers,
+    first: Flags,
+    originals: Originals,
+    past: Past,
+) -> Integers:
+    """The sum of each entry's rounding group after it.
+
+    A person's groups follow one another as long as the person has one account and no refund;
+    the entries of the others are gathered by group.
+    """
+    months = months_of(rows.occurred_at_us)
+    original_ids = -1 - order
+    before = np.zeros(order.size, np.int64)
+    if originals.ids.size:
+        places = np.empty(order.size, np.int64)
+        places[order] = np.arange(order.size)
+        at = places[originals.of_rows]
+        months[at] = months_of(originals.occurred_at_us)
+        original_ids[at] = originals.ids
+        before[at] = originals.counted_yen
+    by_month, by_transaction = rows.roundings == MONTH, rows.roundings == TRANSACTION
+    if past.months.size:
+        before = np.where(by_transaction, before, past.counted_of_accounts(rows.account_nos))
+        monthly = np.flatnonzero(by_month)
+        before[monthly] = past.counted_in_months(rows.account_nos[monthly], months[monthly])
+
+    group_first = first | by_transaction
+    group_first[1:] |= by_month[1:] & (months[1:] != months[:-1])
+    starts = np.flatnonzero(group_first)
+    after = _running(counted, starts, np.diff(starts, append=order.size), before[starts])
+
+    mixed = _mixed(rows, first)
+    if mixed.any():
+        some = np.flatnonzero(mixed)
+        groups = pl.DataFrame(
+            {
+                "account_no": rows.account_nos[some],
+                "month": np.where(by_month[some], months[some], 0),
+                "original_id": np.where(by_transaction[some], original_ids[some], 0),
+                "counted": counted[some],
+            }
+        )
+        gathered = groups.select(
+            pl.col("counted").cum_sum().over("account_no", "month", "original_id")
+        )
+        after[some] = gathered.to_series().to_numpy() + before[some]
+    return after
+
+
+def _mixed(rows: Booked, first: Flags) -> Flags:
+    """The entries of people with a refund or with a second account among them."""
+    account_changes = np.zeros(first.size, np.bool_)
+    account_changes[1:] = rows.account_nos[1:] != rows.account_nos[:-1]
+    odd = rows.refunds | (account_changes & ~first)
+    person = np.cumsum(first) - 1
+    people = np.zeros(int(first.sum()), np.bool_)
+    people[person[odd]] = True
+    return np.take(people, person)

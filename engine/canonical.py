@@ -1,0 +1,361 @@
+"""The canonical form: delivered columns become values; what cannot be read is named.
+
+A cell is trimmed of spaces, tabs and U+3000; what is empty then is missing. Every fault of a row
+is a code: ``missing``, ``malformed``, ``out_of_range``, ``unknown``, ``unexpected``.
+
+Most batches have nothing to trim and nothing at fault, and cheap looks at the bytes show it; the
+thorough way through regular expressions is taken by a column only when the cheap look fails.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.errors import InputError
+from engine.records import (
+    BASES,
+    ENROLLMENT_REQUIRED,
+    KINDS,
+    MAX_AMOUNT_YEN,
+    MAX_ID_CHARACTERS,
+    MIN_AMOUNT_YEN,
+    TRANSACTION_REQUIRED,
+)
+
+_BLANKS: Final = " \t\u3000"
+_INSTANT: Final = (
+    r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
+    r"(?:\.([0-9]{1,6}))?(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?$"
+)
+_DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_JST_MINUTES: Final = 9 * 60
+_FIRST_INSTANT: Final = pl.datetime(1, 1, 1, time_unit="us")
+_LAST_INSTANT: Final = pl.datetime(9999, 12, 31, 23, 59, 59, 999_999, time_unit="us")
+
+Masks = dict[str, pl.Series]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One column, read: its values, and for each fault code that occurs the rows that have it."""
+
+    values: pl.Series
+    faults: Masks
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A batch, read.
+
+    Attributes:
+        good: the canonical columns, typed, and ``row``, the row's place in the batch.
+        faulty: ``row``, ``errors`` (list of ``column:code``) and ``amount`` where it could be
+            read (yen, else null; transactions only).
+    """
+
+    good: pl.DataFrame
+    faulty: pl.DataFrame
+
+
+Form = Callable[[pa.ChunkedArray], Cells]
+
+
+def _marked(masks: Mapping[str, pl.Series]) -> Masks:
+    return {code: mask for code, mask in masks.items() if mask.any()}
+
+
+def _bytes_of(column: pa.ChunkedArray) -> Iterable[np.ndarray]:
+    """The bytes of the texts; a slice may show its neighbours' too, which errs on the safe side."""
+    for chunk in column.chunks:
+        data = chunk.buffers()[-1]
+        if data is not None:
+            yield np.frombuffer(data, dtype=np.uint8)
+
+
+def _may_be_untrimmed(column: pa.ChunkedArray) -> bool:
+    # 0xE3 begins U+3000 in UTF-8.
+    return any(
+        bool(((raw == 0x20) | (raw == 0x09) | (raw == 0xE3)).any()) for raw in _bytes_of(column)
+    )
+
+
+def _may_hold_controls(column: pa.ChunkedArray) -> bool:
+    return any(bool(((raw < 0x20) | (raw == 0x7F)).any()) for raw in _bytes_of(column))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_string(column.type):
+        return column
+    return column.cast(pa.string())
+
+
+def _trimmed(column: pa.ChunkedArray) -> pl.Series:
+    text = pl.Series(pl.from_arrow(column))
+    if _may_be_untrimmed(column):
+        text = text.str.strip_chars(_BLANKS)
+    if (text.str.len_bytes() == 0).any():
+        text = text.set(text == "", None)
+    return text
+
+
+def identifier(column: pa.ChunkedArray) -> Cells:
+    """1 to 64 characters, none of U+0000 to U+001F or U+007F."""
+    column = _as_text(column)
+    text = _trimmed(column)
+    masks: Masks = {}
+    if _may_hold_controls(column):
+        masks["malformed"] = text.str.contains(r"[\x00-\x1F\x7F]").fill_null(value=False)
+    if (text.str.len_bytes() > MAX_ID_CHARACTERS).any():
+        long = (text.str.len_chars() > MAX_ID_CHARACTERS).fill_null(value=False)
+        masks["out_of_range"] = long & ~masks["malformed"] if "malformed" in masks else long
+    return Cells(text, _marked(masks))
+
+
+def free_text(column: pa.ChunkedArray) -> Cells:
+    """Any text."""
+    return Cells(_trimmed(_as_text(column)), {})
+
+
+def word(words: tuple[str, ...]) -> Form:
+    """One of the listed words, exactly."""
+
+    def read(column: pa.ChunkedArray) -> Cells:
+        text = _trimmed(_as_text(column))
+        values = text.cast(pl.Enum(words), strict=False)
+        return Cells(values, _marked({"unknown": values.is_null() & text.is_not_null()}))
+
+    return read
+
+
+def amount(column: pa.ChunkedArray) -> Cells:
+    """Whole yen, 1 to 100,000,000, in digits."""
+    if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
+        return _typed_amount(pl.Series(pl.from_arrow(column)))
+    text = _trimmed(_as_text(column))
+    values = text.cast(pl.Int64, strict=False)
+    inside = values.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN)
+    if inside.all(ignore_nulls=False) and not text.str.starts_with("+").any():
+        return Cells(values, {})
+    whole = text.str.contains(r"^-?[0-9]+$")
+    inside = inside.fill_null(value=False) & whole
+    masks = {"malformed": ~whole, "out_of_range": whole & ~inside}
+    masks = {code: mask.fill_null(value=False) for code, mask in masks.items()}
+    return Cells(values.set(~inside, None), _marked(masks))
+
+
+def _typed_amount(values: pl.Series) -> Cells:
+    inside = values.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN)
+    outside = (~inside).fill_null(value=False)
+    return Cells(values.set(outside, None).cast(pl.Int64), _marked({"out_of_range": outside}))
+
+
+def instant(column: pa.ChunkedArray) -> Cells:
+    """A point in time, in Japan Standard Time without a zone; microseconds."""
+    if pa.types.is_timestamp(column.type):
+        return _typed_instant(column)
+    column = _as_text(column)
+    plain = _plain_instants(column)
+    if plain is not None:
+        return Cells(plain, {})
+    text = _trimmed(column)
+    parts = text.to_frame("text").select(
+        day=pl.col("text").str.extract(_INSTANT, 1),
+        time=pl.col("text").str.extract(_INSTANT, 2),
+        fraction=pl.col("text").str.extract(_INSTANT, 3),
+        zone=pl.col("text").str.extract(_INSTANT, 4),
+    )
+    return _zoned(text, parts)
+
+
+def _zoned(text: pl.Series, parts: pl.DataFrame) -> Cells:
+    signed = pl.col("zone").str.replace("Z", "+00:00", literal=True)
+    minutes = (
+        signed.str.slice(1, 2).cast(pl.Int64) * 60 + signed.str.slice(4, 2).cast(pl.Int64)
+    ) * pl.when(signed.str.starts_with("-")).then(-1).otherwise(1)
+    to_jst = pl.duration(minutes=(_JST_MINUTES - minutes).fill_null(0), time_unit="us")
+    fraction = pl.duration(
+        microseconds=pl.col("fraction").str.pad_end(6, "0").cast(pl.Int64).fill_null(0),
+        time_unit="us",
+    )
+    local = pl.format("{} {}", "day", "time").str.to_datetime(
+        "%Y-%m-%d %H:%M:%S", time_unit="us", strict=False
+    )
+    values = (
+        parts.select(at=local + fraction + to_jst)
+        .select(pl.when(pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT)).then(pl.col("at")))
+        .to_series()
+    )
+    # A year 0000 that an offset lifts into year 1 was no year to begin with.
+    values = values.set(parts["day"].str.starts_with("0000").fill_null(value=False), None)
+    return Cells(values, _marked({"malformed": values.is_null() & text.is_not_null()}))
+
+
+def _plain_instants(column: pa.ChunkedArray) -> pl.Series | None:
+    """The values when every cell is a plain ``YYYY-MM-DD HH:MM:SS`` in years 1 to 9999."""
+    lengths = pc.min_max(pc.binary_length(column)).as_py()
+    if column.null_count or lengths["min"] != 19 or lengths["max"] != 19:
+        return None
+    try:
+        values = pl.Series(pl.from_arrow(pc.cast(column, pa.timestamp("us"))))
+    except pa.ArrowInvalid:
+        return None
+    in_years = values.to_frame("at").select(
+        pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT).all()
+    )
+    return values if in_years.item() else None
+
+
+def _typed_instant(column: pa.ChunkedArray) -> Cells:
+    zone = column.type.tz
+    finer = pl.Series([False]).new_from_index(0, len(column))
+    if column.type.unit == "ns":
+        finer = pl.Series(pl.from_arrow(pc.cast(column, pa.int64()))) % 1000 != 0
+    series = pl.Series(pl.from_arrow(pc.cast(column, pa.timestamp("us", zone), safe=False)))
+    if zone is not None:
+        series = series.dt.convert_time_zone("Asia/Tokyo").dt.replace_time_zone(None)
+    in_years = series.to_frame("at").select(pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT))
+    bad = (finer | ~in_years.to_series()).fill_null(value=False)
+    return Cells(series.set(bad, None), _marked({"malformed": bad}))
+
+
+def day(column: pa.ChunkedArray) -> Cells:
+    """A calendar day, ``YYYY-MM-DD``."""
+    if pa.types.is_date(column.type):
+        return Cells(pl.Series(pl.from_arrow(pc.cast(column, pa.date32()))), {})
+    text = _trimmed(_as_text(column))
+    plain = text.str.contains(_DAY) & ~text.str.starts_with("0000")
+    values = text.set(~plain.fill_null(value=False), None).str.to_date("%Y-%m-%d", strict=False)
+    return Cells(values, _marked({"malformed": values.is_null() & text.is_not_null()}))
+
+
+TRANSACTION_FORMS: Final[Mapping[str, Form]] = {
+    "transaction_id": identifier,
+    "service_id": identifier,
+    "account_id": identifier,
+    "occurred_at": instant,
+    "kind": word(KINDS),
+    "amount": amount,
+    "original_transaction_id": identifier,
+    "method": free_text,
+}
+ENROLLMENT_FORMS: Final[Mapping[str, Form]] = {
+    "person_id": identifier,
+    "service_id": identifier,
+    "account_id": identifier,
+    "applied_at": instant,
+    "card_applied_on": day,
+    "basis": word(BASES),
+    "reserved_at": instant,
+    "certificate_issued_at": instant,
+    "preregistered_on": day,
+}
+
+
+def read_transactions(table: pa.Table) -> Reading:
+    """Reads a batch of delivered transactions; columns that may be left out may be missing."""
+    cells = _cells(table, TRANSACTION_FORMS, TRANSACTION_REQUIRED)
+    kind, original = cells["kind"].values, cells["original_transaction_id"]
+    refund = kind == "refund"
+    given = original.values.is_not_null()
+    unexpected = (~refund & given).fill_null(value=False)
+    missing = (refund & ~given).fill_null(value=False)
+    faults = {code: mask & ~unexpected for code, mask in original.faults.items()}
+    cells["original_transaction_id"] = Cells(
+        original.values, _marked(faults | {"unexpected": unexpected, "missing": missing})
+    )
+    return _split(cells, table.num_rows)
+
+
+def read_enrollments(table: pa.Table) -> Reading:
+    """Reads a batch of delivered enrollments; columns that may be left out may be missing."""
+    return _split(_cells(table, ENROLLMENT_FORMS, ENROLLMENT_REQUIRED), table.num_rows)
+
+
+def _cells(
+    table: pa.Table, forms: Mapping[str, Form], required: tuple[str, ...]
+) -> dict[str, Cells]:
+    cells = {}
+    for name, form in forms.items():
+        if name in table.column_names:
+            column = table.column(name)
+        else:
+            column = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+        read = form(column)
+        if name in required:
+            at_fault = read.values.is_null()
+            for mask in read.faults.values():
+                at_fault &= ~mask
+            read = Cells(read.values, read.faults | _marked({"missing": at_fault}))
+        cells[name] = read
+    return cells
+
+
+def _split(cells: Mapping[str, Cells], rows: int) -> Reading:
+    frame = pl.DataFrame([read.values.alias(name) for name, read in cells.items()])
+    frame = frame.with_columns(row=pl.int_range(rows, dtype=pl.UInt32, eager=True))
+    masks = [
+        mask.alias(f"{name}:{code}")
+        for name, read in cells.items()
+        for code, mask in read.faults.items()
+    ]
+    amounts = pl.col("amount") if "amount" in frame.columns else pl.lit(None, pl.Int64)
+    if not masks:
+        none = frame.clear().select(
+            "row", pl.lit([], pl.List(pl.String)).alias("errors"), amounts.alias("amount")
+        )
+        return Reading(frame, none)
+    flags = pl.DataFrame(masks)
+    at_fault = flags.select(pl.any_horizontal(pl.all())).to_series()
+    errors = flags.filter(at_fault).select(
+        pl.concat_list(
+            [pl.when(pl.col(name)).then(pl.lit(name)) for name in flags.columns]
+        ).list.drop_nulls()
+    )
+    faulty = frame.filter(at_fault).select(
+        "row", errors.to_series().alias("errors"), amounts.alias("amount")
+    )
+    return Reading(frame.filter(~at_fault), faulty)
+
+
+def _is_whole_decimal(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind) and kind.scale == 0)
+
+
+_TYPED: Final[Mapping[Form, tuple[Callable[[pa.DataType], bool], ...]]] = {
+    identifier: (pa.types.is_integer,),
+    amount: (pa.types.is_integer, _is_whole_decimal),
+    instant: (pa.types.is_timestamp,),
+    day: (pa.types.is_date,),
+}
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    kinds = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_null,
+    )
+    return any(fits(kind) for fits in kinds)
+
+
+def check_column_type(where: str, name: str, kind: pa.DataType, form: Form) -> None:
+    """Refuses a typed column that the form cannot take, such as a float for an amount.
+
+    Raises:
+        InputError: naming the file, the column and its type.
+    """
+    if _is_text(kind) or any(fits(kind) for fits in _TYPED.get(form, ())):
+        return
+    raise InputError(
+        f"{where}: column {name} has the type {kind}, which cannot be read",
+        hint="deliver it as text in the canonical form, amounts as whole numbers, times as "
+        "timestamps, days as dates",
+    )

@@ -1,0 +1,173 @@
+"""The fold over applications: (who is enrolled, delivered enrollments) -> accepted and rejected.
+
+Applications are decided in order, for an accepted one stands in the way of later ones. Only those
+that share a person or an account with another need that order; all others are decided at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.hashing import hash_pair, hash_text
+from engine.programme import Terms
+from engine.records import ENROLLMENT_COLUMNS
+from engine.registry import Registry, enrollment_key, services_frame
+from engine.rules import first_reason
+from engine.rules.application import (
+    ACCOUNT_TAKEN,
+    ALREADY_ENROLLED,
+    account_taken,
+    already_enrolled,
+    rules_for_applications,
+)
+from engine.services import Services
+
+KEY: Final = ("person_id", "service_id", "account_id")
+CONTENT: Final = tuple(name for name in ENROLLMENT_COLUMNS if name not in KEY)
+ORDER: Final = ("applied_at", *KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What became of a run's enrollments.
+
+    Attributes:
+        accepted: columns of ``Enrollment``, in the order in which they were accepted.
+        rejected: columns of ``RejectedEnrollment``.
+        conflicts: the ``row_ref`` of every row in conflict.
+        unchanged: how many rows changed nothing.
+    """
+
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+    conflicts: npt.NDArray[np.int64]
+    unchanged: int
+
+
+def enroll(
+    delivered: pl.DataFrame, registry: Registry, services: Services, terms: Terms
+) -> Enrolled:
+    """Decides delivered enrollments: their canonical columns and ``row_ref``, unique a row."""
+    delivered = delivered.with_columns(pl.col("basis").cast(pl.String))
+    fresh, conflicts, unchanged = _settle_keys(delivered, registry)
+    decided = (
+        fresh.lazy()
+        .join(services_frame(services).lazy(), on="service_id", how="left", maintain_order="left")
+        .with_columns(reason=first_reason(rules_for_applications(terms)))
+        .select(*ENROLLMENT_COLUMNS, "reason")
+        .sort(ORDER)
+        .collect(engine="in-memory")
+    )
+    candidates = decided.filter(pl.col("reason").is_null())
+    in_turn = _share_a_person_or_an_account(candidates, registry)
+    reasons = pl.Series("reason", [None] * candidates.height, dtype=pl.String)
+    if in_turn.any():
+        rows = np.flatnonzero(in_turn)
+        decided_in_turn = _one_by_one(candidates[rows], registry, services)
+        reasons = reasons.scatter(rows, pl.Series(decided_in_turn, dtype=pl.String))
+    candidates = candidates.with_columns(reasons)
+    rejected = pl.concat(
+        [frame.filter(pl.col("reason").is_not_null()) for frame in (decided, candidates)]
+    )
+    return Enrolled(
+        accepted=candidates.filter(reasons.is_null()).select(ENROLLMENT_COLUMNS),
+        rejected=rejected.sort(ORDER).select(*KEY, "reason"),
+        conflicts=conflicts,
+        unchanged=unchanged,
+    )
+
+
+def _settle_keys(
+    delivered: pl.DataFrame, registry: Registry
+) -> tuple[pl.DataFrame, npt.NDArray[np.int64], int]:
+    """The rows of new keys, one a key; the rows in conflict; the number that change nothing."""
+    same = pl.all_horizontal(
+        pl.col(name).eq_missing(pl.col(f"{name}_accepted")) for name in CONTENT
+    )
+    against = (
+        delivered.lazy()
+        .join(
+            registry.accounts.lazy().with_columns(accepted=pl.lit(value=True)),
+            on=KEY,
+            how="left",
+            suffix="_accepted",
+            maintain_order="left",
+        )
+        .select(
+            *delivered.columns,
+            verdict=pl.when(pl.col("accepted").is_null())
+            .then(pl.lit("new"))
+            .when(same)
+            .then(pl.lit("unchanged"))
+            .otherwise(pl.lit("conflict")),
+        )
+        .collect(engine="in-memory")
+    )
+    new = against.filter(pl.col("verdict") == "new").drop("verdict")
+    conflicts = [against.filter(pl.col("verdict") == "conflict")["row_ref"]]
+    unchanged = int((against["verdict"] == "unchanged").sum())
+    repeated = _repeated(enrollment_key(new))
+    if repeated.any():
+        several = new.filter(repeated).with_columns(
+            contents=pl.struct(CONTENT).n_unique().over(KEY),
+            place=pl.int_range(pl.len()).over(KEY),
+        )
+        in_conflict = several.filter(pl.col("contents") > 1)
+        first = several.filter((pl.col("contents") == 1) & (pl.col("place") == 0))
+        conflicts.append(in_conflict["row_ref"])
+        unchanged += several.height - in_conflict.height - first.height
+        new = pl.concat([new.filter(~repeated), first.select(new.columns)])
+    return new, pl.concat(conflicts).to_numpy(), unchanged
+
+
+def _repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Which of the hashes are there more than once."""
+    return pl.Series(hashes).is_duplicated().to_numpy()
+
+
+def _share_a_person_or_an_account(
+    candidates: pl.DataFrame, registry: Registry
+) -> npt.NDArray[np.bool_]:
+    people = hash_text(candidates["person_id"], 1)
+    accounts = hash_pair(candidates["service_id"], candidates["account_id"])
+    shared = _repeated(people) | _repeated(accounts)
+    if registry.people:
+        taken = registry.finder.find(candidates["service_id"], candidates["account_id"]) >= 0
+        enrolled = candidates["person_id"].is_in(registry.accounts["person_id"].implode())
+        shared |= taken | enrolled.to_numpy()
+    return shared
+
+
+def _one_by_one(
+    applications: pl.DataFrame, registry: Registry, services: Services
+) -> Sequence[str | None]:
+    """The reason, or None, of each application, in order."""
+    before = registry.accounts.filter(
+        pl.col("person_id").is_in(applications["person_id"].implode())
+        | pl.struct("service_id", "account_id").is_in(
+            applications.select(pl.struct("service_id", "account_id")).to_series().implode()
+        )
+    ).select(KEY)
+    chosen: dict[str, list[str]] = {}
+    holders: dict[tuple[str, str], str] = {}
+    for person_id, service_id, account_id in before.iter_rows():
+        chosen.setdefault(person_id, []).append(service_id)
+        holders[service_id, account_id] = person_id
+    reasons: list[str | None] = []
+    for person_id, service_id, account_id, applied_at in applications.select(
+        *KEY, "applied_at"
+    ).iter_rows():
+        chosen_before = [services.by_id.get(one) for one in chosen.get(person_id, [])]
+        if account_taken(holders.get((service_id, account_id)), person_id):
+            reasons.append(ACCOUNT_TAKEN)
+        elif already_enrolled(chosen_before, applied_at.date()):
+            reasons.append(ALREADY_ENROLLED)
+        else:
+            reasons.append(None)
+            chosen.setdefault(person_id, []).append(service_id)
+            holders[service_id, account_id] = person_id
+    return reasons

@@ -1,0 +1,191 @@
+"""The fold of a slice: (the book so far, some people's new transactions) -> entries and declined.
+
+People are independent of each other, so a slice of people is the unit of work: it bounds memory,
+and any number of slices can be calculated at once, here or on other machines. It is pure.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from engine.awarding import Booked, award, booking_order
+from engine.deciding import decide
+from engine.hashing import Hashes, hash_pair
+from engine.past import Integers, Past
+from engine.programme import Programme, Terms
+from engine.records import Declined, LedgerEntry, polars_schema
+from engine.registry import Numbers, Registry
+from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
+from engine.rules.spending import DUPLICATE
+from engine.services import ROUNDINGS, Services
+
+DECLINED_COLUMNS = tuple(polars_schema(Declined))
+ENTRY_COLUMNS = tuple(polars_schema(LedgerEntry))
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What every slice of a run is calculated with.
+
+    Attributes:
+        past: what the book remembers, and this run's enrollments.
+        accounts: ``past.registry.for_deciding(services)``.
+    """
+
+    run_id: str
+    booked_on: dt.date
+    programme: Programme
+    terms: Terms
+    services: Services
+    past: Past
+    accounts: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What became of a slice.
+
+    Attributes:
+        entries: columns of ``LedgerEntry``, sorted by person and ``entry_seq``.
+        declined: columns of ``Declined``.
+        pending: refunds, declined too, for which neither the slice nor the past has an original:
+            columns of ``Declined`` and ``original_transaction_id``. Only the other slices know
+            whether the reason is that it was not booked or that its account is another.
+        originals: (service, transaction) of this slice's booked entries, refunds left out, that
+            refunds of this run ask for.
+    """
+
+    entries: pl.DataFrame
+    declined: pl.DataFrame
+    pending: pl.DataFrame
+    originals: pl.DataFrame
+
+    def with_duplicates(self, rows: pl.DataFrame, registry: Registry) -> "Folded":
+        """With the slice's rows that repeat others, columns as ``fold`` takes them."""
+        if rows.is_empty():
+            return self
+        duplicates = as_duplicates(_with_ids(rows, registry))
+        return replace(self, declined=in_fixed_order(pl.concat([self.declined, duplicates])))
+
+    def without_entries(self) -> "Folded":
+        """What is still needed when the entries are written."""
+        return replace(self, entries=self.entries.clear())
+
+
+def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
+    ids = registry.accounts.select("service_id", "account_id")[rows["account_no"].to_numpy()]
+    return pl.concat([rows, ids], how="horizontal")
+
+
+def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
+    """Calculates a slice.
+
+    ``rows`` has ``account_no`` and the canonical columns but the service's and the account's
+    IDs; ``wanted`` are the hashes of all refunds' originals that the past does not have.
+    """
+    accounts = night.accounts[rows["account_no"].to_numpy()]
+    rows = pl.concat([_with_ids(rows, night.past.registry), accounts], how="horizontal")
+    key_hashes = None
+    if wanted.size or (rows["kind"] == "refund").any():
+        key_hashes = hash_pair(rows["service_id"], rows["transaction_id"])
+    decided = decide(rows, key_hashes, night.past, night.terms, night.services)
+    reason = decided.rows["reason"]
+
+    is_booked = reason.is_null()
+    booked = decided.rows.filter(is_booked)
+    places = np.cumsum(is_booked.to_numpy()) - 1
+    originals = decided.originals.renumbered(places)
+    numbers = _numbers(booked, night.past.registry)
+    order = booking_order(numbers, booked.select("service_id", "transaction_id"))
+    awards = award(numbers, order, originals, night.past, night.programme)
+    entries = booked[order].select(
+        pl.lit(night.run_id).alias("run_id"),
+        pl.lit(night.booked_on).alias("booked_on"),
+        night.past.registry.person_ids(numbers.person_nos[order]).alias("person_id"),
+        pl.Series("entry_seq", awards.entry_seq),
+        "service_id",
+        "account_id",
+        "transaction_id",
+        "occurred_at",
+        pl.col("kind").cast(pl.String),
+        "amount",
+        "original_transaction_id",
+        "method",
+        pl.Series("counted_amount", awards.counted_amount),
+        pl.Series("points", awards.points),
+        pl.Series("net_spend_after", awards.net_spend_after),
+        pl.Series("points_after", awards.points_after),
+    )
+    turned_away = decided.rows.filter(~is_booked).with_columns(pl.col("kind").cast(pl.String))
+    pending = pl.col("reason") == ORIGINAL_NOT_BOOKED
+    return Folded(
+        entries=entries,
+        declined=in_fixed_order(turned_away.filter(~pending)),
+        pending=turned_away.filter(pending).select(*DECLINED_COLUMNS, "original_transaction_id"),
+        originals=_asked_for(decided.rows, key_hashes, wanted),
+    )
+
+
+def as_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that repeat others, as ``Declined``."""
+    kind = pl.col("kind").cast(pl.String)
+    return rows.with_columns(kind, reason=pl.lit(DUPLICATE)).select(DECLINED_COLUMNS)
+
+
+def in_fixed_order(declined: pl.DataFrame) -> pl.DataFrame:
+    """Declined rows as they are kept, whatever order they came in."""
+    return declined.select(DECLINED_COLUMNS).sort("occurred_at", "service_id", "transaction_id")
+
+
+def _numbers(booked: pl.DataFrame, registry: Registry) -> Booked:
+    person_nos = booked["person_no"].to_numpy()
+    roundings = booked["rounding"].cast(pl.Enum(ROUNDINGS)).to_physical()
+    return Booked(
+        ranks=_ranks(person_nos, registry)[person_nos],
+        person_nos=person_nos,
+        account_nos=booked["account_no"].to_numpy().astype(np.int64),
+        occurred_at_us=booked["occurred_at"].to_physical().to_numpy(),
+        amounts_yen=booked["amount"].to_numpy(),
+        refunds=(booked["kind"] == "refund").to_numpy(),
+        roundings=roundings.to_numpy().astype(np.int8),
+    )
+
+
+def _ranks(person_nos: Numbers, registry: Registry) -> Integers:
+    """By person number, the order of the IDs of the people who have rows."""
+    present = np.zeros(registry.people, np.bool_)
+    present[person_nos] = True
+    people = np.flatnonzero(present)
+    ranks = np.empty(registry.people, np.int64)
+    ranks[people[registry.person_ids(people).arg_sort().to_numpy()]] = np.arange(people.size)
+    return ranks
+
+
+def _asked_for(rows: pl.DataFrame, key_hashes: Hashes | None, wanted: Hashes) -> pl.DataFrame:
+    keys = rows.select("service_id", "transaction_id")
+    if key_hashes is None:
+        return keys.clear()
+    asked = pl.Series(key_hashes).is_in(pl.Series(wanted).implode())
+    return keys.filter(asked & rows["reason"].is_null() & (rows["kind"] != "refund"))
+
+
+def resolve_pending(pending: pl.DataFrame, originals: pl.DataFrame) -> pl.DataFrame:
+    """Gives each pending refund its reason, now that all slices are known.
+
+    ``originals`` are all slices'; an original found there belongs to another account.
+    """
+    elsewhere = originals.unique().with_columns(elsewhere=pl.lit(value=True))
+    return in_fixed_order(
+        pending.join(
+            elsewhere,
+            left_on=("service_id", "original_transaction_id"),
+            right_on=("service_id", "transaction_id"),
+            how="left",
+        ).with_columns(
+            reason=pl.when("elsewhere")
+            .then(pl.lit(REFUND_ACCOUNT_DIFFERS))
+            .otherwise(pl.lit(ORIGINAL_NOT_BOOKED))
+        )
+    )

@@ -1,0 +1,88 @@
+"""64-bit hashes of text keys, and a table that finds them again.
+
+The hashes are Polars' own: quick, and the same for the same Polars version. Whoever stores one
+stores ``FINGERPRINT`` beside it and throws the hashes away when it no longer agrees.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Hashes = npt.NDArray[np.uint64]
+Positions = npt.NDArray[np.int64]
+
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT: Final = np.uint64(29)
+
+KEY_SEED: Final = 1
+CHECK_SEED: Final = 2
+
+
+def hash_text(texts: pl.Series, seed: int) -> Hashes:
+    """One hash a row; a missing text has a hash of its own."""
+    return texts.hash(seed=seed).to_numpy()
+
+
+def combined(first: Hashes, second: Hashes) -> Hashes:
+    """The hash of an ordered pair; unlike a plain xor it tells (a, b) from (b, a)."""
+    mixed = (first ^ (first >> _SHIFT)) * _ODD
+    mixed ^= second
+    mixed = (mixed ^ (mixed >> _SHIFT)) * _ODD
+    return mixed ^ (mixed >> _SHIFT)
+
+
+def hash_pair(service_id: pl.Series, identifier: pl.Series, seed: int = KEY_SEED) -> Hashes:
+    """The hash of (service, account) or (service, transaction)."""
+    return combined(hash_text(service_id, seed), hash_text(identifier, seed))
+
+
+def _fingerprint() -> str:
+    probe = pl.Series(["", "1", "マイナポイント", "x" * 64])
+    both = combined(hash_text(probe, KEY_SEED), hash_text(probe, CHECK_SEED))
+    return both.tobytes().hex()
+
+
+FINGERPRINT: Final = _fingerprint()
+
+
+class HashTable:
+    """Finds the position of each of many hashes among ``n`` distinct ones.
+
+    Hashes are spread evenly, so their leading bits are an index into the sorted hashes: a
+    look-up is one step to the bucket and, on average, one comparison there.
+    """
+
+    def __init__(self, hashes: Hashes) -> None:
+        """Takes distinct hashes; positions are indices into ``hashes``."""
+        self._order = np.argsort(hashes, kind="stable")
+        self._sorted = hashes[self._order]
+        bits = max(1, int(hashes.size).bit_length())
+        self._shift = np.uint64(64 - bits)
+        bounds = np.arange(1 << bits, dtype=np.uint64) << self._shift
+        self._starts = np.searchsorted(self._sorted, bounds).astype(np.int64)
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no two of the hashes are the same."""
+        return not bool((self._sorted[1:] == self._sorted[:-1]).any())
+
+    def find(self, hashes: Hashes) -> Positions:
+        """The position of each hash, or -1."""
+        found = np.full(hashes.size, -1, dtype=np.int64)
+        if self._sorted.size == 0:
+            return found
+        at = self._starts.take((hashes >> self._shift).astype(np.int64))
+        rows = np.flatnonzero(at < self._sorted.size)
+        at = at[rows]
+        while rows.size:
+            there = self._sorted.take(at)
+            wanted = hashes.take(rows)
+            hit = there == wanted
+            found[rows[hit]] = self._order.take(at[hit])
+            on = there < wanted
+            rows, at = rows[on], at[on] + 1
+            inside = at < self._sorted.size
+            rows, at = rows[inside], at[inside]
+        return found

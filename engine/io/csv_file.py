@@ -1,0 +1,395 @@
+"""CSV deliveries: UTF-8, commas, quotes as in RFC 4180, plain or compressed.
+
+A file is cut into blocks at the ends of records, and pyarrow reads each block. Where quotes do
+not stand as RFC 4180 has them, the rest of the file is read record by record with the standard
+library's ``csv``, which takes a stray quote for text.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from engine.errors import InputError
+from engine.io.deliveries import Batch, Delivered, HashingFile, Ragged, Work, open_file
+
+BLOCK_BYTES: Final = 16 << 20
+MAX_RECORD_BYTES: Final = 1 << 20
+_SLOW_RECORDS: Final = 50_000
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_BOM: Final = b"\xef\xbb\xbf"
+
+Header = list[str]
+
+
+class Stream(Protocol):
+    """Bytes to be read once."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        ...
+
+
+@dataclass(slots=True)
+class CsvFile:
+    """A CSV delivery while it is read; ``sha256`` holds once it was read to its end."""
+
+    delivered: Delivered
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    sha256: str = ""
+
+    def works(self) -> Iterator[Work]:
+        """The file's parts, in its order.
+
+        Raises:
+            InputError: the file cannot be used; the work may raise it too.
+        """
+        name = self.delivered.name
+        with open_file(self.delivered) as raw:
+            hashing = HashingFile(raw)
+            stream = _decompressed(io.BufferedReader(hashing, 1 << 20))
+            try:
+                yield from self._works(stream)
+                while hashing.read(1 << 20):
+                    pass
+            except (OSError, EOFError, zlib.error) as error:
+                raise InputError(
+                    f"{name}: the compressed file is cut short or damaged: {error}",
+                    hint="have the file delivered again; nothing was booked",
+                ) from error
+            self.sha256 = hashing.hexdigest()
+
+    def _works(self, stream: Stream) -> Iterator[Work]:
+        name = self.delivered.name
+        header, rest = _header(stream, name)
+        columns = _canonical_columns(header, self.required, self.optional, name)
+        for data, quoted, stream_on in _blocks(rest, stream, name):
+            if stream_on is None:
+                yield _Block(data, quoted, len(header), columns, name)
+            else:
+                for records in _slow_records(data, stream_on, name):
+                    yield _SlowBlock(records, len(header), columns)
+                return
+
+
+def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
+    magic = file.peek(4)[:4]
+    if magic.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=file)
+    if magic.startswith(_ZSTD):
+        zstd: Stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+        return zstd
+    return file
+
+
+def _header(stream: Stream, name: str) -> tuple[Header, bytes]:
+    """The first record that is no empty line, and the bytes read beyond it."""
+    data = _read_fully(stream, MAX_RECORD_BYTES)
+    text = io.StringIO(data.removeprefix(_BOM).decode("utf-8", "surrogateescape"), newline="")
+    try:
+        header = next((record for record in csv.reader(iter(text.readline, "")) if record), [])
+    except csv.Error as error:
+        raise _no_header(name, str(error)) from error
+    _check_utf8(",".join(header).encode("utf-8", "surrogateescape"), name)
+    rest = text.read().encode("utf-8", "surrogateescape")
+    if len(data) == MAX_RECORD_BYTES and not rest:
+        raise _no_header(name, "the first line is longer than 1 MiB")
+    return [cell.strip(" \t\u3000") for cell in header], rest
+
+
+def _read_fully(stream: Stream, count: int) -> bytes:
+    parts = []
+    while count and (part := stream.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _no_header(name: str, why: str) -> InputError:
+    return InputError(
+        f"{name}: no header can be read: {why}",
+        hint="the first line must name the columns, separated by commas",
+    )
+
+
+def _canonical_columns(
+    header: Header, required: tuple[str, ...], optional: tuple[str, ...], name: str
+) -> dict[str, int]:
+    columns: dict[str, int] = {}
+    for place, column in enumerate(header):
+        if column and column in columns:
+            raise InputError(
+                f"{name}: the header names the column {column} twice",
+                hint="each column may be there once; remove or rename one of them",
+            )
+        columns[column] = place
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise InputError(
+            f"{name}: the header lacks the required column {', '.join(missing)}",
+            hint=f"required are {', '.join(required)}, in any order",
+        )
+    return {column: columns[column] for column in (*required, *optional) if column in columns}
+
+
+def _check_utf8(data: bytes, name: str) -> None:
+    if data.isascii():
+        return
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name}: the file is not UTF-8: byte 0x{data[error.start]:02x} cannot stand there",
+            hint="save the file as UTF-8 (a Shift_JIS file must be converted), then run again",
+        ) from error
+
+
+def _blocks(rest: bytes, stream: Stream, name: str) -> Iterator[tuple[bytes, bool, Stream | None]]:
+    """Whole records: (bytes, quoted, None); last, maybe, what the slow reader goes on with."""
+    carry, ended = rest, False
+    while not ended:
+        chunk = _read_fully(stream, BLOCK_BYTES)
+        ended = not chunk
+        data = carry + chunk
+        if ended:
+            if not data:
+                return
+            if not data.endswith(b"\n"):
+                data += b"\n"
+        end, quoted, regular = _whole_records(data)
+        if not regular or (ended and end < len(data)):
+            yield data, True, stream
+            return
+        if len(data) - end > MAX_RECORD_BYTES:
+            raise _record_too_long(name)
+        if end:
+            yield data[:end], quoted, None
+        carry = data[end:]
+
+
+def _record_too_long(name: str) -> InputError:
+    return InputError(
+        f"{name}: a record is longer than 1 MiB",
+        hint="look for a quote that is opened and never closed; have the file delivered again",
+    )
+
+
+def _whole_records(data: bytes) -> tuple[int, bool, bool]:
+    """Where the last whole record ends, whether there are quotes, whether all is regular."""
+    returns = data.count(b"\r")
+    regular = returns == 0 or returns == data.count(b"\r\n") + data.endswith(b"\r")
+    if b'"' not in data:
+        return data.rfind(b"\n") + 1, False, regular
+    view = np.frombuffer(data, dtype=np.uint8)
+    quotes = np.flatnonzero(view == 0x22)
+    newline = data.rfind(b"\n")
+    while newline >= 0:
+        before = int(np.searchsorted(quotes, newline))
+        if before % 2 == 0:
+            break
+        newline = data.rfind(b"\n", 0, int(quotes[before - 1]))
+    end = newline + 1
+    return end, True, regular and _quotes_are_regular(view, quotes[: np.searchsorted(quotes, end)])
+
+
+def _quotes_are_regular(view: np.ndarray, quotes: np.ndarray) -> bool:
+    """Each opening quote begins a field, each closing one ends it; ``""`` inside is one of each."""
+    opening, closing = quotes[::2], quotes[1::2]
+    before = view[np.maximum(opening - 1, 0)]
+    begins = (opening == 0) | (before == 0x2C) | (before == 0x0A)
+    begins[1:] |= opening[1:] == closing[: opening.size - 1] + 1
+    after = view[np.minimum(closing + 1, view.size - 1)]
+    ends = (after == 0x2C) | (after == 0x0A) | (after == 0x0D)
+    ends[: opening.size - 1] |= closing[: opening.size - 1] + 1 == opening[1:]
+    return bool(begins.all() and ends.all())
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Whole records, each quote where RFC 4180 has it."""
+
+    data: bytes
+    quoted: bool
+    fields: int
+    columns: dict[str, int]
+    name: str
+
+    def read(self) -> Batch:
+        _check_utf8(self.data, self.name)
+        ragged: list[int] = []
+
+        def set_aside(row: pa_csv.InvalidRow) -> str:
+            ragged.append(row.number - 1)
+            return "skip"
+
+        table = self._table(set_aside)
+        records = table.num_rows + len(ragged)
+        places = np.delete(np.arange(records), ragged)
+        texts = self._raw(ragged) if ragged else []
+        return Batch(table, records, places, tuple(map(Ragged, ragged, texts)), self._raw)
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        lines = "".join(f"{raw}\n" for raw in self._raw(places))
+        return replace(self, data=lines.encode()).read()
+
+    def _table(self, set_aside: Callable[[pa_csv.InvalidRow], str]) -> pa.Table:
+        if not self.data.strip(b"\r\n"):
+            return pa.table({column: pa.array([], pa.string()) for column in self.columns})
+        names = [str(place) for place in range(self.fields)]
+        wanted = [str(place) for place in self.columns.values()]
+        try:
+            table = pa_csv.read_csv(
+                pa.BufferReader(self.data),
+                read_options=pa_csv.ReadOptions(
+                    use_threads=False, column_names=names, block_size=len(self.data) + 1
+                ),
+                parse_options=pa_csv.ParseOptions(
+                    newlines_in_values=self.quoted, invalid_row_handler=set_aside
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    include_columns=wanted,
+                    column_types=dict.fromkeys(wanted, pa.string()),
+                    strings_can_be_null=False,
+                    quoted_strings_can_be_null=False,
+                    check_utf8=False,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"{self.name}: the file cannot be read as CSV: {str(error).splitlines()[0]}",
+                hint="have the file delivered again; nothing was booked",
+            ) from error
+        return table.rename_columns(list(self.columns))
+
+    def _raw(self, rows: Sequence[int], /) -> list[str]:
+        return _records_as_they_came(self.data, rows, quoted=self.quoted)
+
+
+def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> list[str]:
+    view = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero(view == 0x0A)
+    if quoted:
+        quotes = np.flatnonzero(view == 0x22)
+        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    length = ends - starts
+    filled = ~((length == 0) | ((length == 1) & (view[starts] == 0x0D)))
+    starts, ends = starts[filled], ends[filled]
+    return [
+        data[starts[row] : ends[row]].decode("utf-8", errors="replace").removesuffix("\r")
+        for row in rows
+    ]
+
+
+@dataclass(slots=True)
+class _SlowRecord:
+    fields: list[str]
+    raw: str
+
+
+class _Lines:
+    """The lines of a text, remembered until they are taken as a record's raw text."""
+
+    def __init__(self, text: io.TextIOWrapper, name: str) -> None:
+        self._text, self._name = text, name
+        self._held: list[str] = []
+        self._held_characters = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_RECORD_BYTES + 1)
+        self._held_characters += len(line)
+        if self._held_characters > MAX_RECORD_BYTES:
+            raise _record_too_long(self._name)
+        if not line:
+            raise StopIteration
+        self._held.append(line)
+        return line
+
+    def take(self) -> str:
+        raw = "".join(self._held).rstrip("\r\n")
+        self._held.clear()
+        self._held_characters = 0
+        return raw
+
+
+class _Chained(io.RawIOBase):
+    """Some bytes, then a stream."""
+
+    def __init__(self, first: bytes, then: Stream) -> None:
+        self._first, self._then = memoryview(first), then
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._first[: len(buffer)] if self._first else self._then.read(len(buffer))
+        self._first = self._first[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _slow_records(data: bytes, stream: Stream, name: str) -> Iterator[list[_SlowRecord]]:
+    text = io.TextIOWrapper(
+        io.BufferedReader(_Chained(data, stream), 1 << 20), encoding="utf-8", newline=""
+    )
+    lines = _Lines(text, name)
+    csv.field_size_limit(MAX_RECORD_BYTES)
+    records: list[_SlowRecord] = []
+    try:
+        for fields in csv.reader(lines):
+            raw = lines.take()
+            if not fields:
+                continue
+            records.append(_SlowRecord(fields, raw))
+            if len(records) == _SLOW_RECORDS:
+                yield records
+                records = []
+    except csv.Error as error:
+        raise _record_too_long(name) from error
+    except UnicodeDecodeError as error:
+        _check_utf8(error.object, name)
+    if records:
+        yield records
+
+
+@dataclass(frozen=True, slots=True)
+class _SlowBlock:
+    """Records that the standard library has read."""
+
+    records: list[_SlowRecord]
+    fields: int
+    columns: dict[str, int]
+
+    def read(self) -> Batch:
+        whole = [n for n, record in enumerate(self.records) if len(record.fields) == self.fields]
+        table = pa.table(
+            {
+                column: pa.array([self.records[n].fields[at] for n in whole], pa.string())
+                for column, at in self.columns.items()
+            }
+        )
+        ragged = tuple(
+            Ragged(n, record.raw)
+            for n, record in enumerate(self.records)
+            if len(record.fields) != self.fields
+        )
+        places = np.array(whole, dtype=np.int64)
+        return Batch(table, len(self.records), places, ragged, self._raw)
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        return replace(self, records=[self.records[place] for place in places]).read()
+
+    def _raw(self, rows: Sequence[int], /) -> list[str]:
+        return [self.records[row].raw for row in rows]

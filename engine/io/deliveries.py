@@ -1,0 +1,199 @@
+"""Delivered files: which there are, what they are, and their records in batches of bounded size."""
+
+import glob
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from engine.errors import InputError
+
+_ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """A record with too few or too many fields."""
+
+    row: int
+    raw: str
+
+
+class RawRecords(Protocol):
+    """Gives the records of a batch, by their places in it, as they came."""
+
+    def __call__(self, rows: Sequence[int], /) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some records of a file, in the file's order.
+
+    Attributes:
+        table: the canonical columns that the file has, as delivered.
+        records: number of records, the ragged ones included.
+        places: for each row of ``table`` its place among the records, counted from 0.
+        ragged: the records that are not in ``table``.
+        raw: the records as they came, by place.
+    """
+
+    table: pa.Table
+    records: int
+    places: np.ndarray
+    ragged: tuple[Ragged, ...]
+    raw: RawRecords
+
+
+class Work(Protocol):
+    """A part of a file that may be read in any thread, again and again."""
+
+    def read(self) -> Batch:
+        """All its records."""
+        ...
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        """Only the records in these places, ascending."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A delivered file, before it is read.
+
+    Attributes:
+        name: the path as it was given.
+        identity: what must not change while the file is read.
+    """
+
+    name: str
+    path: Path
+    size_bytes: int
+    identity: tuple[int, int, int]
+
+
+class HashingFile(io.RawIOBase):
+    """A file that remembers the sha256 of what was read from it."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._file.readinto(buffer) or 0
+        self._digest.update(buffer[:count])
+        return count
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def find_delivered(paths: Sequence[str | Path], role: str) -> list[Delivered]:
+    """The files behind paths, each a file, a folder or a glob, in a fixed order.
+
+    Raises:
+        InputError: nothing is there, or a folder holds a file of another kind.
+    """
+    return [delivered for path in paths for delivered in _expand(str(path), role)]
+
+
+def _expand(path: str, role: str) -> Iterator[Delivered]:
+    if Path(path).is_dir():
+        yield from _folder(path, role)
+    elif os.path.lexists(path):
+        yield _delivered(path, role)
+    else:
+        # pathlib has no glob for a pattern that may be absolute.
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+        if not matches:
+            raise InputError(
+                f"{role}: {path}: there is no such file, folder or match",
+                hint="check the path; a glob must reach the command in quotes",
+            )
+        for match in matches:
+            if Path(match).is_dir():
+                yield from _folder(match, role)
+            else:
+                yield _delivered(match, role)
+
+
+def _folder(folder: str, role: str) -> Iterator[Delivered]:
+    found = False
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for name in sorted(names):
+            if name.startswith((".", "_")):
+                continue
+            path = f"{root}/{name}"
+            if not name.lower().endswith(_ENDINGS):
+                raise InputError(
+                    f"{role}: {path}: a file of a kind that is not read stands in the folder",
+                    hint="name the files one by one or with a glob; read are "
+                    + ", ".join(_ENDINGS),
+                )
+            found = True
+            yield _delivered(path, role)
+    if not found:
+        raise InputError(
+            f"{role}: {folder}: the folder holds no file to read",
+            hint=f"read are {', '.join(_ENDINGS)}; leave --{role} out if nothing was delivered",
+        )
+
+
+def _delivered(path: str, role: str) -> Delivered:
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise InputError(
+            f"{role}: {path}: {error.strerror}", hint="check the path and the link behind it"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{role}: {path}: this is no regular file",
+            hint="pipes and devices cannot be read twice; save the delivery to a file first",
+        )
+    return Delivered(path, Path(path), status.st_size, _identity(status))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def check_unchanged(delivered: Delivered) -> None:
+    """Refuses a file that changed since it was found.
+
+    Raises:
+        InputError: naming the file.
+    """
+    try:
+        same = _identity(delivered.path.stat()) == delivered.identity
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{delivered.name}: the file changed while it was read",
+            hint="wait until the delivery is complete, then run again; nothing was booked",
+        )
+
+
+def open_file(delivered: Delivered) -> io.FileIO:
+    """The file, opened to be read.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        return io.FileIO(delivered.path)
+    except OSError as error:
+        raise InputError(
+            f"{delivered.name}: {error.strerror}", hint="check that the file may be read"
+        ) from error

@@ -1,0 +1,125 @@
+"""What a run sets down on its way from delivered files to slices of people.
+
+Small runs keep it in memory; large ones write it to the run's staging folder.
+"""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from engine.duplicates import SIGHTING, Repeated, repeated_within
+from engine.records import Kind
+
+_KEY_PARTS: Final = 16
+
+
+class Exchange:
+    """Rows on their way to slices: added in any order by any thread, taken slice by slice."""
+
+    def __init__(self, slices: int, folder: Path | None) -> None:
+        """Keeps rows in memory when ``folder`` is None."""
+        self._folder = folder
+        self._pieces: list[list[pl.DataFrame]] = [[] for _ in range(slices)]
+        self._writers: list[pa.ipc.RecordBatchStreamWriter | None] = [None] * slices
+        self._locks = [threading.Lock() for _ in range(slices)]
+        self.rows = [0] * slices
+
+    def add(self, slice_no: int, frame: pl.DataFrame) -> None:
+        """Adds rows to a slice."""
+        if frame.is_empty():
+            return
+        with self._locks[slice_no]:
+            self.rows[slice_no] += frame.height
+            if self._folder is None:
+                self._pieces[slice_no].append(frame)
+                return
+            table = frame.with_columns(pl.col("kind").to_physical()).to_arrow()
+            writer = self._writers[slice_no]
+            if writer is None:
+                writer = pa.ipc.new_stream(self._path(slice_no), table.schema)
+                self._writers[slice_no] = writer
+            writer.write_table(table)
+
+    def pieces(self, slice_no: int) -> Iterator[pl.DataFrame]:
+        """A slice's rows, piece by piece; they are gone then."""
+        if self._folder is None:
+            pieces, self._pieces[slice_no] = self._pieces[slice_no], []
+            yield from pieces
+            return
+        writer, self._writers[slice_no] = self._writers[slice_no], None
+        if writer is None:
+            return
+        writer.close()
+        with pa.ipc.open_stream(self._path(slice_no)) as stream:
+            for batch in stream:
+                frame = pl.DataFrame(batch)
+                yield frame.with_columns(pl.col("kind").cat.to(Kind))
+        self._path(slice_no).unlink()
+
+    def take(self, slice_no: int) -> pl.DataFrame:
+        """A slice's rows, of which there must be some; they are gone then."""
+        return pl.concat(list(self.pieces(slice_no)), rechunk=True)
+
+    def _path(self, slice_no: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"slice-{slice_no:05}.arrow"
+
+
+class Sightings:
+    """The sightings of a run's keys, cut by key so that each part fits into memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Keeps sightings in memory when ``folder`` is None."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._held: list[np.ndarray] = []
+
+    def add(self, seen: np.ndarray) -> None:
+        """Adds sightings."""
+        if self._folder is None:
+            with self._lock:
+                self._held.append(seen)
+            return
+        part = (seen["key"] >> np.uint64(60)).astype(np.uint8)
+        order = np.argsort(part, kind="stable")
+        bounds = np.searchsorted(part[order], np.arange(_KEY_PARTS + 1))
+        ordered = seen[order]
+        with self._lock:
+            for number in range(_KEY_PARTS):
+                with self._path(number).open("ab") as file:
+                    ordered[bounds[number] : bounds[number + 1]].tofile(file)
+
+    def repeated(self) -> Repeated:
+        """The rows whose keys were seen more than once; the sightings are gone then."""
+        found = [repeated_within(part) for part in self._parts()]
+        return (
+            Repeated(
+                *(
+                    np.sort(np.concatenate([np.empty(0, np.int64), *refs]))
+                    for refs in zip(*found, strict=True)
+                )
+            )
+            if found
+            else Repeated(np.empty(0, np.int64), np.empty(0, np.int64))
+        )
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        if self._folder is None:
+            held, self._held = self._held, []
+            if held:
+                yield np.concatenate(held)
+            return
+        for number in range(_KEY_PARTS):
+            path = self._path(number)
+            if path.exists():
+                yield np.fromfile(path, SIGHTING)
+                path.unlink()
+
+    def _path(self, number: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"keys-{number:02}.bin"

@@ -1,0 +1,183 @@
+"""The intake of a run: delivered transactions are read, settled against the book, and handed on.
+
+Each part of a file goes one way, in any thread: text becomes values; rows that cannot be read or
+contradict the book are set aside; what the book has already is declined; all others are counted
+by key and sent to the slice of their account's person, or to the strangers.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.duplicates import against_the_book, settled_by_text, sightings
+from engine.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
+from engine.hashing import Hashes, hash_pair
+from engine.io.exchange import Exchange, Sightings
+from engine.io.reading import FAULTS_SCHEMA, Files, Rows, at_fault
+from engine.past import Integers, Past, content_hashes
+from engine.registry import Numbers
+from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
+from engine.services import Services
+
+SLICE_COLUMNS: Final = (
+    "account_no",
+    "transaction_id",
+    "occurred_at",
+    "kind",
+    "amount",
+    "original_transaction_id",
+    "method",
+    "row_ref",
+)
+STRANGER_COLUMNS: Final = (*DECLINED_COLUMNS, "row_ref")
+CONFLICT: Final = "transaction_id:conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a part of a file left beside the rows that were handed on.
+
+    Attributes:
+        faulty: rows for the quarantine, columns of ``FAULTS_SCHEMA``.
+        declined: rows that the book has already, columns of ``Declined``.
+        wanted: hashes of the originals, unknown to the book, of enrolled accounts' refunds.
+        yen: of all rows whose amount can be read.
+    """
+
+    faulty: pl.DataFrame
+    declined: pl.DataFrame
+    wanted: Hashes
+    yen: int
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes in delivered transactions.
+
+    Attributes:
+        slice_of_person: by person number; None when there is one slice.
+        enrolled: rows of enrolled accounts, ``SLICE_COLUMNS``, by slice.
+        strangers: all others, ``STRANGER_COLUMNS``, with the reason that holds unless they turn
+            out to be duplicates.
+    """
+
+    past: Past
+    services: Services
+    slice_of_person: npt.NDArray[np.int32] | None
+    enrolled: Exchange
+    strangers: Exchange
+    seen: Sightings
+    _known_services: pl.Series = field(init=False)
+    _persons: Integers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known_services = pl.Series(list(self.services.by_id), dtype=pl.String).implode()
+        self._persons = self.past.registry.accounts["person_no"].to_numpy()
+
+    def take(self, rows: Rows) -> Taken:
+        """Takes in a part of a file; may be called by several threads at once."""
+        good = rows.good
+        yen = int(good["amount"].sum()) + int(rows.faulty["amount"].sum())
+        keys = hash_pair(good["service_id"], good["transaction_id"])
+        positions, contents, differs = against_the_book(good, keys, self.past)
+        faulty, declined = rows.faulty, good.clear()
+        fresh = positions < 0
+        if not fresh.all():
+            conflicts = good.filter(pl.Series(differs))
+            raw = rows.raw_of(conflicts["row_ref"].to_numpy())
+            faulty = pl.concat([faulty, at_fault(conflicts, raw, CONFLICT)]).sort("row_ref")
+            declined = good.filter(pl.Series(~fresh & ~differs))
+            good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
+        self.seen.add(sightings(keys, contents, good["row_ref"].to_numpy()))
+        return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen)
+
+    def _hand_on(self, good: pl.DataFrame) -> Hashes:
+        known = good["service_id"].is_in(self._known_services)
+        numbers = self.past.registry.finder.find(good["service_id"], good["account_id"])
+        enrolled = (numbers >= 0) & known.to_numpy()
+        if not enrolled.all():
+            strangers = good.with_columns(
+                reason=pl.when(known).then(pl.lit(NOT_ENROLLED)).otherwise(pl.lit(UNKNOWN_SERVICE))
+            ).filter(pl.Series(~enrolled))
+            self.strangers.add(0, strangers.select(STRANGER_COLUMNS))
+            good, numbers = good.filter(pl.Series(enrolled)), numbers[enrolled]
+        wanted = self._wanted(good.filter(good["kind"] == "refund"))
+        good = good.with_columns(account_no=pl.Series(numbers, dtype=pl.Int32)).select(
+            SLICE_COLUMNS
+        )
+        if self.slice_of_person is None or good.is_empty():
+            self.enrolled.add(0, good)
+            return wanted
+        slices = self.slice_of_person[self._persons[numbers]]
+        order = np.argsort(slices, kind="stable")
+        ordered = good[order]
+        numbers_of_slices, starts = np.unique(slices[order], return_index=True)
+        ends = np.append(starts[1:], slices.size)
+        for number, start, end in zip(numbers_of_slices, starts, ends, strict=True):
+            self.enrolled.add(int(number), ordered[int(start) : int(end)])
+        return wanted
+
+    def _wanted(self, refunds: pl.DataFrame) -> Hashes:
+        ids = refunds["service_id"], refunds["original_transaction_id"]
+        return hash_pair(*ids)[self.past.entries_of(*ids) < 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of keys that a run's files hold more than once.
+
+    Attributes:
+        duplicates, conflicts: ``row_ref``, ascending.
+        faulty: the conflicts for the quarantine.
+    """
+
+    duplicates: Numbers
+    conflicts: Numbers
+    faulty: pl.DataFrame
+
+    def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows that stay, and the duplicates; conflicts are in neither."""
+        row_refs = rows["row_ref"].to_numpy()
+        duplicate = _among(row_refs, self.duplicates)
+        stays = ~(duplicate | _among(row_refs, self.conflicts))
+        rows = rows.drop("row_ref")
+        if stays.all():
+            return rows, rows.clear()
+        return rows.filter(pl.Series(stays)), rows.filter(pl.Series(duplicate))
+
+
+def _among(row_refs: Numbers, some: Numbers) -> npt.NDArray[np.bool_]:
+    if some.size == 0:
+        return np.zeros(row_refs.size, np.bool_)
+    at = np.minimum(np.searchsorted(some, row_refs), some.size - 1)
+    return np.equal(some[at], row_refs)
+
+
+def settle(seen: Sightings, files: Files) -> Settled:
+    """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
+    duplicates, contested = seen.repeated()
+    if contested.size == 0:
+        return Settled(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
+    keys: list[pl.DataFrame] = []
+    faulty: list[pl.DataFrame] = []
+    for rows in files.read_again(contested):
+        hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
+        contents = pl.Series("content", content_hashes(rows.good, hashes))
+        keys.append(rows.good.select("service_id", "transaction_id", "row_ref", contents))
+        faulty.append(rows.all_at_fault(CONFLICT))
+    more, conflicts = settled_by_text(pl.concat(keys))
+    in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
+    return Settled(
+        np.sort(np.concatenate([duplicates, more])),
+        conflicts,
+        pl.concat(faulty).filter(in_conflict),
+    )
+
+
+def without_duplicates(strangers: pl.DataFrame, settled: Settled) -> pl.DataFrame:
+    """Strangers' rows as ``Declined``, a duplicate as that; those in conflict are left out."""
+    stay, duplicates = settled.split(strangers.with_columns(pl.col("kind").cast(pl.String)))
+    return in_fixed_order(pl.concat([stay, duplicates.with_columns(reason=pl.lit(DUPLICATE))]))

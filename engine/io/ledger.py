@@ -1,0 +1,227 @@
+"""The ledger: Parquet files, written, synced and read back, and one Delta Lake commit a run."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+)
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from engine.errors import BookError
+from engine.io.book import Book, run_id
+from engine.io.durable import sha256_of, sync
+from engine.records import LedgerEntry, arrow_schema, validated
+
+APPLICATION: Final = "mynapoint"
+ROWS_PER_GROUP: Final = 128 * 1024
+
+_SCHEMA: Final = arrow_schema(LedgerEntry)
+# Long, distinct texts gain nothing from a dictionary; small steps between numbers pack well.
+_ENCODINGS: Final = {
+    "transaction_id": "DELTA_LENGTH_BYTE_ARRAY",
+    **dict.fromkeys(
+        (
+            "entry_seq",
+            "amount",
+            "counted_amount",
+            "points",
+            "net_spend_after",
+            "points_after",
+        ),
+        "DELTA_BINARY_PACKED",
+    ),
+}
+_DICTIONARIES: Final = [name for name in _SCHEMA.names if name not in (*_ENCODINGS, "occurred_at")]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What must be the same before and after writing: rows, yen and points."""
+
+    rows: int
+    amount_yen: int
+    net_yen: int
+    counted_yen: int
+    points_awarded: int
+    points_reversed: int
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "Totals":
+        """The totals of ledger rows."""
+        amount, points = table["amount"], table["points"]
+        refund = pc.equal(table["kind"], "refund")
+        refunded = _sum(pc.filter(amount, refund))
+        awarded = _sum(pc.filter(points, pc.greater(points, 0)))
+        amount_yen = _sum(amount)
+        return cls(
+            rows=table.num_rows,
+            amount_yen=amount_yen,
+            net_yen=amount_yen - 2 * refunded,
+            counted_yen=_sum(table["counted_amount"]),
+            points_awarded=awarded,
+            points_reversed=awarded - _sum(points),
+        )
+
+
+def _sum(numbers: pa.ChunkedArray) -> int:
+    return int(pc.sum(numbers, min_count=0).as_py())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A ledger file that is on the disk and was read back."""
+
+    name: str
+    bytes: int
+    sha256: str
+    totals: Totals
+    people: int
+    people_at_the_cap: int
+    first_person: str
+    last_person: str
+
+    def output(self) -> dict[str, str | int]:
+        """The file as the run record names it."""
+        return {
+            "name": f"ledger/{self.name}",
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "rows": self.totals.rows,
+        }
+
+
+def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> Part:
+    """Validates entries, writes them, and reads back what was written.
+
+    Raises:
+        BookError: an entry breaks its declaration, or the disk gives back something else.
+    """
+    validated(entries, LedgerEntry)
+    table = entries.to_arrow().cast(_SCHEMA)
+    path = folder / name
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=_DICTIONARIES,
+        column_encoding=_ENCODINGS,
+        row_group_size=ROWS_PER_GROUP,
+        store_schema=False,
+    )
+    sync(path)
+    last_entries = entries.select(
+        at_the_cap=pl.col("net_spend_after") >= cap_yen,
+        is_last=pl.col("person_id").ne_missing(pl.col("person_id").shift(-1)),
+    ).filter("is_last")
+    part = Part(
+        name,
+        path.stat().st_size,
+        sha256_of(path),
+        Totals.of(table),
+        last_entries.height,
+        int(last_entries["at_the_cap"].sum()),
+        entries["person_id"][0],
+        entries["person_id"][-1],
+    )
+    read_back = Totals.of(
+        pq.read_table(
+            path, columns=["kind", "amount", "counted_amount", "points"], use_threads=False
+        )
+    )
+    if read_back != part.totals:
+        raise BookError(
+            f"{name}: what was read back differs from what was written: "
+            f"{asdict(read_back)} instead of {asdict(part.totals)}",
+            hint="check the disk; nothing was booked",
+        )
+    return part
+
+
+def commit(book: Book, number: int, parts: list[Part]) -> None:
+    """Makes a run part of the book: one commit, whose version is the run's number less one.
+
+    Raises:
+        BookError: the ledger is at another version, or the commit failed.
+    """
+    properties = CommitProperties(
+        custom_metadata={"run_id": run_id(number)},
+        max_commit_retries=0,
+        app_transactions=[Transaction(APPLICATION, number)],
+    )
+    # A checkpoint is a Parquet file without ledger rows; expired log entries are evidence.
+    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+    try:
+        if number == 1:
+            create_table_with_add_actions(
+                str(book.ledger),
+                Schema.from_arrow(_SCHEMA),
+                [_add(book, part) for part in parts],
+                "error",
+                [],
+                name="ledger",
+                description="マイナポイント: awards, one entry a booked transaction",
+                configuration={
+                    "delta.appendOnly": "true",
+                    "delta.enableExpiredLogCleanup": "false",
+                },
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+        else:
+            table = DeltaTable(book.ledger)
+            if (
+                table.version() != number - 2
+                or table.transaction_version(APPLICATION) != number - 1
+            ):
+                raise BookError(
+                    f"{book.ledger}: the ledger changed while the run was at work",
+                    hint="only mynapoint may write to a book; run again",
+                )
+            table.create_write_transaction(
+                [_add(book, part) for part in parts],
+                "append",
+                table.schema(),
+                [],
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+    except DeltaError as error:
+        raise BookError(
+            f"{book.ledger}: the commit failed: {str(error).splitlines()[0]}",
+            hint="nothing was booked; run again",
+        ) from error
+    log = book.ledger / "_delta_log"
+    sync(log / f"{number - 1:020}.json")
+    sync(log)
+    sync(book.ledger)
+
+
+def _add(book: Book, part: Part) -> AddAction:
+    status = (book.ledger / part.name).stat()
+    statistics = {
+        "numRecords": part.totals.rows,
+        "minValues": {"run_id": part.name[:6], "person_id": part.first_person},
+        "maxValues": {"run_id": part.name[:6], "person_id": part.last_person},
+        "nullCount": {"run_id": 0, "person_id": 0},
+    }
+    return AddAction(
+        part.name,
+        part.bytes,
+        {},
+        int(status.st_mtime * 1000),
+        data_change=True,
+        stats=json.dumps(statistics, ensure_ascii=False),
+    )

@@ -1,0 +1,382 @@
+"""A run: a night's deliveries go in, and the book has one more whole run, or nothing happens.
+
+The walk: find the files; lock the book; recall what it remembers; take in the enrollments; take in
+the transactions; settle what came twice; fold slice by slice; count everything once more; publish;
+commit.
+"""
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.enrollment import Enrolled, enroll
+from engine.errors import BookError, InputError
+from engine.fold import Folded, Night, fold, resolve_pending
+from engine.hashing import Hashes
+from engine.io.book import Book, part_name, run_id
+from engine.io.deliveries import find_delivered
+from engine.io.durable import write_json, write_text
+from engine.io.exchange import Exchange, Sightings
+from engine.io.intake import Intake, Settled, settle, without_duplicates
+from engine.io.ledger import Part, commit, write_part
+from engine.io.memory import recall
+from engine.io.reading import ENROLLMENT_VALUES, ENROLLMENTS, TRANSACTIONS, Files, Rows, in_order
+from engine.io.run_record import (
+    Tally,
+    identity,
+    kept_programme,
+    kept_services,
+    order_record,
+    previous_sha256,
+)
+from engine.io.tables import TableWriter, output_of
+from engine.past import Past
+from engine.programme import Programme, load_programme
+from engine.records import Declined, Enrollment, Quarantined, RejectedEnrollment
+from engine.registry import Registry
+from engine.services import Services, load_services
+
+ROWS_PER_SLICE: Final = 1_500_000
+ENROLLMENT_CONFLICT: Final = "person_id:conflict"
+
+
+class Progress(Protocol):
+    """Is told how far a run is."""
+
+    def __call__(self, phase: str, done: int, total: int, /) -> None:
+        """``done`` of about ``total`` rows or slices of the phase."""
+        ...
+
+
+def no_progress(_phase: str, _done: int, _total: int, /) -> None:
+    """Reports nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that is in the book.
+
+    Attributes:
+        book: the book's path.
+        already_booked: whether this very run was in the book before; nothing was changed then.
+        record: the run record, as in ``runs/NNNNNN/record.json``.
+    """
+
+    book: Path
+    already_booked: bool
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run was asked to do."""
+
+    booked_on: dt.date
+    transactions: Sequence[str | Path]
+    enrollments: Sequence[str | Path]
+    services: str | Path | None
+    programme: str | Path | None
+    terms_as_of: dt.date | None
+    max_quarantined: float
+    threads: int
+    rows_per_slice: int
+    progress: Progress
+
+
+def run(
+    book: str | Path,
+    *,
+    booked_on: dt.date,
+    transactions: Sequence[str | Path] = (),
+    enrollments: Sequence[str | Path] = (),
+    services: str | Path | None = None,
+    programme: str | Path | None = None,
+    terms_as_of: dt.date | None = None,
+    max_quarantined: float = 0.05,
+    threads: int | None = None,
+    rows_per_slice: int | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Books one night's deliveries; the contract's ``mynapoint run``.
+
+    Args:
+        book: the book's folder; made by the first run.
+        booked_on: the day the entries are booked on.
+        transactions: files, folders or globs of delivered transactions.
+        enrollments: files, folders or globs of delivered enrollments.
+        services: the services file; by default the book's, or the registry that ships.
+        programme: the programme's ID or file; by default the book's, or ``mynapoint-2020``.
+        terms_as_of: the day whose terms are in force; by default the latest.
+        max_quarantined: the largest share of rows, 0 to 1, that may go to quarantine.
+        threads: how many parts or slices are under way at once; by default one a core.
+        rows_per_slice: about how many rows are calculated at once; bounds the memory.
+        progress: is told how far the run is.
+
+    Raises:
+        InputError: the input or the call cannot be used; nothing was booked.
+        BookError: the book is in use or damaged; nothing was booked.
+    """
+    if not 0 <= max_quarantined <= 1:
+        raise InputError(
+            f"--max-quarantined: {max_quarantined} is no share between 0 and 1",
+            hint="give 0.05 for five rows in a hundred",
+        )
+    if not transactions and not enrollments:
+        raise InputError(
+            "nothing was delivered: neither transactions nor enrollments were named",
+            hint="name at least one of --transactions and --enrollments",
+        )
+    order = Order(
+        booked_on,
+        transactions,
+        enrollments,
+        services,
+        programme,
+        terms_as_of,
+        max_quarantined,
+        threads or os.cpu_count() or 1,
+        rows_per_slice or ROWS_PER_SLICE,
+        progress or no_progress,
+    )
+    files = (
+        Files(ENROLLMENTS, find_delivered(enrollments, "enrollments")),
+        Files(TRANSACTIONS, find_delivered(transactions, "transactions")),
+    )
+    given_services = None if services is None else load_services(services)
+    given_programme = None if programme is None else load_programme(programme)
+    place = Book(Path(book))
+    with place.locked():
+        committed = place.committed_runs()
+        place.clear_leftovers(committed)
+        try:
+            return _Run(place, committed, order, *files, given_services, given_programme).do()
+        except OSError as error:
+            raise BookError(
+                f"{error.filename or place.path}: {error.strerror or error}",
+                hint="check the disk and the folder's permissions; nothing was booked",
+            ) from error
+        finally:
+            shutil.rmtree(place.staging, ignore_errors=True)
+
+
+class _Run:
+    """One run on a locked book."""
+
+    def __init__(
+        self,
+        book: Book,
+        committed: int,
+        order: Order,
+        enrollments: Files,
+        transactions: Files,
+        services: Services | None,
+        programme: Programme | None,
+    ) -> None:
+        self.book, self.order, self.number = book, order, committed + 1
+        self.enrollments, self.transactions = enrollments, transactions
+        self.services = services or kept_services(book, committed)
+        self.programme = programme or kept_programme(book, committed)
+        self.terms = self.programme.terms_as_of(order.terms_as_of)
+        self.tally = Tally()
+
+    def do(self) -> RunResult:
+        staged = self.book.stage()
+        with (
+            ThreadPoolExecutor(self.order.threads) as pool,
+            TableWriter(staged / "quarantine.parquet", Quarantined) as quarantine,
+            TableWriter(staged / "declined.parquet", Declined) as declined,
+        ):
+            past = recall(self.book, self.number - 1)
+            enrolled = self._take_in_enrollments(pool, past, quarantine)
+            past = past.joined_by(enrolled.accepted)
+            intake, wanted = self._take_in_transactions(pool, past, quarantine, declined)
+            same = self._same_run()
+            if same is not None:
+                return RunResult(self.book.path, already_booked=True, record=same)
+            settled = settle(intake.seen, self.transactions)
+            self._quarantine(settled.faulty, quarantine)
+            self._check_quarantined()
+            for piece in intake.strangers.pieces(0):
+                self._decline(without_duplicates(piece, settled), declined)
+            night = Night(
+                run_id(self.number),
+                self.order.booked_on,
+                self.programme,
+                self.terms,
+                self.services,
+                past,
+                past.registry.for_deciding(self.services),
+            )
+            parts = self._fold(pool, night, intake.enrolled, settled, wanted, declined)
+        outputs = self._write_the_rest(staged, enrolled, quarantine, declined)
+        record = self.tally.record(
+            self._order_record(), enrolled, parts, outputs, previous_sha256(self.book, self.number)
+        )
+        write_json(staged / "record.json", record)
+        self.book.publish(self.number)
+        commit(self.book, self.number, parts)
+        return RunResult(self.book.path, already_booked=False, record=record)
+
+    def _take_in_enrollments(
+        self, pool: ThreadPoolExecutor, past: Past, quarantine: TableWriter
+    ) -> Enrolled:
+        frames = [pl.DataFrame(schema=ENROLLMENT_VALUES)]
+        for rows, records in self.enrollments.read(pool, self._ahead, _read_only):
+            self.tally.enrollments_read += records
+            frames.append(rows.good)
+            self._quarantine_enrollments(rows.faulty, quarantine)
+            self._progress("enrollments", self.tally.enrollments_read, self.enrollments)
+        enrolled = enroll(pl.concat(frames), past.registry, self.services, self.terms)
+        for rows in self.enrollments.read_again(np.sort(enrolled.conflicts)):
+            faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
+            self._quarantine_enrollments(faulty, quarantine)
+        return enrolled
+
+    def _take_in_transactions(
+        self,
+        pool: ThreadPoolExecutor,
+        past: Past,
+        quarantine: TableWriter,
+        declined: TableWriter,
+    ) -> tuple[Intake, Hashes]:
+        slices = max(1, -(-self.transactions.rows_expected() // self.order.rows_per_slice))
+        folder = None if slices == 1 else self.book.staging / "work"
+        intake = Intake(
+            past,
+            self.services,
+            _slices_of_people(past.registry, slices),
+            Exchange(slices, folder),
+            Exchange(1, folder),
+            Sightings(folder),
+        )
+        wanted: list[Hashes] = [np.empty(0, np.uint64)]
+        for taken, records in self.transactions.read(pool, self._ahead, intake.take):
+            self.tally.read += records
+            self.tally.read_yen += taken.yen
+            self._quarantine(taken.faulty, quarantine)
+            self._decline(taken.declined, declined)
+            wanted.append(taken.wanted)
+            self._progress("transactions", self.tally.read, self.transactions)
+        return intake, np.unique(np.concatenate(wanted))
+
+    def _fold(
+        self,
+        pool: ThreadPoolExecutor,
+        night: Night,
+        enrolled: Exchange,
+        settled: Settled,
+        wanted: Hashes,
+        declined: TableWriter,
+    ) -> list[Part]:
+        folder = self.book.staging / "ledger"
+
+        def calculate(number: int, _: int) -> tuple[Folded, Part | None]:
+            rows, repeated = settled.split(enrolled.take(number))
+            folded = fold(rows, night, wanted)
+            part = None
+            if folded.entries.height:
+                name = part_name(self.number, number)
+                part = write_part(folded.entries, folder, name, self.programme.cap_yen)
+            return folded.with_duplicates(repeated, night.past.registry).without_entries(), part
+
+        slices = [number for number, rows in enumerate(enrolled.rows) if rows]
+        parts: list[Part] = []
+        pending, originals = [], []
+        for folded, part in in_order(pool, self.order.threads, iter(slices), calculate):
+            parts += [part] if part else []
+            self._decline(folded.declined, declined)
+            pending.append(folded.pending)
+            originals.append(folded.originals)
+            self.order.progress("booking", len(pending), len(slices))
+        if pending:
+            self._decline(resolve_pending(pl.concat(pending), pl.concat(originals)), declined)
+        return parts
+
+    def _write_the_rest(
+        self, staged: Path, enrolled: Enrolled, quarantine: TableWriter, declined: TableWriter
+    ) -> list[dict[str, Any]]:
+        write_text(staged / "services.toml", self.services.text)
+        write_text(staged / "programme.toml", self.programme.text)
+        tables = [quarantine, declined]
+        for name, record, frame in (
+            ("accepted_enrollments", Enrollment, enrolled.accepted),
+            ("rejected_enrollments", RejectedEnrollment, enrolled.rejected),
+        ):
+            with TableWriter(staged / f"{name}.parquet", record) as table:
+                table.write(frame)
+            tables.append(table)
+        folder = f"runs/{run_id(self.number)}"
+        outputs = [
+            output_of(table.path, f"{folder}/{table.path.name}", table.rows) for table in tables
+        ]
+        return outputs + [
+            output_of(staged / name, f"{folder}/{name}", None)
+            for name in ("programme.toml", "services.toml")
+        ]
+
+    @property
+    def _ahead(self) -> int:
+        return self.order.threads + 1
+
+    def _progress(self, phase: str, rows: int, files: Files) -> None:
+        self.order.progress(phase, rows, max(rows, files.rows_expected()))
+
+    def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
+        self.tally.quarantine(faulty)
+        quarantine.write(self.transactions.as_quarantined(faulty))
+
+    def _quarantine_enrollments(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
+        self.tally.enrollments_quarantined += faulty.height
+        quarantine.write(self.enrollments.as_quarantined(faulty))
+
+    def _decline(self, rows: pl.DataFrame, declined: TableWriter) -> None:
+        self.tally.decline(rows)
+        declined.write(rows)
+
+    def _check_quarantined(self) -> None:
+        read = self.tally.read + self.tally.enrollments_read
+        bad = self.tally.quarantined + self.tally.enrollments_quarantined
+        if bad > self.order.max_quarantined * read:
+            raise InputError(
+                f"{bad} of {read} rows cannot be read, more than the share of "
+                f"{self.order.max_quarantined} that may go to quarantine; nothing was booked",
+                hint="have the delivery corrected, or raise --max-quarantined to set them aside",
+            )
+
+    def _order_record(self) -> dict[str, Any]:
+        return order_record(
+            self.number,
+            self.order.booked_on,
+            self.programme,
+            self.terms,
+            self.services,
+            self.enrollments.inputs + self.transactions.inputs,
+        )
+
+    def _same_run(self) -> dict[str, Any] | None:
+        mine = identity(self._order_record())
+        records = (self.book.record(number) for number in range(self.number - 1, 0, -1))
+        return next((record for record in records if identity(record) == mine), None)
+
+
+def _read_only(rows: Rows) -> Rows:
+    return rows
+
+
+def _slices_of_people(registry: Registry, slices: int) -> npt.NDArray[np.int32] | None:
+    """By person number, the slice: ranges of person IDs, so that slices follow each other."""
+    if slices == 1:
+        return None
+    order = registry.person_ids(np.arange(registry.people)).arg_sort().to_numpy()
+    numbers = np.empty(registry.people, np.int32)
+    numbers[order] = np.arange(registry.people) * slices // max(1, registry.people)
+    return numbers

@@ -1,0 +1,124 @@
+"""Parquet deliveries: the canonical columns, typed or as text."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.canonical import Form, check_column_type
+from engine.errors import InputError
+from engine.io.deliveries import Batch, Delivered, Work, open_file
+
+BATCH_ROWS: Final = 500_000
+GROUP_ROWS: Final = 2_000_000
+MAGIC: Final = b"PAR1"
+
+
+@dataclass(slots=True)
+class ParquetFile:
+    """A Parquet delivery while it is read; ``sha256`` holds once it was read to its end."""
+
+    delivered: Delivered
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    forms: Mapping[str, Form]
+    sha256: str = ""
+
+    def works(self) -> Iterator[Work]:
+        """The file's parts, in its order.
+
+        Raises:
+            InputError: the file cannot be used; the work may raise it too.
+        """
+        with open_file(self.delivered) as raw:
+            self.sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
+            try:
+                yield from self._works(pq.ParquetFile(raw))
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise _unreadable(self.delivered.name, error) from error
+
+    def _works(self, file: pq.ParquetFile) -> Iterator[Work]:
+        name, schema = self.delivered.name, file.schema_arrow
+        for column in schema.names:
+            if schema.names.count(column) > 1:
+                raise InputError(
+                    f"{name}: the file has the column {column} twice",
+                    hint="each column may be there once; remove or rename one of them",
+                )
+        missing = [column for column in self.required if column not in schema.names]
+        if missing:
+            raise InputError(
+                f"{name}: the file lacks the required column {', '.join(missing)}",
+                hint=f"required are {', '.join(self.required)}, in any order",
+            )
+        columns = [c for c in (*self.required, *self.optional) if c in schema.names]
+        for column in columns:
+            check_column_type(name, column, schema.field(column).type, self.forms[column])
+        for number in range(file.num_row_groups):
+            if file.metadata.row_group(number).num_rows <= GROUP_ROWS:
+                yield _RowGroup(self.delivered, number, columns)
+                continue
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=columns):
+                yield _Held(pa.Table.from_batches([batch]), name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Rows that have been read."""
+
+    table: pa.Table
+    name: str
+
+    def read(self) -> Batch:
+        try:
+            self.table.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise _unreadable(self.name, error) from error
+        rows = self.table.num_rows
+        return Batch(self.table, rows, np.arange(rows), (), partial(_rows_as_json, self.table))
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        return _Held(self.table.take(pa.array(places, pa.int64())), self.name).read()
+
+
+@dataclass(frozen=True, slots=True)
+class _RowGroup:
+    """A row group that is read when it is asked for."""
+
+    delivered: Delivered
+    number: int
+    columns: list[str]
+
+    def read(self) -> Batch:
+        return self._held().read()
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        return self._held().read_some(places)
+
+    def _held(self) -> _Held:
+        name = self.delivered.name
+        try:
+            with open_file(self.delivered) as raw, pq.ParquetFile(raw) as file:
+                table = file.read_row_group(self.number, columns=self.columns, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(name, error) from error
+        return _Held(table, name)
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(
+        f"{name}: the file cannot be read as Parquet: {reason}",
+        hint="have the file delivered again; nothing was booked",
+    )
+
+
+def _rows_as_json(table: pa.Table, rows: Sequence[int]) -> list[str]:
+    taken = table.take(pa.array(rows, pa.int64()))
+    return [json.dumps(row, ensure_ascii=False, default=str) for row in taken.to_pylist()]

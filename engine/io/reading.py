@@ -1,0 +1,255 @@
+"""Reading a run's files: parts in parallel, results in the files' order, every row findable again.
+
+A row is known by its ``row_ref``: the number of its part among all parts of the role's files,
+times 2^32, plus its place in the part. References ascend as the rows were delivered.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.canonical import (
+    ENROLLMENT_FORMS,
+    TRANSACTION_FORMS,
+    Reading,
+    read_enrollments,
+    read_transactions,
+)
+from engine.io.csv_file import CsvFile
+from engine.io.deliveries import Batch, Delivered, Work, check_unchanged, open_file
+from engine.io.parquet_file import MAGIC, ParquetFile
+from engine.records import (
+    ENROLLMENT_OPTIONAL,
+    ENROLLMENT_REQUIRED,
+    TRANSACTION_OPTIONAL,
+    TRANSACTION_REQUIRED,
+    Basis,
+    Enrollment,
+    polars_schema,
+)
+from engine.registry import Numbers
+
+T = TypeVar("T")
+REF_SHIFT: Final = 32
+_CSV_ROW_BYTES: Final = 60
+_COMPRESSION: Final = 8
+
+ENROLLMENT_VALUES: Final = polars_schema(Enrollment) | {"basis": Basis, "row_ref": pl.Int64()}
+FAULTS_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "row_ref": pl.Int64(),
+    "errors": pl.List(pl.String()),
+    "raw": pl.String(),
+    "amount": pl.Int64(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What is delivered: transactions or enrollments."""
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    read: Callable[[pa.Table], Reading]
+
+
+TRANSACTIONS: Final = Role(
+    "transactions", TRANSACTION_REQUIRED, TRANSACTION_OPTIONAL, read_transactions
+)
+ENROLLMENTS: Final = Role("enrollments", ENROLLMENT_REQUIRED, ENROLLMENT_OPTIONAL, read_enrollments)
+_FORMS: Final = {"transactions": TRANSACTION_FORMS, "enrollments": ENROLLMENT_FORMS}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A part of a file, read.
+
+    Attributes:
+        good: typed canonical columns and ``row_ref``.
+        faulty: the rows that cannot be read, columns of ``FAULTS_SCHEMA``.
+    """
+
+    good: pl.DataFrame
+    faulty: pl.DataFrame
+    batch: Batch
+    first_ref: int
+
+    def all_at_fault(self, code: str) -> pl.DataFrame:
+        """The good rows, as faulty ones, of a batch that holds nothing else."""
+        return at_fault(self.good, self.batch.raw(range(self.good.height)), code)
+
+    def raw_of(self, row_refs: Numbers) -> list[str]:
+        """Some of the rows as they came."""
+        return self.batch.raw((row_refs - self.first_ref).tolist())
+
+
+@dataclass(slots=True)
+class Files:
+    """The files of one role, and what was learnt of them while they were read."""
+
+    role: Role
+    delivered: Sequence[Delivered]
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    _file_of_part: list[int] = field(default_factory=list)
+    _first_row_of_part: list[int] = field(default_factory=list)
+
+    def rows_expected(self) -> int:
+        """About how many rows the files hold."""
+        return sum(_rows_expected(file) for file in self.delivered)
+
+    def read(
+        self, pool: ThreadPoolExecutor, ahead: int, then: Callable[[Rows], T]
+    ) -> Iterator[tuple[T, int]]:
+        """What ``then`` makes of each part, in order, and how many records the part has.
+
+        Raises:
+            InputError: a file cannot be used.
+        """
+        for index, delivered in enumerate(self.delivered):
+            file = self._open(delivered)
+            rows = 0
+            for part, made in in_order(pool, ahead, file.works(), self._numbered(then)):
+                self._file_of_part.append(index)
+                self._first_row_of_part.append(rows)
+                rows += part
+                yield made, part
+            check_unchanged(delivered)
+            self.inputs.append(
+                {
+                    "role": self.role.name,
+                    "name": delivered.name,
+                    "bytes": delivered.size_bytes,
+                    "sha256": file.sha256,
+                    "rows": rows,
+                }
+            )
+
+    def _open(self, delivered: Delivered) -> CsvFile | ParquetFile:
+        with open_file(delivered) as file:
+            magic = file.read(len(MAGIC))
+        if magic == MAGIC:
+            return ParquetFile(
+                delivered, self.role.required, self.role.optional, _FORMS[self.role.name]
+            )
+        return CsvFile(delivered, self.role.required, self.role.optional)
+
+    def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], tuple[int, T]]:
+        first_part = len(self._file_of_part)
+
+        def read(work: Work, number: int) -> tuple[int, T]:
+            first_ref = (first_part + number) << REF_SHIFT
+            batch = work.read()
+            return batch.records, then(_rows(self.role, batch, first_ref))
+
+        return read
+
+    def as_quarantined(self, faulty: pl.DataFrame) -> pl.DataFrame:
+        """Faulty rows as ``Quarantined``: with the file's name and the row's number in it."""
+        row_refs = faulty["row_ref"].to_numpy()
+        parts = row_refs >> REF_SHIFT
+        names = pl.Series([file.name for file in self.delivered], dtype=pl.String)
+        files = np.array(self._file_of_part, np.int64)[parts]
+        first = np.array(self._first_row_of_part, np.int64)[parts]
+        return faulty.select(
+            names.gather(files).alias("file"),
+            pl.Series("row", first + (row_refs & ((1 << REF_SHIFT) - 1)) + 1),
+            "errors",
+            "raw",
+        )
+
+    def read_again(self, row_refs: Numbers) -> Iterator[Rows]:
+        """Reads some rows, ascending, once more, for their text as it came.
+
+        Raises:
+            InputError: a file changed meanwhile.
+        """
+        parts = row_refs >> REF_SHIFT
+        wanted = set(np.unique(parts).tolist())
+        file_of_part = np.array(self._file_of_part, np.int64)
+        for index in sorted({int(file_of_part[part]) for part in wanted}):
+            delivered = self.delivered[index]
+            first_part = int(np.searchsorted(file_of_part, index))
+            for part, work in enumerate(self._open(delivered).works(), first_part):
+                if part in wanted:
+                    some = row_refs[parts == part]
+                    places = (some & ((1 << REF_SHIFT) - 1)).tolist()
+                    batch = work.read_some(places)
+                    yield _rows(self.role, batch, 0, some)
+            check_unchanged(delivered)
+
+
+def at_fault(rows: pl.DataFrame, raw: list[str], code: str) -> pl.DataFrame:
+    """Readable rows as faulty ones, with one code."""
+    amount = pl.col("amount") if "amount" in rows.columns else pl.lit(None, pl.Int64)
+    return rows.select(
+        "row_ref",
+        pl.lit([code], pl.List(pl.String)).alias("errors"),
+        pl.Series("raw", raw, dtype=pl.String),
+        amount.alias("amount"),
+    )
+
+
+def _rows(role: Role, batch: Batch, first_ref: int, row_refs: Numbers | None = None) -> Rows:
+    reading = role.read(batch.table)
+    refs = first_ref + batch.places if row_refs is None else row_refs
+    good = reading.good.with_columns(row_ref=pl.Series(refs[reading.good["row"].to_numpy()]))
+    faulty = pl.DataFrame(schema=FAULTS_SCHEMA)
+    if reading.faulty.height or batch.ragged:
+        places = batch.places[reading.faulty["row"].to_numpy()]
+        faulty = pl.concat(
+            [
+                reading.faulty.select(
+                    pl.Series("row_ref", first_ref + places, dtype=pl.Int64),
+                    "errors",
+                    pl.Series("raw", batch.raw(places.tolist()), dtype=pl.String),
+                    "amount",
+                ),
+                pl.DataFrame(
+                    {
+                        "row_ref": [first_ref + record.row for record in batch.ragged],
+                        "errors": [["row:malformed"]] * len(batch.ragged),
+                        "raw": [record.raw for record in batch.ragged],
+                        "amount": [None] * len(batch.ragged),
+                    },
+                    schema=FAULTS_SCHEMA,
+                ),
+            ]
+        ).sort("row_ref")
+    return Rows(good.drop("row"), faulty, batch, first_ref)
+
+
+def _rows_expected(file: Delivered) -> int:
+    name = file.name.lower()
+    if name.endswith(".parquet"):
+        try:
+            return int(pq.read_metadata(file.path).num_rows)
+        except (pa.ArrowException, OSError):
+            return 0
+    expands = _COMPRESSION if name.endswith((".gz", ".zst")) else 1
+    return file.size_bytes * expands // _CSV_ROW_BYTES
+
+
+def in_order(
+    pool: ThreadPoolExecutor,
+    ahead: int,
+    items: Iterator[Any],
+    work: Callable[[Any, int], T],
+) -> Iterator[T]:
+    """The results of work on each item, in order, with at most ``ahead`` items under way."""
+    under_way: list[Future[T]] = []
+    try:
+        for number, item in enumerate(items):
+            under_way.append(pool.submit(work, item, number))
+            if len(under_way) >= ahead:
+                yield under_way.pop(0).result()
+        while under_way:
+            yield under_way.pop(0).result()
+    finally:
+        for future in under_way:
+            future.cancel()

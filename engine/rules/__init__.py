@@ -1,0 +1,24 @@
+"""The notice, clause by clause: what an application or a transaction must satisfy, what it earns.
+
+A rule is a named boolean expression over the columns of a row; its name is the reason code that
+operators and auditors see. The order of the two lists is the contract's: the first reason that
+holds is the one that counts. Nothing here reads a file or a clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reason for which a row earns nothing, and when it holds."""
+
+    reason: str
+    holds: pl.Expr
+
+
+def first_reason(rules: Sequence[Rule]) -> pl.Expr:
+    """The name of the first rule that holds; null when none does."""
+    return pl.coalesce(pl.when(rule.holds).then(pl.lit(rule.reason)) for rule in rules)

@@ -1,0 +1,84 @@
+"""How to apply: card, certificate, reservation, registration beforehand, one service each.
+
+〔普段利用している決済サービス(1つ)を選択(マイナポイントの申込み)する〕
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+
+import polars as pl
+
+from engine.programme import Terms
+from engine.rules import Rule, periods
+from engine.services import Service
+
+
+def unknown_service() -> Rule:
+    """〔対象となるキャッシュレス決済サービスは…ご確認願います〕 The registry must have it."""
+    return Rule("unknown_service", pl.col("service_basis").is_null())
+
+
+def basis_not_chosen() -> Rule:
+    """〔チャージ(前払い)又は物品の購入〕 Where the service leaves it open, the person chooses."""
+    return Rule(
+        "basis_not_chosen", (pl.col("service_basis") == "either") & pl.col("basis").is_null()
+    )
+
+
+def applied_before_reservation() -> Rule:
+    """〔2. マイナポイントを予約する 3. マイナポイントを申込みする〕 In this order."""
+    return Rule("applied_before_reservation", pl.col("reserved_at") > pl.col("applied_at"))
+
+
+def certificate_under_24h() -> Rule:
+    """〔24時間経過しないと、マイナポイントの予約・申込ができません〕."""
+    first_step = pl.coalesce("reserved_at", "applied_at")
+    earliest = pl.col("certificate_issued_at") + pl.duration(hours=24, time_unit="us")
+    return Rule("certificate_under_24h", first_step < earliest)
+
+
+def not_preregistered() -> Rule:
+    """〔一部の決済サービスでは…別途、事前登録等が必要〕."""
+    registered = (pl.col("preregistered_on") <= pl.col("applied_at").dt.date()).fill_null(
+        value=False
+    )
+    return Rule("not_preregistered", pl.col("preregistration") & ~registered)
+
+
+def rules_for_applications(terms: Terms) -> list[Rule]:
+    """What an application must satisfy on its own, in the contract's order.
+
+    Columns: those of an enrollment, and of its service ``service_basis`` (null when the service
+    is unknown), ``applications_end_at``, ``preregistration``.
+    """
+    return [
+        unknown_service(),
+        basis_not_chosen(),
+        periods.card_applied_late(terms),
+        periods.applied_late(terms),
+        periods.service_closed_to_applications(),
+        applied_before_reservation(),
+        certificate_under_24h(),
+        not_preregistered(),
+    ]
+
+
+ACCOUNT_TAKEN = "account_taken"
+ALREADY_ENROLLED = "already_enrolled"
+
+
+def account_taken(holder: str | None, person_id: str) -> bool:
+    """One account serves one person: ``holder`` has it already."""
+    return holder is not None and holder != person_id
+
+
+def already_enrolled(chosen: Iterable[Service | None], applied_on: dt.date) -> bool:
+    """〔決済サービス(1つ)を選択〕 Unless each service chosen before ended its awards before.
+
+    ``chosen`` are the services of the person's accepted enrollments; None is one that the
+    registry no longer has.
+    """
+    return any(
+        service is None or service.awards_close_on is None or service.awards_close_on >= applied_on
+        for service in chosen
+    )

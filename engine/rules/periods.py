@@ -1,0 +1,75 @@
+"""When: the window of the programme, the deadlines, the day on which a service ends.
+
+〔対象期間: 2020年9月1日(マイナポイントの申込前は対象外)から2021年9月30日まで〕
+"""
+
+import datetime as dt
+
+import polars as pl
+
+from engine.programme import Terms
+from engine.rules import Rule
+
+DAY = dt.timedelta(days=1)
+
+
+def start_of(day: dt.date) -> dt.datetime:
+    """The first instant of a day."""
+    return dt.datetime.combine(day, dt.time())
+
+
+def end_of(day: dt.date) -> dt.datetime:
+    """The first instant after a day."""
+    return start_of(day) + DAY
+
+
+def before_window(terms: Terms) -> Rule:
+    """〔2020年9月1日…から〕 The window's first day belongs to it."""
+    return Rule("before_window", pl.col("occurred_at") < start_of(terms.window_first))
+
+
+def after_window(terms: Terms) -> Rule:
+    """〔2021年9月30日まで〕 The window's last day belongs to it."""
+    return Rule("after_window", pl.col("occurred_at") >= end_of(terms.window_last))
+
+
+def before_application() -> Rule:
+    """〔マイナポイントの申込前は対象外〕 Each service says whether the application's day counts."""
+    return Rule("before_application", pl.col("occurred_at") < pl.col("counts_from_at"))
+
+
+def counts_from_at() -> pl.Expr:
+    """The first instant whose spending counts, from ``applied_at`` and ``counts_from``."""
+    applied_at, counts_from = pl.col("applied_at"), pl.col("counts_from")
+    day = applied_at.dt.truncate("1d")
+    return (
+        pl.when(counts_from == "instant")
+        .then(applied_at)
+        .when(counts_from == "application_day")
+        .then(day)
+        .otherwise(day + DAY)
+    )
+
+
+def service_closed() -> Rule:
+    """〔ポイント付与を終了するキャッシュレス決済サービスがあります〕."""
+    return Rule("service_closed", pl.col("occurred_at") >= pl.col("awards_end_at"))
+
+
+def card_applied_late(terms: Terms) -> Rule:
+    """〔2021年4月末までに、マイナンバーカードの交付申請した方〕."""
+    return Rule(
+        "card_applied_late", pl.col("card_applied_on") > pl.lit(terms.card_applications_last)
+    )
+
+
+def applied_late(terms: Terms) -> Rule:
+    """〔2021年9月末までにマイナポイントの申込〕."""
+    return Rule("applied_late", pl.col("applied_at") >= end_of(terms.applications_last))
+
+
+def service_closed_to_applications() -> Rule:
+    """〔申込受付…を終了するキャッシュレス決済サービスがあります〕."""
+    return Rule(
+        "service_closed_to_applications", pl.col("applied_at") >= pl.col("applications_end_at")
+    )

@@ -1,0 +1,46 @@
+"""What counts as spending: charge or purchase by the service's basis, and by its methods.
+
+〔選択した決済サービスに対するチャージ(前払い)又は物品の購入額〕
+"""
+
+import polars as pl
+
+from engine.programme import Terms
+from engine.rules import Rule, periods
+from engine.services import Services
+
+DUPLICATE = "duplicate"
+UNKNOWN_SERVICE = "unknown_service"
+NOT_ENROLLED = "not_enrolled"
+
+
+def not_the_basis() -> Rule:
+    """〔チャージ(前払い)又は物品の購入〕 One of the two, never both for one person."""
+    return Rule("not_the_basis", pl.col("kind").ne_missing(pl.col("basis")))
+
+
+def excluded_method(services: Services) -> Rule:
+    """Each service says which ways to pay or to fund earn nothing."""
+    holds = pl.lit(value=False)
+    for service in services.services:
+        if service.excluded_methods:
+            holds |= (pl.col("service_id") == service.service_id) & pl.col("method").is_in(
+                service.excluded_methods
+            ).fill_null(value=False)
+    return Rule("excluded_method", holds)
+
+
+def rules_for_spending(terms: Terms, services: Services) -> list[Rule]:
+    """What a charge or a purchase of an enrolled account must satisfy, in the contract's order.
+
+    Columns: those of a transaction, and of its account ``counts_from_at``, ``awards_end_at``,
+    ``basis``.
+    """
+    return [
+        periods.before_window(terms),
+        periods.after_window(terms),
+        periods.before_application(),
+        periods.service_closed(),
+        not_the_basis(),
+        excluded_method(services),
+    ]

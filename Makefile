@@ -1,0 +1,44 @@
+# make run: book the sample's nights and show the result. make test: every test.
+PYTHON ?= python3.11
+BOOK ?= build/book
+BIN := .venv/bin
+
+.PHONY: run test check conformance clean
+.DELETE_ON_ERROR:
+
+.venv/pip: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt pip
+	touch $@
+
+.venv/run: .venv/pip pyproject.toml
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: .venv/run
+	rm -rf $(BOOK)
+	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
+	| while read -r night day; do \
+		$(BIN)/mynapoint run $(BOOK) --booked-on "$$day" \
+			--enrollments "sample_data/$$night/enrollments.csv" \
+			--transactions "sample_data/$$night/transactions-*" || exit $$?; echo; \
+	done
+
+test: .venv/dev
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+conformance: .venv/dev
+	$(BIN)/python ../shared/conformance/check.py --command $(CURDIR)/$(BIN)/mynapoint
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

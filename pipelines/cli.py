@@ -1,0 +1,157 @@
+"""The command line: what people type, with its help; the work is done elsewhere."""
+
+import datetime as dt
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.types import NonNegativeInt, PositiveInt
+
+from engine.errors import InputError
+
+_HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
+
+Start with sample deliveries and book their first night:
+
+    mynapoint sample DIR
+    mynapoint run BOOK --booked-on 2020-09-02 --transactions DIR/night-001/transactions* \\
+        --enrollments DIR/night-001/enrollments.csv
+
+Exit codes: 0 done; 1 differences found; 2 unusable input or wrong usage; 3 the book is in use
+or damaged. With 2 and 3 nothing was booked.
+"""
+
+app = App(
+    name="mynapoint",
+    help=_HELP,
+    help_format="plaintext",
+    version_flags=["--version"],
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+)
+
+Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def run(
+    book: Path,
+    /,
+    *,
+    booked_on: dt.date,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    services: Path | None = None,
+    programme: str | None = None,
+    terms_as_of: dt.date | None = None,
+    max_quarantined: float = 0.05,
+    threads: PositiveInt | None = None,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Book one night's deliveries / 一晩分の取引を記帳する.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder; made by the first run.
+    booked_on: dt.date
+        The day of booking, YYYY-MM-DD.
+    transactions: list[str]
+        Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst) or Parquet.
+    enrollments: list[str]
+        Delivered enrollments (マイナポイントの申込), likewise.
+    services: Path
+        Services file; kept in the book. By default the registry that ships.
+    programme: str
+        Programme, by ID or file; kept in the book. By default mynapoint-2020.
+    terms_as_of: dt.date
+        Use the terms announced by this day; by default the latest.
+    max_quarantined: float
+        The largest share of rows, 0 to 1, that may go to quarantine.
+    threads: int
+        Parts and slices under way at once; by default one a core.
+    quiet: bool
+        Print nothing but errors.
+    as_json: bool
+        Print the run record as JSON.
+    """
+    from engine.io.nightly_run import run as book_a_night
+    from pipelines.progress import progress_bar
+    from pipelines.summary import print_record, print_summary
+
+    with progress_bar(wanted=not quiet) as progress:
+        result = book_a_night(
+            book,
+            booked_on=booked_on,
+            transactions=transactions or [],
+            enrollments=enrollments or [],
+            services=services,
+            programme=programme,
+            terms_as_of=terms_as_of,
+            max_quarantined=max_quarantined,
+            threads=threads,
+            progress=progress,
+        )
+    if as_json:
+        print_record(result)
+    elif not quiet:
+        print_summary(result)
+    return 0
+
+
+@app.command
+def sample(
+    folder: Path,
+    /,
+    *,
+    people: PositiveInt = 200,
+    transactions: PositiveInt = 3000,
+    nights: PositiveInt = 6,
+    seed: NonNegativeInt = 2020,
+) -> int:
+    """Write sample deliveries / 見本の納品データを作る.
+
+    Parameters
+    ----------
+    folder: Path
+        Where to write them; one folder a night.
+    people: int
+        How many people apply.
+    transactions: int
+        About how many transactions are delivered.
+    nights: int
+        Into how many nights they are cut.
+    seed: int
+        The same seed gives the same files.
+    """
+    from pipelines.sample import write_sample
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: there is something already", hint="name a new or an empty folder"
+        )
+    for path in write_sample(
+        folder, people=people, transactions=transactions, nights=nights, seed=seed
+    ):
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; gives its exit code.
+
+    Raises:
+        MynapointError: the command could not be done.
+    """
+    try:
+        code = app(sys.argv[1:] if arguments is None else list(arguments))
+    except CycloptsError as error:
+        raise InputError(
+            " ".join(str(error).split()), hint="see mynapoint --help, or mynapoint COMMAND --help"
+        ) from error
+    return code if isinstance(code, int) else 0

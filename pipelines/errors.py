@@ -1,0 +1,38 @@
+"""How a command says no: one line what, where and why, one line what to do, and the exit code."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.errors import MynapointError
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns whatever ends a command into its exit code; no traceback reaches the user."""
+    try:
+        yield
+    except MynapointError as error:
+        _leave(error.message, error.hint, error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted", "nothing was booked; run again", 130)
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except MemoryError:
+        _leave("memory ran out", "run with fewer --threads, or on a larger machine", 2)
+    except Exception as error:
+        if os.environ.get("MYNAPOINT_TRACEBACK"):
+            raise
+        _leave(
+            f"internal fault: {type(error).__name__}: {str(error).splitlines()[:1]}",
+            "nothing was booked; run with MYNAPOINT_TRACEBACK=1 and report what it prints",
+            3,
+        )
+
+
+def _leave(message: str, hint: str, code: int) -> None:
+    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+    sys.exit(code)

@@ -17,6 +17,9 @@ CUMULATIVE: Final = ROUNDINGS.index("cumulative")
 MONTH: Final = ROUNDINGS.index("month")
 TRANSACTION: Final = ROUNDINGS.index("transaction")
 
+# An Enum would sort by its words' places.
+SERVICE: Final = pl.col("service_id").cast(pl.String)
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -28,11 +31,11 @@ class Booked(NamedTuple):
 
     ranks: Integers
     person_nos: Numbers
-    account_nos: Numbers
+    account_nos: npt.NDArray[np.int32]
     occurred_at_us: Integers
     amounts_yen: Integers
     refunds: Flags
-    roundings: npt.NDArray[np.int8]
+    roundings: npt.NDArray[np.uint8]
 
     def taken(self, order: Numbers) -> "Booked":
         """The same in another order."""
@@ -57,12 +60,14 @@ class Awards(NamedTuple):
     points_after: Integers
 
 
-def booking_order(booked: Booked, keys: pl.DataFrame) -> Numbers:
+def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Numbers:
     """The order (person, occurred_at, refunds after the others, service_id, transaction_id).
 
-    ``keys`` has ``service_id`` and ``transaction_id``; text is compared by code point. A person's
-    rows of the same instant are few: all others are ordered by one packed number.
+    ``rows`` has ``service_id`` and ``transaction_id``, in ``places`` those of what is booked; text
+    is compared by code point. A person's rows of the same instant are few: all others are ordered
+    by one packed number.
     """
+    keys = rows.select("service_id", "transaction_id")
     if booked.ranks.size == 0:
         return np.empty(0, np.int64)
     seconds, fraction = np.divmod(booked.occurred_at_us, 1_000_000)
@@ -70,7 +75,7 @@ def booking_order(booked: Booked, keys: pl.DataFrame) -> Numbers:
     instants = instants - instants.min()
     bits = int(instants.max()).bit_length() + 1
     if int(booked.ranks.max()).bit_length() + bits > 64:
-        return _order_by_all(booked, keys)
+        return _order_by_all(booked, keys[places])
     packed = booked.ranks.astype(np.uint64) << np.uint64(bits)
     packed |= (instants.astype(np.uint64) << np.uint64(1)) | booked.refunds
     order = np.argsort(packed)
@@ -80,11 +85,11 @@ def booking_order(booked: Booked, keys: pl.DataFrame) -> Numbers:
         tied = np.zeros(order.size, np.bool_)
         tied[1:] |= same
         tied[:-1] |= same
-        places = np.flatnonzero(tied)
-        ties = keys[order[places]].with_columns(
-            packed=pl.Series(packed[places]), row=pl.Series(order[places])
+        at = np.flatnonzero(tied)
+        ties = keys[places[order[at]]].with_columns(
+            packed=pl.Series(packed[at]), row=pl.Series(order[at])
         )
-        order[places] = ties.sort("packed", "service_id", "transaction_id")["row"].to_numpy()
+        order[at] = ties.sort("packed", SERVICE, "transaction_id")["row"].to_numpy()
     return order
 
 
@@ -96,19 +101,19 @@ def _order_by_all(booked: Booked, keys: pl.DataFrame) -> Numbers:
             refund=pl.Series(booked.refunds),
             row=pl.int_range(pl.len()),
         )
-        .sort("rank", "at", "refund", "service_id", "transaction_id")["row"]
+        .sort("rank", "at", "refund", SERVICE, "transaction_id")["row"]
         .to_numpy()
     )
 
 
 def award(
-    booked: Booked, order: Numbers, originals: Originals, past: Past, programme: Programme
+    rows: Booked, order: Numbers, originals: Originals, past: Past, programme: Programme
 ) -> Awards:
-    """What each of the booked transactions earns, taken in ``order``.
+    """What each of the booked transactions, which stand in booking order, earns.
 
-    ``originals`` are of the refunds among them, by their places in ``booked``.
+    ``originals`` are of the refunds among them, by the places that the transactions had before
+    they were taken in ``order``.
     """
-    rows = booked.taken(order)
     first = np.ones(order.size, np.bool_)
     first[1:] = rows.ranks[1:] != rows.ranks[:-1]
     starts = np.flatnonzero(first)

@@ -77,8 +77,8 @@ def decide(
 ) -> Decided:
     """Decides a slice.
 
-    ``rows`` has the canonical columns, ``account_no`` and the account's ``counts_from_at``,
-    ``awards_end_at`` and ``basis``. ``key_hashes`` are by row; they are needed when the slice
+    ``rows`` has the canonical columns but the account's ID, ``account_no``, and the account's
+    columns of ``Registry.for_deciding``. ``key_hashes`` are by row; they are needed when the slice
     has refunds.
     """
     refund = pl.col("kind") == "refund"
@@ -88,7 +88,7 @@ def decide(
     of_rows = rows.select(refund.arg_true()).to_series().to_numpy().astype(np.int64)
     if of_rows.size == 0 or key_hashes is None:
         return Decided(rows.with_columns(reasons), _no_originals())
-    refunds = rows[of_rows]
+    refunds = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
     originals = _find_originals(of_rows, refunds, rows, key_hashes, reasons, past)
     refund_reasons = _refund_reasons(refunds, originals)
     reasons = reasons.scatter(of_rows, refund_reasons)
@@ -143,11 +143,10 @@ def _from_the_slice(
 ) -> None:
     wanted = hash_pair(refunds["service_id"], refunds["original_transaction_id"])
     may_be = pl.Series(key_hashes).is_in(pl.Series(wanted).implode()) & reasons.is_null()
-    candidates = (
-        rows.select("service_id", "transaction_id", "account_no", "occurred_at", "amount", "kind")
-        .with_columns(place=pl.int_range(pl.len()))
-        .filter(may_be & (rows["kind"] != "refund"))
-    )
+    places = np.flatnonzero((may_be & (rows["kind"] != "refund")).to_numpy())
+    candidates = rows.select("service_id", "transaction_id", "account_no", "occurred_at", "amount")[
+        places
+    ].with_columns(pl.col("service_id").cast(pl.String), place=pl.Series(places))
     matched = (
         refunds.select("service_id", "original_transaction_id")
         .with_columns(refund=pl.int_range(pl.len()))

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from engine.awarding import Booked, award, booking_order
+from engine.awarding import Awards, Booked, award, booking_order
 from engine.deciding import decide
-from engine.hashing import Hashes, hash_pair
+from engine.hashing import Hashes, hash_coded_pair
 from engine.past import Integers, Past
 from engine.programme import Programme, Terms
 from engine.records import Declined, LedgerEntry, polars_schema
 from engine.registry import Numbers, Registry
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
-from engine.services import ROUNDINGS, Services
+from engine.services import Services
 
 DECLINED_COLUMNS = tuple(polars_schema(Declined))
 ENTRY_COLUMNS = tuple(polars_schema(LedgerEntry))
@@ -76,7 +76,7 @@ class Folded:
 
 def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
     ids = registry.accounts.select("service_id", "account_id")[rows["account_no"].to_numpy()]
-    return pl.concat([rows, ids], how="horizontal")
+    return rows.with_columns(*ids, pl.col("kind").cast(pl.String))
 
 
 def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
@@ -85,40 +85,21 @@ def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
     ``rows`` has ``account_no`` and the canonical columns but the service's and the account's
     IDs; ``wanted`` are the hashes of all refunds' originals that the past does not have.
     """
-    accounts = night.accounts[rows["account_no"].to_numpy()]
-    rows = pl.concat([_with_ids(rows, night.past.registry), accounts], how="horizontal")
+    account_nos = rows["account_no"].to_numpy()
+    rows = pl.concat([rows, night.accounts[account_nos]], how="horizontal")
     key_hashes = None
     if wanted.size or (rows["kind"] == "refund").any():
-        key_hashes = hash_pair(rows["service_id"], rows["transaction_id"])
+        key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
     decided = decide(rows, key_hashes, night.past, night.terms, night.services)
-    reason = decided.rows["reason"]
-
-    is_booked = reason.is_null()
-    booked = decided.rows.filter(is_booked)
+    is_booked = decided.rows["reason"].is_null()
+    booked = np.flatnonzero(is_booked.to_numpy())
+    numbers = _numbers(rows, night.past.registry).taken(booked)
+    order = booking_order(numbers, rows, booked)
     places = np.cumsum(is_booked.to_numpy()) - 1
     originals = decided.originals.renumbered(places)
-    numbers = _numbers(booked, night.past.registry)
-    order = booking_order(numbers, booked.select("service_id", "transaction_id"))
-    awards = award(numbers, order, originals, night.past, night.programme)
-    entries = booked[order].select(
-        pl.lit(night.run_id).alias("run_id"),
-        pl.lit(night.booked_on).alias("booked_on"),
-        night.past.registry.person_ids(numbers.person_nos[order]).alias("person_id"),
-        pl.Series("entry_seq", awards.entry_seq),
-        "service_id",
-        "account_id",
-        "transaction_id",
-        "occurred_at",
-        pl.col("kind").cast(pl.String),
-        "amount",
-        "original_transaction_id",
-        "method",
-        pl.Series("counted_amount", awards.counted_amount),
-        pl.Series("points", awards.points),
-        pl.Series("net_spend_after", awards.net_spend_after),
-        pl.Series("points_after", awards.points_after),
-    )
-    turned_away = decided.rows.filter(~is_booked).with_columns(pl.col("kind").cast(pl.String))
+    awards = award(numbers.taken(order), order, originals, night.past, night.programme)
+    entries = _entries(rows, booked[order], awards, night)
+    turned_away = _with_ids(decided.rows.filter(~is_booked), night.past.registry)
     pending = pl.col("reason") == ORIGINAL_NOT_BOOKED
     return Folded(
         entries=entries,
@@ -139,17 +120,43 @@ def in_fixed_order(declined: pl.DataFrame) -> pl.DataFrame:
     return declined.select(DECLINED_COLUMNS).sort("occurred_at", "service_id", "transaction_id")
 
 
-def _numbers(booked: pl.DataFrame, registry: Registry) -> Booked:
-    person_nos = booked["person_no"].to_numpy()
-    roundings = booked["rounding"].cast(pl.Enum(ROUNDINGS)).to_physical()
+def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
+    person_nos = rows["person_no"].to_numpy()
     return Booked(
         ranks=_ranks(person_nos, registry)[person_nos],
         person_nos=person_nos,
-        account_nos=booked["account_no"].to_numpy().astype(np.int64),
-        occurred_at_us=booked["occurred_at"].to_physical().to_numpy(),
-        amounts_yen=booked["amount"].to_numpy(),
-        refunds=(booked["kind"] == "refund").to_numpy(),
-        roundings=roundings.to_numpy().astype(np.int8),
+        account_nos=rows["account_no"].to_numpy(),
+        occurred_at_us=rows["occurred_at"].to_physical().to_numpy(),
+        amounts_yen=rows["amount"].to_numpy(),
+        refunds=(rows["kind"] == "refund").to_numpy(),
+        roundings=rows["rounding"].to_physical().to_numpy(),
+    )
+
+
+def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -> pl.DataFrame:
+    registry = night.past.registry
+    account_nos, person_nos = rows["account_no"].to_numpy(), rows["person_no"].to_numpy()
+    ids = registry.accounts.select("service_id", "account_id")[account_nos[order]]
+    delivered = rows.select(
+        "transaction_id", "occurred_at", "kind", "amount", "original_transaction_id", "method"
+    )[order]
+    return delivered.select(
+        pl.lit(night.run_id).alias("run_id"),
+        pl.lit(night.booked_on).alias("booked_on"),
+        registry.person_ids(person_nos[order]).alias("person_id"),
+        pl.Series("entry_seq", awards.entry_seq),
+        ids["service_id"],
+        ids["account_id"],
+        "transaction_id",
+        "occurred_at",
+        pl.col("kind").cast(pl.String),
+        "amount",
+        "original_transaction_id",
+        "method",
+        pl.Series("counted_amount", awards.counted_amount),
+        pl.Series("points", awards.points),
+        pl.Series("net_spend_after", awards.net_spend_after),
+        pl.Series("points_after", awards.points_after),
     )
 
 
@@ -164,11 +171,14 @@ def _ranks(person_nos: Numbers, registry: Registry) -> Integers:
 
 
 def _asked_for(rows: pl.DataFrame, key_hashes: Hashes | None, wanted: Hashes) -> pl.DataFrame:
-    keys = rows.select("service_id", "transaction_id")
+    keys = rows.lazy().select(pl.col("service_id").cast(pl.String), "transaction_id")
     if key_hashes is None:
-        return keys.clear()
+        return keys.head(0).collect(engine="in-memory")
     asked = pl.Series(key_hashes).is_in(pl.Series(wanted).implode())
-    return keys.filter(asked & rows["reason"].is_null() & (rows["kind"] != "refund"))
+    places = np.flatnonzero(
+        (asked & rows["reason"].is_null() & (rows["kind"] != "refund")).to_numpy()
+    )
+    return keys.select(pl.all().gather(places)).collect(engine="in-memory")
 
 
 def resolve_pending(pending: pl.DataFrame, originals: pl.DataFrame) -> pl.DataFrame:

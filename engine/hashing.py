@@ -38,6 +38,13 @@ def hash_pair(service_id: pl.Series, identifier: pl.Series, seed: int = KEY_SEED
     return combined(hash_text(service_id, seed), hash_text(identifier, seed))
 
 
+def hash_coded_pair(coded: pl.Series, identifier: pl.Series, seed: int = KEY_SEED) -> Hashes:
+    """The same as ``hash_pair`` for a first text that is an Enum: each word is hashed once."""
+    assert isinstance(coded.dtype, pl.Enum)
+    words = hash_text(coded.dtype.categories, seed)
+    return combined(words[coded.to_physical().to_numpy()], hash_text(identifier, seed))
+
+
 def _fingerprint() -> str:
     probe = pl.Series(["", "1", "マイナポイント", "x" * 64])
     both = combined(hash_text(probe, KEY_SEED), hash_text(probe, CHECK_SEED))

@@ -22,9 +22,10 @@ from engine.hashing import (
     hash_pair,
     hash_text,
 )
-from engine.registry import Numbers, Registry
+from engine.registry import Registry
 
 Integers = npt.NDArray[np.int64]
+AccountNumbers = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 RUN_SHIFT: Final = 32
 
@@ -156,14 +157,14 @@ class Past:
         hit = known.positions[at] == positions
         return np.where(hit, known.yen[at], 0), np.where(hit, known.counted[at], 0)
 
-    def counted_of_accounts(self, account_nos: Numbers) -> Integers:
+    def counted_of_accounts(self, account_nos: AccountNumbers) -> Integers:
         """Counted yen of each account, over all months."""
         counted = np.zeros(account_nos.size, np.int64)
         known = account_nos < self.months.shape[0]
         counted[known] = self.months[account_nos[known]].sum(axis=1)
         return counted
 
-    def counted_in_months(self, account_nos: Numbers, months: Integers) -> Integers:
+    def counted_in_months(self, account_nos: AccountNumbers, months: Integers) -> Integers:
         """Counted yen of each account in the month beside it."""
         counted = np.zeros(account_nos.size, np.int64)
         at = months - self.first_month

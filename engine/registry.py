@@ -13,7 +13,7 @@ import polars as pl
 from engine.hashing import HashTable, combined, hash_pair, hash_text
 from engine.records import Enrollment, Kind, polars_schema
 from engine.rules.periods import counts_from_at, end_of
-from engine.services import Services
+from engine.services import ROUNDINGS, Services
 
 Numbers = npt.NDArray[np.int64]
 
@@ -89,16 +89,19 @@ class Registry:
     def for_deciding(self, services: Services) -> pl.DataFrame:
         """By account number, what the rules for spending ask of an account and its service.
 
-        Columns: ``person_no``, ``counts_from_at``, ``awards_end_at``, ``basis`` (the service's,
-        or the one chosen), ``rounding``.
+        Columns: ``person_no``, ``service_id`` (one of the services, else null),
+        ``counts_from_at``, ``awards_end_at``, ``basis`` (the service's, or the one chosen),
+        ``rounding``.
         """
         terms = services_frame(services)
+        known = pl.Enum(list(services.by_id))
         return (
             self.accounts.lazy()
             .select("person_no", "service_id", "applied_at", chosen=pl.col("basis"))
             .join(terms.lazy(), on="service_id", how="left", maintain_order="left")
             .select(
                 "person_no",
+                pl.col("service_id").cast(known, strict=False),
                 counts_from_at().alias("counts_from_at"),
                 "awards_end_at",
                 pl.when(pl.col("service_basis") == "either")
@@ -106,7 +109,7 @@ class Registry:
                 .otherwise("service_basis")
                 .cast(Kind)
                 .alias("basis"),
-                "rounding",
+                pl.col("rounding").cast(pl.Enum(ROUNDINGS)),
             )
             .collect(engine="in-memory")
         )

@@ -15,15 +15,15 @@ import pyarrow as pa
 from engine.duplicates import SIGHTING, Repeated, repeated_within
 from engine.records import Kind
 
-_KEY_PARTS: Final = 16
+_ROWS_PER_PART: Final = 16_000_000
 
 
 class Exchange:
     """Rows on their way to slices: added in any order by any thread, taken slice by slice."""
 
-    def __init__(self, slices: int, folder: Path | None) -> None:
-        """Keeps rows in memory when ``folder`` is None."""
-        self._folder = folder
+    def __init__(self, name: str, slices: int, folder: Path | None) -> None:
+        """Keeps rows in memory when ``folder`` is None; ``name`` is the exchange's own there."""
+        self._name, self._folder = name, folder
         self._pieces: list[list[pl.DataFrame]] = [[] for _ in range(slices)]
         self._writers: list[pa.ipc.RecordBatchStreamWriter | None] = [None] * slices
         self._locks = [threading.Lock() for _ in range(slices)]
@@ -67,15 +67,16 @@ class Exchange:
 
     def _path(self, slice_no: int) -> Path:
         assert self._folder is not None
-        return self._folder / f"slice-{slice_no:05}.arrow"
+        return self._folder / f"{self._name}-{slice_no:05}.arrow"
 
 
 class Sightings:
     """The sightings of a run's keys, cut by key so that each part fits into memory."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, rows_expected: int) -> None:
         """Keeps sightings in memory when ``folder`` is None."""
         self._folder = folder
+        self._bits = max(1, (rows_expected // _ROWS_PER_PART).bit_length())
         self._lock = threading.Lock()
         self._held: list[np.ndarray] = []
 
@@ -85,12 +86,12 @@ class Sightings:
             with self._lock:
                 self._held.append(seen)
             return
-        part = (seen["key"] >> np.uint64(60)).astype(np.uint8)
+        part = (seen["key"] >> np.uint64(64 - self._bits)).astype(np.uint8)
         order = np.argsort(part, kind="stable")
-        bounds = np.searchsorted(part[order], np.arange(_KEY_PARTS + 1))
+        bounds = np.searchsorted(part[order], np.arange((1 << self._bits) + 1))
         ordered = seen[order]
         with self._lock:
-            for number in range(_KEY_PARTS):
+            for number in range(1 << self._bits):
                 with self._path(number).open("ab") as file:
                     ordered[bounds[number] : bounds[number + 1]].tofile(file)
 
@@ -114,7 +115,7 @@ class Sightings:
             if held:
                 yield np.concatenate(held)
             return
-        for number in range(_KEY_PARTS):
+        for number in range(1 << self._bits):
             path = self._path(number)
             if path.exists():
                 yield np.fromfile(path, SIGHTING)

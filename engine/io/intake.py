@@ -6,6 +6,7 @@ by key and sent to the slice of their account's person, or to the strangers.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -66,7 +67,7 @@ class Intake:
 
     past: Past
     services: Services
-    slice_of_person: npt.NDArray[np.int32] | None
+    slice_of_person: npt.NDArray[np.int16] | None
     enrolled: Exchange
     strangers: Exchange
     seen: Sightings
@@ -99,25 +100,27 @@ class Intake:
         numbers = self.past.registry.finder.find(good["service_id"], good["account_id"])
         enrolled = (numbers >= 0) & known.to_numpy()
         if not enrolled.all():
-            strangers = good.with_columns(
-                reason=pl.when(known).then(pl.lit(NOT_ENROLLED)).otherwise(pl.lit(UNKNOWN_SERVICE))
-            ).filter(pl.Series(~enrolled))
+            strangers = good.filter(pl.Series(~enrolled)).with_columns(
+                reason=pl.when(known.filter(pl.Series(~enrolled)))
+                .then(pl.lit(NOT_ENROLLED))
+                .otherwise(pl.lit(UNKNOWN_SERVICE))
+            )
             self.strangers.add(0, strangers.select(STRANGER_COLUMNS))
-            good, numbers = good.filter(pl.Series(enrolled)), numbers[enrolled]
-        wanted = self._wanted(good.filter(good["kind"] == "refund"))
+        refunds = pl.Series(enrolled) & (good["kind"] == "refund")
+        wanted = self._wanted(good.filter(refunds))
         good = good.with_columns(account_no=pl.Series(numbers, dtype=pl.Int32)).select(
             SLICE_COLUMNS
         )
-        if self.slice_of_person is None or good.is_empty():
-            self.enrolled.add(0, good)
+        if self.slice_of_person is None:
+            self.enrolled.add(0, good if enrolled.all() else good.filter(pl.Series(enrolled)))
             return wanted
-        slices = self.slice_of_person[self._persons[numbers]]
+        rows = np.flatnonzero(enrolled)
+        slices = self.slice_of_person[self._persons[numbers[rows]]]
         order = np.argsort(slices, kind="stable")
-        ordered = good[order]
-        numbers_of_slices, starts = np.unique(slices[order], return_index=True)
-        ends = np.append(starts[1:], slices.size)
-        for number, start, end in zip(numbers_of_slices, starts, ends, strict=True):
-            self.enrolled.add(int(number), ordered[int(start) : int(end)])
+        ordered = good[rows[order]]
+        bounds = np.searchsorted(slices[order], np.arange(len(self.enrolled.rows) + 1))
+        for number, (start, end) in enumerate(pairwise(bounds.tolist())):
+            self.enrolled.add(number, ordered[start:end])
         return wanted
 
     def _wanted(self, refunds: pl.DataFrame) -> Hashes:

@@ -45,7 +45,8 @@ from engine.records import Declined, Enrollment, Quarantined, RejectedEnrollment
 from engine.registry import Registry
 from engine.services import Services, load_services
 
-ROWS_PER_SLICE: Final = 1_500_000
+ROWS_PER_SLICE: Final = 500_000
+MOST_SLICES: Final = 128
 ENROLLMENT_CONFLICT: Final = "person_id:conflict"
 
 
@@ -248,15 +249,16 @@ class _Run:
         quarantine: TableWriter,
         declined: TableWriter,
     ) -> tuple[Intake, Hashes]:
-        slices = max(1, -(-self.transactions.rows_expected() // self.order.rows_per_slice))
+        expected = self.transactions.rows_expected()
+        slices = min(MOST_SLICES, max(1, -(-expected // self.order.rows_per_slice)))
         folder = None if slices == 1 else self.book.staging / "work"
         intake = Intake(
             past,
             self.services,
             _slices_of_people(past.registry, slices),
-            Exchange(slices, folder),
-            Exchange(1, folder),
-            Sightings(folder),
+            Exchange("enrolled", slices, folder),
+            Exchange("strangers", 1, folder),
+            Sightings(folder, expected),
         )
         wanted: list[Hashes] = [np.empty(0, np.uint64)]
         for taken, records in self.transactions.read(pool, self._ahead, intake.take):
@@ -372,11 +374,11 @@ def _read_only(rows: Rows) -> Rows:
     return rows
 
 
-def _slices_of_people(registry: Registry, slices: int) -> npt.NDArray[np.int32] | None:
+def _slices_of_people(registry: Registry, slices: int) -> npt.NDArray[np.int16] | None:
     """By person number, the slice: ranges of person IDs, so that slices follow each other."""
     if slices == 1:
         return None
     order = registry.person_ids(np.arange(registry.people)).arg_sort().to_numpy()
-    numbers = np.empty(registry.people, np.int32)
+    numbers = np.empty(registry.people, np.int16)
     numbers[order] = np.arange(registry.people) * slices // max(1, registry.people)
     return numbers

@@ -70,11 +70,13 @@ def _marked(masks: Mapping[str, pl.Series]) -> Masks:
 
 
 def _bytes_of(column: pa.ChunkedArray) -> Iterable[np.ndarray]:
-    """The bytes of the texts; a slice may show its neighbours' too, which errs on the safe side."""
+    """The bytes of the texts, nulls' maybe included, which errs on the safe side."""
     for chunk in column.chunks:
-        data = chunk.buffers()[-1]
-        if data is not None:
-            yield np.frombuffer(data, dtype=np.uint8)
+        _, offsets, data = chunk.buffers()
+        if data is not None and len(chunk):
+            ends = np.frombuffer(offsets, dtype=np.int32)
+            first, last = ends[chunk.offset], ends[chunk.offset + len(chunk)]
+            yield np.frombuffer(data, dtype=np.uint8)[first:last]
 
 
 def _may_be_untrimmed(column: pa.ChunkedArray) -> bool:

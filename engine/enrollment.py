@@ -4,7 +4,6 @@ Applications are decided in order, for an accepted one stands in the way of late
 that share a person or an account with another need that order; all others are decided at once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +23,7 @@ from engine.rules.application import (
     already_enrolled,
     rules_for_applications,
 )
-from engine.services import Services
+from engine.services import Service, Services
 
 KEY: Final = ("person_id", "service_id", "account_id")
 CONTENT: Final = tuple(name for name in ENROLLMENT_COLUMNS if name not in KEY)
@@ -36,7 +35,7 @@ class Enrolled:
     """What became of a run's enrollments.
 
     Attributes:
-        accepted: columns of ``Enrollment``, in the order in which they were accepted.
+        accepted: columns of ``Enrollment``, sorted by person, a person's in order of acceptance.
         rejected: columns of ``RejectedEnrollment``.
         conflicts: the ``row_ref`` of every row in conflict.
         unchanged: how many rows changed nothing.
@@ -59,22 +58,18 @@ def enroll(
         .join(services_frame(services).lazy(), on="service_id", how="left", maintain_order="left")
         .with_columns(reason=first_reason(rules_for_applications(terms)))
         .select(*ENROLLMENT_COLUMNS, "reason")
-        .sort(ORDER)
         .collect(engine="in-memory")
     )
     candidates = decided.filter(pl.col("reason").is_null())
-    in_turn = _share_a_person_or_an_account(candidates, registry)
-    reasons = pl.Series("reason", [None] * candidates.height, dtype=pl.String)
-    if in_turn.any():
-        rows = np.flatnonzero(in_turn)
-        decided_in_turn = _one_by_one(candidates[rows], registry, services)
-        reasons = reasons.scatter(rows, pl.Series(decided_in_turn, dtype=pl.String))
-    candidates = candidates.with_columns(reasons)
+    in_turn = pl.Series(_share_a_person_or_an_account(candidates, registry))
+    alone, others = candidates.filter(~in_turn), candidates.filter(in_turn).sort(ORDER)
+    others = others.with_columns(_one_by_one(others, registry, services))
+    accepted = pl.concat([alone, others.filter(pl.col("reason").is_null())])
     rejected = pl.concat(
-        [frame.filter(pl.col("reason").is_not_null()) for frame in (decided, candidates)]
+        [frame.filter(pl.col("reason").is_not_null()) for frame in (decided, others)]
     )
     return Enrolled(
-        accepted=candidates.filter(reasons.is_null()).select(ENROLLMENT_COLUMNS),
+        accepted=accepted.sort("person_id", *ORDER).select(ENROLLMENT_COLUMNS),
         rejected=rejected.sort(ORDER).select(*KEY, "reason"),
         conflicts=conflicts,
         unchanged=unchanged,
@@ -85,6 +80,26 @@ def _settle_keys(
     delivered: pl.DataFrame, registry: Registry
 ) -> tuple[pl.DataFrame, npt.NDArray[np.int64], int]:
     """The rows of new keys, one a key; the rows in conflict; the number that change nothing."""
+    new, conflicts, unchanged = _against_the_registry(delivered, registry)
+    repeated = _repeated(enrollment_key(new))
+    if repeated.any():
+        several = new.filter(repeated).with_columns(
+            contents=pl.struct(CONTENT).n_unique().over(KEY),
+            place=pl.int_range(pl.len()).over(KEY),
+        )
+        in_conflict = several.filter(pl.col("contents") > 1)
+        first = several.filter((pl.col("contents") == 1) & (pl.col("place") == 0))
+        conflicts = conflicts.append(in_conflict["row_ref"])
+        unchanged += several.height - in_conflict.height - first.height
+        new = pl.concat([new.filter(~repeated), first.select(new.columns)])
+    return new, conflicts.to_numpy(), unchanged
+
+
+def _against_the_registry(
+    delivered: pl.DataFrame, registry: Registry
+) -> tuple[pl.DataFrame, pl.Series, int]:
+    if registry.people == 0:
+        return delivered, delivered["row_ref"].clear(), 0
     same = pl.all_horizontal(
         pl.col(name).eq_missing(pl.col(f"{name}_accepted")) for name in CONTENT
     )
@@ -107,21 +122,11 @@ def _settle_keys(
         )
         .collect(engine="in-memory")
     )
-    new = against.filter(pl.col("verdict") == "new").drop("verdict")
-    conflicts = [against.filter(pl.col("verdict") == "conflict")["row_ref"]]
-    unchanged = int((against["verdict"] == "unchanged").sum())
-    repeated = _repeated(enrollment_key(new))
-    if repeated.any():
-        several = new.filter(repeated).with_columns(
-            contents=pl.struct(CONTENT).n_unique().over(KEY),
-            place=pl.int_range(pl.len()).over(KEY),
-        )
-        in_conflict = several.filter(pl.col("contents") > 1)
-        first = several.filter((pl.col("contents") == 1) & (pl.col("place") == 0))
-        conflicts.append(in_conflict["row_ref"])
-        unchanged += several.height - in_conflict.height - first.height
-        new = pl.concat([new.filter(~repeated), first.select(new.columns)])
-    return new, pl.concat(conflicts).to_numpy(), unchanged
+    return (
+        against.filter(pl.col("verdict") == "new").drop("verdict"),
+        against.filter(pl.col("verdict") == "conflict")["row_ref"],
+        int((against["verdict"] == "unchanged").sum()),
+    )
 
 
 def _repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
@@ -142,32 +147,29 @@ def _share_a_person_or_an_account(
     return shared
 
 
-def _one_by_one(
-    applications: pl.DataFrame, registry: Registry, services: Services
-) -> Sequence[str | None]:
-    """The reason, or None, of each application, in order."""
+def _one_by_one(applications: pl.DataFrame, registry: Registry, services: Services) -> pl.Series:
+    """The reason, or null, of each application, in order."""
     before = registry.accounts.filter(
         pl.col("person_id").is_in(applications["person_id"].implode())
         | pl.struct("service_id", "account_id").is_in(
             applications.select(pl.struct("service_id", "account_id")).to_series().implode()
         )
     ).select(KEY)
-    chosen: dict[str, list[str]] = {}
+    chosen: dict[str, list[Service | None]] = {}
     holders: dict[tuple[str, str], str] = {}
     for person_id, service_id, account_id in before.iter_rows():
-        chosen.setdefault(person_id, []).append(service_id)
+        chosen.setdefault(person_id, []).append(services.by_id.get(service_id))
         holders[service_id, account_id] = person_id
     reasons: list[str | None] = []
     for person_id, service_id, account_id, applied_at in applications.select(
         *KEY, "applied_at"
     ).iter_rows():
-        chosen_before = [services.by_id.get(one) for one in chosen.get(person_id, [])]
         if account_taken(holders.get((service_id, account_id)), person_id):
             reasons.append(ACCOUNT_TAKEN)
-        elif already_enrolled(chosen_before, applied_at.date()):
+        elif already_enrolled(chosen.get(person_id, ()), applied_at.date()):
             reasons.append(ALREADY_ENROLLED)
         else:
             reasons.append(None)
-            chosen.setdefault(person_id, []).append(service_id)
+            chosen.setdefault(person_id, []).append(services.by_id.get(service_id))
             holders[service_id, account_id] = person_id
-    return reasons
+    return pl.Series("reason", reasons, dtype=pl.String)

@@ -13,7 +13,7 @@ import polars as pl
 from engine.awarding import Awards, Booked, award, booking_order
 from engine.deciding import decide
 from engine.hashing import Hashes, hash_coded_pair
-from engine.past import Integers, Past
+from engine.past import Past
 from engine.programme import Programme, Terms
 from engine.records import Declined, LedgerEntry, polars_schema
 from engine.registry import Numbers, Registry
@@ -123,7 +123,7 @@ def in_fixed_order(declined: pl.DataFrame) -> pl.DataFrame:
 def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
     person_nos = rows["person_no"].to_numpy()
     return Booked(
-        ranks=_ranks(person_nos, registry)[person_nos],
+        ranks=registry.ranks(person_nos)[person_nos],
         person_nos=person_nos,
         account_nos=rows["account_no"].to_numpy(),
         occurred_at_us=rows["occurred_at"].to_physical().to_numpy(),
@@ -158,16 +158,6 @@ def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -
         pl.Series("net_spend_after", awards.net_spend_after),
         pl.Series("points_after", awards.points_after),
     )
-
-
-def _ranks(person_nos: Numbers, registry: Registry) -> Integers:
-    """By person number, the order of the IDs of the people who have rows."""
-    present = np.zeros(registry.people, np.bool_)
-    present[person_nos] = True
-    people = np.flatnonzero(present)
-    ranks = np.empty(registry.people, np.int64)
-    ranks[people[registry.person_ids(people).arg_sort().to_numpy()]] = np.arange(people.size)
-    return ranks
 
 
 def _asked_for(rows: pl.DataFrame, key_hashes: Hashes | None, wanted: Hashes) -> pl.DataFrame:

@@ -31,6 +31,7 @@ class Registry:
     accounts: pl.DataFrame
     first_accounts: Numbers
     _tables: list["AccountFinder"] = field(default_factory=list, repr=False, compare=False)
+    _in_order: list[bool] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def empty(cls) -> "Registry":
@@ -67,24 +68,50 @@ class Registry:
         """The registry with further enrollments, columns of ``Enrollment``, in their order."""
         if accepted.is_empty():
             return self
-        known = self.accounts.lazy().select("person_id", "person_no").unique("person_id")
-        numbered = (
-            accepted.lazy()
-            .join(known, on="person_id", how="left", maintain_order="left")
-            .collect(engine="in-memory")
-        )
-        fresh = numbered["person_no"].is_null()
-        newcomers = numbered.filter(fresh).select("person_id").unique(maintain_order=True)
-        newcomers = newcomers.with_columns(
-            new_no=pl.int_range(self.people, self.people + newcomers.height, eager=True)
-        )
-        numbered = (
-            numbered.join(newcomers, on="person_id", how="left", maintain_order="left")
-            .with_columns(person_no=pl.coalesce("person_no", "new_no"))
-            .drop("new_no")
-        )
-        accounts = pl.concat([self.accounts, numbered.select(self.accounts.columns)], rechunk=True)
+        person_nos = self._numbers_of(accepted["person_id"])
+        numbered = accepted.with_columns(person_no=person_nos).select(self.accounts.columns)
+        accounts = pl.concat([self.accounts, numbered], rechunk=True)
         return Registry.of(accounts)
+
+    def _numbers_of(self, person_ids: pl.Series) -> pl.Series:
+        """The numbers of people, those of newcomers in the order in which they come."""
+        frame = person_ids.to_frame()
+        numbers = pl.Series("person_no", [None], dtype=pl.Int64).new_from_index(0, len(person_ids))
+        if self.people:
+            known = self.accounts.select("person_id", "person_no").unique("person_id")
+            joined = frame.join(known, on="person_id", how="left", maintain_order="left")
+            numbers = joined["person_no"]
+        newcomers = numbers.is_null()
+        first = newcomers & person_ids.is_first_distinct()
+        numbers = numbers.zip_with(~first, first.cast(pl.Int64).cum_sum() + (self.people - 1))
+        again = numbers.is_null().arg_true()
+        if len(again):
+            ids = frame.with_columns(person_no=numbers).filter(first)
+            known = frame[again].join(ids, on="person_id", how="left", maintain_order="left")
+            numbers = numbers.scatter(again, known["person_no"])
+        return numbers
+
+    @property
+    def in_order(self) -> bool:
+        """Whether people's numbers order them by their IDs, as those of one run do."""
+        if not self._in_order:
+            ids = self.accounts["person_id"].gather(self.first_accounts)
+            self._in_order.append(bool((ids.slice(1) > ids.slice(0, len(ids) - 1)).all()))
+        return self._in_order[0]
+
+    def ranks(self, person_nos: Numbers | None = None) -> Numbers:
+        """By person number, the place in the order of person IDs; of some people, or of all."""
+        if self.in_order:
+            return np.arange(self.people)
+        if person_nos is None:
+            people = np.arange(self.people)
+        else:
+            present = np.zeros(self.people, np.bool_)
+            present[person_nos] = True
+            people = np.flatnonzero(present)
+        ranks = np.empty(self.people, np.int64)
+        ranks[people[self.person_ids(people).arg_sort().to_numpy()]] = np.arange(people.size)
+        return ranks
 
     def for_deciding(self, services: Services) -> pl.DataFrame:
         """By account number, what the rules for spending ask of an account and its service.

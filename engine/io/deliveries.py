@@ -6,7 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -49,6 +49,19 @@ class Batch:
     places: np.ndarray
     ragged: tuple[Ragged, ...]
     raw: RawRecords
+
+    def pieces(self, rows: int) -> Iterator["Batch"]:
+        """The batch in pieces of so many rows, which the caches of the machine can hold."""
+        if self.table.num_rows <= rows:
+            yield self
+            return
+        for start in range(0, self.table.num_rows, rows):
+            yield replace(
+                self,
+                table=self.table.slice(start, rows),
+                places=self.places[start : start + rows],
+                ragged=self.ragged if start == 0 else (),
+            )
 
 
 class Work(Protocol):

@@ -5,6 +5,7 @@ contradict the book are set aside; what the book has already is declined; all ot
 by key and sent to the slice of their account's person, or to the strangers.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -159,14 +160,14 @@ def _among(row_refs: Numbers, some: Numbers) -> npt.NDArray[np.bool_]:
     return np.equal(some[at], row_refs)
 
 
-def settle(seen: Sightings, files: Files) -> Settled:
+def settle(seen: Sightings, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
     """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
     duplicates, contested = seen.repeated()
     if contested.size == 0:
         return Settled(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
-    for rows in files.read_again(contested):
+    for rows in files.read_again(pool, ahead, contested):
         hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         contents = pl.Series("content", content_hashes(rows.good, hashes))
         keys.append(rows.good.select("service_id", "transaction_id", "row_ref", contents))

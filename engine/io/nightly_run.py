@@ -198,12 +198,13 @@ class _Run:
         ):
             past = recall(self.book, self.number - 1)
             enrolled = self._take_in_enrollments(pool, past, quarantine)
+            enrollments = pool.submit(_write_enrollments, staged, enrolled)
             past = past.joined_by(enrolled.accepted)
             intake, wanted = self._take_in_transactions(pool, past, quarantine, declined)
             same = self._same_run()
             if same is not None:
                 return RunResult(self.book.path, already_booked=True, record=same)
-            settled = settle(intake.seen, self.transactions)
+            settled = settle(intake.seen, self.transactions, pool, self._ahead)
             self._quarantine(settled.faulty, quarantine)
             self._check_quarantined()
             for piece in intake.strangers.pieces(0):
@@ -218,7 +219,9 @@ class _Run:
                 past.registry.for_deciding(self.services),
             )
             parts = self._fold(pool, night, intake.enrolled, settled, wanted, declined)
-        outputs = self._write_the_rest(staged, enrolled, quarantine, declined)
+        write_text(staged / "services.toml", self.services.text)
+        write_text(staged / "programme.toml", self.programme.text)
+        outputs = self._outputs(staged, [quarantine, declined, *enrollments.result()])
         record = self.tally.record(
             self._order_record(), enrolled, parts, outputs, previous_sha256(self.book, self.number)
         )
@@ -231,13 +234,14 @@ class _Run:
         self, pool: ThreadPoolExecutor, past: Past, quarantine: TableWriter
     ) -> Enrolled:
         frames = [pl.DataFrame(schema=ENROLLMENT_VALUES)]
-        for rows, records in self.enrollments.read(pool, self._ahead, _read_only):
+        for pieces, records in self.enrollments.read(pool, self._ahead, _read_only):
             self.tally.enrollments_read += records
-            frames.append(rows.good)
-            self._quarantine_enrollments(rows.faulty, quarantine)
+            for rows in pieces:
+                frames.append(rows.good)
+                self._quarantine_enrollments(rows.faulty, quarantine)
             self._progress("enrollments", self.tally.enrollments_read, self.enrollments)
         enrolled = enroll(pl.concat(frames), past.registry, self.services, self.terms)
-        for rows in self.enrollments.read_again(np.sort(enrolled.conflicts)):
+        for rows in self.enrollments.read_again(pool, self._ahead, np.sort(enrolled.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
             self._quarantine_enrollments(faulty, quarantine)
         return enrolled
@@ -249,7 +253,7 @@ class _Run:
         quarantine: TableWriter,
         declined: TableWriter,
     ) -> tuple[Intake, Hashes]:
-        expected = self.transactions.rows_expected()
+        expected = self.transactions.rows_expected
         slices = min(MOST_SLICES, max(1, -(-expected // self.order.rows_per_slice)))
         folder = None if slices == 1 else self.book.staging / "work"
         intake = Intake(
@@ -261,12 +265,13 @@ class _Run:
             Sightings(folder, expected),
         )
         wanted: list[Hashes] = [np.empty(0, np.uint64)]
-        for taken, records in self.transactions.read(pool, self._ahead, intake.take):
+        for pieces, records in self.transactions.read(pool, self._ahead, intake.take):
             self.tally.read += records
-            self.tally.read_yen += taken.yen
-            self._quarantine(taken.faulty, quarantine)
-            self._decline(taken.declined, declined)
-            wanted.append(taken.wanted)
+            for taken in pieces:
+                self.tally.read_yen += taken.yen
+                self._quarantine(taken.faulty, quarantine)
+                self._decline(taken.declined, declined)
+                wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, self.transactions)
         return intake, np.unique(np.concatenate(wanted))
 
@@ -303,26 +308,11 @@ class _Run:
             self._decline(resolve_pending(pl.concat(pending), pl.concat(originals)), declined)
         return parts
 
-    def _write_the_rest(
-        self, staged: Path, enrolled: Enrolled, quarantine: TableWriter, declined: TableWriter
-    ) -> list[dict[str, Any]]:
-        write_text(staged / "services.toml", self.services.text)
-        write_text(staged / "programme.toml", self.programme.text)
-        tables = [quarantine, declined]
-        for name, record, frame in (
-            ("accepted_enrollments", Enrollment, enrolled.accepted),
-            ("rejected_enrollments", RejectedEnrollment, enrolled.rejected),
-        ):
-            with TableWriter(staged / f"{name}.parquet", record) as table:
-                table.write(frame)
-            tables.append(table)
-        folder = f"runs/{run_id(self.number)}"
-        outputs = [
-            output_of(table.path, f"{folder}/{table.path.name}", table.rows) for table in tables
-        ]
-        return outputs + [
-            output_of(staged / name, f"{folder}/{name}", None)
-            for name in ("programme.toml", "services.toml")
+    def _outputs(self, staged: Path, tables: Sequence[TableWriter]) -> list[dict[str, Any]]:
+        rows = {table.path.name: table.rows for table in tables}
+        return [
+            output_of(path, f"runs/{run_id(self.number)}/{path.name}", rows.get(path.name))
+            for path in sorted(staged.iterdir())
         ]
 
     @property
@@ -330,7 +320,7 @@ class _Run:
         return self.order.threads + 1
 
     def _progress(self, phase: str, rows: int, files: Files) -> None:
-        self.order.progress(phase, rows, max(rows, files.rows_expected()))
+        self.order.progress(phase, rows, max(rows, files.rows_expected))
 
     def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
         self.tally.quarantine(faulty)
@@ -370,6 +360,18 @@ class _Run:
         return next((record for record in records if identity(record) == mine), None)
 
 
+def _write_enrollments(staged: Path, enrolled: Enrolled) -> list[TableWriter]:
+    tables = []
+    for name, record, frame in (
+        ("accepted_enrollments", Enrollment, enrolled.accepted),
+        ("rejected_enrollments", RejectedEnrollment, enrolled.rejected),
+    ):
+        with TableWriter(staged / f"{name}.parquet", record) as table:
+            table.write(frame)
+        tables.append(table)
+    return tables
+
+
 def _read_only(rows: Rows) -> Rows:
     return rows
 
@@ -378,7 +380,4 @@ def _slices_of_people(registry: Registry, slices: int) -> npt.NDArray[np.int16] 
     """By person number, the slice: ranges of person IDs, so that slices follow each other."""
     if slices == 1:
         return None
-    order = registry.person_ids(np.arange(registry.people)).arg_sort().to_numpy()
-    numbers = np.empty(registry.people, np.int16)
-    numbers[order] = np.arange(registry.people) * slices // max(1, registry.people)
-    return numbers
+    return (registry.ranks() * slices // max(1, registry.people)).astype(np.int16)

@@ -7,6 +7,7 @@ times 2^32, plus its place in the part. References ascend as the rows were deliv
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ from engine.registry import Numbers
 
 T = TypeVar("T")
 REF_SHIFT: Final = 32
+PIECE_ROWS: Final = 256 * 1024
 _CSV_ROW_BYTES: Final = 60
 _COMPRESSION: Final = 8
 
@@ -89,7 +91,7 @@ class Rows:
         return self.batch.raw((row_refs - self.first_ref).tolist())
 
 
-@dataclass(slots=True)
+@dataclass
 class Files:
     """The files of one role, and what was learnt of them while they were read."""
 
@@ -99,14 +101,15 @@ class Files:
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
 
+    @cached_property
     def rows_expected(self) -> int:
         """About how many rows the files hold."""
         return sum(_rows_expected(file) for file in self.delivered)
 
     def read(
         self, pool: ThreadPoolExecutor, ahead: int, then: Callable[[Rows], T]
-    ) -> Iterator[tuple[T, int]]:
-        """What ``then`` makes of each part, in order, and how many records the part has.
+    ) -> Iterator[tuple[list[T], int]]:
+        """What ``then`` makes of each part's pieces, in order, and the part's number of records.
 
         Raises:
             InputError: a file cannot be used.
@@ -139,13 +142,15 @@ class Files:
             )
         return CsvFile(delivered, self.role.required, self.role.optional)
 
-    def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], tuple[int, T]]:
+    def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], tuple[int, list[T]]]:
         first_part = len(self._file_of_part)
 
-        def read(work: Work, number: int) -> tuple[int, T]:
+        def read(work: Work, number: int) -> tuple[int, list[T]]:
             first_ref = (first_part + number) << REF_SHIFT
             batch = work.read()
-            return batch.records, then(_rows(self.role, batch, first_ref))
+            return batch.records, [
+                then(_rows(self.role, piece, first_ref)) for piece in batch.pieces(PIECE_ROWS)
+            ]
 
         return read
 
@@ -163,7 +168,7 @@ class Files:
             "raw",
         )
 
-    def read_again(self, row_refs: Numbers) -> Iterator[Rows]:
+    def read_again(self, pool: ThreadPoolExecutor, ahead: int, row_refs: Numbers) -> Iterator[Rows]:
         """Reads some rows, ascending, once more, for their text as it came.
 
         Raises:
@@ -172,15 +177,19 @@ class Files:
         parts = row_refs >> REF_SHIFT
         wanted = set(np.unique(parts).tolist())
         file_of_part = np.array(self._file_of_part, np.int64)
+
+        def read(numbered: tuple[int, Work], _: int) -> Rows:
+            part, work = numbered
+            some = row_refs[parts == part]
+            batch = work.read_some((some & ((1 << REF_SHIFT) - 1)).tolist())
+            return _rows(self.role, batch, 0, some)
+
         for index in sorted({int(file_of_part[part]) for part in wanted}):
             delivered = self.delivered[index]
             first_part = int(np.searchsorted(file_of_part, index))
-            for part, work in enumerate(self._open(delivered).works(), first_part):
-                if part in wanted:
-                    some = row_refs[parts == part]
-                    places = (some & ((1 << REF_SHIFT) - 1)).tolist()
-                    batch = work.read_some(places)
-                    yield _rows(self.role, batch, 0, some)
+            works = enumerate(self._open(delivered).works(), first_part)
+            some = (numbered for numbered in works if numbered[0] in wanted)
+            yield from in_order(pool, ahead, some, read)
             check_unchanged(delivered)
 
 

@@ -7,6 +7,7 @@ Most batches have nothing to trim and nothing at fault, and cheap looks at the b
 thorough way through regular expressions is taken by a column only when the cheap look fails.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,10 @@ _DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _JST_MINUTES: Final = 9 * 60
 _FIRST_INSTANT: Final = pl.datetime(1, 1, 1, time_unit="us")
 _LAST_INSTANT: Final = pl.datetime(9999, 12, 31, 23, 59, 59, 999_999, time_unit="us")
+_FIRST_DAY: Final = dt.date.min
+_LAST_DAY: Final = dt.date.max
+_MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000}
+_MOST_TICKS: Final = 2**63 // 1_000_000
 
 Masks = dict[str, pl.Series]
 
@@ -213,22 +218,29 @@ def _plain_instants(column: pa.ChunkedArray) -> pl.Series | None:
 
 
 def _typed_instant(column: pa.ChunkedArray) -> Cells:
-    zone = column.type.tz
-    finer = pl.Series([False]).new_from_index(0, len(column))
-    if column.type.unit == "ns":
-        finer = pl.Series(pl.from_arrow(pc.cast(column, pa.int64()))) % 1000 != 0
-    series = pl.Series(pl.from_arrow(pc.cast(column, pa.timestamp("us", zone), safe=False)))
-    if zone is not None:
-        series = series.dt.convert_time_zone("Asia/Tokyo").dt.replace_time_zone(None)
-    in_years = series.to_frame("at").select(pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT))
-    bad = (finer | ~in_years.to_series()).fill_null(value=False)
-    return Cells(series.set(bad, None), _marked({"malformed": bad}))
+    # What has a zone counts from UTC, whichever zone it is; else it is Japan's already.
+    to_jst = pl.duration(minutes=0 if column.type.tz is None else _JST_MINUTES, time_unit="us")
+    ticks, unit = pl.col("ticks"), column.type.unit
+    if unit == "ns":
+        ticks = pl.when(ticks % 1000 == 0).then(ticks // 1000)
+    elif unit != "us":
+        # Far beyond the year 9999, and still within 64 bits as microseconds.
+        ticks = ticks.clip(-_MOST_TICKS, _MOST_TICKS) * _MICROSECONDS[unit]
+    frame = pl.DataFrame({"ticks": pl.from_arrow(pc.cast(column, pa.int64()))})
+    values = (
+        frame.select(at=ticks.cast(pl.Datetime("us")) + to_jst)
+        .select(pl.when(pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT)).then(pl.col("at")))
+        .to_series()
+    )
+    return Cells(values, _marked({"malformed": values.is_null() & frame["ticks"].is_not_null()}))
 
 
 def day(column: pa.ChunkedArray) -> Cells:
     """A calendar day, ``YYYY-MM-DD``."""
     if pa.types.is_date(column.type):
-        return Cells(pl.Series(pl.from_arrow(pc.cast(column, pa.date32()))), {})
+        days = pl.Series(pl.from_arrow(pc.cast(column, pa.date32())))
+        outside = ~days.is_between(_FIRST_DAY, _LAST_DAY).fill_null(value=True)
+        return Cells(days.set(outside, None), _marked({"malformed": outside}))
     text = _trimmed(_as_text(column))
     plain = text.str.contains(_DAY) & ~text.str.starts_with("0000")
     values = text.set(~plain.fill_null(value=False), None).str.to_date("%Y-%m-%d", strict=False)
@@ -325,7 +337,8 @@ def _split(cells: Mapping[str, Cells], rows: int) -> Reading:
 
 
 def _is_whole_decimal(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_decimal(kind) and kind.scale == 0)
+    # No money has more digits than 128 bits hold.
+    return bool(pa.types.is_decimal(kind) and not pa.types.is_decimal256(kind) and kind.scale == 0)
 
 
 _TYPED: Final[Mapping[Form, tuple[Callable[[pa.DataType], bool], ...]]] = {

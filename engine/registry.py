@@ -96,7 +96,7 @@ class Registry:
         """Whether people's numbers order them by their IDs, as those of one run do."""
         if not self._in_order:
             ids = self.accounts["person_id"].gather(self.first_accounts)
-            self._in_order.append(bool((ids.slice(1) > ids.slice(0, len(ids) - 1)).all()))
+            self._in_order.append(bool((ids > ids.shift(1)).all()))
         return self._in_order[0]
 
     def ranks(self, person_nos: Numbers | None = None) -> Numbers:

@@ -2,7 +2,8 @@
 
 A file is cut into blocks at the ends of records, and pyarrow reads each block. Where quotes do
 not stand as RFC 4180 has them, the rest of the file is read record by record with the standard
-library's ``csv``, which takes a stray quote for text.
+library's ``csv``, which takes a stray quote for text. A record of several lines must keep to
+RFC 4180 all the same, or it would swallow others: else it is set aside whole.
 """
 
 import csv
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
@@ -28,6 +30,7 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
 
 Header = list[str]
+Places = npt.NDArray[np.int64]
 
 
 class Stream(Protocol):
@@ -165,14 +168,15 @@ def _blocks(rest: bytes, stream: Stream, name: str) -> Iterator[tuple[bytes, boo
                 return
             if not data.endswith(b"\n"):
                 data += b"\n"
-        end, quoted, regular = _whole_records(data)
-        if not regular or (ended and end < len(data)):
+        quotes = _quotes_in(data)
+        end = _last_end(data, quotes, 0, len(data)) + 1
+        if not _is_regular(data, quotes) or (ended and end < len(data)):
             yield data, True, stream
             return
-        if len(data) - end > MAX_RECORD_BYTES:
+        if _has_a_long_record(data, quotes, end):
             raise _record_too_long(name)
         if end:
-            yield data[:end], quoted, None
+            yield data[:end], quotes.size > 0, None
         carry = data[end:]
 
 
@@ -183,32 +187,49 @@ def _record_too_long(name: str) -> InputError:
     )
 
 
-def _whole_records(data: bytes) -> tuple[int, bool, bool]:
-    """Where the last whole record ends, whether there are quotes, whether all is regular."""
-    returns = data.count(b"\r")
-    regular = returns == 0 or returns == data.count(b"\r\n") + data.endswith(b"\r")
+def _quotes_in(data: bytes) -> Places:
     if b'"' not in data:
-        return data.rfind(b"\n") + 1, False, regular
-    view = np.frombuffer(data, dtype=np.uint8)
-    quotes = np.flatnonzero(view == 0x22)
-    newline = data.rfind(b"\n")
-    while newline >= 0:
-        before = int(np.searchsorted(quotes, newline))
-        if before % 2 == 0:
-            break
-        newline = data.rfind(b"\n", 0, int(quotes[before - 1]))
-    end = newline + 1
-    return end, True, regular and _quotes_are_regular(view, quotes[: np.searchsorted(quotes, end)])
+        return np.empty(0, np.int64)
+    return np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 0x22)
 
 
-def _quotes_are_regular(view: np.ndarray, quotes: np.ndarray) -> bool:
+def _last_end(data: bytes, quotes: Places, start: int, stop: int) -> int:
+    """The last newline between two places that is not within quotes; -1 when there is none."""
+    newline = data.rfind(b"\n", start, stop)
+    while newline >= 0 and (before := int(np.searchsorted(quotes, newline))) % 2:
+        newline = data.rfind(b"\n", start, int(quotes[before - 1]))
+    return newline
+
+
+def _has_a_long_record(data: bytes, quotes: Places, end: int) -> bool:
+    """Whether a record, or what is there of the last one, is longer than ``MAX_RECORD_BYTES``."""
+    if len(data) - end > MAX_RECORD_BYTES:
+        return True
+    start = 0
+    while end - start > MAX_RECORD_BYTES:
+        newline = _last_end(data, quotes, start, start + MAX_RECORD_BYTES + 1)
+        if newline < 0:
+            return True
+        start = newline + 1
+    return False
+
+
+def _is_regular(data: bytes, quotes: Places) -> bool:
+    """Whether lines end in LF or CRLF and all quotes stand as RFC 4180 has them."""
+    returns = data.count(b"\r")
+    if returns and returns != data.count(b"\r\n") + data.endswith(b"\r"):
+        return False
+    return quotes.size == 0 or _quotes_are_regular(np.frombuffer(data, dtype=np.uint8), quotes)
+
+
+def _quotes_are_regular(view: np.ndarray, quotes: Places) -> bool:
     """Each opening quote begins a field, each closing one ends it; ``""`` inside is one of each."""
     opening, closing = quotes[::2], quotes[1::2]
     before = view[np.maximum(opening - 1, 0)]
     begins = (opening == 0) | (before == 0x2C) | (before == 0x0A)
     begins[1:] |= opening[1:] == closing[: opening.size - 1] + 1
     after = view[np.minimum(closing + 1, view.size - 1)]
-    ends = (after == 0x2C) | (after == 0x0A) | (after == 0x0D)
+    ends = (after == 0x2C) | (after == 0x0A) | (after == 0x0D) | (closing == view.size - 1)
     ends[: opening.size - 1] |= closing[: opening.size - 1] + 1 == opening[1:]
     return bool(begins.all() and ends.all())
 
@@ -292,36 +313,38 @@ def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> 
 
 @dataclass(slots=True)
 class _SlowRecord:
+    """A record; without fields when its quotes leave open where it ends."""
+
     fields: list[str]
     raw: str
 
 
 class _Lines:
-    """The lines of a text, remembered until they are taken as a record's raw text."""
+    """The lines of a text, remembered until they are taken as a record's; the last one ends too."""
 
     def __init__(self, text: io.TextIOWrapper, name: str) -> None:
         self._text, self._name = text, name
         self._held: list[str] = []
-        self._held_characters = 0
+        self._held_bytes = 0
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._text.readline(MAX_RECORD_BYTES + 1)
-        self._held_characters += len(line)
-        if self._held_characters > MAX_RECORD_BYTES:
-            raise _record_too_long(self._name)
+        line = self._text.readline(MAX_RECORD_BYTES + 2)
         if not line:
             raise StopIteration
+        if not line.endswith(("\r", "\n")):
+            line += "\n"
+        self._held_bytes += len(line if line.isascii() else line.encode())
+        if self._held_bytes > MAX_RECORD_BYTES + 1:
+            raise _record_too_long(self._name)
         self._held.append(line)
         return line
 
-    def take(self) -> str:
-        raw = "".join(self._held).rstrip("\r\n")
-        self._held.clear()
-        self._held_characters = 0
-        return raw
+    def take(self) -> list[str]:
+        lines, self._held, self._held_bytes = self._held, [], 0
+        return lines
 
 
 class _Chained(io.RawIOBase):
@@ -349,10 +372,13 @@ def _slow_records(data: bytes, stream: Stream, name: str) -> Iterator[list[_Slow
     records: list[_SlowRecord] = []
     try:
         for fields in csv.reader(lines):
-            raw = lines.take()
+            held = lines.take()
             if not fields:
                 continue
-            records.append(_SlowRecord(fields, raw))
+            # A quote that is left open takes the line's end into the last field.
+            if (len(held) > 1 or fields[-1].endswith(("\r", "\n"))) and not _is_strict(held):
+                fields.clear()
+            records.append(_SlowRecord(fields, "".join(held).rstrip("\r\n")))
             if len(records) == _SLOW_RECORDS:
                 yield records
                 records = []
@@ -362,6 +388,13 @@ def _slow_records(data: bytes, stream: Stream, name: str) -> Iterator[list[_Slow
         _check_utf8(error.object, name)
     if records:
         yield records
+
+
+def _is_strict(lines: list[str]) -> bool:
+    try:
+        return len(list(csv.reader(lines, strict=True))) == 1
+    except csv.Error:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

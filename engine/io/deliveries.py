@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -141,8 +142,14 @@ def _expand(path: str, role: str) -> Iterator[Delivered]:
 
 def _folder(folder: str, role: str) -> Iterator[Delivered]:
     found = False
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=partial(_refuse_folder, role)):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for name in folders:
+            if Path(root, name).is_symlink():
+                raise InputError(
+                    f"{role}: {root}/{name}: a link to a folder stands in the folder",
+                    hint="links are not followed; name the folder behind it on its own",
+                )
         for name in sorted(names):
             if name.startswith((".", "_")):
                 continue
@@ -162,7 +169,17 @@ def _folder(folder: str, role: str) -> Iterator[Delivered]:
         )
 
 
+def _refuse_folder(role: str, error: OSError) -> None:
+    raise InputError(
+        f"{role}: {error.filename}: {error.strerror}", hint="check that the folder may be read"
+    ) from error
+
+
 def _delivered(path: str, role: str) -> Delivered:
+    if not path.isascii() and path != path.encode("utf-8", "replace").decode("utf-8"):
+        raise InputError(
+            f"{role}: {path}: the name is not UTF-8", hint="rename the file, then run again"
+        )
     try:
         status = Path(path).stat()
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.canonical import Form, check_column_type
@@ -65,7 +66,7 @@ class ParquetFile:
                 yield _RowGroup(self.delivered, number, columns)
                 continue
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=columns):
-                yield _Held(pa.Table.from_batches([batch]), name)
+                yield _Held(_takeable(pa.Table.from_batches([batch])), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,9 @@ class _RowGroup:
         try:
             with open_file(self.delivered) as raw, pq.ParquetFile(raw) as file:
                 table = file.read_row_group(self.number, columns=self.columns, use_threads=False)
+                return _Held(_takeable(table), name)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(name, error) from error
-        return _Held(table, name)
 
 
 def _unreadable(name: str, error: Exception) -> InputError:
@@ -119,6 +120,27 @@ def _unreadable(name: str, error: Exception) -> InputError:
     )
 
 
+def _takeable(table: pa.Table) -> pa.Table:
+    """With views of text as text: no rows can be taken from views."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type):
+            text = table.column(place).cast(pa.large_string())
+            table = table.set_column(place, field.name, text)
+    return table
+
+
 def _rows_as_json(table: pa.Table, rows: Sequence[int]) -> list[str]:
     taken = table.take(pa.array(rows, pa.int64()))
+    for place, field in enumerate(taken.schema):
+        if pa.types.is_temporal(field.type):
+            text = _times_as_text(taken.column(place))
+            taken = taken.set_column(place, field.name, text)
     return [json.dumps(row, ensure_ascii=False, default=str) for row in taken.to_pylist()]
+
+
+def _times_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As stored, UTC with a Z: Python's own times know no nanoseconds and no year 10000."""
+    if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+        return column.cast(pa.string())
+    utc = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
+    return pc.binary_join_element_wise(utc, "Z", "")

@@ -61,10 +61,12 @@ class Reading:
         good: the canonical columns, typed, and ``row``, the row's place in the batch.
         faulty: ``row``, ``errors`` (list of ``column:code``) and ``amount`` where it could be
             read (yen, else null; transactions only).
+        values: of all rows, good or not, what could be read.
     """
 
     good: pl.DataFrame
     faulty: pl.DataFrame
+    values: pl.DataFrame
 
 
 Form = Callable[[pa.ChunkedArray], Cells]
@@ -322,7 +324,7 @@ def _split(cells: Mapping[str, Cells], rows: int) -> Reading:
         none = frame.clear().select(
             "row", pl.lit([], pl.List(pl.String)).alias("errors"), amounts.alias("amount")
         )
-        return Reading(frame, none)
+        return Reading(frame, none, frame)
     flags = pl.DataFrame(masks)
     at_fault = flags.select(pl.any_horizontal(pl.all())).to_series()
     errors = flags.filter(at_fault).select(
@@ -333,7 +335,7 @@ def _split(cells: Mapping[str, Cells], rows: int) -> Reading:
     faulty = frame.filter(at_fault).select(
         "row", errors.to_series().alias("errors"), amounts.alias("amount")
     )
-    return Reading(frame.filter(~at_fault), faulty)
+    return Reading(frame.filter(~at_fault), faulty, frame)
 
 
 def _is_whole_decimal(kind: pa.DataType) -> bool:

@@ -20,9 +20,9 @@ from urllib.parse import unquote
 
 import oracle
 import polars as pl
+import pyarrow as pa
 import pytest
 import worlds
-import zstandard
 
 import engine
 
@@ -90,7 +90,7 @@ def write_file(file: oracle.File, folder: Path, form: str = "csv") -> Path:
         path.write_bytes(gzip.compress(text.encode()))
     elif form == "zst":
         path = path.with_name(f"{name}.zst")
-        path.write_bytes(zstandard.compress(text.encode()))
+        path.write_bytes(pa.Codec("zstd").compress(text.encode(), asbytes=True))
     else:
         raise ValueError(form)
     return path

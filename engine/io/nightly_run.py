@@ -240,6 +240,7 @@ class _Run:
                 frames.append(rows.good)
                 self._quarantine_enrollments(rows.faulty, quarantine)
             self._progress("enrollments", self.tally.enrollments_read, self.enrollments)
+        self.enrollments.screen.judge()
         enrolled = enroll(pl.concat(frames), past.registry, self.services, self.terms)
         for rows in self.enrollments.read_again(pool, self._ahead, np.sort(enrolled.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
@@ -273,6 +274,7 @@ class _Run:
                 self._decline(taken.declined, declined)
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, self.transactions)
+        self.transactions.screen.judge()
         return intake, np.unique(np.concatenate(wanted))
 
     def _fold(

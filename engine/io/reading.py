@@ -22,6 +22,7 @@ from engine.canonical import (
     read_enrollments,
     read_transactions,
 )
+from engine.individual_number import Screen
 from engine.io.csv_file import CsvFile
 from engine.io.deliveries import Batch, Delivered, Work, check_unchanged, open_file
 from engine.io.parquet_file import MAGIC, ParquetFile
@@ -98,8 +99,12 @@ class Files:
     role: Role
     delivered: Sequence[Delivered]
     inputs: list[dict[str, Any]] = field(default_factory=list)
+    screen: Screen = field(init=False)
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.screen = Screen(self.role.name)
 
     @cached_property
     def rows_expected(self) -> int:
@@ -148,9 +153,12 @@ class Files:
         def read(work: Work, number: int) -> tuple[int, list[T]]:
             first_ref = (first_part + number) << REF_SHIFT
             batch = work.read()
-            return batch.records, [
-                then(_rows(self.role, piece, first_ref)) for piece in batch.pieces(PIECE_ROWS)
-            ]
+            made = []
+            for piece in batch.pieces(PIECE_ROWS):
+                reading = self.role.read(piece.table)
+                self.screen.look(reading.values)
+                made.append(then(_rows(reading, piece, first_ref)))
+            return batch.records, made
 
         return read
 
@@ -182,7 +190,7 @@ class Files:
             part, work = numbered
             some = row_refs[parts == part]
             batch = work.read_some((some & ((1 << REF_SHIFT) - 1)).tolist())
-            return _rows(self.role, batch, 0, some)
+            return _rows(self.role.read(batch.table), batch, 0, some)
 
         for index in sorted({int(file_of_part[part]) for part in wanted}):
             delivered = self.delivered[index]
@@ -204,8 +212,7 @@ def at_fault(rows: pl.DataFrame, raw: list[str], code: str) -> pl.DataFrame:
     )
 
 
-def _rows(role: Role, batch: Batch, first_ref: int, row_refs: Numbers | None = None) -> Rows:
-    reading = role.read(batch.table)
+def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | None = None) -> Rows:
     refs = first_ref + batch.places if row_refs is None else row_refs
     good = reading.good.with_columns(row_ref=pl.Series(refs[reading.good["row"].to_numpy()]))
     faulty = pl.DataFrame(schema=FAULTS_SCHEMA)

@@ -65,7 +65,7 @@ class Registry:
         return self.accounts["person_id"].gather(self.first_accounts[person_nos])
 
     def extended(self, accepted: pl.DataFrame) -> "Registry":
-        """The registry with further enrollments, columns of ``Enrollment``, in their order."""
+        """The registry with further enrollments, columns of ``Enrollment``, sorted by person."""
         if accepted.is_empty():
             return self
         person_nos = self._numbers_of(accepted["person_id"])
@@ -74,22 +74,17 @@ class Registry:
         return Registry.of(accounts)
 
     def _numbers_of(self, person_ids: pl.Series) -> pl.Series:
-        """The numbers of people, those of newcomers in the order in which they come."""
-        frame = person_ids.to_frame()
-        numbers = pl.Series("person_no", [None], dtype=pl.Int64).new_from_index(0, len(person_ids))
+        """The numbers of people, whose IDs ascend; newcomers' follow in that order."""
+        newcomers = pl.repeat(value=True, n=len(person_ids), eager=True)
         if self.people:
             known = self.accounts.select("person_id", "person_no").unique("person_id")
-            joined = frame.join(known, on="person_id", how="left", maintain_order="left")
-            numbers = joined["person_no"]
-        newcomers = numbers.is_null()
-        first = newcomers & person_ids.is_first_distinct()
-        numbers = numbers.zip_with(~first, first.cast(pl.Int64).cum_sum() + (self.people - 1))
-        again = numbers.is_null().arg_true()
-        if len(again):
-            ids = frame.with_columns(person_no=numbers).filter(first)
-            known = frame[again].join(ids, on="person_id", how="left", maintain_order="left")
-            numbers = numbers.scatter(again, known["person_no"])
-        return numbers
+            joined = person_ids.to_frame().join(
+                known, on="person_id", how="left", maintain_order="left"
+            )
+            newcomers = joined["person_no"].is_null()
+        first = newcomers & person_ids.ne_missing(person_ids.shift(1))
+        numbers = first.cast(pl.Int64).cum_sum() + (self.people - 1)
+        return joined["person_no"].fill_null(numbers) if self.people else numbers
 
     @property
     def in_order(self) -> bool:

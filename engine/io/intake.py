@@ -72,11 +72,11 @@ class Intake:
     enrolled: Exchange
     strangers: Exchange
     seen: Sightings
-    _known_services: pl.Series = field(init=False)
+    _known_services: pl.Enum = field(init=False)
     _persons: Integers = field(init=False)
 
     def __post_init__(self) -> None:
-        self._known_services = pl.Series(list(self.services.by_id), dtype=pl.String).implode()
+        self._known_services = pl.Enum(list(self.services.by_id))
         self._persons = self.past.registry.accounts["person_no"].to_numpy()
 
     def take(self, rows: Rows) -> Taken:
@@ -97,7 +97,7 @@ class Intake:
         return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen)
 
     def _hand_on(self, good: pl.DataFrame) -> Hashes:
-        known = good["service_id"].is_in(self._known_services)
+        known = good["service_id"].cast(self._known_services, strict=False).is_not_null()
         numbers = self.past.registry.finder.find(good["service_id"], good["account_id"])
         enrolled = (numbers >= 0) & known.to_numpy()
         if not enrolled.all():

@@ -75,16 +75,12 @@ class Registry:
 
     def _numbers_of(self, person_ids: pl.Series) -> pl.Series:
         """The numbers of people, whose IDs ascend; newcomers' follow in that order."""
-        newcomers = pl.repeat(value=True, n=len(person_ids), eager=True)
-        if self.people:
-            known = self.accounts.select("person_id", "person_no").unique("person_id")
-            joined = person_ids.to_frame().join(
-                known, on="person_id", how="left", maintain_order="left"
-            )
-            newcomers = joined["person_no"].is_null()
-        first = newcomers & person_ids.ne_missing(person_ids.shift(1))
-        numbers = first.cast(pl.Int64).cum_sum() + (self.people - 1)
-        return joined["person_no"].fill_null(numbers) if self.people else numbers
+        known = self.accounts.select("person_id", "person_no").unique("person_id")
+        numbers = person_ids.to_frame().join(
+            known, on="person_id", how="left", maintain_order="left"
+        )["person_no"]
+        first = numbers.is_null() & person_ids.ne_missing(person_ids.shift(1))
+        return numbers.fill_null(first.cast(pl.Int64).cum_sum() + (self.people - 1))
 
     @property
     def in_order(self) -> bool:

@@ -24,7 +24,7 @@ from engine.fold import Folded, Night, fold, resolve_pending
 from engine.hashing import Hashes
 from engine.io.book import Book, part_name, run_id
 from engine.io.deliveries import find_delivered
-from engine.io.durable import write_json, write_text
+from engine.io.durable import sha256_of, write_json, write_text
 from engine.io.exchange import Exchange, Sightings
 from engine.io.intake import Intake, Settled, settle, without_duplicates
 from engine.io.ledger import Part, commit, write_part
@@ -202,11 +202,10 @@ class _Run:
             past = past.joined_by(enrolled.accepted)
             intake, wanted = self._take_in_transactions(pool, past, quarantine, declined)
             same = self._same_run()
-            if same is not None:
-                return RunResult(self.book.path, already_booked=True, record=same)
             settled = settle(intake.seen, self.transactions, pool, self._ahead)
             self._quarantine(settled.faulty, quarantine)
-            self._check_quarantined()
+            if same is None:
+                self._check_quarantined()
             for piece in intake.strangers.pieces(0):
                 self._decline(without_duplicates(piece, settled), declined)
             night = Night(
@@ -219,6 +218,11 @@ class _Run:
                 past.registry.for_deciding(self.services),
             )
             parts = self._fold(pool, night, intake.enrolled, settled, wanted, declined)
+        if same is not None:
+            # A later enrollment may have made room for rows of this very delivery.
+            if not parts and enrolled.accepted.is_empty():
+                return RunResult(self.book.path, already_booked=True, record=same)
+            self._check_quarantined()
         write_text(staged / "services.toml", self.services.text)
         write_text(staged / "programme.toml", self.programme.text)
         outputs = self._outputs(staged, [quarantine, declined, *enrollments.result()])
@@ -226,8 +230,9 @@ class _Run:
             self._order_record(), enrolled, parts, outputs, previous_sha256(self.book, self.number)
         )
         write_json(staged / "record.json", record)
+        record_sha256 = sha256_of(staged / "record.json")
         self.book.publish(self.number)
-        commit(self.book, self.number, parts)
+        commit(self.book, self.number, parts, record_sha256=record_sha256)
         return RunResult(self.book.path, already_booked=False, record=record)
 
     def _take_in_enrollments(

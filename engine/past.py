@@ -121,12 +121,15 @@ class Past:
         if not self.keys:
             return found
         wanted = hash_pair(service_id, transaction_id)
+        # In ascending order the searches walk through a segment instead of jumping about in it.
+        order = np.argsort(wanted)
+        ascending = wanted[order]
         for segment in self.keys:
-            at = np.searchsorted(segment.hashes, wanted)
-            rows = np.flatnonzero(at < segment.hashes.size)
-            rows = rows[segment.hashes[at[rows]] == wanted[rows]]
+            at = np.searchsorted(segment.hashes, ascending)
+            hit = at < segment.hashes.size
+            hit[hit] = segment.hashes[at[hit]] == ascending[hit]
+            rows, at = order[hit], at[hit]
             checks = key_checks(service_id.gather(rows), transaction_id.gather(rows))
-            at = at[rows]
             while rows.size:
                 positions = segment.positions[at]
                 same = self.facts_at(positions)["check"] == checks

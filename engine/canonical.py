@@ -40,7 +40,7 @@ _LAST_INSTANT: Final = pl.datetime(9999, 12, 31, 23, 59, 59, 999_999, time_unit=
 _FIRST_DAY: Final = dt.date.min
 _LAST_DAY: Final = dt.date.max
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000}
-_MOST_TICKS: Final = 2**63 // 1_000_000
+_FAR_BEYOND_US: Final = 10**18
 
 Masks = dict[str, pl.Series]
 
@@ -144,7 +144,7 @@ def word(words: tuple[str, ...]) -> Form:
 def amount(column: pa.ChunkedArray) -> Cells:
     """Whole yen, 1 to 100,000,000, in digits."""
     if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
-        return _typed_amount(pl.Series(pl.from_arrow(column)))
+        return _typed_amount(column)
     text = _trimmed(_as_text(column))
     values = text.cast(pl.Int64, strict=False)
     inside = values.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN)
@@ -157,7 +157,13 @@ def amount(column: pa.ChunkedArray) -> Cells:
     return Cells(values.set(~inside, None), _marked(masks))
 
 
-def _typed_amount(values: pl.Series) -> Cells:
+def _typed_amount(column: pa.ChunkedArray) -> Cells:
+    # In a type that holds the bounds as well.
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.decimal128(38, 0))
+    elif not pa.types.is_uint64(column.type):
+        column = column.cast(pa.int64())
+    values = pl.Series(pl.from_arrow(column))
     inside = values.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN)
     outside = (~inside).fill_null(value=False)
     return Cells(values.set(outside, None).cast(pl.Int64), _marked({"out_of_range": outside}))
@@ -226,8 +232,9 @@ def _typed_instant(column: pa.ChunkedArray) -> Cells:
     if unit == "ns":
         ticks = pl.when(ticks % 1000 == 0).then(ticks // 1000)
     elif unit != "us":
-        # Far beyond the year 9999, and still within 64 bits as microseconds.
-        ticks = ticks.clip(-_MOST_TICKS, _MOST_TICKS) * _MICROSECONDS[unit]
+        # What is beyond all years must stay so, and not run over 64 bits.
+        most = _FAR_BEYOND_US // _MICROSECONDS[unit]
+        ticks = ticks.clip(-most, most) * _MICROSECONDS[unit]
     frame = pl.DataFrame({"ticks": pl.from_arrow(pc.cast(column, pa.int64()))})
     values = (
         frame.select(at=ticks.cast(pl.Datetime("us")) + to_jst)

@@ -15,14 +15,13 @@ from engine.deciding import decide
 from engine.hashing import Hashes, hash_coded_pair
 from engine.past import Past
 from engine.programme import Programme, Terms
-from engine.records import Declined, LedgerEntry, polars_schema
+from engine.records import Declined, polars_schema
 from engine.registry import Numbers, Registry
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
 from engine.services import Services
 
 DECLINED_COLUMNS = tuple(polars_schema(Declined))
-ENTRY_COLUMNS = tuple(polars_schema(LedgerEntry))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """``mynapoint`` and ``python -m pipelines``."""
 
+import io
 import sys
 
 from pipelines.cli import call
@@ -8,8 +9,13 @@ from pipelines.errors import one_line_errors
 
 def main() -> None:
     """Runs a command and leaves with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show Japanese is no reason to fail when the night is booked.
+        sys.stdout.reconfigure(errors="backslashreplace")
     with one_line_errors():
-        sys.exit(call())
+        code = call()
+        sys.stdout.flush()
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def one_line_errors() -> Iterator[None]:
         if os.environ.get("MYNAPOINT_TRACEBACK"):
             raise
         _leave(
-            f"internal fault: {type(error).__name__}: {str(error).splitlines()[:1]}",
-            "nothing was booked; run with MYNAPOINT_TRACEBACK=1 and report what it prints",
+            f"internal fault: {type(error).__name__}: {' '.join(str(error).split())}",
+            "run again: what is in the book is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
             3,
         )
 

@@ -10,6 +10,13 @@ from rich.table import Table
 from engine.io.nightly_run import RunResult
 
 
+class _Output(Console):
+    """Standard output; when nobody reads it any more, the command is told, not ended."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def print_record(result: RunResult) -> None:
     """Prints the run record for machines, and whether the run had been booked before."""
     record = result.record | {"already_booked": result.already_booked}
@@ -19,7 +26,7 @@ def print_record(result: RunResult) -> None:
 
 def print_summary(result: RunResult) -> None:
     """Prints a run at a glance."""
-    record, console = result.record, Console(highlight=False, soft_wrap=True)
+    record, console = result.record, _Output(highlight=False, soft_wrap=True)
     counts, enrollments, points = (
         record["counts"],
         record["counts"]["enrollments"],

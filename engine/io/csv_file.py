@@ -24,6 +24,7 @@ from engine.io.deliveries import Batch, Delivered, HashingFile, Ragged, Work, op
 
 BLOCK_BYTES: Final = 16 << 20
 MAX_RECORD_BYTES: Final = 1 << 20
+MOST_EXPANSION: Final = 100
 _SLOW_RECORDS: Final = 50_000
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -59,7 +60,7 @@ class CsvFile:
         name = self.delivered.name
         with open_file(self.delivered) as raw:
             hashing = HashingFile(raw)
-            stream = _decompressed(io.BufferedReader(hashing, 1 << 20))
+            stream = _Bounded(_decompressed(io.BufferedReader(hashing, 1 << 20)), self.delivered)
             try:
                 yield from self._works(stream)
                 while hashing.read(1 << 20):
@@ -92,6 +93,24 @@ def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
         zstd: Stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
         return zstd
     return file
+
+
+class _Bounded:
+    """Bytes that must not become far more than the file that they are unpacked from."""
+
+    def __init__(self, stream: Stream, delivered: Delivered) -> None:
+        self._stream, self._name = stream, delivered.name
+        self._left = MOST_EXPANSION * (delivered.size_bytes + (1 << 20))
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise InputError(
+                f"{self._name}: the file unpacks to more than {MOST_EXPANSION} times its size",
+                hint="no real delivery does; unpack it yourself and look at it",
+            )
+        return data
 
 
 def _header(stream: Stream, name: str) -> tuple[Header, bytes]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,8 +47,8 @@ class ParquetFile:
 
     def _works(self, file: pq.ParquetFile) -> Iterator[Work]:
         name, schema = self.delivered.name, file.schema_arrow
-        for column in schema.names:
-            if schema.names.count(column) > 1:
+        for column, times in Counter(schema.names).items():
+            if times > 1:
                 raise InputError(
                     f"{name}: the file has the column {column} twice",
                     hint="each column may be there once; remove or rename one of them",
@@ -61,12 +62,25 @@ class ParquetFile:
         columns = [c for c in (*self.required, *self.optional) if c in schema.names]
         for column in columns:
             check_column_type(name, column, schema.field(column).type, self.forms[column])
+        _refuse_int96(file, columns, name)
         for number in range(file.num_row_groups):
             if file.metadata.row_group(number).num_rows <= GROUP_ROWS:
                 yield _RowGroup(self.delivered, number, columns)
                 continue
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=columns):
                 yield _Held(_takeable(pa.Table.from_batches([batch])), name)
+
+
+def _refuse_int96(file: pq.ParquetFile, columns: list[str], name: str) -> None:
+    # Such a time has no zone, but its writers mean UTC, and far years wrap: it cannot be trusted.
+    for place in range(file.metadata.num_columns):
+        leaf = file.schema.column(place)
+        if leaf.path in columns and leaf.physical_type == "INT96":
+            raise InputError(
+                f"{name}: column {leaf.path} is an INT96 time, which does not say its zone",
+                hint="write it as a Parquet timestamp in microseconds (in Spark: "
+                "spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS)",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from engine.records import (
 from engine.registry import Numbers
 
 T = TypeVar("T")
+RAGGED: Final = "row:malformed"
 REF_SHIFT: Final = 32
 PIECE_ROWS: Final = 256 * 1024
 _CSV_ROW_BYTES: Final = 60
@@ -218,6 +219,7 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
     faulty = pl.DataFrame(schema=FAULTS_SCHEMA)
     if reading.faulty.height or batch.ragged:
         places = batch.places[reading.faulty["row"].to_numpy()]
+        ragged = [first_ref + record.row for record in batch.ragged]
         faulty = pl.concat(
             [
                 reading.faulty.select(
@@ -226,14 +228,10 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
                     pl.Series("raw", batch.raw(places.tolist()), dtype=pl.String),
                     "amount",
                 ),
-                pl.DataFrame(
-                    {
-                        "row_ref": [first_ref + record.row for record in batch.ragged],
-                        "errors": [["row:malformed"]] * len(batch.ragged),
-                        "raw": [record.raw for record in batch.ragged],
-                        "amount": [None] * len(batch.ragged),
-                    },
-                    schema=FAULTS_SCHEMA,
+                at_fault(
+                    pl.DataFrame({"row_ref": ragged}, schema={"row_ref": pl.Int64}),
+                    [record.raw for record in batch.ragged],
+                    RAGGED,
                 ),
             ]
         ).sort("row_ref")

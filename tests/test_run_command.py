@@ -1,0 +1,377 @@
+"""The real command line: exit codes, what goes to stdout and what to stderr, and what it leaves."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deliveries import ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
+
+from engine.errors import InputError
+from engine.io import nightly_run
+from pipelines.__main__ import main
+from pipelines.cli import call
+
+COMMAND = (sys.executable, "-m", "pipelines")
+NIGHT = ("--booked-on", "2020-09-30")
+
+
+def mynapoint(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        **({"capture_output": True} | options),
+        text=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        check=False,
+        timeout=60,
+    )
+
+
+def run(desk: Desk, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return mynapoint("run", desk.book, *NIGHT, "--services", desk.services, *arguments, **options)
+
+
+def run_here(desk: Desk, *arguments: object) -> int:
+    """The same in this process, which costs no imports."""
+    words = ("run", desk.book, *NIGHT, "--services", desk.services, *arguments)
+    return call([str(word) for word in words])
+
+
+def says_no(done: subprocess.CompletedProcess[str], code: int, why: str) -> None:
+    """Two lines on stderr, what is wrong and what to do; nothing on stdout, no traceback."""
+    assert (done.returncode, done.stdout) == (code, "")
+    error, hint, *more = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert why in error
+    assert hint.startswith("hint: ")
+    assert len(hint) > len("hint: ")
+    assert not more
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path)
+    desk.transactions([transaction(n, amount=str(n * 1000)) for n in range(1, 4)])
+    return desk
+
+
+# --- Wrong usage ----------------------------------------------------------------------------------
+
+
+def test_help_names_both_commands_and_costs_nothing() -> None:
+    done = mynapoint("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run " in done.stdout
+    assert "sample " in done.stdout
+    assert "Exit codes" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "sample"])
+def test_each_command_has_its_help(command: str) -> None:
+    done = mynapoint(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"mynapoint {command} " in done.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert mynapoint("--version").stdout == f"{version('mynapoint')}\n"
+
+
+WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "no command": ((), "no command"),
+    "a command that is none": (("rum",), "rum"),
+    "no book": (("run",), "BOOK"),
+    "no date": (("run", "BOOK"), "--booked-on"),
+    "a date that is none": (("run", "BOOK", "--booked-on", "2020-02-30"), "2020-02-30"),
+    "a date in another form": (("run", "BOOK", "--booked-on", "30.9.2020"), "30.9.2020"),
+    "a terms' date that is none": (("run", "BOOK", *NIGHT, "--terms-as-of", "x"), "--terms-as-of"),
+    "an unknown option": (("run", "BOOK", *NIGHT, "--colour", "red"), "--colour"),
+    "a word too many": (("run", "BOOK", "MORE", *NIGHT), "MORE"),
+    "no threads": (("run", "BOOK", *NIGHT, "--threads", "0"), "--threads"),
+    "a share that is no number": (("run", "BOOK", *NIGHT, "--max-quarantined", "x"), "max-quar"),
+    "a sample of nobody": (("sample", "DIR", "--people", "0"), "--people"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_usage_is_two_lines_and_exit_2(what: str) -> None:
+    arguments, why = WRONG[what]
+    says_no(mynapoint(*arguments), 2, why)
+
+
+UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "no deliveries": ((), "nothing was delivered"),
+    "a share above one": (("--transactions", "t", "--max-quarantined", "1.5"), "1.5"),
+    "no such transactions": (("--transactions", "gone.csv"), "transactions: gone.csv"),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_what_cannot_be_used_is_exit_2_and_makes_no_book(tmp_path: Path, what: str) -> None:
+    arguments, why = UNUSABLE[what]
+    says_no(mynapoint("run", tmp_path / "book", *NIGHT, *arguments), 2, why)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--transactions", "t", "--max-quarantined", "-0.1"), "-0.1"),
+        (("--transactions", "t", "--max-quarantined", "nan"), "nan"),
+        (("--enrollments", "gone-*.csv"), "enrollments: gone-*.csv"),
+        (("--transactions", "README.md", "--services", "gone.toml"), "gone.toml"),
+        (("--transactions", "README.md", "--programme", "gone"), "gone"),
+        (("--enrollments", f"{SAMPLE}/night-001/*.csv", "--terms-as-of", "2019-01-01"), "2019"),
+    ],
+)
+def test_more_that_cannot_be_used_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(why)) as caught:
+        call(["run", str(tmp_path / "book"), *NIGHT, *arguments])
+    assert caught.value.exit_code == 2
+    assert set(bodies(tmp_path)) <= {"book/.lock"}
+
+
+def test_a_file_is_no_book(desk: Desk) -> None:
+    desk.book.write_text("a diary")
+    says_no(run(desk, "--enrollments", desk.enrollments), 2, f"{desk.book}: this is a file")
+    assert desk.book.read_text() == "a diary"
+
+
+def test_a_folder_with_something_else_in_it_is_no_book_and_is_left_alone(desk: Desk) -> None:
+    desk.book.mkdir()
+    (desk.book / "diary.txt").write_text("dear")
+    with pytest.raises(InputError, match="the folder is not empty and holds no book"):
+        run_here(desk, "--enrollments", desk.enrollments)
+    assert bodies(desk.book) == {"diary.txt": b"dear"}
+
+
+def test_a_sample_is_not_written_over_what_is_there(tmp_path: Path) -> None:
+    diary = tmp_path / "diary.txt"
+    diary.write_text("dear")
+    says_no(mynapoint("sample", tmp_path), 2, f"{tmp_path}: there is something already")
+    with pytest.raises(InputError, match="there is something already"):
+        call(["sample", str(diary)])
+    with pytest.raises(InputError, match="Not a directory"):
+        call(["sample", str(diary / "x")])
+    assert bodies(tmp_path) == {"diary.txt": b"dear"}
+
+
+# --- A night --------------------------------------------------------------------------------------
+
+
+def test_a_sample_can_be_booked_and_each_command_says_what_it_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("--people", "5", "--transactions", "20", "--nights", "1")
+    assert call(["sample", str(tmp_path / "in"), *few]) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(
+        str(tmp_path / "in" / name) for name in bodies(tmp_path / "in")
+    )
+    night = tmp_path / "in" / "night-001"
+    done = mynapoint(
+        *("run", tmp_path / "book", *NIGHT, "--enrollments", night / "enrollments.csv"),
+        *("--transactions", f"{night}/transactions-*", "--max-quarantined", 1),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_summary_has_rows_yen_points_and_places_on_stdout_alone(desk: Desk) -> None:
+    rows = [transaction(n, amount=str(n * 1000)) for n in (1, 2, 3)]
+    rows += [transaction(4, account_id="A9", amount="70"), transaction(5, amount="-1")]
+    done = run(
+        *(desk, "--enrollments", desk.enrollments, "--transactions", desk.transactions(rows)),
+        *("--max-quarantined", "0.5"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [line.split() for line in done.stdout.splitlines()]
+    for words in (
+        ["読込", "read", "5", "6,070"],
+        ["記帳", "booked", "3", "6,000"],
+        ["対象外", "declined", "1", "70"],
+        ["not_enrolled", "1", "70"],
+        ["隔離", "quarantined", "1", "0"],
+    ):
+        assert words in said
+    assert "1,500 awarded (付与), 0 reversed (取消), 1,500 net" in done.stdout
+    assert "1 read, 1 accepted, 0 unchanged, 0 rejected, 0 quarantined" in done.stdout
+    assert str(desk.book / "ledger") in done.stdout
+    assert str(desk.book / "runs" / "000001") in done.stdout
+
+
+def test_quiet_prints_nothing_and_json_prints_the_record(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered = ("--enrollments", desk.enrollments)
+    quiet = run(desk, *delivered, "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    again = run(desk, *delivered, "--json")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert json.loads(again.stdout) == desk.record() | {"already_booked": True}
+    capsys.readouterr()
+    run_here(desk, "--transactions", desk.folder / "transactions.csv", "--json")
+    assert json.loads(capsys.readouterr().out) == desk.record(2) | {"already_booked": False}
+
+
+def test_the_same_night_again_says_so_and_is_exit_0(desk: Desk) -> None:
+    desk.run()
+    done = run(desk, "--enrollments", desk.enrollments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("記帳済み — this very run is in the book already, as run 000001")
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_an_option_takes_several_files_and_may_be_repeated(desk: Desk, repeated: bool) -> None:
+    names = ["a.csv", "b.csv", "c.csv"]
+    paths = [desk.transactions([transaction(n)], name) for n, name in enumerate(names)]
+    files: list[object] = ["--transactions", *paths]
+    if repeated:
+        files = ["--transactions", paths[0], "--transactions", *paths[1:]]
+    assert run_here(desk, *files, "--enrollments", desk.enrollments, "--quiet") == 0
+    inputs = desk.record()["inputs"]
+    assert [one["name"] for one in inputs] == [str(desk.enrollments), *map(str, paths)]
+    assert desk.booked() == ["T0", "T1", "T2"]
+
+
+def test_a_bar_is_shown_on_a_terminal_and_stdout_stays_clean(desk: Desk) -> None:
+    ours, terminal = pty.openpty()
+    try:
+        done = run(
+            *(desk, "--enrollments", desk.enrollments, "--json"),
+            *("--transactions", desk.folder / "transactions.csv"),
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            capture_output=False,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        )
+        os.write(terminal, b"the end")
+        shown = b""
+        while not shown.endswith(b"the end"):
+            shown += os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    assert json.loads(done.stdout)["run_id"] == "000001"
+    assert "取引 transactions" in shown.decode()
+
+
+def test_whoever_stops_reading_the_output_changes_nothing(desk: Desk) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run(
+        *(desk, "--enrollments", desk.enrollments),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        capture_output=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert desk.record()["counts"]["enrollments"]["accepted"] == 1
+
+
+def test_a_terminal_that_cannot_show_japanese_is_told_all_the_same(desk: Desk) -> None:
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = run(desk, "--enrollments", desk.enrollments, env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 accepted" in done.stdout
+
+
+# --- What books nothing ---------------------------------------------------------------------------
+
+
+def test_past_the_share_for_the_quarantine_nothing_is_booked_and_at_it_all_is(desk: Desk) -> None:
+    # Three of twelve rows, the enrollment and a ragged line among them.
+    path = desk.transactions(transaction(n, amount="x" if n < 2 else "5") for n in range(10))
+    path.write_text(path.read_text() + "ragged\n")
+    delivered = ("--enrollments", desk.enrollments, "--transactions", path)
+    says_no(run(desk, *delivered), 2, "the share of 0.05")
+    assert set(bodies(desk.book)) == {".lock"}
+    desk.run()
+    before = bodies(desk.book, without=["memory/"])
+    with pytest.raises(InputError, match="3 of 12 rows"):
+        run_here(desk, *delivered, "--max-quarantined", "0.2499")
+    assert bodies(desk.book, without=["memory/"]) == before
+    assert not (desk.book / "staging").exists()
+    assert run_here(desk, *delivered, "--max-quarantined", "0.25") == 0
+    assert len(desk.booked()) == 8
+
+
+def test_bad_enrollments_count_for_the_share_too(desk: Desk) -> None:
+    path = desk.write("e.csv", as_csv([enrollment(1), enrollment(2, applied_at="soon")]))
+    with pytest.raises(InputError, match="1 of 2 rows"):
+        run_here(desk, "--enrollments", path, "--max-quarantined", "0.4")
+    assert desk.holds_nothing()
+
+
+def test_a_book_in_use_is_exit_3_and_free_again_when_its_user_is_gone(desk: Desk) -> None:
+    desk.run()
+    before = bodies(desk.book)
+    holding = (
+        "import sys, filelock\n"
+        "with filelock.FileLock(sys.argv[1]):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(desk.book / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        delivered = ("--transactions", desk.folder / "transactions.csv")
+        says_no(run(desk, *delivered), 3, f"{desk.book}: another run is writing")
+        assert bodies(desk.book) == before
+        other.kill()
+    assert run_here(desk, *delivered, "--quiet") == 0
+
+
+def test_an_interrupted_command_says_so_and_is_exit_130(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nightly_run, "recall", interrupted)
+    arguments = ["run", desk.book, *NIGHT, "--enrollments", desk.enrollments]
+    monkeypatch.setattr(sys, "argv", ["mynapoint", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (130, "")
+    assert err == "error: interrupted\nhint: nothing was booked; run again\n"
+    assert desk.holds_nothing()
+
+
+@pytest.mark.parametrize("traceback_wanted", [False, True])
+def test_a_fault_of_the_engine_shows_no_traceback_unless_it_is_asked_for(
+    desk: Desk,
+    traceback_wanted: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def faulty(*_: object, **__: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(nightly_run, "recall", faulty)
+    monkeypatch.setenv("MYNAPOINT_TRACEBACK", "1" if traceback_wanted else "")
+    arguments = ["run", desk.book, *NIGHT, "--enrollments", desk.enrollments]
+    monkeypatch.setattr(sys, "argv", ["mynapoint", *map(str, arguments)])
+    with pytest.raises(RuntimeError if traceback_wanted else SystemExit) as caught:
+        main()
+    if not traceback_wanted:
+        assert caught.value.args == (3,)
+        error, hint, *more = capsys.readouterr().err.splitlines()
+        assert error == "error: internal fault: RuntimeError: two lines"
+        assert "MYNAPOINT_TRACEBACK=1" in hint
+        assert not more
+    assert desk.holds_nothing()

@@ -2,8 +2,10 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from engine.errors import MynapointError
 
@@ -26,9 +28,11 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get("MYNAPOINT_TRACEBACK"):
             raise
+        # The error's own text may hold values of rows, and those are people's.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         _leave(
-            f"internal fault: {type(error).__name__}: {' '.join(str(error).split())}",
-            "run again: what is in the book is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
+            f"internal fault: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
+            "run again, what is booked is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
             3,
         )
 

@@ -1,14 +1,175 @@
-"""Files that are really on the disk before anything relies on them."""
+"""The one door to the disk: every change that a run makes to its book's files goes through here.
 
+A new file is written, synced and read back before anything relies on it; a new name is synced in
+its folder. delta-rs alone writes for itself, and its commit is announced here too.
+"""
+
+import errno
 import hashlib
+import io
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+
+before_operation: Callable[[str, Path], None] | None = None
+"""Is told of each operation on a file before it is done; so that tests may count and fail them."""
+
+_BUFFER_BYTES: Final = 1 << 20
+
+
+def operation(kind: str, path: Path) -> None:
+    """Announces an operation on a file."""
+    if before_operation is not None:
+        before_operation(kind, path)
+
+
+def write_some(descriptor: int, data: memoryview) -> int:
+    """Writes as much as the system takes at once; so that tests may take less."""
+    return os.write(descriptor, data)
+
+
+class NewFile(io.RawIOBase):
+    """A file that was not there before; knows what was written to it.
+
+    Attributes:
+        path: where it is.
+        bytes: how much was written.
+    """
+
+    _descriptor = -1
+
+    def __init__(self, path: Path) -> None:
+        operation("create", path)
+        self.path, self.bytes = path, 0
+        self._digest = hashlib.sha256()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        """Takes all of the data, which may wait for more before it is written."""
+        if self.closed:
+            # A writer that was given up after an error may still want to add its footer.
+            return len(data)
+        taken = bytes(data)
+        self._held.append(taken)
+        self._held_bytes += len(taken)
+        if self._held_bytes >= _BUFFER_BYTES:
+            self.write_held()
+        return len(taken)
+
+    def write_held(self) -> None:
+        """Writes what waits."""
+        if not self._held:
+            return
+        data, self._held, self._held_bytes = b"".join(self._held), [], 0
+        operation("write", self.path)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[write_some(self._descriptor, rest) :]
+        self._digest.update(data)
+        self.bytes += len(data)
+
+    def allocate(self, more: int) -> None:
+        """Makes the file so much longer, with room on the disk for every byte."""
+        self.write_held()
+        operation("allocate", self.path)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._descriptor, self.bytes, more)
+        else:
+            os.ftruncate(self._descriptor, self.bytes + more)
+
+    def finish(self) -> str:
+        """Writes what waits, syncs, and reads the file back; gives its sha256.
+
+        Raises:
+            OSError: or the disk gives back something else.
+        """
+        self.write_held()
+        operation("sync", self.path)
+        os.fsync(self._descriptor)
+        sha256 = self.check()
+        self.close()
+        return sha256
+
+    def check(self) -> str:
+        """Writes what waits and reads the file back, without a sync; gives its sha256.
+
+        Raises:
+            OSError: or the disk gives back something else.
+        """
+        self.write_held()
+        sha256 = self._digest.hexdigest()
+        if sha256_of(self.path) != sha256:
+            raise OSError(
+                errno.EIO, "what was read back differs from what was written", str(self.path)
+            )
+        return sha256
+
+    def close(self) -> None:
+        """Closes the file; what waits is given up."""
+        if not self.closed:
+            super().close()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[NewFile]:
+    """A new file to write to, synced and read back at the end."""
+    with NewFile(path) as file:
+        yield file
+        file.finish()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a new file, whole, synced and read back."""
+    with new_file(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """Writes a new JSON file, whole, synced and read back."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def new_array(path: Path, dtype: np.dtype[Any], rows: int) -> np.memmap[Any, Any]:
+    """A new array on the disk, to be filled in place and then given to ``sync_array``.
+
+    Its room is allocated: in a file with holes, a full disk would kill the process as it fills it.
+    """
+    with NewFile(path) as file:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": (rows,),
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        file.check()
+        file.allocate(rows * dtype.itemsize)
+    array = np.load(path, mmap_mode="r+")
+    assert isinstance(array, np.memmap)
+    return array
+
+
+def sync_array(path: Path, array: np.memmap[Any, Any]) -> None:
+    """Returns when a filled array is on the disk."""
+    operation("write", path)
+    array.flush()
+    sync(path)
 
 
 def sync(path: Path) -> None:
     """Returns when the file, or the folder's entries, are on the disk."""
+    operation("sync", path)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -16,20 +177,47 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Makes a folder, and those above it, each with a synced entry in the one above it."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    operation("make folder", path)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_entry(path)
+
+
+def sync_entry(path: Path) -> None:
+    """Returns when the entry of a book or of what is above it is on the disk."""
+    # One may make a folder where one may not look; then the system alone can see to it.
+    with suppress(PermissionError):
+        sync(path.parent)
+
+
+def rename(path: Path, to: Path) -> None:
+    """Renames a file or a folder; a file that is there already is replaced."""
+    operation("rename", to)
+    path.replace(to)
+
+
+def remove(path: Path) -> None:
+    """Removes a file."""
+    operation("remove", path)
+    path.unlink()
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder and all that is in it, when it is there."""
+    for root, folders, names in os.walk(path, topdown=False):
+        here = Path(root)
+        links = [name for name in folders if (here / name).is_symlink()]
+        for name in (*names, *links):
+            remove(here / name)
+        operation("remove", here)
+        here.rmdir()
+
+
 def sha256_of(path: Path) -> str:
     """The file's sha256, read back from the file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a new file, whole and synced."""
-    with path.open("x", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Writes a new JSON file, whole and synced."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.duplicates import SIGHTING, Repeated, repeated_within
+from engine.io.durable import NewFile, remove
 from engine.records import Kind
 
 _ROWS_PER_PART: Final = 16_000_000
@@ -25,6 +26,7 @@ class Exchange:
         """Keeps rows in memory when ``folder`` is None; ``name`` is the exchange's own there."""
         self._name, self._folder = name, folder
         self._pieces: list[list[pl.DataFrame]] = [[] for _ in range(slices)]
+        self._files: list[NewFile | None] = [None] * slices
         self._writers: list[pa.ipc.RecordBatchStreamWriter | None] = [None] * slices
         self._locks = [threading.Lock() for _ in range(slices)]
         self.rows = [0] * slices
@@ -41,8 +43,8 @@ class Exchange:
             table = frame.with_columns(pl.col("kind").to_physical()).to_arrow()
             writer = self._writers[slice_no]
             if writer is None:
-                writer = pa.ipc.new_stream(self._path(slice_no), table.schema)
-                self._writers[slice_no] = writer
+                file = self._files[slice_no] = NewFile(self._path(slice_no))
+                writer = self._writers[slice_no] = pa.ipc.new_stream(file, table.schema)
             writer.write_table(table)
 
     def pieces(self, slice_no: int) -> Iterator[pl.DataFrame]:
@@ -52,14 +54,17 @@ class Exchange:
             yield from pieces
             return
         writer, self._writers[slice_no] = self._writers[slice_no], None
-        if writer is None:
+        file, self._files[slice_no] = self._files[slice_no], None
+        if writer is None or file is None:
             return
-        writer.close()
+        with file:
+            writer.close()
+            file.check()
         with pa.ipc.open_stream(self._path(slice_no)) as stream:
             for batch in stream:
                 frame = pl.DataFrame(batch)
                 yield frame.with_columns(pl.col("kind").cat.to(Kind))
-        self._path(slice_no).unlink()
+        remove(self._path(slice_no))
 
     def take(self, slice_no: int) -> pl.DataFrame:
         """A slice's rows, of which there must be some; they are gone then."""
@@ -79,6 +84,7 @@ class Sightings:
         self._bits = max(1, (rows_expected // _ROWS_PER_PART).bit_length())
         self._lock = threading.Lock()
         self._held: list[np.ndarray] = []
+        self._files: dict[int, NewFile] = {}
 
     def add(self, seen: np.ndarray) -> None:
         """Adds sightings."""
@@ -92,8 +98,11 @@ class Sightings:
         ordered = seen[order]
         with self._lock:
             for number in range(1 << self._bits):
-                with self._path(number).open("ab") as file:
-                    ordered[bounds[number] : bounds[number + 1]].tofile(file)
+                some = ordered[bounds[number] : bounds[number + 1]]
+                if some.size:
+                    if number not in self._files:
+                        self._files[number] = NewFile(self._path(number))
+                    self._files[number].write(some.tobytes())
 
     def repeated(self) -> Repeated:
         """The rows whose keys were seen more than once; the sightings are gone then."""
@@ -115,11 +124,11 @@ class Sightings:
             if held:
                 yield np.concatenate(held)
             return
-        for number in range(1 << self._bits):
-            path = self._path(number)
-            if path.exists():
-                yield np.fromfile(path, SIGHTING)
-                path.unlink()
+        for number in sorted(self._files):
+            with self._files.pop(number) as file:
+                file.check()
+            yield np.fromfile(file.path, SIGHTING)
+            remove(file.path)
 
     def _path(self, number: int) -> Path:
         assert self._folder is not None

@@ -21,11 +21,14 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from engine.errors import BookError
 from engine.io.book import Book, run_id
-from engine.io.durable import sha256_of, sync
+from engine.io.durable import NewFile, operation, sha256_of
 from engine.records import LedgerEntry, arrow_schema, validated
 
 APPLICATION: Final = "mynapoint"
 ROWS_PER_GROUP: Final = 128 * 1024
+NAME: Final = "ledger"
+DESCRIPTION: Final = "マイナポイント: awards, one entry a booked transaction"
+CONFIGURATION: Final = {"delta.appendOnly": "true", "delta.enableExpiredLogCleanup": "false"}
 
 _SCHEMA: Final = arrow_schema(LedgerEntry)
 # Measured: small numbers pack well as differences; of the texts, only the few-worded gain from a
@@ -103,25 +106,26 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
     validated(entries, LedgerEntry)
     table = entries.to_arrow().cast(_SCHEMA)
     path = folder / name
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=_DICTIONARIES,
-        column_encoding=_ENCODINGS,
-        row_group_size=ROWS_PER_GROUP,
-        store_schema=False,
-    )
-    sync(path)
+    with NewFile(path) as file:
+        pq.write_table(
+            table,
+            file,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=_DICTIONARIES,
+            column_encoding=_ENCODINGS,
+            row_group_size=ROWS_PER_GROUP,
+            store_schema=False,
+        )
+        sha256 = file.finish()
     last_entries = entries.select(
         at_the_cap=pl.col("net_spend_after") >= cap_yen,
         is_last=pl.col("person_id").ne_missing(pl.col("person_id").shift(-1)),
     ).filter("is_last")
     part = Part(
         name,
-        path.stat().st_size,
-        sha256_of(path),
+        file.bytes,
+        sha256,
         Totals.of(table),
         last_entries.height,
         int(last_entries["at_the_cap"].sum()),
@@ -142,19 +146,27 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
     return part
 
 
-def commit(book: Book, number: int, parts: list[Part]) -> None:
+def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) -> None:
     """Makes a run part of the book: one commit, whose version is the run's number less one.
+
+    The commit carries the digests of the run's record and of the commit before, so that a byte
+    changed in either is found even where no later record speaks of it.
 
     Raises:
         BookError: the ledger is at another version, or the commit failed.
     """
+    log = book.ledger / "_delta_log"
+    metadata = {"run_id": run_id(number), "record_sha256": record_sha256}
+    if number > 1:
+        metadata["previous_commit_sha256"] = sha256_of(log / f"{number - 2:020}.json")
     properties = CommitProperties(
-        custom_metadata={"run_id": run_id(number)},
+        custom_metadata=metadata,
         max_commit_retries=0,
         app_transactions=[Transaction(APPLICATION, number)],
     )
     # A checkpoint is a Parquet file without ledger rows; expired log entries are evidence.
     hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+    operation("commit", book.commit_file(number))
     try:
         if number == 1:
             create_table_with_add_actions(
@@ -163,12 +175,9 @@ def commit(book: Book, number: int, parts: list[Part]) -> None:
                 [_add(book, part) for part in parts],
                 "error",
                 [],
-                name="ledger",
-                description="マイナポイント: awards, one entry a booked transaction",
-                configuration={
-                    "delta.appendOnly": "true",
-                    "delta.enableExpiredLogCleanup": "false",
-                },
+                name=NAME,
+                description=DESCRIPTION,
+                configuration=dict(CONFIGURATION),
                 commit_properties=properties,
                 post_commithook_properties=hooks,
             )
@@ -195,10 +204,9 @@ def commit(book: Book, number: int, parts: list[Part]) -> None:
             f"{book.ledger}: the commit failed: {str(error).splitlines()[0]}",
             hint="nothing was booked; run again",
         ) from error
-    log = book.ledger / "_delta_log"
-    sync(log / f"{number - 1:020}.json")
-    sync(log)
-    sync(book.ledger)
+    operation("committed", book.commit_file(number))
+    book.sync_commit(number)
+    book.acknowledge(number)
 
 
 def _add(book: Book, part: Part) -> AddAction:

@@ -5,10 +5,11 @@ missing, half-written or of another version is made again from the ledger.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import polars as pl
@@ -17,12 +18,22 @@ import pyarrow.parquet as pq
 from engine.errors import BookError
 from engine.hashing import FINGERPRINT
 from engine.io.book import Book, run_id
-from engine.io.durable import sha256_of
+from engine.io.durable import (
+    make_folder,
+    new_array,
+    new_file,
+    remove,
+    rename,
+    sha256_of,
+    sync,
+    sync_array,
+    write_json,
+)
 from engine.past import FACT, Balances, Keys, Past, Refunded
 from engine.registry import Registry
 from engine.remembering import ENTRY_COLUMNS, remembered
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
 _TIER: Final = 4
 _MERGE_ROWS: Final = 4_000_000
@@ -38,19 +49,40 @@ def recall(book: Book, committed: int) -> Past:
     """
     if committed == 0:
         return Past.empty()
-    manifest = _manifest(book, committed)
-    past = _load(book.memory, manifest)
+    manifest, past = _believable(book, committed)
     if manifest["runs"] == committed:
         return past
-    book.memory.mkdir(exist_ok=True)
+    make_folder(book.memory)
+    _clear(book.memory, manifest["files"])
     for number in range(manifest["runs"] + 1, committed + 1):
         past, segments = _with_run(book, past, number, manifest["keys"])
         manifest = {**manifest, "runs": number, "keys": segments}
     return _save(book.memory, past, manifest)
 
 
-def _manifest(book: Book, committed: int) -> Manifest:
-    fresh: Manifest = {
+def _believable(book: Book, committed: int) -> tuple[Manifest, Past]:
+    """What is remembered, when all of it is there; nothing otherwise."""
+    try:
+        manifest = json.loads((book.memory / _MANIFEST).read_text(encoding="utf-8"))
+        if (
+            manifest["format"] == FORMAT
+            and manifest["hashes"] == FINGERPRINT
+            and manifest["runs"] <= committed
+            and manifest["last_record"] == _record_mark(book, manifest["runs"])
+            and manifest["files"] == _sizes(book.memory, manifest["files"])
+        ):
+            return manifest, _load(book.memory, manifest)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        pl.exceptions.PolarsError,
+    ):
+        pass
+    nothing: Manifest = {
         "format": FORMAT,
         "hashes": FINGERPRINT,
         "runs": 0,
@@ -58,18 +90,24 @@ def _manifest(book: Book, committed: int) -> Manifest:
         "keys": [],
         "registry": None,
         "state": None,
+        "files": {},
     }
-    try:
-        manifest = json.loads((book.memory / _MANIFEST).read_text())
-        usable = (
-            manifest["format"] == FORMAT
-            and manifest["hashes"] == FINGERPRINT
-            and manifest["runs"] <= committed
-            and manifest["last_record"] == _record_mark(book, manifest["runs"])
-        )
-    except (OSError, ValueError, KeyError):
-        usable = False
-    return manifest if usable else fresh
+    return nothing, Past.empty()
+
+
+def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    return {name: (folder / name).stat().st_size for name in names}
+
+
+def _clear(folder: Path, kept: Container[str]) -> None:
+    """Removes what is not kept; where nothing is, the manifest first, lest it be believed later."""
+    manifest = folder / _MANIFEST
+    if not kept and manifest.exists():
+        remove(manifest)
+        sync(folder)
+    for file in sorted(folder.iterdir()):
+        if file.name not in kept and file != manifest:
+            remove(file)
 
 
 def _record_mark(book: Book, number: int) -> str:
@@ -78,8 +116,6 @@ def _record_mark(book: Book, number: int) -> str:
 
 
 def _load(folder: Path, manifest: Manifest) -> Past:
-    if manifest["runs"] == 0:
-        return Past.empty()
     accounts = pl.read_ipc(folder / manifest["registry"])
     state = np.load(folder / manifest["state"])
     return Past(
@@ -105,7 +141,7 @@ def _with_run(
     facts_path = folder / _facts_name(number)
     rows = record["counts"]["booked"]
     # An empty file cannot be mapped, so a run without entries has room for one.
-    space = np.lib.format.open_memmap(facts_path, mode="w+", dtype=FACT, shape=(max(rows, 1),))
+    space = new_array(facts_path, FACT, max(rows, 1))
     facts = space[:rows]
     known = len(past.keys)
     try:
@@ -117,7 +153,7 @@ def _with_run(
             f"{str(error).splitlines()[0]}",
             hint="restore the book from a copy; nothing was booked",
         ) from error
-    space.flush()
+    sync_array(facts_path, space)
     names = list(segments)
     fresh = [keys for keys in past.keys[known:] if keys.hashes.size]
     if fresh:
@@ -139,10 +175,11 @@ def _facts_name(number: int) -> str:
 
 
 def _open_keys(folder: Path, name: str) -> Keys:
-    return Keys(
-        np.load(folder / f"keys-{name}-hashes.npy", mmap_mode="r"),
-        np.load(folder / f"keys-{name}-positions.npy", mmap_mode="r"),
-    )
+    return Keys(*(np.load(folder / file, mmap_mode="r") for file in _keys_names(name)))
+
+
+def _keys_names(name: str) -> tuple[str, str]:
+    return f"keys-{name}-hashes.npy", f"keys-{name}-positions.npy"
 
 
 def _tiered(folder: Path, names: list[str], number: int) -> list[str]:
@@ -151,7 +188,7 @@ def _tiered(folder: Path, names: list[str], number: int) -> list[str]:
     while True:
         tiers: dict[int, list[str]] = {}
         for name in names:
-            size = np.load(folder / f"keys-{name}-hashes.npy", mmap_mode="r").size
+            size = _open_keys(folder, name).hashes.size
             tiers.setdefault(size.bit_length() // 2, []).append(name)
         full = next((group for group in tiers.values() if len(group) >= _TIER), None)
         if full is None:
@@ -166,12 +203,9 @@ def _tiered(folder: Path, names: list[str], number: int) -> list[str]:
 def _write_merged(folder: Path, segments: Sequence[Keys], name: str) -> str:
     """Writes one segment from many, a range of hashes after the other."""
     rows = sum(segment.hashes.size for segment in segments)
-    hashes = np.lib.format.open_memmap(
-        folder / f"keys-{name}-hashes.npy", mode="w+", dtype=np.uint64, shape=(rows,)
-    )
-    positions = np.lib.format.open_memmap(
-        folder / f"keys-{name}-positions.npy", mode="w+", dtype=np.int64, shape=(rows,)
-    )
+    hashes_path, positions_path = (folder / file for file in _keys_names(name))
+    hashes = new_array(hashes_path, np.dtype(np.uint64), rows)
+    positions = new_array(positions_path, np.dtype(np.int64), rows)
     bits = max(0, (rows // _MERGE_ROWS).bit_length())
     bounds = [np.uint64(part << (64 - bits)) for part in range(1, 1 << bits)]
     cuts = [
@@ -192,8 +226,8 @@ def _write_merged(folder: Path, segments: Sequence[Keys], name: str) -> str:
         hashes[done : done + order.size] = part_hashes[order]
         positions[done : done + order.size] = np.concatenate([one for _, one in some])[order]
         done += order.size
-    hashes.flush()
-    positions.flush()
+    sync_array(hashes_path, hashes)
+    sync_array(positions_path, positions)
     return name
 
 
@@ -202,28 +236,30 @@ def _save(folder: Path, past: Past, manifest: Manifest) -> Past:
     mark = run_id(manifest["runs"])
     registry, state = f"registry-{past.registry.accounts.height}.arrow", f"state-{mark}.npz"
     if manifest["registry"] != registry:
-        past.registry.accounts.write_ipc(folder / registry)
-    np.savez(
-        folder / state,
-        balances=np.stack(past.balances),
-        months=past.months,
-        refunded=np.stack(past.refunded),
-    )
-    book = Book(folder.parent)
+        with new_file(folder / registry) as file:
+            past.registry.accounts.write_ipc(cast("IO[bytes]", file))
+    with new_file(folder / state) as file:
+        np.savez(
+            file,
+            balances=np.stack(past.balances),
+            months=past.months,
+            refunded=np.stack(past.refunded),
+        )
+    kept = [registry, state]
+    kept += [_facts_name(number) for number in range(1, manifest["runs"] + 1)]
+    kept += [file for name in manifest["keys"] for file in _keys_names(name)]
     manifest = {
         **manifest,
         "first_month": past.first_month,
         "registry": registry,
         "state": state,
-        "last_record": _record_mark(book, manifest["runs"]),
+        "last_record": _record_mark(Book(folder.parent), manifest["runs"]),
+        "files": _sizes(folder, kept),
     }
-    temporary = folder / "manifest.new"
-    temporary.write_text(json.dumps(manifest, indent=1))
-    temporary.replace(folder / _MANIFEST)
-    kept = {_MANIFEST, registry, state}
-    kept |= {_facts_name(number) for number in range(1, manifest["runs"] + 1)}
-    kept |= {f"keys-{name}-{of}.npy" for name in manifest["keys"] for of in ("hashes", "positions")}
-    for file in folder.iterdir():
-        if file.name not in kept:
-            file.unlink()
+    # What the manifest names is on the disk before the manifest is, names included.
+    sync(folder)
+    write_json(folder / "manifest.new", manifest)
+    rename(folder / "manifest.new", folder / _MANIFEST)
+    sync(folder)
+    _clear(folder, kept)
     return past

@@ -7,9 +7,9 @@ commit.
 
 import datetime as dt
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -155,18 +155,43 @@ def run(
     given_services = None if services is None else load_services(services)
     given_programme = None if programme is None else load_programme(programme)
     place = Book(Path(book))
-    with place.locked():
-        committed = place.committed_runs()
-        place.clear_leftovers(committed)
-        try:
-            return _Run(place, committed, order, *files, given_services, given_programme).do()
-        except OSError as error:
-            raise BookError(
-                f"{error.filename or place.path}: {error.strerror or error}",
-                hint="check the disk and the folder's permissions; nothing was booked",
-            ) from error
-        finally:
-            shutil.rmtree(place.staging, ignore_errors=True)
+    try:
+        with place.locked():
+            place.clear_torn_commit()
+            committed = place.committed_runs()
+            if committed:
+                # The run before may have died between its commit and the sync of it.
+                place.sync_commit(committed)
+            place.acknowledge(committed)
+            place.clear_leftovers(committed)
+            try:
+                return _Run(place, committed, order, *files, given_services, given_programme).do()
+            except (OSError, BookError) as error:
+                if _is_booked(place, committed + 1):
+                    raise _unconfirmed(place, error) from error
+                raise
+            finally:
+                # What cannot be cleared now is cleared by the next run.
+                with suppress(OSError, BookError):
+                    place.clear_leftovers(place.committed_runs())
+    except OSError as error:
+        raise BookError(
+            f"{error.filename or place.path}: {error.strerror or error}",
+            hint="check the disk and the folder's permissions; nothing was booked",
+        ) from error
+
+
+def _is_booked(book: Book, number: int) -> bool:
+    with suppress(OSError, BookError):
+        return book.committed_runs() == number
+    return False
+
+
+def _unconfirmed(book: Book, error: OSError | BookError) -> BookError:
+    return BookError(
+        f"{book.path}: the run was committed, but the disk did not confirm it: {error}",
+        hint="run again: what is in the book is recognised, what is not is booked",
+    )
 
 
 class _Run:

@@ -6,23 +6,29 @@ from typing import Any
 
 import pandera.polars as pa
 import polars as pl
+import pyarrow
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine.io.durable import sha256_of, sync
+from engine.errors import BookError
+from engine.io.durable import NewFile, sha256_of
 from engine.records import arrow_schema
 
 ROWS_PER_GROUP = 128 * 1024
 
 
 class TableWriter:
-    """Writes one Parquet file of a record type; synced when it is closed."""
+    """Writes one Parquet file of a record type; synced and read back when it is closed."""
 
     def __init__(self, path: Path, record: type[pa.DataFrameModel]) -> None:
         self.path = path
         self.rows = 0
         self._schema = arrow_schema(record)
+        self._checked = "amount" if "amount" in self._schema.names else self._schema.names[0]
+        self._sum = 0
+        self._file = NewFile(path)
         self._writer = pq.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=1, store_schema=False
+            self._file, self._schema, compression="zstd", compression_level=1, store_schema=False
         )
 
     def __enter__(self) -> "TableWriter":
@@ -34,8 +40,25 @@ class TableWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
-        sync(self.path)
+        with self._file:
+            if error is None:
+                self._writer.close()
+                self._file.finish()
+                self._check()
+
+    def _check(self) -> None:
+        column = pq.read_table(self.path, columns=[self._checked], use_threads=False).column(0)
+        if (len(column), self._sum_of(column)) != (self.rows, self._sum):
+            raise BookError(
+                f"{self.path.name}: what was read back differs from what was written: "
+                f"{len(column)} rows instead of {self.rows}, or another sum of {self._checked}",
+                hint="check the disk; nothing was booked",
+            )
+
+    def _sum_of(self, column: pyarrow.ChunkedArray) -> int:
+        if self._checked != "amount":
+            return 0
+        return int(pc.sum(column, min_count=0).as_py())
 
     def write(self, frame: pl.DataFrame) -> None:
         """Writes further rows."""
@@ -43,6 +66,7 @@ class TableWriter:
             return
         self.rows += frame.height
         table = frame.select(self._schema.names).to_arrow().cast(self._schema)
+        self._sum += self._sum_of(table[self._checked])
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
 

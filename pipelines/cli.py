@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -27,10 +28,12 @@ app = App(
     name="mynapoint",
     help=_HELP,
     help_format="plaintext",
+    version=lambda: version("mynapoint"),
     version_flags=["--version"],
     result_action="return_value",
     exit_on_error=False,
     print_error=False,
+    suppress_keyboard_interrupt=False,
 )
 
 Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
@@ -105,6 +108,42 @@ def run(
 
 
 @app.command
+def verify(
+    book: Path,
+    /,
+    *,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    show_ids: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
+
+    Findings are printed one a line: which of the README's promises, where, what. Exit 1 when
+    there are any. With all nights' deliveries, every run is decided again and compared.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    transactions: list[str]
+        All nights' delivered transactions: files, folders or quoted globs.
+    enrollments: list[str]
+        All nights' delivered enrollments, likewise.
+    show_ids: bool
+        Name people and accounts, too.
+    as_json: bool
+        Print the findings as JSON.
+    """
+    from pipelines.verify import verify as verify_a_book
+    from pipelines.verify.output import print_findings, print_json
+
+    verified = verify_a_book(book, transactions=transactions or [], enrollments=enrollments or [])
+    (print_json if as_json else print_findings)(verified, show_ids=show_ids)
+    return 1 if verified.findings else 0
+
+
+@app.command
 def sample(
     folder: Path,
     /,
@@ -135,9 +174,16 @@ def sample(
         raise InputError(
             f"{folder}: there is something already", hint="name a new or an empty folder"
         )
-    for path in write_sample(
-        folder, people=people, transactions=transactions, nights=nights, seed=seed
-    ):
+    try:
+        paths = write_sample(
+            folder, people=people, transactions=transactions, nights=nights, seed=seed
+        )
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder}: {error.strerror or error}",
+            hint="name a folder that can be written to",
+        ) from error
+    for path in paths:
         sys.stdout.write(f"{path}\n")
     return 0
 
@@ -148,8 +194,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
     Raises:
         MynapointError: the command could not be done.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        raise InputError("no command was given", hint="see mynapoint --help")
     try:
-        code = app(sys.argv[1:] if arguments is None else list(arguments))
+        code = app(list(arguments))
     except CycloptsError as error:
         raise InputError(
             " ".join(str(error).split()), hint="see mynapoint --help, or mynapoint COMMAND --help"

@@ -1,0 +1,205 @@
+"""The ledger recalculated from the ledger alone, in SQL; and the records' totals from the tables.
+
+It is done only when every file that it reads is the one that was booked: what was changed there
+is named already, and what follows from a damaged file proves nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.io.book import Book
+from engine.records import (
+    Declined,
+    Enrollment,
+    LedgerEntry,
+    Quarantined,
+    RejectedEnrollment,
+    arrow_schema,
+)
+from pipelines.verify.bytes import Kept, KeptRun
+from pipelines.verify.database import Database
+from pipelines.verify.findings import (
+    MOST_SHOWN,
+    NEVER_TOO_MUCH,
+    NEVER_TWICE,
+    NO_CHANGED_BYTE,
+    Finding,
+    Findings,
+)
+from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
+
+_TABLES: Final = {
+    "accepted_enrollments.parquet": Enrollment,
+    "rejected_enrollments.parquet": RejectedEnrollment,
+    "declined.parquet": Declined,
+    "quarantine.parquet": Quarantined,
+}
+
+
+def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) -> bool:
+    """Recalculates the ledger; says whether that could be done."""
+    import duckdb
+
+    runs = kept.whole_runs()
+    if runs is None:
+        what = (
+            f"not recalculated: {len(kept.damaged)} files that it needs are damaged or missing; "
+            "restore them, then verify again"
+        )
+        findings.add(Finding("not_recalculated", NO_CHANGED_BYTE, "ledger", what))
+        return False
+    foreign = list(_foreign(book, runs))
+    for finding in foreign:
+        findings.add(finding)
+    if foreign:
+        return False
+    try:
+        with Database(scratch / "arithmetic") as database:
+            if not _load(book, runs, database, findings):
+                return False
+            script = files("pipelines.verify").joinpath("arithmetic.sql").read_text("utf-8")
+            database.script(script)
+            _report(runs, database, findings)
+            _compare_totals(runs, database, findings)
+    except duckdb.Error as error:
+        what = f"not recalculated: {str(error).splitlines()[0]}"
+        findings.add(Finding("not_recalculated", NO_CHANGED_BYTE, "ledger", what))
+        return False
+    return True
+
+
+def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
+    """Files that are as their records say, and yet hold no such table."""
+    for run in runs:
+        tables: list[tuple[str, Any]] = [(name, LedgerEntry) for name in run.ledger_files]
+        tables += [(run.file(name), record) for name, record in _TABLES.items()]
+        rows = {output["name"]: output.get("rows") for output in run.record["outputs"]}
+        for name, record in tables:
+            try:
+                metadata = pq.read_metadata(book.path / name)
+                same = metadata.schema.to_arrow_schema().equals(arrow_schema(record))
+            except (pa.ArrowException, OSError, ValueError):
+                yield Finding("changed", NO_CHANGED_BYTE, name, "this is no Parquet file")
+                continue
+            if not same:
+                what = "the file has other columns than a book's table has"
+                yield Finding("changed", NO_CHANGED_BYTE, name, what)
+            elif metadata.num_rows != rows[name]:
+                what = f"the file has {metadata.num_rows} rows, its record says {rows[name]}"
+                yield Finding("changed", NEVER_TOO_MUCH, name, what)
+
+
+def _load(book: Book, runs: list[KeptRun], database: Database, findings: Findings) -> bool:
+    terms = []
+    for run in runs:
+        try:
+            terms.append(read_terms(book, run))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            what = "programme.toml and services.toml of the run do not say what its record says"
+            findings.add(Finding("terms", NO_CHANGED_BYTE, run.where, what))
+    if len(terms) < len(runs):
+        return False
+    database.table("run", RUNS, [one.run for one in terms])
+    database.table("service", SERVICES, [row for one in terms for row in one.services])
+    database.table("excluded", EXCLUDED, [row for one in terms for row in one.excluded])
+    ledger = [(run.number, name) for run in runs for name in sorted(run.ledger_files)]
+    database.table(
+        "ledger_file",
+        {"file": "BIGINT", "run": "BIGINT", "name": "VARCHAR"},
+        [(file, *row) for file, row in enumerate(ledger)],
+    )
+    paths = [book.path / name for _, name in ledger]
+    database.parquet("ledger_rows", paths, arrow_schema(LedgerEntry))
+    for view, name in (
+        ("accepted_rows", "accepted_enrollments.parquet"),
+        ("rejected_rows", "rejected_enrollments.parquet"),
+        ("declined_rows", "declined.parquet"),
+    ):
+        paths = [book.path / run.file(name) for run in runs]
+        database.parquet(view, paths, arrow_schema(_TABLES[name]))
+    return True
+
+
+def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None:
+    for kind, promise, total in database.rows(
+        "SELECT kind, promise, count(*) FROM fault GROUP BY ALL ORDER BY min(pos), kind"
+    ):
+        shown = database.rows(
+            "SELECT f.name, e.pos & 4294967295, what, service_id, transaction_id, person_id, "
+            "account_id FROM (SELECT pos, what FROM fault WHERE kind = ? ORDER BY pos LIMIT ?) "
+            "JOIN entry AS e USING (pos) JOIN ledger_file AS f ON f.file = e.pos >> 32 "
+            "ORDER BY pos",
+            [kind, MOST_SHOWN],
+        )
+        for place, (name, row, what, *ids) in enumerate(shown):
+            times = total - len(shown) + 1 if place == len(shown) - 1 else 1
+            findings.add(Finding(kind, promise, name, what, row, *ids), times)
+    for number, what in database.rows("SELECT run, what FROM enrollment_fault ORDER BY run"):
+        where = runs[number - 1].file("accepted_enrollments.parquet")
+        findings.add(Finding("enrolled_twice", NEVER_TWICE, where, what))
+
+
+def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings) -> None:
+    totals = {row[0]: row[1:] for row in database.rows("SELECT * FROM total")}
+    people = {row[0]: row[1:] for row in database.rows("SELECT * FROM people")}
+    declined = _by_run(
+        database,
+        "SELECT file, reason, count(*), sum(amount)::BIGINT FROM declined_rows GROUP BY ALL",
+    )
+    rejected = _by_run(database, "SELECT file, reason, count(*) FROM rejected_rows GROUP BY ALL")
+    for run in runs:
+        rows, yen, awarded, reversed_ = totals.get(run.number, (0, 0, 0, 0))
+        some, at_the_cap = people.get(run.number, (0, 0))
+        reasons = declined.get(run.number, {})
+        kept = {output["name"]: output.get("rows") for output in run.record["outputs"]}
+        counts, enrollments = run.record["counts"], run.record["counts"]["enrollments"]
+        for what, recorded, counted in (
+            ("counts.booked", counts["booked"], rows),
+            ("counts.people", counts["people"], some),
+            ("counts.people_at_the_cap", counts["people_at_the_cap"], at_the_cap),
+            ("counts.declined", counts["declined"], {r: one[0] for r, one in reasons.items()}),
+            (
+                "counts.quarantined, enrollments included,",
+                counts["quarantined"] + enrollments["quarantined"],
+                kept[run.file("quarantine.parquet")],
+            ),
+            (
+                "counts.enrollments.accepted",
+                enrollments["accepted"],
+                kept[run.file("accepted_enrollments.parquet")],
+            ),
+            (
+                "counts.enrollments.rejected",
+                enrollments["rejected"],
+                {reason: one[0] for reason, one in rejected.get(run.number, {}).items()},
+            ),
+            ("yen.booked", run.record["yen"]["booked"], yen),
+            (
+                "yen.declined",
+                run.record["yen"]["declined"],
+                {reason: one[1] for reason, one in reasons.items()},
+            ),
+            ("points.awarded", run.record["points"]["awarded"], awarded),
+            ("points.reversed", run.record["points"]["reversed"], reversed_),
+        ):
+            if recorded != counted:
+                text = f"{what} is {_shown(recorded)}, the run's files add up to {_shown(counted)}"
+                findings.add(Finding("totals", NEVER_TOO_MUCH, run.where, text))
+
+
+def _by_run(database: Database, sql: str) -> dict[int, dict[str, tuple[int, ...]]]:
+    gathered: dict[int, dict[str, tuple[int, ...]]] = {}
+    for file, reason, *numbers in database.rows(sql):
+        gathered.setdefault(file + 1, {})[reason] = tuple(numbers)
+    return gathered
+
+
+def _shown(value: int | Mapping[str, int]) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return ", ".join(f"{name} {number}" for name, number in sorted(value.items())) or "none"

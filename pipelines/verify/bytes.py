@@ -1,0 +1,359 @@
+"""Every byte of the book against what the records and the log say of it.
+
+Each file stands with its size and sha256 in its run's record; each record with its sha256 in its
+commit and in the next record; each commit in the next commit. The last commit is guarded by its
+content alone: all of it that follows from the record and the files is compared.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.io.book import Book, run_id
+from engine.io.durable import sha256_of
+from pipelines.verify.commits import Commits
+from pipelines.verify.findings import (
+    NEVER_TOO_MUCH,
+    NO_CHANGED_BYTE,
+    WHOLE_RUNS,
+    Finding,
+    Findings,
+)
+from pipelines.verify.shape import COUNT, DAY, TEXT, TEXT_OR_NULL, Each, Optionally, differences
+
+TABLES: Final = ("quarantine", "declined", "accepted_enrollments", "rejected_enrollments")
+TERMS: Final = ("programme.toml", "services.toml")
+
+_LEDGER_FILE: Final = re.compile(r"ledger/([0-9]{6,})-[0-9]{5}\.parquet")
+# What delta-rs leaves when it dies at a commit.
+_HALF_A_COMMIT: Final = re.compile(r"ledger/_delta_log/(?:[0-9]{20}\.json#[0-9]+|_commit_.*\.tmp)")
+_RUN_PLACE: Final = re.compile(r"(?:runs/|ledger/)([0-9]{6,})(?=[-/]|$)")
+_SPLIT: Final = {
+    "read": COUNT,
+    "booked": COUNT,
+    "declined": Each(dict, COUNT),
+    "quarantined": COUNT,
+}
+_RECORD: Final = {
+    "run_id": TEXT,
+    "booked_on": DAY,
+    "programme": {
+        "id": TEXT,
+        "sha256": TEXT,
+        "terms": {
+            "announced_on": DAY,
+            "window_first": DAY,
+            "window_last": DAY,
+            "applications_last": DAY,
+            "card_applications_last": DAY,
+            "source": TEXT,
+        },
+    },
+    "services_sha256": TEXT,
+    "inputs": Each(
+        list, {"role": TEXT, "name": TEXT, "bytes": COUNT, "sha256": TEXT, "rows": COUNT}
+    ),
+    "counts": {
+        **_SPLIT,
+        "people": COUNT,
+        "people_at_the_cap": COUNT,
+        "enrollments": {
+            "read": COUNT,
+            "accepted": COUNT,
+            "unchanged": COUNT,
+            "rejected": Each(dict, COUNT),
+            "quarantined": COUNT,
+        },
+    },
+    "yen": _SPLIT,
+    "points": {"awarded": COUNT, "reversed": COUNT},
+    "outputs": Each(
+        list, {"name": TEXT, "bytes": COUNT, "sha256": TEXT, "rows": Optionally(COUNT)}
+    ),
+    "ledger_version": COUNT,
+    "engine": Each(dict, TEXT),
+    "previous_sha256": TEXT_OR_NULL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A committed run whose record can be read.
+
+    Attributes:
+        sound: the names of its outputs whose bytes are the record's.
+    """
+
+    number: int
+    record: dict[str, Any]
+    sound: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        return run_id(self.number)
+
+    @property
+    def where(self) -> str:
+        """The record, as a finding names it."""
+        return f"runs/{self.id}/record.json"
+
+    @property
+    def ledger_files(self) -> list[str]:
+        names = [output["name"] for output in self.record["outputs"]]
+        return [name for name in names if name.startswith("ledger/")]
+
+    @property
+    def entries(self) -> int:
+        return int(self.record["counts"]["booked"])
+
+    def file(self, name: str) -> str:
+        """One of the run's other files."""
+        return f"runs/{self.id}/{name}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether every file that the record names is as it was."""
+        return len(self.sound) == len(self.record["outputs"])
+
+
+@dataclass(slots=True)
+class Kept:
+    """What the book keeps: its committed runs by number less one, None where one is past reading.
+
+    Attributes:
+        damaged: the names of files that are not as their records say.
+    """
+
+    runs: list[KeptRun | None] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+    def whole_runs(self) -> list[KeptRun] | None:
+        """All runs, when every file that later work relies on is as it was."""
+        runs = [run for run in self.runs if run is not None and run.whole]
+        return runs if len(runs) == len(self.runs) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    size: int
+    sha256: str
+
+
+def check_bytes(book: Book, findings: Findings) -> Kept:
+    """Compares the bytes of every file with what its record says, and the log with the records."""
+    listing = sorted(_listing(book.path, ("ledger", "runs")))
+    digests = _digests(book.path, listing)
+    commits = Commits(book.ledger / "_delta_log")
+    expected = {"ledger", "ledger/_delta_log", "runs"} | {
+        f"ledger/_delta_log/{name}" for name in commits.names
+    }
+    kept = Kept()
+    for number in range(1, commits.last + 1):
+        expected |= {f"runs/{run_id(number)}", f"runs/{run_id(number)}/record.json"}
+        record = _record(book, number, digests, findings)
+        run = None
+        if record is not None:
+            names = {output["name"] for output in record["outputs"]}
+            expected |= names
+            sound = frozenset(_sound(number, record, digests, findings))
+            kept.damaged += sorted(names - sound)
+            run = KeptRun(number, record, sound)
+            for what in _contradictions(run):
+                findings.add(Finding("record", NEVER_TOO_MUCH, run.where, what))
+        else:
+            kept.damaged.append(f"runs/{run_id(number)}/record.json")
+            expected |= {name for name in listing if _run_of(name) == number}
+        kept.runs.append(run)
+        record_sha256 = _sha256(digests, f"runs/{run_id(number)}/record.json")
+        people = _first_and_last_people(book, run) if run else {}
+        for finding in commits.check(number, record, record_sha256, people):
+            findings.add(finding)
+    _unexpected(listing, expected, digests, commits.last, findings)
+    return kept
+
+
+def _listing(top: Path, folders: Iterable[str]) -> Iterator[str]:
+    """Everything in the folders, and they themselves, named from the top."""
+    for folder in folders:
+        for root, inner, files in os.walk(top / folder):
+            place = Path(root).relative_to(top)
+            yield place.as_posix()
+            yield from ((place / name).as_posix() for name in files)
+            yield from (
+                (place / name).as_posix() for name in inner if (top / place / name).is_symlink()
+            )
+
+
+def _digests(top: Path, listing: Iterable[str]) -> dict[str, _Digest | None]:
+    """By name, what each file is; None where it cannot be read. Folders are left out."""
+
+    def digest(name: str) -> _Digest | None:
+        path = top / name
+        try:
+            return _Digest(path.stat().st_size, sha256_of(path))
+        except OSError:
+            return None
+
+    names = [name for name in listing if not (top / name).is_dir()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(names, pool.map(digest, names), strict=True))
+
+
+def _sha256(digests: dict[str, _Digest | None], name: str) -> str | None:
+    digest = digests.get(name)
+    return digest.sha256 if digest else None
+
+
+def _record(
+    book: Book,
+    number: int,
+    digests: dict[str, _Digest | None],
+    findings: Findings,
+) -> dict[str, Any] | None:
+    """A run's record, when all of it can be understood."""
+    name = f"runs/{run_id(number)}/record.json"
+
+    def found(what: str) -> None:
+        findings.add(Finding("record", NO_CHANGED_BYTE, name, what))
+
+    try:
+        record = json.loads((book.path / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        findings.add(Finding("missing", NO_CHANGED_BYTE, name, "the run's record is missing"))
+        return None
+    except (OSError, ValueError):
+        found("the run's record cannot be read")
+        return None
+    faults = list(differences(_RECORD, record))
+    for fault in faults:
+        found(fault)
+    if faults:
+        return None
+    before = None if number == 1 else _sha256(digests, f"runs/{run_id(number - 1)}/record.json")
+    if record["previous_sha256"] != before:
+        if number == 1:
+            found("the first run's record names a record before it")
+        else:
+            before_it = f"runs/{run_id(number - 1)}/record.json"
+            what = "the next record was made after another record than this one"
+            findings.add(Finding("record", NO_CHANGED_BYTE, before_it, what))
+    if record["run_id"] != run_id(number):
+        found("this is the record of another run")
+    if record["ledger_version"] != number - 1:
+        findings.add(Finding("record", WHOLE_RUNS, name, f"ledger_version is not {number - 1}"))
+    return dict(record)
+
+
+def _sound(
+    number: int, record: dict[str, Any], digests: dict[str, _Digest | None], findings: Findings
+) -> Iterator[str]:
+    """Compares the run's files with its record; gives the names of those that are the same."""
+    folder = f"runs/{run_id(number)}"
+    wanted = {f"{folder}/{table}.parquet" for table in TABLES} | {f"{folder}/{t}" for t in TERMS}
+    seen: set[str] = set()
+    for output in record["outputs"]:
+        name = output["name"]
+        part = _LEDGER_FILE.fullmatch(name)
+        if name in seen or not (name in wanted or (part and part[1] == run_id(number))):
+            what = f"outputs name {name}, which is none of this run's files or named before"
+            findings.add(Finding("record", NO_CHANGED_BYTE, f"{folder}/record.json", what))
+            continue
+        seen.add(name)
+        digest = digests.get(name)
+        if name not in digests:
+            what = "the file is missing"
+            findings.add(Finding("missing", NO_CHANGED_BYTE, name, what))
+        elif digest is None:
+            findings.add(Finding("changed", NO_CHANGED_BYTE, name, "the file cannot be read"))
+        elif digest.size != output["bytes"]:
+            what = f"the file has {digest.size} bytes, its record says {output['bytes']}"
+            findings.add(Finding("changed", NO_CHANGED_BYTE, name, what))
+        elif digest.sha256 != output["sha256"]:
+            what = "the file's bytes are not those that were booked: its sha256 is another"
+            findings.add(Finding("changed", NO_CHANGED_BYTE, name, what))
+        else:
+            yield name
+    for name in sorted(wanted - seen):
+        what = f"outputs do not name {name}"
+        findings.add(Finding("record", NO_CHANGED_BYTE, f"{folder}/record.json", what))
+
+
+def _contradictions(run: KeptRun) -> Iterator[str]:
+    """What in a record contradicts itself."""
+    record = run.record
+    counts, yen, enrollments = record["counts"], record["yen"], record["counts"]["enrollments"]
+    for what, split in (("rows", counts), ("yen", yen)):
+        out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
+        if split["read"] != out:
+            yield f"{split['read']} {what} of transactions were read, {out} are accounted for"
+    out = sum(enrollments["rejected"].values()) + sum(
+        enrollments[name] for name in ("accepted", "unchanged", "quarantined")
+    )
+    if enrollments["read"] != out:
+        yield f"{enrollments['read']} enrollments were read, {out} are accounted for"
+    for role, read in (("transactions", counts["read"]), ("enrollments", enrollments["read"])):
+        rows = sum(one["rows"] for one in record["inputs"] if one["role"] == role)
+        if rows != read:
+            yield f"the inputs have {rows} {role}, {read} were read"
+    kept = {output["name"]: output["sha256"] for output in record["outputs"]}
+    for name, sha256 in (
+        ("programme.toml", record["programme"]["sha256"]),
+        ("services.toml", record["services_sha256"]),
+    ):
+        if kept.get(run.file(name)) != sha256:
+            yield f"it was booked by another {name} than the one that it keeps"
+
+
+def _first_and_last_people(book: Book, run: KeptRun) -> dict[str, tuple[str, str]]:
+    """By the name of a sound ledger file, the first and the last person in it."""
+    people = {}
+    for name in run.ledger_files:
+        if name in run.sound:
+            try:
+                with pq.ParquetFile(book.path / name) as file:
+                    last = file.num_row_groups - 1
+                    ids = [file.read_row_group(g, ["person_id"])["person_id"] for g in (0, last)]
+                people[name] = (str(ids[0][0].as_py()), str(ids[1][-1].as_py()))
+            except (pa.ArrowException, OSError, IndexError, KeyError):
+                continue
+    return people
+
+
+def _run_of(name: str) -> int:
+    """The number of the run that a place in the book belongs to, or 0."""
+    place = _RUN_PLACE.match(name)
+    return int(place[1]) if place else 0
+
+
+def _unexpected(
+    listing: Iterable[str],
+    expected: set[str],
+    digests: dict[str, _Digest | None],
+    committed: int,
+    findings: Findings,
+) -> None:
+    for name in listing:
+        if name in expected:
+            continue
+        number = _run_of(name)
+        if _HALF_A_COMMIT.fullmatch(name):
+            what = "a commit was begun here and not made; the next run clears this away"
+            findings.add(Finding("uncommitted", WHOLE_RUNS, name, what))
+        elif number <= committed:
+            what = "no run has made this; it belongs to no record"
+            findings.add(Finding("unknown", NO_CHANGED_BYTE, name, what))
+        elif name not in digests or name.startswith("ledger/"):
+            # The folder stands for the files in it.
+            what = (
+                f"run {run_id(number)} has no commit: a run died before it was booked, or its "
+                "commit was removed from the log; look before the next run clears this away"
+            )
+            findings.add(Finding("uncommitted", WHOLE_RUNS, name, what))

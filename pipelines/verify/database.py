@@ -1,0 +1,98 @@
+"""DuckDB, the second opinion: other code than the engine's, and bounded in what it holds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from engine.errors import InputError
+
+MEMORY_LIMIT: Final = "2GB"
+
+
+def require_duckdb() -> None:
+    """Makes sure that DuckDB is there before any work is done.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import duckdb  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "verify: DuckDB is not installed, and it recalculates the ledger",
+            hint="pip install 'mynapoint[verify]'",
+        ) from error
+
+
+class Database:
+    """A database in a folder that is thrown away; what does not fit into memory goes there."""
+
+    def __init__(self, folder: Path) -> None:
+        import duckdb
+
+        folder.mkdir()
+        self.folder = folder
+        self._connection = duckdb.connect(
+            str(folder / "database"),
+            config={
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": str(folder / "spilt"),
+                "preserve_insertion_order": "false",
+            },
+        )
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a statement gives."""
+        return self._connection.execute(sql, list(values)).fetchall()
+
+    def script(self, sql: str) -> None:
+        """Runs statements that give nothing."""
+        for statement in sql.split(";\n"):
+            if statement.strip():
+                self.rows(statement)
+
+    def table(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Makes a table of a few rows."""
+        kinds = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "DATE": pa.date32()}
+        schema = pa.schema([(column, kinds[kind]) for column, kind in columns.items()])
+        columns_of = list(zip(*rows, strict=True)) or [()] * len(schema)
+        given = pa.Table.from_arrays(
+            [
+                pa.array(values, field.type)
+                for values, field in zip(columns_of, schema, strict=True)
+            ],
+            schema=schema,
+        )
+        self._connection.register("given", given)
+        self.rows(f'CREATE TABLE "{name}" AS SELECT * FROM given')  # noqa: S608 - names of ours
+        self._connection.unregister("given")
+
+    def parquet(self, view: str, files: Sequence[Path], schema: pa.Schema) -> None:
+        """Makes a view of Parquet files, with the columns ``file`` (its place, from 0) and ``row``
+        (from 1).
+
+        The files are linked to under plain names: a path of the user's might be taken for a glob.
+        """
+        folder = self.folder / view
+        folder.mkdir()
+        if not files:
+            places = [("file", pa.int64()), ("row", pa.int64())]
+            self._connection.register(view, pa.schema([*schema, *places]).empty_table())
+            return
+        for number, file in enumerate(files):
+            (folder / f"{number}.parquet").symlink_to(file.resolve())
+        quoted = str(folder).replace("'", "''")
+        names = ", ".join(f"'{quoted}/{number}.parquet'" for number in range(len(files)))
+        self.rows(
+            f'CREATE VIEW "{view}" AS SELECT * EXCLUDE (filename, file_row_number), '  # noqa: S608
+            "parse_filename(filename, true)::BIGINT AS file, file_row_number + 1 AS row "
+            f"FROM read_parquet([{names}], filename = true, file_row_number = true)"
+        )

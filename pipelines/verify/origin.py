@@ -1,0 +1,224 @@
+"""The deliveries decided again, from the first run on, into a book of their own; then compared.
+
+A run is decided again by the services, the programme and the terms that it kept, after the runs
+before it, from the very files that its record names: they are known by their sha256, whatever
+they are called now.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from engine.errors import MynapointError
+from engine.io.book import Book
+from engine.io.deliveries import Delivered
+from engine.io.durable import sha256_of
+from engine.io.nightly_run import run as book_a_night
+from engine.records import (
+    Declined,
+    Enrollment,
+    LedgerEntry,
+    Quarantined,
+    RejectedEnrollment,
+    arrow_schema,
+)
+from pipelines.verify.bytes import Kept, KeptRun
+from pipelines.verify.database import Database
+from pipelines.verify.findings import (
+    MOST_SHOWN,
+    NEVER_TOO_MUCH,
+    NO_CHANGED_BYTE,
+    SAME_LEDGER,
+    Finding,
+    Findings,
+)
+
+_TABLES: Final = {
+    "declined.parquet": Declined,
+    "quarantine.parquet": Quarantined,
+    "accepted_enrollments.parquet": Enrollment,
+    "rejected_enrollments.parquet": RejectedEnrollment,
+}
+_KEY: Final = ("service_id", "transaction_id")
+_ENDINGS: Final = (".csv.gz", ".csv.zst", ".csv", ".parquet")
+
+Deliveries = Mapping[str, Sequence[Delivered]]
+
+
+def check_origin(
+    book: Book, kept: Kept, delivered: Deliveries, scratch: Path, findings: Findings
+) -> tuple[bool, int]:
+    """Decides every run again; says whether all could be, and how many deliveries no run booked."""
+    known = {(role, sha256_of(one.path)): one for role, some in delivered.items() for one in some}
+    used: set[tuple[str, str]] = set()
+    complete = True
+    for run in kept.runs:
+        if run is not None:
+            used |= {(one["role"], one["sha256"]) for one in run.record["inputs"]}
+            for what in _missing(run, known):
+                complete = False
+                findings.add(Finding("delivery", NEVER_TOO_MUCH, run.where, what))
+    unused = len(known.keys() - used)
+    anew = Book(scratch / "origin")
+    for number, run in enumerate(kept.runs, 1):
+        if run is None or not {run.file(name) for name in ("programme.toml", "services.toml")} <= (
+            run.sound
+        ):
+            _stop(findings, number, "what it was booked by is damaged or missing")
+            return False, unused
+        if any(_missing(run, known)):
+            _stop(findings, number, "its deliveries were not all given")
+            return False, unused
+        links = _linked(run, known, scratch / f"deliveries-{run.id}")
+        try:
+            record = _decide_again(book, anew, run, links)
+        except MynapointError as error:
+            _stop(findings, number, error.message)
+            return False, unused
+        names = {str(link): name for link, name, _ in links}
+        for finding in _differences(book, anew, run, record, names, scratch):
+            findings.add(*finding)
+    return complete, unused
+
+
+def _stop(findings: Findings, number: int, why: str) -> None:
+    where = f"runs/{number:06}/record.json"
+    what = f"this run and those after it cannot be decided again: {why}"
+    findings.add(Finding("not_decided_again", NO_CHANGED_BYTE, where, what))
+
+
+def _missing(run: KeptRun, known: Mapping[tuple[str, str], Delivered]) -> Iterator[str]:
+    for one in run.record["inputs"]:
+        if (one["role"], one["sha256"]) not in known:
+            yield f"its delivery of {one['role']} {one['name']} is not among those given"
+
+
+def _linked(
+    run: KeptRun, known: Mapping[tuple[str, str], Delivered], folder: Path
+) -> list[tuple[Path, str, str]]:
+    """The run's deliveries under names of their own: link, recorded name, role."""
+    folder.mkdir()
+    links = []
+    for number, one in enumerate(run.record["inputs"]):
+        ending = next((e for e in _ENDINGS if one["name"].lower().endswith(e)), "")
+        link = folder / f"{number:06}{ending}"
+        link.symlink_to(known[one["role"], one["sha256"]].path.resolve())
+        links.append((link, one["name"], one["role"]))
+    return links
+
+
+def _decide_again(
+    book: Book, anew: Book, run: KeptRun, links: Sequence[tuple[Path, str, str]]
+) -> dict[str, Any]:
+    terms = run.record["programme"]["terms"]
+    return book_a_night(
+        anew.path,
+        booked_on=dt.date.fromisoformat(run.record["booked_on"]),
+        transactions=[link for link, _, role in links if role == "transactions"],
+        enrollments=[link for link, _, role in links if role == "enrollments"],
+        services=book.path / run.file("services.toml"),
+        programme=book.path / run.file("programme.toml"),
+        terms_as_of=dt.date.fromisoformat(terms["announced_on"]),
+        # It was booked, so this was within bounds.
+        max_quarantined=1.0,
+    ).record
+
+
+def _differences(
+    book: Book,
+    anew: Book,
+    run: KeptRun,
+    record: Mapping[str, Any],
+    names: Mapping[str, str],
+    scratch: Path,
+) -> Iterator[tuple[Finding, int]]:
+    """How a run's files and record differ from those of the run decided again."""
+    for part in ("counts", "yen", "points"):
+        if record[part] != run.record[part]:
+            what = f"decided again from its deliveries, the run has other {part} than its record"
+            yield Finding("other_record", SAME_LEDGER, run.where, what), 1
+    again = {one["name"]: one["sha256"] for one in record["outputs"]}
+    kept = {one["name"]: one["sha256"] for one in run.record["outputs"]}
+    tables: list[tuple[list[str], list[str], Any]] = [
+        (run.ledger_files, [name for name in again if name.startswith("ledger/")], LedgerEntry)
+    ]
+    tables += [([run.file(name)], [run.file(name)], record) for name, record in _TABLES.items()]
+    for number, (mine, theirs, declaration) in enumerate(tables):
+        if not run.sound.issuperset(mine):
+            continue
+        if [kept[name] for name in mine] == [again[name] for name in theirs]:
+            continue
+        with Database(scratch / f"compare-{run.id}-{number}") as database:
+            ours = [book.path / name for name in sorted(mine)]
+            others = [anew.path / name for name in sorted(theirs)]
+            if declaration is Quarantined:
+                others = [_renamed(file, names, scratch) for file in others]
+            schema = arrow_schema(declaration)
+            database.parquet("kept", ours, schema)
+            database.parquet("again", others, schema)
+            if declaration is LedgerEntry:
+                yield from _other_entries(run, sorted(mine), schema.names, database)
+            else:
+                yield from _other_rows(mine[0], schema.names, database)
+
+
+def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
+    """A quarantine with the deliveries' names as the kept one has them."""
+    renamed = scratch / "quarantine.parquet"
+    file_names = pl.col("file").replace(dict(names))
+    pl.scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
+    return renamed
+
+
+def _other_entries(
+    run: KeptRun, files: Sequence[str], columns: Sequence[str], database: Database
+) -> Iterator[tuple[Finding, int]]:
+    """Entries are the same by their key; what else stands in them is compared."""
+    others = [name for name in columns if name not in _KEY]
+    changed = ", ".join(
+        f"CASE WHEN k.{name} IS DISTINCT FROM a.{name} THEN '{name}' END" for name in others
+    )
+    same = " AND ".join(f"k.{name} IS NOT DISTINCT FROM a.{name}" for name in others)
+    sql = (
+        "SELECT count(*) OVER (), k.file, k.row, a.row, service_id, transaction_id, "  # noqa: S608
+        "coalesce(k.person_id, a.person_id), coalesce(k.account_id, a.account_id), "
+        f"concat_ws(', ', {changed}) "
+        "FROM kept AS k FULL JOIN again AS a USING (service_id, transaction_id) "
+        f"WHERE k.row IS NULL OR a.row IS NULL OR NOT ({same}) "
+        f"ORDER BY k.file, k.row, a.file, a.row LIMIT {MOST_SHOWN}"
+    )
+    shown = database.rows(sql)
+    for place, (total, file, row, again, service, transaction, *ids, columns_of) in enumerate(
+        shown
+    ):
+        if row is None:
+            what = "decided again, the run books this transaction; the ledger does not have it"
+        elif again is None:
+            what = "decided again, the run does not book this transaction"
+        else:
+            what = f"decided again, the entry has other values of {columns_of}"
+        where = run.where if file is None else files[file]
+        found = Finding("other_entry", SAME_LEDGER, where, what, row, service, transaction, *ids)
+        yield found, total - len(shown) + 1 if place == len(shown) - 1 else 1
+
+
+def _other_rows(
+    name: str, columns: Sequence[str], database: Database
+) -> Iterator[tuple[Finding, int]]:
+    """The other tables have no order and may hold a row twice: the rows are counted."""
+    listed = ", ".join(columns)
+    key = ", ".join(column if column in columns else "NULL" for column in (*_KEY, "person_id"))
+    sql = (
+        f"SELECT count(*) OVER (), min(row), sum(k), sum(a), {key} FROM ("  # noqa: S608
+        f"SELECT {listed}, row, 1 AS k, 0 AS a FROM kept UNION ALL "
+        f"SELECT {listed}, NULL, 0, 1 FROM again) "
+        f"GROUP BY {listed} HAVING sum(k) <> sum(a) ORDER BY min(row) LIMIT {MOST_SHOWN}"
+    )
+    shown = database.rows(sql)
+    for place, (total, row, mine, theirs, *ids) in enumerate(shown):
+        what = f"the row is there {mine} times, decided again {theirs} times"
+        found = Finding("other_row", SAME_LEDGER, name, what, row, *ids)
+        yield found, total - len(shown) + 1 if place == len(shown) - 1 else 1

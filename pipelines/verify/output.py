@@ -1,0 +1,38 @@
+"""Findings as people and machines read them."""
+
+import json
+import sys
+
+from pipelines.verify import Verified
+from pipelines.verify.findings import PROMISES
+
+
+def print_findings(verified: Verified, *, show_ids: bool) -> None:
+    """Prints the findings, one a line; what was looked at goes beside them, to stderr."""
+    for finding in verified.findings:
+        sys.stdout.write(f"{finding.line(show_ids=show_ids)}\n")
+    for kind, total in verified.findings.untold().items():
+        sys.stderr.write(f"of kind {kind} there are {total} findings; the first are shown\n")
+    if verified.unused:
+        sys.stderr.write(f"note: {verified.unused} of the deliveries given are in no run\n")
+    found = sum(verified.findings.totals.values())
+    sys.stderr.write(
+        f"検証 verified: {verified.runs:,} runs, {verified.entries:,} entries "
+        f"({', '.join(verified.checked)}): {found:,} findings\n"
+    )
+
+
+def print_json(verified: Verified, *, show_ids: bool) -> None:
+    """Prints the findings for machines."""
+    value = {
+        "book": str(verified.book),
+        "runs": verified.runs,
+        "entries": verified.entries,
+        "checked": list(verified.checked),
+        "unused_deliveries": verified.unused,
+        "totals": dict(verified.findings.totals),
+        "findings": [one.value(show_ids=show_ids) for one in verified.findings],
+        "promises": {str(number): text for number, text in PROMISES.items()},
+    }
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=1)
+    sys.stdout.write("\n")

@@ -1,0 +1,86 @@
+"""What each run was booked by, read from its kept files by other code than the engine's."""
+
+import datetime as dt
+import tomllib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.io.book import Book
+from pipelines.verify.bytes import KeptRun
+
+RUNS: Final = {
+    "run": "BIGINT",
+    "run_id": "VARCHAR",
+    "booked_on": "DATE",
+    "window_first": "DATE",
+    "window_last": "DATE",
+    "cap_yen": "BIGINT",
+    "numerator": "BIGINT",
+    "denominator": "BIGINT",
+}
+SERVICES: Final = {
+    "run": "BIGINT",
+    "service_id": "VARCHAR",
+    "basis": "VARCHAR",
+    "rounding": "VARCHAR",
+    "counts_from": "VARCHAR",
+    "awards_close_on": "DATE",
+}
+EXCLUDED: Final = {"run": "BIGINT", "service_id": "VARCHAR", "method": "VARCHAR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Rows of the three tables."""
+
+    run: tuple[Any, ...]
+    services: list[tuple[Any, ...]]
+    excluded: list[tuple[Any, ...]]
+
+
+def read_terms(book: Book, run: KeptRun) -> Terms:
+    """A run's programme, terms and services.
+
+    Raises:
+        ValueError, LookupError, TypeError: a file does not say what the record says it does.
+    """
+    programme = _toml(book, run, "programme.toml")
+    used = run.record["programme"]["terms"]
+    announced = {one["announced_on"].isoformat(): one for one in programme["terms"]}
+    terms = announced[used["announced_on"]]
+    said = {key: str(value) for key, value in terms.items()}
+    if said != used or programme["programme_id"] != run.record["programme"]["id"]:
+        raise ValueError("programme.toml has other terms than the record")
+    services = _toml(book, run, "services.toml")["services"]
+    return Terms(
+        (
+            run.number,
+            run.id,
+            dt.date.fromisoformat(run.record["booked_on"]),
+            terms["window_first"],
+            terms["window_last"],
+            programme["cap"]["spending_yen"],
+            programme["rate"]["numerator"],
+            programme["rate"]["denominator"],
+        ),
+        [
+            (
+                run.number,
+                one["service_id"],
+                one["basis"],
+                one.get("rounding", "cumulative"),
+                one.get("counts_from", "instant"),
+                one.get("awards_close_on"),
+            )
+            for one in services
+        ],
+        [
+            (run.number, one["service_id"], method)
+            for one in services
+            for method in one.get("excluded_methods", [])
+        ],
+    )
+
+
+def _toml(book: Book, run: KeptRun, name: str) -> dict[str, Any]:
+    return tomllib.loads((book.path / run.file(name)).read_bytes().decode("utf-8-sig"))

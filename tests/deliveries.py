@@ -19,6 +19,7 @@ from engine.io.nightly_run import RunResult
 ROOT = Path(__file__).parent.parent
 CASES = Path(__file__).parent / "cases"
 SAMPLE = ROOT / "sample_data"
+KEEPS_NO_RUN = {".lock", ".acknowledged"}
 
 SERVICES = """\
 [[services]]
@@ -156,7 +157,7 @@ class Desk:
 
     def holds_nothing(self) -> bool:
         """Whether the book is as if no run had ever been."""
-        return not (self.book.exists() and set(bodies(self.book)) - {".lock"})
+        return not (self.book.exists() and set(bodies(self.book)) - KEEPS_NO_RUN)
 
 
 def book_world(world: worlds.World, folder: Path, number: int, book: Path) -> RunResult:

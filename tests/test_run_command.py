@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deliveries import ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
+from deliveries import KEEPS_NO_RUN, ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
 
 from engine.errors import InputError
 from engine.io import nightly_run
@@ -138,7 +138,7 @@ def test_more_that_cannot_be_used_is_refused(
     with pytest.raises(InputError, match=re.escape(why)) as caught:
         call(["run", str(tmp_path / "book"), *NIGHT, *arguments])
     assert caught.value.exit_code == 2
-    assert set(bodies(tmp_path)) <= {"book/.lock"}
+    assert set(bodies(tmp_path)) <= {f"book/{name}" for name in KEEPS_NO_RUN}
 
 
 def test_a_file_is_no_book(desk: Desk) -> None:
@@ -294,7 +294,7 @@ def test_past_the_share_for_the_quarantine_nothing_is_booked_and_at_it_all_is(de
     path.write_text(path.read_text() + "ragged\n")
     delivered = ("--enrollments", desk.enrollments, "--transactions", path)
     says_no(run(desk, *delivered), 2, "the share of 0.05")
-    assert set(bodies(desk.book)) == {".lock"}
+    assert set(bodies(desk.book)) == KEEPS_NO_RUN
     desk.run()
     before = bodies(desk.book, without=["memory/"])
     with pytest.raises(InputError, match="3 of 12 rows"):

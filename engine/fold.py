@@ -115,8 +115,10 @@ def as_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def in_fixed_order(declined: pl.DataFrame) -> pl.DataFrame:
-    """Declined rows as they are kept, whatever order they came in."""
-    return declined.select(DECLINED_COLUMNS).sort("occurred_at", "service_id", "transaction_id")
+    """Declined rows as a part of them is kept, whatever order they came in."""
+    return declined.select(DECLINED_COLUMNS).sort(
+        "occurred_at", "service_id", "transaction_id", "account_id", "reason"
+    )
 
 
 def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:

@@ -185,7 +185,9 @@ def key_checks(service_id: pl.Series, transaction_id: pl.Series) -> npt.NDArray[
 
 def content_hashes(frame: pl.DataFrame, key_hashes: Hashes) -> Hashes:
     """The hash of all canonical columns of transactions."""
-    content = combined(key_hashes, hash_text(frame["account_id"], CHECK_SEED))
+    # The transaction's own text again, in another hash: keys that collide differ in content.
+    content = combined(key_hashes, hash_text(frame["transaction_id"], CHECK_SEED))
+    content = combined(content, hash_text(frame["account_id"], CHECK_SEED))
     for numbers in (
         frame["occurred_at"].to_physical(),
         frame["amount"],

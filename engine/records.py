@@ -1,6 +1,6 @@
 """What a transaction, an enrollment, a ledger entry ... is: columns, types, bounds, declared once.
 
-Each record type is a pandera model, so the declaration is the check. ``polars_schema`` and
+Each record type is a pandera model; ledger rows are validated by theirs. ``polars_schema`` and
 ``arrow_schema`` derive every other description of a table from it.
 Source: the contract's tables "transactions", "enrollments" and "Ledger".
 """

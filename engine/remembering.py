@@ -137,7 +137,7 @@ def _grown(months: Integers, accounts: int) -> Integers:
 def _add_to_months(
     months: Integers, first_month: int, account_nos: Numbers, at: Integers, counted: Integers
 ) -> tuple[Integers, int]:
-    """Adds counted yen to the accounts' months, in place where the table is large enough."""
+    """The months with counted yen added to the accounts'."""
     if at.size == 0:
         return months, first_month
     if months.shape[1] == 0:

@@ -13,9 +13,7 @@ def main() -> None:
         # A terminal that cannot show Japanese is no reason to fail when the night is booked.
         sys.stdout.reconfigure(errors="backslashreplace")
     with one_line_errors():
-        code = call()
-        sys.stdout.flush()
-        sys.exit(code)
+        sys.exit(call())
 
 
 if __name__ == "__main__":

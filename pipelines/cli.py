@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from engine.errors import InputError
+from pipelines.errors import output_may_fail
 
 _HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
 
@@ -53,7 +54,7 @@ def run(
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
     threads: PositiveInt | None = None,
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Flag = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Book one night's deliveries / 一晩分の取引を記帳する.
@@ -100,10 +101,11 @@ def run(
             threads=threads,
             progress=progress,
         )
-    if as_json:
-        print_record(result)
-    elif not quiet:
-        print_summary(result)
+    with output_may_fail():
+        if as_json:
+            print_record(result)
+        elif not quiet:
+            print_summary(result)
     return 0
 
 
@@ -114,7 +116,7 @@ def verify(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
-    show_ids: Annotated[bool, Parameter(negative="")] = False,
+    show_ids: Flag = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
@@ -139,7 +141,8 @@ def verify(
     from pipelines.verify.output import print_findings, print_json
 
     verified = verify_a_book(book, transactions=transactions or [], enrollments=enrollments or [])
-    (print_json if as_json else print_findings)(verified, show_ids=show_ids)
+    with output_may_fail():
+        (print_json if as_json else print_findings)(verified, show_ids=show_ids)
     return 1 if verified.findings else 0
 
 
@@ -183,8 +186,9 @@ def sample(
             f"{error.filename or folder}: {error.strerror or error}",
             hint="name a folder that can be written to",
         ) from error
-    for path in paths:
-        sys.stdout.write(f"{path}\n")
+    with output_may_fail():
+        for path in paths:
+            sys.stdout.write(f"{path}\n")
     return 0
 
 

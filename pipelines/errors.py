@@ -18,11 +18,7 @@ def one_line_errors() -> Iterator[None]:
     except MynapointError as error:
         _leave(error.message, error.hint, error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted", "nothing was booked; run again", 130)
-    except BrokenPipeError:
-        # Whoever read the output has gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _leave("interrupted", "run again: what is booked is recognised", 130)
     except MemoryError:
         _leave("memory ran out", "run with fewer --threads, or on a larger machine", 2)
     except Exception as error:
@@ -35,6 +31,19 @@ def one_line_errors() -> Iterator[None]:
             "run again, what is booked is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
             3,
         )
+
+
+@contextmanager
+def output_may_fail() -> Iterator[None]:
+    """Lets a command end as it would even if its output cannot be written; the work is done."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # Nothing more can be said there, at the end of the process either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"warning: the output could not be written: {error.strerror}\n")
 
 
 def _leave(message: str, hint: str, code: int) -> None:

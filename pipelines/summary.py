@@ -26,7 +26,10 @@ def print_record(result: RunResult) -> None:
 
 def print_summary(result: RunResult) -> None:
     """Prints a run at a glance."""
-    record, console = result.record, _Output(highlight=False, soft_wrap=True)
+    record, console = (
+        result.record,
+        _Output(highlight=False, soft_wrap=True, markup=False, emoji=False),
+    )
     counts, enrollments, points = (
         record["counts"],
         record["counts"]["enrollments"],

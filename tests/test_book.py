@@ -102,6 +102,28 @@ def test_anything_else_makes_another_run_that_books_nothing_twice(desk: Desk, ch
     assert desk.booked() == ["T1"]
 
 
+def test_going_back_to_earlier_services_is_a_run_of_its_own(desk: Desk) -> None:
+    path, others = one(desk, 1), desk.write("s.toml", SERVICES + "\n")
+    first = desk.run(path)
+    desk.run(path, services=others)
+    back = desk.run(path)
+    assert (back.already_booked, back.record["run_id"]) == (False, "000003")
+    assert back.record["services_sha256"] == first.record["services_sha256"]
+    assert desk.booked() == ["T1"]
+
+
+def test_a_delivery_declined_for_want_of_an_enrollment_may_come_again_on_the_same_day(
+    desk: Desk,
+) -> None:
+    path = one(desk, 1)
+    first = desk.run(path, enrollments=[])
+    assert first.record["counts"]["declined"] == {"not_enrolled": 1}
+    assert desk.run(path, enrollments=[]).already_booked
+    desk.run(enrollments=[desk.enrollments])
+    again = desk.run(path, enrollments=[])
+    assert (again.already_booked, desk.booked()) == (False, ["T1"])
+
+
 def test_a_night_that_books_nothing_is_a_commit_too(desk: Desk) -> None:
     desk.run(enrollments=[desk.enrollments])
     second = desk.run(one(desk, 1, account_id="A9"))
@@ -198,6 +220,33 @@ def test_a_damaged_book_is_refused_by_name_and_left_as_it_is(desk: Desk, what: s
     assert caught.value.exit_code == 3
     assert str(desk.book) in caught.value.message
     assert bodies(desk.book, without=DERIVED) == before
+
+
+@pytest.mark.parametrize("lost", ["the last commit", "the whole log"])
+@pytest.mark.parametrize("also", ["nothing", "the acknowledgement"])
+def test_a_log_that_lost_a_booked_run_is_damage_and_nothing_of_the_run_is_cleared(
+    desk: Desk, lost: str, also: str
+) -> None:
+    for number in (1, 2, 3):
+        desk.run(one(desk, number))
+    log = desk.book / "ledger" / "_delta_log"
+    for commit in sorted(log.iterdir())[0 if lost == "the whole log" else 1 :]:
+        commit.unlink()
+    if also == "the acknowledgement":
+        (desk.book / ".acknowledged").unlink()
+    before = bodies(desk.book, without=DERIVED)
+    with pytest.raises(BookError, match="was booked"):
+        desk.run(one(desk, 4))
+    assert bodies(desk.book, without=DERIVED) == before
+
+
+def test_what_the_engine_did_not_write_is_not_its_to_clear(desk: Desk) -> None:
+    desk.run(one(desk, 1))
+    for name in ("runs/notes/a.txt", "ledger/mine.parquet", "ledger/zzz.txt"):
+        (desk.book / name).parent.mkdir(exist_ok=True)
+        (desk.book / name).write_text("mine")
+        desk.run(one(desk, 2))
+        assert (desk.book / name).read_text() == "mine"
 
 
 # --- Memory ---------------------------------------------------------------------------------------
@@ -665,6 +714,21 @@ def test_a_sample_night_delivered_late_books_nothing_more(sample: Desk, tmp_path
     now = again.ledger().filter(run_id="000007")["transaction_id"]
     assert set(now) <= set(early)
     assert not set(now) & set(sample.ledger()["transaction_id"])
+
+
+def test_a_share_that_is_just_allowed_is_allowed(desk: Desk) -> None:
+    rows = [transaction(n, amount="x" if n < 29 else "1") for n in range(100)]
+    desk.run(desk.transactions(rows), enrollments=[], max_quarantined=0.29)
+    assert desk.record()["counts"]["quarantined"] == 29
+
+
+def test_a_service_that_never_ends_may_end_on_the_last_of_all_days(desk: Desk) -> None:
+    never = SERVICES.replace(
+        'basis = "purchase"\n',
+        'basis = "purchase"\napplications_close_on = 9999-12-31\nawards_close_on = 9999-12-31\n',
+    )
+    desk.run(one(desk, 1), services=desk.write("never.toml", never))
+    assert desk.booked() == ["T1"]
 
 
 def test_a_share_of_bad_rows_that_is_no_share_is_refused(desk: Desk) -> None:

@@ -275,7 +275,7 @@ def test_whoever_stops_reading_the_output_changes_nothing(desk: Desk) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
-    assert desk.record()["counts"]["enrollments"]["accepted"] == 1
+    assert desk.record()["counts"]["enrollments"]["read"] == 1
 
 
 def test_a_terminal_that_cannot_show_japanese_is_told_all_the_same(desk: Desk) -> None:
@@ -348,7 +348,7 @@ def test_an_interrupted_command_says_so_and_is_exit_130(
         main()
     out, err = capsys.readouterr()
     assert (caught.value.code, out) == (130, "")
-    assert err == "error: interrupted\nhint: nothing was booked; run again\n"
+    assert err == "error: interrupted\nhint: run again: what is booked is recognised\n"
     assert desk.holds_nothing()
 
 
@@ -376,3 +376,13 @@ def test_a_fault_of_the_engine_shows_no_traceback_unless_it_is_asked_for(
         assert "MYNAPOINT_TRACEBACK=1" in hint
         assert not more
     assert desk.holds_nothing()
+
+
+def test_output_that_cannot_be_written_changes_no_exit_code(desk: Desk) -> None:
+    command = [*COMMAND, "run", desk.book, *NIGHT, "--enrollments", desk.enrollments, "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            list(map(str, command)), stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False
+        )
+    assert (done.returncode, b"warning: the output could not" in done.stderr) == (0, True)
+    assert desk.record()["counts"]["enrollments"]["read"] == 1

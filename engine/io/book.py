@@ -10,7 +10,6 @@ by the next one.
 import json
 import logging
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +32,8 @@ from engine.io.durable import (
 )
 
 _LOG: Final = logging.getLogger(__name__)
+_RUN: Final = re.compile(r"[0-9]{6}")
+_PART: Final = re.compile(r"[0-9]{6}-[0-9]{5}\.parquet")
 _COMMIT_FILE: Final = re.compile(r"[0-9]{20}\.json")
 # What delta-rs leaves when it dies at a commit.
 _HALF_A_COMMIT: Final = re.compile(r"[0-9]{20}\.json#[0-9]+|_commit_.*\.tmp")
@@ -115,12 +116,12 @@ class Book:
             numbers = [action["txn"]["version"] for action in actions if "txn" in action]
             adds = [action["add"] for action in actions if "add" in action]
             added = [(f"ledger/{add['path']}", add["size"]) for add in adds]
+            outputs = self.record(number)["outputs"]
+            named = [(output["name"], output["bytes"]) for output in outputs]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
         if numbers != [number]:
             return False
-        outputs = self.record(number)["outputs"]
-        named = [(output["name"], output["bytes"]) for output in outputs]
         return sorted(added) == sorted(one for one in named if one[0].startswith("ledger/"))
 
     def clear_torn_commit(self) -> None:
@@ -133,7 +134,8 @@ class Book:
         number = len(commits)
         if not commits or commits[-1] != self.commit_file(number) or not self._is_torn(number):
             return
-        if self._acknowledged() >= number:
+        acknowledged = self._acknowledged()
+        if acknowledged is None or acknowledged >= number:
             return
         remove(commits[-1])
         sync(self.log)
@@ -166,12 +168,32 @@ class Book:
         lines = self.commit_file(number).read_bytes().split(b"\n")
         return [json.loads(line) for line in lines if line]
 
-    def _acknowledged(self) -> int:
-        """The last run that was acknowledged; all of them, where nothing says which."""
+    def _acknowledged(self) -> int | None:
+        """The last run that was acknowledged; None where nothing says which."""
         try:
             return int(self.acknowledgement.read_text(encoding="ascii"))
         except (OSError, ValueError):
-            return sys.maxsize
+            return None
+
+    def check_acknowledged(self, committed: int) -> None:
+        """Refuses a book whose log has lost a run that was in it; needs the lock.
+
+        Raises:
+            BookError: naming the log; what else is left of the lost run is not touched.
+        """
+        known = max(self._acknowledged() or 0, self._remembered())
+        if known > committed:
+            raise BookError(
+                f"{self.log}: the log ends with run {run_id(committed)}, but run "
+                f"{run_id(known)} was booked",
+                hint="restore the ledger's log from a copy; nothing was booked",
+            )
+
+    def _remembered(self) -> int:
+        try:
+            return int(json.loads((self.memory / "manifest.json").read_bytes())["runs"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def acknowledge(self, number: int) -> None:
         """Notes that a run's commit is on the disk, and all before it."""
@@ -250,11 +272,11 @@ class Book:
         remove_folder(self.staging)
         if self.runs.exists():
             for folder in sorted(self.runs.iterdir()):
-                if folder.name > run_id(committed):
+                if _RUN.fullmatch(folder.name) and folder.name > run_id(committed):
                     remove_folder(folder)
         if self.ledger.exists():
-            for part in sorted(self.ledger.glob("*.parquet")):
-                if part.name[:6] > run_id(committed):
+            for part in sorted(self.ledger.iterdir()):
+                if _PART.fullmatch(part.name) and part.name[:6] > run_id(committed):
                     remove(part)
         if self.log.exists():
             for file in sorted(self.log.iterdir()):

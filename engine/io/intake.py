@@ -76,6 +76,8 @@ class Intake:
     _persons: Integers = field(init=False)
 
     def __post_init__(self) -> None:
+        # Made before the threads ask for it all at once.
+        _ = self.past.registry.finder
         self._known_services = pl.Enum(list(self.services.by_id))
         self._persons = self.past.registry.accounts["person_no"].to_numpy()
 

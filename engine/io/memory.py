@@ -33,7 +33,7 @@ from engine.past import FACT, Balances, Keys, Past, Refunded
 from engine.registry import Registry
 from engine.remembering import ENTRY_COLUMNS, remembered
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _MANIFEST: Final = "manifest.json"
 _TIER: Final = 4
 _MERGE_ROWS: Final = 4_000_000
@@ -147,7 +147,7 @@ def _with_run(
     try:
         accepted = pl.read_parquet(book.run(number) / "accepted_enrollments.parquet")
         past = remembered(past, number, accepted, _entries(book, record), facts)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         raise BookError(
             f"{book.run(number)}: a file of a booked run is missing or damaged: "
             f"{str(error).splitlines()[0]}",

@@ -159,6 +159,7 @@ def run(
         with place.locked():
             place.clear_torn_commit()
             committed = place.committed_runs()
+            place.check_acknowledged(committed)
             if committed:
                 # The run before may have died between its commit and the sync of it.
                 place.sync_commit(committed)
@@ -369,7 +370,8 @@ class _Run:
     def _check_quarantined(self) -> None:
         read = self.tally.read + self.tally.enrollments_read
         bad = self.tally.quarantined + self.tally.enrollments_quarantined
-        if bad > self.order.max_quarantined * read:
+        # The quotient of two whole numbers is rounded as the share on the command line is.
+        if read and bad / read > self.order.max_quarantined:
             raise InputError(
                 f"{bad} of {read} rows cannot be read, more than the share of "
                 f"{self.order.max_quarantined} that may go to quarantine; nothing was booked",
@@ -388,6 +390,11 @@ class _Run:
 
     def _same_run(self) -> dict[str, Any] | None:
         mine = identity(self._order_record())
+        if self.number > 1:
+            last = identity(self.book.record(self.number - 1))
+            if any(last[kept] != mine[kept] for kept in ("services", "programme")):
+                # The run changes what the book keeps, and a change is recorded.
+                return None
         records = (self.book.record(number) for number in range(self.number - 1, 0, -1))
         return next((record for record in records if identity(record) == mine), None)
 

@@ -19,8 +19,8 @@ def start_of(day: dt.date) -> dt.datetime:
 
 
 def end_of(day: dt.date) -> dt.datetime:
-    """The first instant after a day."""
-    return start_of(day) + DAY
+    """The first instant after a day; a service that never ends may end on the last of all days."""
+    return dt.datetime.max if day == dt.date.max else start_of(day) + DAY
 
 
 def before_window(terms: Terms) -> Rule:

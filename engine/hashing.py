@@ -54,6 +54,16 @@ def _fingerprint() -> str:
 FINGERPRINT: Final = _fingerprint()
 
 
+def places_in(
+    ascending: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+) -> tuple[Positions, npt.NDArray[np.bool_]]:
+    """Where each wanted number may stand among ascending ones, and whether it is there."""
+    if ascending.size == 0:
+        return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
+    at = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
+    return at, np.equal(ascending[at], wanted)
+
+
 class HashTable:
     """Finds the position of each of many hashes among ``n`` distinct ones.
 

@@ -21,6 +21,7 @@ from engine.hashing import (
     combined,
     hash_pair,
     hash_text,
+    places_in,
 )
 from engine.registry import Registry
 
@@ -152,13 +153,10 @@ class Past:
 
     def refunded_at(self, positions: Positions) -> tuple[Integers, Integers]:
         """Yen taken back, and counted yen taken back, from the originals at these positions."""
-        known = self.refunded
-        if known.positions.size == 0:
-            zero = np.zeros(positions.size, np.int64)
-            return zero, zero
-        at = np.minimum(np.searchsorted(known.positions, positions), known.positions.size - 1)
-        hit = known.positions[at] == positions
-        return np.where(hit, known.yen[at], 0), np.where(hit, known.counted[at], 0)
+        at, hit = places_in(self.refunded.positions, positions)
+        yen, counted = np.zeros(positions.size, np.int64), np.zeros(positions.size, np.int64)
+        yen[hit], counted[hit] = self.refunded.yen[at[hit]], self.refunded.counted[at[hit]]
+        return yen, counted
 
     def counted_of_accounts(self, account_nos: AccountNumbers) -> Integers:
         """Counted yen of each account, over all months."""

@@ -4,7 +4,8 @@ An account's number and a person's number never change, so whatever is kept of t
 plain arrays. The registry grows by ``extended``; nothing in it is ever changed.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from engine.services import ROUNDINGS, Services
 Numbers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Registry:
     """Accepted enrollments.
 
@@ -30,8 +31,6 @@ class Registry:
 
     accounts: pl.DataFrame
     first_accounts: Numbers
-    _tables: list["AccountFinder"] = field(default_factory=list, repr=False, compare=False)
-    _in_order: list[bool] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def empty(cls) -> "Registry":
@@ -53,12 +52,10 @@ class Registry:
         """How many people are enrolled."""
         return int(self.first_accounts.size)
 
-    @property
+    @cached_property
     def finder(self) -> "AccountFinder":
         """Finds accounts; made at first use."""
-        if not self._tables:
-            self._tables.append(AccountFinder(self.accounts))
-        return self._tables[0]
+        return AccountFinder(self.accounts)
 
     def person_ids(self, person_nos: Numbers) -> pl.Series:
         """The IDs of people, by their numbers."""
@@ -82,13 +79,11 @@ class Registry:
         first = numbers.is_null() & person_ids.ne_missing(person_ids.shift(1))
         return numbers.fill_null(first.cast(pl.Int64).cum_sum() + (self.people - 1))
 
-    @property
+    @cached_property
     def in_order(self) -> bool:
         """Whether people's numbers order them by their IDs, as those of one run do."""
-        if not self._in_order:
-            ids = self.accounts["person_id"].gather(self.first_accounts)
-            self._in_order.append(bool((ids > ids.shift(1)).all()))
-        return self._in_order[0]
+        ids = self.accounts["person_id"].gather(self.first_accounts)
+        return bool((ids > ids.shift(1)).all())
 
     def ranks(self, person_nos: Numbers | None = None) -> Numbers:
         """By person number, the place in the order of person IDs; of some people, or of all."""

@@ -20,7 +20,15 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from engine.errors import InputError
-from engine.io.deliveries import Batch, Delivered, HashingFile, Ragged, Work, open_file
+from engine.io.deliveries import (
+    Batch,
+    Delivered,
+    HashingFile,
+    Ragged,
+    Work,
+    check_required,
+    open_file,
+)
 
 BLOCK_BYTES: Final = 16 << 20
 MAX_RECORD_BYTES: Final = 1 << 20
@@ -154,12 +162,7 @@ def _canonical_columns(
                 hint="each column may be there once; remove or rename one of them",
             )
         columns[column] = place
-    missing = [column for column in required if column not in columns]
-    if missing:
-        raise InputError(
-            f"{name}: the header lacks the required column {', '.join(missing)}",
-            hint=f"required are {', '.join(required)}, in any order",
-        )
+    check_required(columns, required, f"{name}: the header")
     return {column: columns[column] for column in (*required, *optional) if column in columns}
 
 

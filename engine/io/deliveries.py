@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -196,6 +196,20 @@ def _delivered(path: str, role: str) -> Delivered:
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def check_required(columns: Container[str], required: Sequence[str], where: str) -> None:
+    """Refuses a file that lacks a column.
+
+    Raises:
+        InputError: naming the columns that it lacks.
+    """
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise InputError(
+            f"{where} lacks the required column {', '.join(missing)}",
+            hint=f"required are {', '.join(required)}, in any order",
+        )
 
 
 def check_unchanged(delivered: Delivered) -> None:

@@ -130,15 +130,16 @@ def new_file(path: Path) -> Iterator[NewFile]:
         file.finish()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a new file, whole, synced and read back."""
-    with new_file(path) as file:
+def write_text(path: Path, text: str) -> str:
+    """Writes a new file, whole, synced and read back; gives its sha256."""
+    with NewFile(path) as file:
         file.write(text.encode())
+        return file.finish()
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Writes a new JSON file, whole, synced and read back."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+def write_json(path: Path, value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    """Writes a new JSON file, whole, synced and read back; gives its sha256."""
+    return write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def new_array(path: Path, dtype: np.dtype[Any], rows: int) -> np.memmap[Any, Any]:

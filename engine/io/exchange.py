@@ -106,17 +106,9 @@ class Sightings:
 
     def repeated(self) -> Repeated:
         """The rows whose keys were seen more than once; the sightings are gone then."""
-        found = [repeated_within(part) for part in self._parts()]
-        return (
-            Repeated(
-                *(
-                    np.sort(np.concatenate([np.empty(0, np.int64), *refs]))
-                    for refs in zip(*found, strict=True)
-                )
-            )
-            if found
-            else Repeated(np.empty(0, np.int64), np.empty(0, np.int64))
-        )
+        nothing = Repeated(np.empty(0, np.int64), np.empty(0, np.int64))
+        found = [nothing, *(repeated_within(part) for part in self._parts())]
+        return Repeated(*(np.sort(np.concatenate(refs)) for refs in zip(*found, strict=True)))
 
     def _parts(self) -> Iterator[np.ndarray]:
         if self._folder is None:

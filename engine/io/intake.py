@@ -16,7 +16,7 @@ import polars as pl
 
 from engine.duplicates import against_the_book, settled_by_text, sightings
 from engine.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
-from engine.hashing import Hashes, hash_pair
+from engine.hashing import Hashes, hash_pair, places_in
 from engine.io.exchange import Exchange, Sightings
 from engine.io.reading import FAULTS_SCHEMA, Files, Rows, at_fault
 from engine.past import Integers, Past, content_hashes
@@ -147,19 +147,13 @@ class Settled:
     def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that stay, and the duplicates; conflicts are in neither."""
         row_refs = rows["row_ref"].to_numpy()
-        duplicate = _among(row_refs, self.duplicates)
-        stays = ~(duplicate | _among(row_refs, self.conflicts))
+        _, duplicate = places_in(self.duplicates, row_refs)
+        _, conflict = places_in(self.conflicts, row_refs)
+        stays = ~(duplicate | conflict)
         rows = rows.drop("row_ref")
         if stays.all():
             return rows, rows.clear()
         return rows.filter(pl.Series(stays)), rows.filter(pl.Series(duplicate))
-
-
-def _among(row_refs: Numbers, some: Numbers) -> npt.NDArray[np.bool_]:
-    if some.size == 0:
-        return np.zeros(row_refs.size, np.bool_)
-    at = np.minimum(np.searchsorted(some, row_refs), some.size - 1)
-    return np.equal(some[at], row_refs)
 
 
 def settle(seen: Sightings, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:

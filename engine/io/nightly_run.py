@@ -24,7 +24,7 @@ from engine.fold import Folded, Night, fold, resolve_pending
 from engine.hashing import Hashes
 from engine.io.book import Book, part_name, run_id
 from engine.io.deliveries import find_delivered
-from engine.io.durable import sha256_of, write_json, write_text
+from engine.io.durable import write_json, write_text
 from engine.io.exchange import Exchange, Sightings
 from engine.io.intake import Intake, Settled, settle, without_duplicates
 from engine.io.ledger import Part, commit, write_part
@@ -38,7 +38,7 @@ from engine.io.run_record import (
     order_record,
     previous_sha256,
 )
-from engine.io.tables import TableWriter, output_of
+from engine.io.tables import TableWriter
 from engine.past import Past
 from engine.programme import Programme, load_programme
 from engine.records import Declined, Enrollment, Quarantined, RejectedEnrollment
@@ -79,13 +79,9 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run was asked to do."""
+    """How a run is to be done."""
 
     booked_on: dt.date
-    transactions: Sequence[str | Path]
-    enrollments: Sequence[str | Path]
-    services: str | Path | None
-    programme: str | Path | None
     terms_as_of: dt.date | None
     max_quarantined: float
     threads: int
@@ -138,10 +134,6 @@ def run(
         )
     order = Order(
         booked_on,
-        transactions,
-        enrollments,
-        services,
-        programme,
         terms_as_of,
         max_quarantined,
         threads or os.cpu_count() or 1,
@@ -249,14 +241,11 @@ class _Run:
             if not parts and enrolled.accepted.is_empty():
                 return RunResult(self.book.path, already_booked=True, record=same)
             self._check_quarantined()
-        write_text(staged / "services.toml", self.services.text)
-        write_text(staged / "programme.toml", self.programme.text)
         outputs = self._outputs(staged, [quarantine, declined, *enrollments.result()])
         record = self.tally.record(
             self._order_record(), enrolled, parts, outputs, previous_sha256(self.book, self.number)
         )
-        write_json(staged / "record.json", record)
-        record_sha256 = sha256_of(staged / "record.json")
+        record_sha256 = write_json(staged / "record.json", record)
         self.book.publish(self.number)
         commit(self.book, self.number, parts, record_sha256=record_sha256)
         return RunResult(self.book.path, already_booked=False, record=record)
@@ -342,11 +331,16 @@ class _Run:
         return parts
 
     def _outputs(self, staged: Path, tables: Sequence[TableWriter]) -> list[dict[str, Any]]:
-        rows = {table.path.name: table.rows for table in tables}
-        return [
-            output_of(path, f"runs/{run_id(self.number)}/{path.name}", rows.get(path.name))
-            for path in sorted(staged.iterdir())
-        ]
+        folder = f"runs/{run_id(self.number)}"
+        outputs = [table.output(folder) for table in tables]
+        for name, text in (
+            ("services.toml", self.services.text),
+            ("programme.toml", self.programme.text),
+        ):
+            sha256 = write_text(staged / name, text)
+            output = {"name": f"{folder}/{name}", "bytes": len(text.encode()), "sha256": sha256}
+            outputs.append(output)
+        return sorted(outputs, key=lambda output: str(output["name"]))
 
     @property
     def _ahead(self) -> int:

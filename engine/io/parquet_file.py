@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from engine.canonical import Form, check_column_type
 from engine.errors import InputError
-from engine.io.deliveries import Batch, Delivered, Work, open_file
+from engine.io.deliveries import Batch, Delivered, Work, check_required, open_file
 
 BATCH_ROWS: Final = 500_000
 GROUP_ROWS: Final = 2_000_000
@@ -53,12 +53,7 @@ class ParquetFile:
                     f"{name}: the file has the column {column} twice",
                     hint="each column may be there once; remove or rename one of them",
                 )
-        missing = [column for column in self.required if column not in schema.names]
-        if missing:
-            raise InputError(
-                f"{name}: the file lacks the required column {', '.join(missing)}",
-                hint=f"required are {', '.join(self.required)}, in any order",
-            )
+        check_required(schema.names, self.required, f"{name}: the file")
         columns = [c for c in (*self.required, *self.optional) if c in schema.names]
         for column in columns:
             check_column_type(name, column, schema.field(column).type, self.forms[column])

@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import BookError
-from engine.io.durable import NewFile, sha256_of
+from engine.io.durable import NewFile
+from engine.io.ledger import ROWS_PER_GROUP
 from engine.records import arrow_schema
-
-ROWS_PER_GROUP = 128 * 1024
 
 
 class TableWriter:
@@ -23,6 +22,7 @@ class TableWriter:
     def __init__(self, path: Path, record: type[pa.DataFrameModel]) -> None:
         self.path = path
         self.rows = 0
+        self.sha256 = ""
         self._schema = arrow_schema(record)
         self._checked = "amount" if "amount" in self._schema.names else self._schema.names[0]
         self._sum = 0
@@ -43,7 +43,7 @@ class TableWriter:
         with self._file:
             if error is None:
                 self._writer.close()
-                self._file.finish()
+                self.sha256 = self._file.finish()
                 self._check()
 
     def _check(self) -> None:
@@ -69,8 +69,11 @@ class TableWriter:
         self._sum += self._sum_of(table[self._checked])
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
-
-def output_of(path: Path, name: str, rows: int | None) -> dict[str, Any]:
-    """A written file as the run record names it: read back for its digest."""
-    output = {"name": name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    return output if rows is None else output | {"rows": rows}
+    def output(self, folder: str) -> dict[str, Any]:
+        """The file, closed, as the run record names it in the run's folder."""
+        return {
+            "name": f"{folder}/{self.path.name}",
+            "bytes": self._file.bytes,
+            "sha256": self.sha256,
+            "rows": self.rows,
+        }

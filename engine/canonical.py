@@ -8,9 +8,9 @@ thorough way through regular expressions is taken by a column only when the chea
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -69,55 +69,63 @@ class Reading:
     values: pl.DataFrame
 
 
-Form = Callable[[pa.ChunkedArray], Cells]
+Column: TypeAlias = pl.Series | pa.ChunkedArray
+"""A column as delivered: text, or a type that the canonical form takes too; a Series is of text,
+of 64-bit integers, of days, or of microseconds without a zone."""
+
+Delivery: TypeAlias = pl.DataFrame | pa.Table
+
+Form = Callable[[Column], Cells]
 
 
 def _marked(masks: Mapping[str, pl.Series]) -> Masks:
     return {code: mask for code, mask in masks.items() if mask.any()}
 
 
-def _bytes_of(column: pa.ChunkedArray) -> Iterable[np.ndarray]:
-    """The bytes of the texts, nulls' maybe included, which errs on the safe side."""
-    for chunk in column.chunks:
-        _, offsets, data = chunk.buffers()
-        if data is not None and len(chunk):
-            ends = np.frombuffer(offsets, dtype=np.int32)
-            first, last = ends[chunk.offset], ends[chunk.offset + len(chunk)]
-            yield np.frombuffer(data, dtype=np.uint8)[first:last]
+def _text(column: Column) -> pl.Series:
+    if isinstance(column, pl.Series):
+        return column.cast(pl.String)
+    plain = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if not any(fits(column.type) for fits in plain):
+        column = column.cast(pa.string())
+    return pl.Series(pl.from_arrow(column))
 
 
-def _may_be_untrimmed(column: pa.ChunkedArray) -> bool:
-    # 0xE3 begins U+3000 in UTF-8.
-    return any(
-        bool(((raw == 0x20) | (raw == 0x09) | (raw == 0xE3)).any()) for raw in _bytes_of(column)
-    )
+def _byte_range(text: pl.Series) -> tuple[int, int]:
+    """The least and the greatest byte of the texts; nulls' may be among them, on the safe side."""
+    array = text.to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    if data is None or not len(array):
+        return 0xFF, 0
+    ends = np.frombuffer(offsets, dtype=np.int64)
+    some = np.frombuffer(data, np.uint8)[ends[array.offset] : ends[array.offset + len(array)]]
+    return int(some.min(initial=0xFF)), int(some.max(initial=0))
 
 
-def _may_hold_controls(column: pa.ChunkedArray) -> bool:
-    return any(bool(((raw < 0x20) | (raw == 0x7F)).any()) for raw in _bytes_of(column))
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_string(column.type):
-        return column
-    return column.cast(pa.string())
-
-
-def _trimmed(column: pa.ChunkedArray) -> pl.Series:
-    text = pl.Series(pl.from_arrow(column))
-    if _may_be_untrimmed(column):
+def _trimmed(text: pl.Series, byte_range: tuple[int, int]) -> pl.Series:
+    least, greatest = byte_range
+    # Spaces and tabs are below 0x21; 0xE3 begins U+3000 in UTF-8.
+    if least <= 0x20 or greatest >= 0xE3:
         text = text.str.strip_chars(_BLANKS)
     if (text.str.len_bytes() == 0).any():
         text = text.set(text == "", None)
     return text
 
 
-def identifier(column: pa.ChunkedArray) -> Cells:
+def _trimmed_text(column: Column) -> pl.Series:
+    text = _text(column)
+    return _trimmed(text, _byte_range(text))
+
+
+def identifier(column: Column) -> Cells:
     """1 to 64 characters, none of U+0000 to U+001F or U+007F."""
-    column = _as_text(column)
-    text = _trimmed(column)
+    text = _text(column)
+    if text.null_count() == len(text):
+        return Cells(text.cast(pl.String), {})
+    byte_range = least, greatest = _byte_range(text)
+    text = _trimmed(text, byte_range)
     masks: Masks = {}
-    if _may_hold_controls(column):
+    if least < 0x20 or greatest >= 0x7F:
         masks["malformed"] = text.str.contains(r"[\x00-\x1F\x7F]").fill_null(value=False)
     if (text.str.len_bytes() > MAX_ID_CHARACTERS).any():
         long = (text.str.len_chars() > MAX_ID_CHARACTERS).fill_null(value=False)
@@ -125,27 +133,34 @@ def identifier(column: pa.ChunkedArray) -> Cells:
     return Cells(text, _marked(masks))
 
 
-def free_text(column: pa.ChunkedArray) -> Cells:
+def free_text(column: Column) -> Cells:
     """Any text."""
-    return Cells(_trimmed(_as_text(column)), {})
+    return Cells(_trimmed_text(column), {})
 
 
 def word(words: tuple[str, ...]) -> Form:
     """One of the listed words, exactly."""
 
-    def read(column: pa.ChunkedArray) -> Cells:
-        text = _trimmed(_as_text(column))
+    def read(column: Column) -> Cells:
+        text = _text(column)
+        values = text.cast(pl.Enum(words), strict=False)
+        if values.null_count() == text.null_count():
+            return Cells(values, {})
+        text = _trimmed(text, _byte_range(text))
         values = text.cast(pl.Enum(words), strict=False)
         return Cells(values, _marked({"unknown": values.is_null() & text.is_not_null()}))
 
     return read
 
 
-def amount(column: pa.ChunkedArray) -> Cells:
+def amount(column: Column) -> Cells:
     """Whole yen, 1 to 100,000,000, in digits."""
-    if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
+    if isinstance(column, pl.Series):
+        if column.dtype == pl.Int64:
+            return _whole_yen(column)
+    elif pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
         return _typed_amount(column)
-    text = _trimmed(_as_text(column))
+    text = _trimmed_text(column)
     values = text.cast(pl.Int64, strict=False)
     inside = values.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN)
     if inside.all(ignore_nulls=False) and not text.str.starts_with("+").any():
@@ -163,21 +178,28 @@ def _typed_amount(column: pa.ChunkedArray) -> Cells:
         column = column.cast(pa.decimal128(38, 0))
     elif not pa.types.is_uint64(column.type):
         column = column.cast(pa.int64())
-    values = pl.Series(pl.from_arrow(column))
+    return _whole_yen(pl.Series(pl.from_arrow(column)))
+
+
+def _whole_yen(values: pl.Series) -> Cells:
     inside = values.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN)
+    if inside.all(ignore_nulls=False):
+        return Cells(values.cast(pl.Int64), {})
     outside = (~inside).fill_null(value=False)
     return Cells(values.set(outside, None).cast(pl.Int64), _marked({"out_of_range": outside}))
 
 
-def instant(column: pa.ChunkedArray) -> Cells:
+def instant(column: Column) -> Cells:
     """A point in time, in Japan Standard Time without a zone; microseconds."""
-    if pa.types.is_timestamp(column.type):
+    if isinstance(column, pl.Series):
+        if column.dtype == pl.Datetime:
+            return _japanese_instant(column)
+    elif pa.types.is_timestamp(column.type):
         return _typed_instant(column)
-    column = _as_text(column)
     plain = _plain_instants(column)
     if plain is not None:
         return Cells(plain, {})
-    text = _trimmed(column)
+    text = _trimmed_text(column)
     parts = text.to_frame("text").select(
         day=pl.col("text").str.extract(_INSTANT, 1),
         time=pl.col("text").str.extract(_INSTANT, 2),
@@ -210,8 +232,12 @@ def _zoned(text: pl.Series, parts: pl.DataFrame) -> Cells:
     return Cells(values, _marked({"malformed": values.is_null() & text.is_not_null()}))
 
 
-def _plain_instants(column: pa.ChunkedArray) -> pl.Series | None:
+def _plain_instants(column: Column) -> pl.Series | None:
     """The values when every cell is a plain ``YYYY-MM-DD HH:MM:SS`` in years 1 to 9999."""
+    if isinstance(column, pl.Series):
+        column = pa.chunked_array([column.to_arrow(compat_level=pl.CompatLevel.oldest())])
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        return None
     lengths = pc.min_max(pc.binary_length(column)).as_py()
     if column.null_count or lengths["min"] != 19 or lengths["max"] != 19:
         return None
@@ -226,6 +252,8 @@ def _plain_instants(column: pa.ChunkedArray) -> pl.Series | None:
 
 
 def _typed_instant(column: pa.ChunkedArray) -> Cells:
+    if column.type == pa.timestamp("us"):
+        return _japanese_instant(pl.Series(pl.from_arrow(column)))
     # What has a zone counts from UTC, whichever zone it is; else it is Japan's already.
     to_jst = pl.duration(minutes=0 if column.type.tz is None else _JST_MINUTES, time_unit="us")
     ticks, unit = pl.col("ticks"), column.type.unit
@@ -244,13 +272,29 @@ def _typed_instant(column: pa.ChunkedArray) -> Cells:
     return Cells(values, _marked({"malformed": values.is_null() & frame["ticks"].is_not_null()}))
 
 
-def day(column: pa.ChunkedArray) -> Cells:
+def _japanese_instant(delivered: pl.Series) -> Cells:
+    inside = (
+        delivered.to_frame("at")
+        .select(pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT))
+        .to_series()
+    )
+    if inside.all():
+        return Cells(delivered, {})
+    outside = (~inside).fill_null(value=False)
+    return Cells(delivered.set(outside, None), {"malformed": outside})
+
+
+def day(column: Column) -> Cells:
     """A calendar day, ``YYYY-MM-DD``."""
-    if pa.types.is_date(column.type):
-        days = pl.Series(pl.from_arrow(pc.cast(column, pa.date32())))
+    if isinstance(column, pl.Series):
+        days = column if column.dtype == pl.Date else None
+    else:
+        is_day = pa.types.is_date(column.type)
+        days = pl.Series(pl.from_arrow(pc.cast(column, pa.date32()))) if is_day else None
+    if days is not None:
         outside = ~days.is_between(_FIRST_DAY, _LAST_DAY).fill_null(value=True)
         return Cells(days.set(outside, None), _marked({"malformed": outside}))
-    text = _trimmed(_as_text(column))
+    text = _trimmed_text(column)
     plain = text.str.contains(_DAY) & ~text.str.starts_with("0000")
     values = text.set(~plain.fill_null(value=False), None).str.to_date("%Y-%m-%d", strict=False)
     return Cells(values, _marked({"malformed": values.is_null() & text.is_not_null()}))
@@ -279,7 +323,7 @@ ENROLLMENT_FORMS: Final[Mapping[str, Form]] = {
 }
 
 
-def read_transactions(table: pa.Table) -> Reading:
+def read_transactions(table: Delivery) -> Reading:
     """Reads a batch of delivered transactions; columns that may be left out may be missing."""
     cells = _cells(table, TRANSACTION_FORMS, TRANSACTION_REQUIRED)
     kind, original = cells["kind"].values, cells["original_transaction_id"]
@@ -291,23 +335,25 @@ def read_transactions(table: pa.Table) -> Reading:
     cells["original_transaction_id"] = Cells(
         original.values, _marked(faults | {"unexpected": unexpected, "missing": missing})
     )
-    return _split(cells, table.num_rows)
+    return _split(cells, table.shape[0])
 
 
-def read_enrollments(table: pa.Table) -> Reading:
+def read_enrollments(table: Delivery) -> Reading:
     """Reads a batch of delivered enrollments; columns that may be left out may be missing."""
-    return _split(_cells(table, ENROLLMENT_FORMS, ENROLLMENT_REQUIRED), table.num_rows)
+    return _split(_cells(table, ENROLLMENT_FORMS, ENROLLMENT_REQUIRED), table.shape[0])
 
 
 def _cells(
-    table: pa.Table, forms: Mapping[str, Form], required: tuple[str, ...]
+    table: Delivery, forms: Mapping[str, Form], required: tuple[str, ...]
 ) -> dict[str, Cells]:
     cells = {}
+    names = table.columns if isinstance(table, pl.DataFrame) else table.column_names
     for name, form in forms.items():
-        if name in table.column_names:
-            column = table.column(name)
+        column: Column
+        if name in names:
+            column = table[name]
         else:
-            column = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+            column = pl.repeat(None, table.shape[0], dtype=pl.String, eager=True)
         read = form(column)
         if name in required:
             at_fault = read.values.is_null()

@@ -25,6 +25,7 @@ _DIGITS: Final = 12
 _JUDGED: Final = 4096
 _BY_CHANCE: Final = 2 / 11
 _TOO_UNLIKELY: Final = 1e-6
+_FORM: Final = r"^[0-9]{12}$"
 _WEIGHTS: Final = np.array([6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2], np.int64)
 
 
@@ -44,14 +45,12 @@ class _Column:
     agrees: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
     def take(self, values: pl.Series) -> None:
-        # From the cheapest question to the dearest: most IDs fall out at the first two.
-        values = values.filter((values.str.len_bytes() == _DIGITS).fill_null(value=False))
-        values = values.filter(values.cast(pl.Int64, strict=False).is_not_null())
         hashes = hash_text(values, _SEED)
         if self.hashes.size == _JUDGED:
+            # Once there are enough, only values with lesser hashes matter, and those are few.
             few = np.flatnonzero(hashes < self.hashes[-1])
             values, hashes = values.gather(few), hashes[few]
-        fits = values.str.contains(r"^[0-9]+$")
+        fits = values.str.contains(_FORM).fill_null(value=False)
         values, hashes = values.filter(fits), hashes[fits.to_numpy()]
         if hashes.size == 0:
             return

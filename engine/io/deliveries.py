@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
-import pyarrow as pa
 
+from engine.canonical import Delivery
 from engine.errors import InputError
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
@@ -45,7 +45,7 @@ class Batch:
         raw: the records as they came, by place.
     """
 
-    table: pa.Table
+    table: Delivery
     records: int
     places: np.ndarray
     ragged: tuple[Ragged, ...]
@@ -53,10 +53,11 @@ class Batch:
 
     def pieces(self, rows: int) -> Iterator["Batch"]:
         """The batch in pieces of so many rows, which the caches of the machine can hold."""
-        if self.table.num_rows <= rows:
+        height = self.table.shape[0]
+        if height <= rows:
             yield self
             return
-        for start in range(0, self.table.num_rows, rows):
+        for start in range(0, height, rows):
             yield replace(
                 self,
                 table=self.table.slice(start, rows),

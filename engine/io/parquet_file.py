@@ -9,13 +9,21 @@ from functools import partial
 from typing import Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.canonical import Form, check_column_type
 from engine.errors import InputError
-from engine.io.deliveries import Batch, Delivered, Work, check_required, open_file
+from engine.io.deliveries import (
+    Batch,
+    Delivered,
+    Work,
+    check_required,
+    check_unchanged,
+    open_file,
+)
 
 BATCH_ROWS: Final = 500_000
 GROUP_ROWS: Final = 2_000_000
@@ -58,12 +66,24 @@ class ParquetFile:
         for column in columns:
             check_column_type(name, column, schema.field(column).type, self.forms[column])
         _refuse_int96(file, columns, name)
+        plain = all(_is_plain(schema.field(column).type) for column in columns)
+        first = 0
         for number in range(file.num_row_groups):
-            if file.metadata.row_group(number).num_rows <= GROUP_ROWS:
+            rows = file.metadata.row_group(number).num_rows
+            if rows > GROUP_ROWS:
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=columns):
+                    yield _Held(pa.Table.from_batches([batch]), name)
+            elif plain:
+                yield _PlainRowGroup(self.delivered, first, rows, columns)
+            else:
                 yield _RowGroup(self.delivered, number, columns)
-                continue
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=columns):
-                yield _Held(_takeable(pa.Table.from_batches([batch])), name)
+            first += rows
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether polars reads the type as what it is."""
+    plain = (pa.string(), pa.large_string(), pa.int64(), pa.date32(), pa.timestamp("us"))
+    return any(kind == one for one in plain)
 
 
 def _refuse_int96(file: pq.ParquetFile, columns: list[str], name: str) -> None:
@@ -94,7 +114,43 @@ class _Held:
         return Batch(self.table, rows, np.arange(rows), (), partial(_rows_as_json, self.table))
 
     def read_some(self, places: Sequence[int]) -> Batch:
-        return _Held(self.table.take(pa.array(places, pa.int64())), self.name).read()
+        return _Held(_rows_of(self.table, places), self.name).read()
+
+
+@dataclass(frozen=True, slots=True)
+class _PlainRowGroup:
+    """A row group of plain types, which polars decodes in half the time that pyarrow takes."""
+
+    delivered: Delivered
+    first: int
+    rows: int
+    columns: list[str]
+
+    def read(self) -> Batch:
+        return _batch(self._frame())
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        return _batch(self._frame()[list(places)])
+
+    def _frame(self) -> pl.DataFrame:
+        try:
+            frame = (
+                pl.scan_parquet(self.delivered.path, glob=False, hive_partitioning=False)
+                .slice(self.first, self.rows)
+                .select(self.columns)
+                .collect(engine="streaming")
+            )
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise _unreadable(self.delivered.name, error) from error
+        check_unchanged(self.delivered)
+        return frame
+
+
+def _batch(frame: pl.DataFrame) -> Batch:
+    def raw(rows: Sequence[int]) -> list[str]:
+        return _rows_as_json(frame[list(rows)].to_arrow(), range(len(rows)))
+
+    return Batch(frame, frame.height, np.arange(frame.height), (), raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +172,7 @@ class _RowGroup:
         try:
             with open_file(self.delivered) as raw, pq.ParquetFile(raw) as file:
                 table = file.read_row_group(self.number, columns=self.columns, use_threads=False)
-                return _Held(_takeable(table), name)
+                return _Held(table, name)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(name, error) from error
 
@@ -129,17 +185,17 @@ def _unreadable(name: str, error: Exception) -> InputError:
     )
 
 
-def _takeable(table: pa.Table) -> pa.Table:
-    """With views of text as text: no rows can be taken from views."""
+def _rows_of(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    # No rows can be taken from views of text.
     for place, field in enumerate(table.schema):
         if pa.types.is_string_view(field.type):
             text = table.column(place).cast(pa.large_string())
             table = table.set_column(place, field.name, text)
-    return table
+    return table.take(pa.array(rows, pa.int64()))
 
 
 def _rows_as_json(table: pa.Table, rows: Sequence[int]) -> list[str]:
-    taken = table.take(pa.array(rows, pa.int64()))
+    taken = _rows_of(table, rows)
     for place, field in enumerate(taken.schema):
         if pa.types.is_temporal(field.type):
             text = _times_as_text(taken.column(place))

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from engine.canonical import (
     ENROLLMENT_FORMS,
     TRANSACTION_FORMS,
+    Delivery,
     Reading,
     read_enrollments,
     read_transactions,
@@ -60,7 +61,7 @@ class Role:
     name: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    read: Callable[[pa.Table], Reading]
+    read: Callable[[Delivery], Reading]
 
 
 TRANSACTIONS: Final = Role(

@@ -70,15 +70,18 @@ def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Number
     keys = rows.select("service_id", "transaction_id")
     if booked.ranks.size == 0:
         return np.empty(0, np.int64)
-    seconds, fraction = np.divmod(booked.occurred_at_us, 1_000_000)
-    instants = booked.occurred_at_us if fraction.any() else seconds
+    instants = booked.occurred_at_us // 1_000_000
+    if (instants * 1_000_000 != booked.occurred_at_us).any():
+        instants = booked.occurred_at_us
     instants = instants - instants.min()
+    ranks = booked.ranks - booked.ranks.min()
     bits = int(instants.max()).bit_length() + 1
-    if int(booked.ranks.max()).bit_length() + bits > 64:
+    if int(ranks.max()).bit_length() + bits > 64:
         return _order_by_all(booked, keys[places])
-    packed = booked.ranks.astype(np.uint64) << np.uint64(bits)
+    packed = ranks.astype(np.uint64) << np.uint64(bits)
     packed |= (instants.astype(np.uint64) << np.uint64(1)) | booked.refunds
-    order = np.argsort(packed)
+    # Polars sorts numbers faster than numpy, and equal ones are settled below.
+    order = pl.Series(packed).arg_sort().to_numpy().astype(np.int64)
     packed = packed[order]
     same = packed[1:] == packed[:-1]
     if same.any():
@@ -156,17 +159,18 @@ def _group_sums(
     A person's groups follow one another as long as the person has one account and no refund;
     the entries of the others are gathered by group.
     """
-    months = months_of(rows.occurred_at_us)
+    by_month, by_transaction = rows.roundings == MONTH, rows.roundings == TRANSACTION
+    months = np.zeros(order.size, np.int64)
+    months[by_month] = months_of(rows.occurred_at_us[by_month])
     original_ids = -1 - order
     before = np.zeros(order.size, np.int64)
     if originals.ids.size:
         places = np.empty(order.size, np.int64)
         places[order] = np.arange(order.size)
         at = places[originals.of_rows]
-        months[at] = months_of(originals.occurred_at_us)
+        months[at] = np.where(by_month[at], months_of(originals.occurred_at_us), 0)
         original_ids[at] = originals.ids
         before[at] = originals.counted_yen
-    by_month, by_transaction = rows.roundings == MONTH, rows.roundings == TRANSACTION
     if past.months.size:
         before = np.where(by_transaction, before, past.counted_of_accounts(rows.account_nos))
         monthly = np.flatnonzero(by_month)
@@ -183,7 +187,7 @@ def _group_sums(
         groups = pl.DataFrame(
             {
                 "account_no": rows.account_nos[some],
-                "month": np.where(by_month[some], months[some], 0),
+                "month": months[some],
                 "original_id": np.where(by_transaction[some], original_ids[some], 0),
                 "counted": counted[some],
             }

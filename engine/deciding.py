@@ -5,13 +5,13 @@ before. Refunds look for their originals in the past and among the slice's own r
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import Hashes, hash_pair
+from engine.hashing import Hashes, hash_pair, places_among
 from engine.past import Integers, Past
 from engine.programme import Terms
 from engine.registry import Numbers
@@ -23,6 +23,8 @@ from engine.rules.refunds import (
 )
 from engine.rules.spending import rules_for_spending
 from engine.services import Services
+
+Flags = npt.NDArray[np.bool_]
 
 NO_ORIGINAL: Final = np.iinfo(np.int64).min
 
@@ -54,21 +56,24 @@ class Originals:
         ids = np.where(inside, -1 - places[np.where(inside, -1 - self.ids, 0)], self.ids)
         return replace(self, of_rows=places[self.of_rows], ids=ids)
 
-    def taken(self, at: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "Originals":
+    def taken(self, at: Numbers | Flags) -> "Originals":
         """Some of them."""
         return Originals(*(getattr(self, name)[at] for name in self.__dataclass_fields__))
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """A slice, decided.
 
     Attributes:
-        rows: the slice with ``reason``, null for what is booked.
+        booked: by row, whether it is booked.
+        turned_away: the places of those that are not, ascending.
+        reasons: why, one each.
         originals: those of the booked refunds.
     """
 
-    rows: pl.DataFrame
+    booked: Flags
+    turned_away: Numbers
+    reasons: pl.Series
     originals: Originals
 
 
@@ -81,19 +86,36 @@ def decide(
     columns of ``Registry.for_deciding``. ``key_hashes`` are by row; they are needed when the slice
     has refunds.
     """
-    refund = pl.col("kind") == "refund"
-    reasons = rows.select(
-        pl.when(~refund).then(first_reason(rules_for_spending(terms, services))).alias("reason")
-    ).to_series()
-    of_rows = rows.select(refund.arg_true()).to_series().to_numpy().astype(np.int64)
+    refunds = rows["kind"] == "refund"
+    rules = rules_for_spending(terms, services)
+    turned_away = (
+        rows.lazy()
+        .select((pl.any_horizontal(rule.holds for rule in rules) & ~pl.lit(refunds)).arg_true())
+        .collect(engine="in-memory")
+        .to_series()
+    )
+    # Nearly all rows are booked: only for the others it matters which reason is the first.
+    reasons = rows[turned_away].select(reason=first_reason(rules)).to_series()
+    places = turned_away.to_numpy().astype(np.int64)
+    booked = np.ones(rows.height, np.bool_)
+    booked[places] = False
+    of_rows = np.flatnonzero(refunds.to_numpy())
     if of_rows.size == 0 or key_hashes is None:
-        return Decided(rows.with_columns(reasons), _no_originals())
-    refunds = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
-    originals = _find_originals(of_rows, refunds, rows, key_hashes, reasons, past)
-    refund_reasons = _refund_reasons(refunds, originals)
-    reasons = reasons.scatter(of_rows, refund_reasons)
-    booked = refund_reasons.is_null().to_numpy()
-    return Decided(rows.with_columns(reasons), originals.taken(booked))
+        return Decided(booked, places, reasons, _no_originals())
+    some = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
+    spending = booked & ~refunds.to_numpy()
+    originals = _find_originals(of_rows, some, rows, key_hashes, spending, past)
+    refund_reasons = _refund_reasons(some, originals)
+    accepted = refund_reasons.is_null().to_numpy()
+    booked[of_rows[~accepted]] = False
+    all_places = np.concatenate([places, of_rows[~accepted]])
+    order = np.argsort(all_places)
+    return Decided(
+        booked,
+        all_places[order],
+        reasons.append(refund_reasons.drop_nulls())[order],
+        originals.taken(accepted),
+    )
 
 
 def _no_originals() -> Originals:
@@ -106,7 +128,7 @@ def _find_originals(
     refunds: pl.DataFrame,
     rows: pl.DataFrame,
     key_hashes: Hashes,
-    reasons: pl.Series,
+    spending: Flags,
     past: Past,
 ) -> Originals:
     found = Originals(
@@ -115,7 +137,7 @@ def _find_originals(
         *(np.zeros(of_rows.size, np.int64) for _ in range(5)),
     )
     _from_the_past(found, refunds, past)
-    _from_the_slice(found, refunds, rows, key_hashes, reasons)
+    _from_the_slice(found, refunds, rows, key_hashes, spending)
     return found
 
 
@@ -139,11 +161,11 @@ def _from_the_slice(
     refunds: pl.DataFrame,
     rows: pl.DataFrame,
     key_hashes: Hashes,
-    reasons: pl.Series,
+    spending: Flags,
 ) -> None:
     wanted = hash_pair(refunds["service_id"], refunds["original_transaction_id"])
-    may_be = pl.Series(key_hashes).is_in(pl.Series(wanted).implode()) & reasons.is_null()
-    places = np.flatnonzero((may_be & (rows["kind"] != "refund")).to_numpy())
+    places = places_among(wanted, key_hashes)
+    places = places[spending[places]]
     candidates = rows.select("service_id", "transaction_id", "account_no", "occurred_at", "amount")[
         places
     ].with_columns(pl.col("service_id").cast(pl.String), place=pl.Series(places))

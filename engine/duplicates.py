@@ -10,11 +10,30 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import Hashes, Positions
+from engine.hashing import Hashes, Positions, places_among, repeated_hashes
 from engine.past import Past, content_hashes
 from engine.registry import Numbers
 
-SIGHTING: Final = np.dtype([("key", "u8"), ("content", "u8"), ("row_ref", "i8")])
+WHERE_SEEN: Final = np.dtype([("content", "u8"), ("row_ref", "i8")])
+
+
+class Sightings(NamedTuple):
+    """What must be remembered of rows to see their keys again: 24 bytes a row.
+
+    Attributes:
+        keys: the keys' hashes.
+        where: ``WHERE_SEEN``, the hash of the content and the ``row_ref``.
+    """
+
+    keys: Hashes
+    where: np.ndarray
+
+    @classmethod
+    def of(cls, keys: Hashes, contents: Hashes, row_refs: Numbers) -> "Sightings":
+        """The sightings of some rows."""
+        where = np.empty(keys.size, WHERE_SEEN)
+        where["content"], where["row_ref"] = contents, row_refs
+        return cls(keys, where)
 
 
 class Repeated(NamedTuple):
@@ -28,20 +47,19 @@ class Repeated(NamedTuple):
     contested: Numbers
 
 
-def sightings(keys: Hashes, contents: Hashes, row_refs: Numbers) -> np.ndarray:
-    """What must be remembered of a row to see its key again: 24 bytes."""
-    seen = np.empty(keys.size, SIGHTING)
-    seen["key"], seen["content"], seen["row_ref"] = keys, contents, row_refs
-    return seen
-
-
-def repeated_within(seen: np.ndarray) -> Repeated:
+def repeated_within(seen: Sightings) -> Repeated:
     """Finds repeated keys among sightings; all sightings of a key must be there."""
-    again = pl.Series(np.ascontiguousarray(seen["key"])).is_duplicated().to_numpy()
-    if not again.any():
+    repeated = repeated_hashes(seen.keys)
+    if repeated.size == 0:
         return Repeated(np.empty(0, np.int64), np.empty(0, np.int64))
-    some = seen[again]
-    frame = pl.DataFrame({name: np.ascontiguousarray(some[name]) for name in SIGHTING.names or ()})
+    again = places_among(repeated, seen.keys)
+    frame = pl.DataFrame(
+        {
+            "key": seen.keys[again],
+            "content": np.ascontiguousarray(seen.where["content"][again]),
+            "row_ref": np.ascontiguousarray(seen.where["row_ref"][again]),
+        }
+    )
     return _verdicts(frame, ["key"], "content")
 
 

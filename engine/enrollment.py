@@ -4,6 +4,7 @@ Applications are decided in order, for an accepted one stands in the way of late
 that share a person or an account with another need that order; all others are decided at once.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import hash_pair, hash_text
+from engine.hashing import hash_pair, hash_text, places_among, repeated_hashes
 from engine.programme import Terms
 from engine.records import ENROLLMENT_COLUMNS
 from engine.registry import Registry, enrollment_key, services_frame
@@ -21,9 +22,10 @@ from engine.rules.application import (
     ALREADY_ENROLLED,
     account_taken,
     already_enrolled,
+    bound_until,
     rules_for_applications,
 )
-from engine.services import Service, Services
+from engine.services import Services
 
 KEY: Final = ("person_id", "service_id", "account_id")
 CONTENT: Final = tuple(name for name in ENROLLMENT_COLUMNS if name not in KEY)
@@ -131,7 +133,9 @@ def _against_the_registry(
 
 def _repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Which of the hashes are there more than once."""
-    return pl.Series(hashes).is_duplicated().to_numpy()
+    more_than_once = np.zeros(hashes.size, np.bool_)
+    more_than_once[places_among(repeated_hashes(hashes), hashes)] = True
+    return more_than_once
 
 
 def _share_a_person_or_an_account(
@@ -155,21 +159,26 @@ def _one_by_one(applications: pl.DataFrame, registry: Registry, services: Servic
             applications.select(pl.struct("service_id", "account_id")).to_series().implode()
         )
     ).select(KEY)
-    chosen: dict[str, list[Service | None]] = {}
+    until = {service_id: bound_until(service) for service_id, service in services.by_id.items()}
+    bound: dict[str, dt.date] = {}
     holders: dict[tuple[str, str], str] = {}
-    for person_id, service_id, account_id in before.iter_rows():
-        chosen.setdefault(person_id, []).append(services.by_id.get(service_id))
+
+    def accept(person_id: str, service_id: str, account_id: str) -> None:
+        day = until.get(service_id) or bound_until(None)
+        bound[person_id] = max(day, bound.get(person_id, day))
         holders[service_id, account_id] = person_id
+
+    for key in before.iter_rows():
+        accept(*key)
     reasons: list[str | None] = []
-    for person_id, service_id, account_id, applied_at in applications.select(
-        *KEY, "applied_at"
-    ).iter_rows():
+    days = applications["applied_at"].dt.date().to_list()
+    for key, day in zip(applications.select(KEY).iter_rows(), days, strict=True):
+        person_id, service_id, account_id = key
         if account_taken(holders.get((service_id, account_id)), person_id):
             reasons.append(ACCOUNT_TAKEN)
-        elif already_enrolled(chosen.get(person_id, ()), applied_at.date()):
+        elif already_enrolled(bound.get(person_id), day):
             reasons.append(ALREADY_ENROLLED)
         else:
             reasons.append(None)
-            chosen.setdefault(person_id, []).append(services.by_id.get(service_id))
-            holders[service_id, account_id] = person_id
+            accept(*key)
     return pl.Series("reason", reasons, dtype=pl.String)

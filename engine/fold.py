@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from engine.awarding import Awards, Booked, award, booking_order
-from engine.deciding import decide
-from engine.hashing import Hashes, hash_coded_pair
+from engine.deciding import Flags, decide
+from engine.hashing import Hashes, hash_coded_pair, places_among
 from engine.past import Past
 from engine.programme import Programme, Terms
 from engine.records import Declined, polars_schema
@@ -90,21 +90,21 @@ def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
     if wanted.size or (rows["kind"] == "refund").any():
         key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
     decided = decide(rows, key_hashes, night.past, night.terms, night.services)
-    is_booked = decided.rows["reason"].is_null()
-    booked = np.flatnonzero(is_booked.to_numpy())
+    booked = np.flatnonzero(decided.booked)
     numbers = _numbers(rows, night.past.registry).taken(booked)
     order = booking_order(numbers, rows, booked)
-    places = np.cumsum(is_booked.to_numpy()) - 1
-    originals = decided.originals.renumbered(places)
+    originals = decided.originals.renumbered(np.cumsum(decided.booked) - 1)
     awards = award(numbers.taken(order), order, originals, night.past, night.programme)
-    entries = _entries(rows, booked[order], awards, night)
-    turned_away = _with_ids(decided.rows.filter(~is_booked), night.past.registry)
+    turned_away = _with_ids(
+        rows[decided.turned_away].with_columns(decided.reasons.alias("reason")),
+        night.past.registry,
+    )
     pending = pl.col("reason") == ORIGINAL_NOT_BOOKED
     return Folded(
-        entries=entries,
+        entries=_entries(rows, booked[order], awards, night),
         declined=in_fixed_order(turned_away.filter(~pending)),
         pending=turned_away.filter(pending).select(*DECLINED_COLUMNS, "original_transaction_id"),
-        originals=_asked_for(decided.rows, key_hashes, wanted),
+        originals=_asked_for(rows, key_hashes, wanted, decided.booked),
     )
 
 
@@ -124,7 +124,7 @@ def in_fixed_order(declined: pl.DataFrame) -> pl.DataFrame:
 def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
     person_nos = rows["person_no"].to_numpy()
     return Booked(
-        ranks=registry.ranks(person_nos)[person_nos],
+        ranks=registry.ranks(person_nos),
         person_nos=person_nos,
         account_nos=rows["account_no"].to_numpy(),
         occurred_at_us=rows["occurred_at"].to_physical().to_numpy(),
@@ -161,15 +161,18 @@ def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -
     )
 
 
-def _asked_for(rows: pl.DataFrame, key_hashes: Hashes | None, wanted: Hashes) -> pl.DataFrame:
-    keys = rows.lazy().select(pl.col("service_id").cast(pl.String), "transaction_id")
-    if key_hashes is None:
-        return keys.head(0).collect(engine="in-memory")
-    asked = pl.Series(key_hashes).is_in(pl.Series(wanted).implode())
-    places = np.flatnonzero(
-        (asked & rows["reason"].is_null() & (rows["kind"] != "refund")).to_numpy()
-    )
-    return keys.select(pl.all().gather(places)).collect(engine="in-memory")
+def _asked_for(
+    rows: pl.DataFrame, key_hashes: Hashes | None, wanted: Hashes, booked: Flags
+) -> pl.DataFrame:
+    keys = rows.select("service_id", "transaction_id")
+    if key_hashes is None or wanted.size == 0:
+        asked = keys.clear()
+    else:
+        places = places_among(wanted, key_hashes)
+        asked = keys[places].filter(
+            pl.Series(booked[places]) & (rows["kind"].gather(places) != "refund")
+        )
+    return asked.with_columns(pl.col("service_id").cast(pl.String))
 
 
 def resolve_pending(pending: pl.DataFrame, originals: pl.DataFrame) -> pl.DataFrame:

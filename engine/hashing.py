@@ -15,6 +15,7 @@ Positions = npt.NDArray[np.int64]
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)
+_FILTER_BITS: Final = 22
 
 KEY_SEED: Final = 1
 CHECK_SEED: Final = 2
@@ -64,6 +65,25 @@ def places_in(
     return at, np.equal(ascending[at], wanted)
 
 
+def repeated_hashes(hashes: Hashes) -> Hashes:
+    """The hashes that are there more than once, once or more each."""
+    ascending = pl.Series(hashes).sort().to_numpy()
+    return np.compress(ascending[1:] == ascending[:-1], ascending[1:])
+
+
+def places_among(few: Hashes, many: Hashes) -> Positions:
+    """Where, among many, hashes stand that are among a few.
+
+    The leading bits sort out nearly all others, at the cost of one look each.
+    """
+    shift = np.uint64(64 - _FILTER_BITS)
+    may_be = np.zeros(1 << _FILTER_BITS, np.bool_)
+    may_be[(few >> shift).astype(np.int64)] = True
+    places = np.flatnonzero(may_be.take((many >> shift).view(np.int64)))
+    inside = pl.Series(many[places]).is_in(pl.Series(few).implode()).to_numpy()
+    return np.compress(inside, places)
+
+
 class HashTable:
     """Finds the position of each of many hashes among ``n`` distinct ones.
 
@@ -73,12 +93,13 @@ class HashTable:
 
     def __init__(self, hashes: Hashes) -> None:
         """Takes distinct hashes; positions are indices into ``hashes``."""
-        self._order = np.argsort(hashes, kind="stable")
+        # In 32 bits, for the look-ups wait for memory.
+        self._order = pl.Series(hashes).arg_sort().to_numpy().astype(np.int32)
         self._sorted = hashes[self._order]
         bits = max(1, int(hashes.size).bit_length())
         self._shift = np.uint64(64 - bits)
-        bounds = np.arange(1 << bits, dtype=np.uint64) << self._shift
-        self._starts = np.searchsorted(self._sorted, bounds).astype(np.int64)
+        sizes = np.bincount((self._sorted >> self._shift).astype(np.int64), minlength=1 << bits)
+        self._starts = (np.cumsum(sizes) - sizes).astype(np.int32)
 
     @property
     def distinct(self) -> bool:

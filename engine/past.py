@@ -29,6 +29,7 @@ Integers = npt.NDArray[np.int64]
 AccountNumbers = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 RUN_SHIFT: Final = 32
+_DAY_US: Final = 24 * 60 * 60 * 1_000_000
 
 # Yen of one entry fit 32 bits (100,000,000 at most; a cap of 1,000,000,000 at most); every sum
 # is made in 64 bits.
@@ -205,4 +206,12 @@ _NO_TEXT: Final = hash_text(pl.Series([None], dtype=pl.String), CHECK_SEED)
 
 def months_of(instants_us: Integers) -> Integers:
     """The month of each instant: year * 12 + month - 1."""
-    return instants_us.view("datetime64[us]").astype("datetime64[M]").astype(np.int64) + 1970 * 12
+    if instants_us.size == 0:
+        return np.empty(0, np.int64)
+    # There are few days, and a look at a table is cheaper than a calendar.
+    days = instants_us // _DAY_US
+    first = days.min()
+    calendar = np.arange(first, days.max() + 1).view("datetime64[D]").astype("datetime64[M]")
+    months = calendar.astype(np.int64) + 1970 * 12
+    taken: Integers = months.take(days - first)
+    return taken

@@ -104,7 +104,7 @@ class LedgerEntry(_Strict):
     adds to its rounding group's worth; the two ``_after`` columns are the person's running sums.
     """
 
-    run_id: str = pa.Field(str_matches=r"^[0-9]{6,}$")
+    run_id: str
     booked_on: Date
     person_id: str = _id_field()
     entry_seq: int = pa.Field(ge=1)
@@ -120,6 +120,13 @@ class LedgerEntry(_Strict):
     points: int
     net_spend_after: int = pa.Field(ge=0)
     points_after: int
+
+    @pa.check("run_id")
+    @classmethod
+    def a_run_id_is_its_number(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        # All of a part have the same, so it is looked at once.
+        fits = pl.col(data.key).unique().str.contains(r"^[0-9]{6,}$").all()
+        return data.lazyframe.select(fits)
 
     @pa.dataframe_check
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import HashTable, combined, hash_pair, hash_text
+from engine.hashing import HashTable, combined, hash_coded_pair, hash_pair, hash_text
 from engine.records import Enrollment, Kind, polars_schema
 from engine.rules.periods import counts_from_at, end_of
 from engine.services import ROUNDINGS, Services
@@ -72,10 +72,13 @@ class Registry:
 
     def _numbers_of(self, person_ids: pl.Series) -> pl.Series:
         """The numbers of people, whose IDs ascend; newcomers' follow in that order."""
-        known = self.accounts.select("person_id", "person_no").unique("person_id")
-        numbers = person_ids.to_frame().join(
-            known, on="person_id", how="left", maintain_order="left"
-        )["person_no"]
+        if self.people:
+            known = self.accounts.select("person_id", "person_no").unique("person_id")
+            numbers = person_ids.to_frame().join(
+                known, on="person_id", how="left", maintain_order="left"
+            )["person_no"]
+        else:
+            numbers = pl.repeat(None, len(person_ids), dtype=pl.Int64, eager=True)
         first = numbers.is_null() & person_ids.ne_missing(person_ids.shift(1))
         return numbers.fill_null(first.cast(pl.Int64).cum_sum() + (self.people - 1))
 
@@ -85,19 +88,19 @@ class Registry:
         ids = self.accounts["person_id"].gather(self.first_accounts)
         return bool((ids > ids.shift(1)).all())
 
-    def ranks(self, person_nos: Numbers | None = None) -> Numbers:
-        """By person number, the place in the order of person IDs; of some people, or of all."""
+    def ranks(self, person_nos: Numbers) -> Numbers:
+        """The places of some people, who may be there again and again, in the order of their IDs.
+
+        The places are good for comparing these people with each other, and need not be dense.
+        """
         if self.in_order:
-            return np.arange(self.people)
-        if person_nos is None:
-            people = np.arange(self.people)
-        else:
-            present = np.zeros(self.people, np.bool_)
-            present[person_nos] = True
-            people = np.flatnonzero(present)
+            return person_nos
+        present = np.zeros(self.people, np.bool_)
+        present[person_nos] = True
+        people = np.flatnonzero(present)
         ranks = np.empty(self.people, np.int64)
         ranks[people[self.person_ids(people).arg_sort().to_numpy()]] = np.arange(people.size)
-        return ranks
+        return ranks[person_nos]
 
     def for_deciding(self, services: Services) -> pl.DataFrame:
         """By account number, what the rules for spending ask of an account and its service.
@@ -133,10 +136,13 @@ class AccountFinder:
 
     def __init__(self, accounts: pl.DataFrame) -> None:
         """Takes the accounts by number; no two have the same service and account ID."""
-        self._service_ids, self._account_ids = accounts["service_id"], accounts["account_id"]
+        self._services = pl.Enum(accounts["service_id"].unique().sort())
+        codes = accounts["service_id"].cast(self._services)
+        self._service_codes = codes.to_physical().to_numpy()
+        self._account_ids = accounts["account_id"]
         self._seed = 1
         while True:
-            table = HashTable(hash_pair(self._service_ids, self._account_ids, self._seed))
+            table = HashTable(hash_coded_pair(codes, self._account_ids, self._seed))
             if table.distinct:
                 break
             self._seed += 1
@@ -148,10 +154,11 @@ class AccountFinder:
         found = np.flatnonzero(numbers >= 0)
         # A hash may meet another's: the texts decide.
         at = numbers[found]
+        codes = service_id.gather(found).cast(self._services, strict=False).to_physical()
         same = (self._account_ids.gather(at) == account_id.gather(found)) & (
-            self._service_ids.gather(at) == service_id.gather(found)
+            codes == pl.Series(self._service_codes[at])
         )
-        numbers[found[~same.to_numpy()]] = -1
+        numbers[found[~same.fill_null(value=False).to_numpy()]] = -1
         return numbers
 
 

@@ -9,12 +9,14 @@ import hashlib
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 before_operation: Callable[[str, Path], None] | None = None
 """Is told of each operation on a file before it is done; so that tests may count and fail them."""
@@ -59,24 +61,34 @@ class NewFile(io.RawIOBase):
         if self.closed:
             # A writer that was given up after an error may still want to add its footer.
             return len(data)
-        taken = bytes(data)
-        self._held.append(taken)
-        self._held_bytes += len(taken)
+        size = memoryview(data).nbytes
+        if size >= _BUFFER_BYTES:
+            self.write_held()
+            self._write_now(memoryview(data).cast("B"))
+            return size
+        self._held.append(bytes(data))
+        self._held_bytes += size
         if self._held_bytes >= _BUFFER_BYTES:
             self.write_held()
-        return len(taken)
+        return size
 
     def write_held(self) -> None:
         """Writes what waits."""
         if not self._held:
             return
         data, self._held, self._held_bytes = b"".join(self._held), [], 0
+        self._write_now(memoryview(data))
+
+    def _write_now(self, data: memoryview) -> None:
         operation("write", self.path)
-        rest = memoryview(data)
+        rest = data
         while rest:
             rest = rest[write_some(self._descriptor, rest) :]
-        self._digest.update(data)
+        self._remember(data)
         self.bytes += len(data)
+
+    def _remember(self, data: memoryview) -> None:
+        self._digest.update(data)
 
     def allocate(self, more: int) -> None:
         """Makes the file so much longer, with room on the disk for every byte."""
@@ -109,9 +121,7 @@ class NewFile(io.RawIOBase):
         self.write_held()
         sha256 = self._digest.hexdigest()
         if sha256_of(self.path) != sha256:
-            raise OSError(
-                errno.EIO, "what was read back differs from what was written", str(self.path)
-            )
+            raise _differs(self.path)
         return sha256
 
     def close(self) -> None:
@@ -120,6 +130,35 @@ class NewFile(io.RawIOBase):
             super().close()
             if self._descriptor >= 0:
                 os.close(self._descriptor)
+
+
+class ScratchFile(NewFile):
+    """A file that a run writes for itself and takes back once, held to its CRC."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._crc = 0
+
+    def _remember(self, data: memoryview) -> None:
+        self._crc = zlib.crc32(data, self._crc)
+
+    def take(self) -> npt.NDArray[np.uint8]:
+        """All that was written; the file is gone then.
+
+        Raises:
+            OSError: or the disk gives back something else.
+        """
+        self.write_held()
+        self.close()
+        data = np.fromfile(self.path, np.uint8)
+        if data.size != self.bytes or zlib.crc32(data.data) != self._crc:
+            raise _differs(self.path)
+        remove(self.path)
+        return data
+
+
+def _differs(path: Path) -> OSError:
+    return OSError(errno.EIO, "what was read back differs from what was written", str(path))
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Small runs keep it in memory; large ones write it to the run's staging folder.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +13,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from engine.duplicates import SIGHTING, Repeated, repeated_within
-from engine.io.durable import NewFile, remove
+from engine.duplicates import WHERE_SEEN, Repeated, Sightings, repeated_within
+from engine.io.durable import ScratchFile
 from engine.records import Kind
 
 _ROWS_PER_PART: Final = 16_000_000
@@ -26,56 +27,60 @@ class Exchange:
         """Keeps rows in memory when ``folder`` is None; ``name`` is the exchange's own there."""
         self._name, self._folder = name, folder
         self._pieces: list[list[pl.DataFrame]] = [[] for _ in range(slices)]
-        self._files: list[NewFile | None] = [None] * slices
+        self._files: list[ScratchFile | None] = [None] * slices
         self._writers: list[pa.ipc.RecordBatchStreamWriter | None] = [None] * slices
         self._locks = [threading.Lock() for _ in range(slices)]
         self.rows = [0] * slices
 
-    def add(self, slice_no: int, frame: pl.DataFrame) -> None:
-        """Adds rows to a slice."""
-        if frame.is_empty():
-            return
-        with self._locks[slice_no]:
-            self.rows[slice_no] += frame.height
-            if self._folder is None:
-                self._pieces[slice_no].append(frame)
-                return
-            table = frame.with_columns(pl.col("kind").to_physical()).to_arrow()
-            writer = self._writers[slice_no]
-            if writer is None:
-                file = self._files[slice_no] = NewFile(self._path(slice_no))
-                writer = self._writers[slice_no] = pa.ipc.new_stream(file, table.schema)
-            writer.write_table(table)
-
-    def pieces(self, slice_no: int) -> Iterator[pl.DataFrame]:
-        """A slice's rows, piece by piece; they are gone then."""
+    def add(self, frame: pl.DataFrame, bounds: Sequence[int]) -> None:
+        """Adds rows, of which those from ``bounds[n]`` to ``bounds[n + 1]`` are slice ``n``'s."""
         if self._folder is None:
-            pieces, self._pieces[slice_no] = self._pieces[slice_no], []
-            yield from pieces
+            for number, (start, end) in enumerate(pairwise(bounds)):
+                if start < end:
+                    with self._locks[number]:
+                        self.rows[number] += end - start
+                        self._pieces[number].append(frame[start:end])
             return
-        writer, self._writers[slice_no] = self._writers[slice_no], None
-        file, self._files[slice_no] = self._files[slice_no], None
-        if writer is None or file is None:
-            return
+        table = frame.with_columns(pl.col("kind").to_physical()).to_arrow()
+        for number, (start, end) in enumerate(pairwise(bounds)):
+            if start < end:
+                with self._locks[number]:
+                    self.rows[number] += end - start
+                    self._writer(number, table.schema).write_table(table.slice(start, end - start))
+
+    def _writer(self, number: int, schema: pa.Schema) -> pa.ipc.RecordBatchStreamWriter:
+        writer = self._writers[number]
+        if writer is None:
+            file = self._files[number] = ScratchFile(self._path(number))
+            writer = self._writers[number] = pa.ipc.new_stream(file, schema)
+        return writer
+
+    def filled(self) -> Iterator[int]:
+        """The slices that have rows."""
+        return (number for number, rows in enumerate(self.rows) if rows)
+
+    def take(self, number: int) -> pl.DataFrame:
+        """The rows of a slice that has some; they are gone then."""
+        if self._folder is None:
+            pieces, self._pieces[number] = self._pieces[number], []
+            return pl.concat(pieces, rechunk=True)
+        writer, self._writers[number] = self._writers[number], None
+        file, self._files[number] = self._files[number], None
+        assert writer is not None
+        assert file is not None
         with file:
             writer.close()
-            file.check()
-        with pa.ipc.open_stream(self._path(slice_no)) as stream:
-            for batch in stream:
-                frame = pl.DataFrame(batch)
-                yield frame.with_columns(pl.col("kind").cat.to(Kind))
-        remove(self._path(slice_no))
+            data = file.take()
+        with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
+            frame = pl.DataFrame(stream.read_all())
+        return frame.with_columns(pl.col("kind").cat.to(Kind))
 
-    def take(self, slice_no: int) -> pl.DataFrame:
-        """A slice's rows, of which there must be some; they are gone then."""
-        return pl.concat(list(self.pieces(slice_no)), rechunk=True)
-
-    def _path(self, slice_no: int) -> Path:
+    def _path(self, number: int) -> Path:
         assert self._folder is not None
-        return self._folder / f"{self._name}-{slice_no:05}.arrow"
+        return self._folder / f"{self._name}-{number:05}.arrow"
 
 
-class Sightings:
+class SeenKeys:
     """The sightings of a run's keys, cut by key so that each part fits into memory."""
 
     def __init__(self, folder: Path | None, rows_expected: int) -> None:
@@ -83,26 +88,34 @@ class Sightings:
         self._folder = folder
         self._bits = max(1, (rows_expected // _ROWS_PER_PART).bit_length())
         self._lock = threading.Lock()
-        self._held: list[np.ndarray] = []
-        self._files: dict[int, NewFile] = {}
+        self._held: list[Sightings] = []
+        self._files: dict[int, tuple[ScratchFile, ScratchFile]] = {}
 
-    def add(self, seen: np.ndarray) -> None:
+    def add(self, seen: Sightings) -> None:
         """Adds sightings."""
         if self._folder is None:
             with self._lock:
                 self._held.append(seen)
             return
-        part = (seen["key"] >> np.uint64(64 - self._bits)).astype(np.uint8)
+        part = (seen.keys >> np.uint64(64 - self._bits)).astype(np.uint8)
         order = np.argsort(part, kind="stable")
         bounds = np.searchsorted(part[order], np.arange((1 << self._bits) + 1))
-        ordered = seen[order]
+        keys, where = seen.keys[order], seen.where[order]
         with self._lock:
-            for number in range(1 << self._bits):
-                some = ordered[bounds[number] : bounds[number + 1]]
-                if some.size:
-                    if number not in self._files:
-                        self._files[number] = NewFile(self._path(number))
-                    self._files[number].write(some.tobytes())
+            for number, (start, end) in enumerate(pairwise(bounds.tolist())):
+                if start < end:
+                    keys_file, where_file = self._files_of(number)
+                    keys_file.write(keys[start:end].tobytes())
+                    where_file.write(where[start:end].tobytes())
+
+    def _files_of(self, number: int) -> tuple[ScratchFile, ScratchFile]:
+        if number not in self._files:
+            assert self._folder is not None
+            self._files[number] = (
+                ScratchFile(self._folder / f"keys-{number:02}.bin"),
+                ScratchFile(self._folder / f"where-{number:02}.bin"),
+            )
+        return self._files[number]
 
     def repeated(self) -> Repeated:
         """The rows whose keys were seen more than once; the sightings are gone then."""
@@ -110,18 +123,14 @@ class Sightings:
         found = [nothing, *(repeated_within(part) for part in self._parts())]
         return Repeated(*(np.sort(np.concatenate(refs)) for refs in zip(*found, strict=True)))
 
-    def _parts(self) -> Iterator[np.ndarray]:
+    def _parts(self) -> Iterator[Sightings]:
         if self._folder is None:
             held, self._held = self._held, []
             if held:
-                yield np.concatenate(held)
+                yield Sightings(*(np.concatenate(some) for some in zip(*held, strict=True)))
             return
         for number in sorted(self._files):
-            with self._files.pop(number) as file:
-                file.check()
-            yield np.fromfile(file.path, SIGHTING)
-            remove(file.path)
-
-    def _path(self, number: int) -> Path:
-        assert self._folder is not None
-        return self._folder / f"keys-{number:02}.bin"
+            keys_file, where_file = self._files.pop(number)
+            with keys_file, where_file:
+                keys = keys_file.take().view(np.uint64)
+                yield Sightings(keys, where_file.take().view(WHERE_SEEN))

@@ -7,18 +7,17 @@ by key and sent to the slice of their account's person, or to the strangers.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.duplicates import against_the_book, settled_by_text, sightings
+from engine.duplicates import Sightings, against_the_book, settled_by_text
 from engine.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
 from engine.hashing import Hashes, hash_pair, places_in
-from engine.io.exchange import Exchange, Sightings
-from engine.io.reading import FAULTS_SCHEMA, Files, Rows, at_fault
+from engine.io.exchange import Exchange, SeenKeys
+from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, at_fault
 from engine.past import Integers, Past, content_hashes
 from engine.registry import Numbers
 from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
@@ -62,8 +61,8 @@ class Intake:
     Attributes:
         slice_of_person: by person number; None when there is one slice.
         enrolled: rows of enrolled accounts, ``SLICE_COLUMNS``, by slice.
-        strangers: all others, ``STRANGER_COLUMNS``, with the reason that holds unless they turn
-            out to be duplicates.
+        strangers: all others, ``STRANGER_COLUMNS``, in any slice, with the reason that holds
+            unless they turn out to be duplicates.
     """
 
     past: Past
@@ -71,7 +70,7 @@ class Intake:
     slice_of_person: npt.NDArray[np.int16] | None
     enrolled: Exchange
     strangers: Exchange
-    seen: Sightings
+    seen: SeenKeys
     _known_services: pl.Enum = field(init=False)
     _persons: Integers = field(init=False)
 
@@ -95,7 +94,7 @@ class Intake:
             faulty = pl.concat([faulty, at_fault(conflicts, raw, CONFLICT)]).sort("row_ref")
             declined = good.filter(pl.Series(~fresh & ~differs))
             good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
-        self.seen.add(sightings(keys, contents, good["row_ref"].to_numpy()))
+        self.seen.add(Sightings.of(keys, contents, good["row_ref"].to_numpy()))
         return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen)
 
     def _hand_on(self, good: pl.DataFrame) -> Hashes:
@@ -108,23 +107,28 @@ class Intake:
                 .then(pl.lit(NOT_ENROLLED))
                 .otherwise(pl.lit(UNKNOWN_SERVICE))
             )
-            self.strangers.add(0, strangers.select(STRANGER_COLUMNS))
+            self.strangers.add(strangers.select(STRANGER_COLUMNS), self._all_in_one(strangers))
         refunds = pl.Series(enrolled) & (good["kind"] == "refund")
         wanted = self._wanted(good.filter(refunds))
         good = good.with_columns(account_no=pl.Series(numbers, dtype=pl.Int32)).select(
             SLICE_COLUMNS
         )
         if self.slice_of_person is None:
-            self.enrolled.add(0, good if enrolled.all() else good.filter(pl.Series(enrolled)))
+            good = good if enrolled.all() else good.filter(pl.Series(enrolled))
+            self.enrolled.add(good, [0, good.height])
             return wanted
         rows = np.flatnonzero(enrolled)
         slices = self.slice_of_person[self._persons[numbers[rows]]]
         order = np.argsort(slices, kind="stable")
-        ordered = good[rows[order]]
         bounds = np.searchsorted(slices[order], np.arange(len(self.enrolled.rows) + 1))
-        for number, (start, end) in enumerate(pairwise(bounds.tolist())):
-            self.enrolled.add(number, ordered[start:end])
+        self.enrolled.add(good[rows[order]], bounds.tolist())
         return wanted
+
+    def _all_in_one(self, strangers: pl.DataFrame) -> list[int]:
+        # Nobody's rows belong together; each piece of a file goes to the next slice.
+        slices = len(self.strangers.rows)
+        number = int(strangers["row_ref"][0]) // PIECE_ROWS % slices
+        return [0] * (number + 1) + [strangers.height] * (slices - number)
 
     def _wanted(self, refunds: pl.DataFrame) -> Hashes:
         ids = refunds["service_id"], refunds["original_transaction_id"]
@@ -136,31 +140,37 @@ class Settled:
     """What became of keys that a run's files hold more than once.
 
     Attributes:
-        duplicates, conflicts: ``row_ref``, ascending.
+        set_aside: the ``row_ref`` of duplicates and of rows in conflict, ascending.
+        duplicate: whether it is a duplicate, one each.
         faulty: the conflicts for the quarantine.
     """
 
-    duplicates: Numbers
-    conflicts: Numbers
+    set_aside: Numbers
+    duplicate: npt.NDArray[np.bool_]
     faulty: pl.DataFrame
+
+    @classmethod
+    def of(cls, duplicates: Numbers, conflicts: Numbers, faulty: pl.DataFrame) -> "Settled":
+        """From the ``row_ref`` of either, in any order."""
+        both = np.concatenate([duplicates, conflicts])
+        order = np.argsort(both)
+        return cls(both[order], order < duplicates.size, faulty)
 
     def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that stay, and the duplicates; conflicts are in neither."""
-        row_refs = rows["row_ref"].to_numpy()
-        _, duplicate = places_in(self.duplicates, row_refs)
-        _, conflict = places_in(self.conflicts, row_refs)
-        stays = ~(duplicate | conflict)
+        at, aside = places_in(self.set_aside, rows["row_ref"].to_numpy())
         rows = rows.drop("row_ref")
-        if stays.all():
+        if not aside.any():
             return rows, rows.clear()
-        return rows.filter(pl.Series(stays)), rows.filter(pl.Series(duplicate))
+        repeats = np.flatnonzero(aside)
+        return rows.filter(pl.Series(~aside)), rows[repeats[self.duplicate[at[repeats]]]]
 
 
-def settle(seen: Sightings, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
+def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
     """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
     duplicates, contested = seen.repeated()
     if contested.size == 0:
-        return Settled(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
+        return Settled.of(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
     for rows in files.read_again(pool, ahead, contested):
@@ -170,8 +180,8 @@ def settle(seen: Sightings, files: Files, pool: ThreadPoolExecutor, ahead: int) 
         faulty.append(rows.all_at_fault(CONFLICT))
     more, conflicts = settled_by_text(pl.concat(keys))
     in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
-    return Settled(
-        np.sort(np.concatenate([duplicates, more])),
+    return Settled.of(
+        np.concatenate([duplicates, more]),
         conflicts,
         pl.concat(faulty).filter(in_conflict),
     )

@@ -38,7 +38,15 @@ _ENCODINGS: Final = {
     for name in _SCHEMA.names
     if pa.types.is_int64(_SCHEMA.field(name).type)
 }
-_DICTIONARIES: Final = ["service_id", "kind", "method"]
+_DICTIONARIES: Final = ["run_id", "service_id", "kind", "method"]
+_STATISTICS: Final = ["run_id", "booked_on", "person_id", "occurred_at"]
+# What polars hands out as it is; in Parquet both are the same text.
+_WRITTEN: Final = pa.schema(
+    [
+        field.with_type(pa.large_string()) if pa.types.is_string(field.type) else field
+        for field in _SCHEMA
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
         BookError: an entry breaks its declaration, or the disk gives back something else.
     """
     validated(entries, LedgerEntry)
-    table = entries.to_arrow().cast(_SCHEMA)
+    table = pa.table(entries.to_arrow().columns, schema=_WRITTEN)
     path = folder / name
     with NewFile(path) as file:
         pq.write_table(
@@ -113,6 +121,7 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
             compression="zstd",
             compression_level=1,
             use_dictionary=_DICTIONARIES,
+            write_statistics=_STATISTICS,
             column_encoding=_ENCODINGS,
             row_group_size=ROWS_PER_GROUP,
             store_schema=False,

@@ -25,7 +25,7 @@ from engine.hashing import Hashes
 from engine.io.book import Book, part_name, run_id
 from engine.io.deliveries import find_delivered
 from engine.io.durable import write_json, write_text
-from engine.io.exchange import Exchange, Sightings
+from engine.io.exchange import Exchange, SeenKeys
 from engine.io.intake import Intake, Settled, settle, without_duplicates
 from engine.io.ledger import Part, commit, write_part
 from engine.io.memory import recall
@@ -224,8 +224,7 @@ class _Run:
             self._quarantine(settled.faulty, quarantine)
             if same is None:
                 self._check_quarantined()
-            for piece in intake.strangers.pieces(0):
-                self._decline(without_duplicates(piece, settled), declined)
+            self._decline_strangers(pool, intake.strangers, settled, declined)
             night = Night(
                 run_id(self.number),
                 self.order.booked_on,
@@ -282,8 +281,8 @@ class _Run:
             self.services,
             _slices_of_people(past.registry, slices),
             Exchange("enrolled", slices, folder),
-            Exchange("strangers", 1, folder),
-            Sightings(folder, expected),
+            Exchange("strangers", slices, folder),
+            SeenKeys(folder, expected),
         )
         wanted: list[Hashes] = [np.empty(0, np.uint64)]
         for pieces, records in self.transactions.read(pool, self._ahead, intake.take):
@@ -296,6 +295,19 @@ class _Run:
             self._progress("transactions", self.tally.read, self.transactions)
         self.transactions.screen.judge()
         return intake, np.unique(np.concatenate(wanted))
+
+    def _decline_strangers(
+        self,
+        pool: ThreadPoolExecutor,
+        strangers: Exchange,
+        settled: Settled,
+        declined: TableWriter,
+    ) -> None:
+        def take(number: int, _: int) -> pl.DataFrame:
+            return without_duplicates(strangers.take(number), settled)
+
+        for rows in in_order(pool, self.order.threads, strangers.filled(), take):
+            self._decline(rows, declined)
 
     def _fold(
         self,
@@ -317,7 +329,7 @@ class _Run:
                 part = write_part(folded.entries, folder, name, self.programme.cap_yen)
             return folded.with_duplicates(repeated, night.past.registry).without_entries(), part
 
-        slices = [number for number, rows in enumerate(enrolled.rows) if rows]
+        slices = list(enrolled.filled())
         parts: list[Part] = []
         pending, originals = [], []
         for folded, part in in_order(pool, self.order.threads, iter(slices), calculate):
@@ -413,4 +425,5 @@ def _slices_of_people(registry: Registry, slices: int) -> npt.NDArray[np.int16] 
     """By person number, the slice: ranges of person IDs, so that slices follow each other."""
     if slices == 1:
         return None
-    return (registry.ranks() * slices // max(1, registry.people)).astype(np.int16)
+    ranks = registry.ranks(np.arange(registry.people))
+    return (ranks * slices // max(1, registry.people)).astype(np.int16)

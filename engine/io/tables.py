@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import pandera.polars as pa
 import polars as pl
@@ -14,6 +14,8 @@ from engine.errors import BookError
 from engine.io.durable import NewFile
 from engine.io.ledger import ROWS_PER_GROUP
 from engine.records import arrow_schema
+
+FEW_WORDED: Final = ("service_id", "kind", "basis", "reason", "file")
 
 
 class TableWriter:
@@ -28,7 +30,12 @@ class TableWriter:
         self._sum = 0
         self._file = NewFile(path)
         self._writer = pq.ParquetWriter(
-            self._file, self._schema, compression="zstd", compression_level=1, store_schema=False
+            self._file,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in FEW_WORDED if name in self._schema.names],
+            store_schema=False,
         )
 
     def __enter__(self) -> "TableWriter":

@@ -4,7 +4,6 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable
 
 import polars as pl
 
@@ -72,13 +71,17 @@ def account_taken(holder: str | None, person_id: str) -> bool:
     return holder is not None and holder != person_id
 
 
-def already_enrolled(chosen: Iterable[Service | None], applied_on: dt.date) -> bool:
+def bound_until(service: Service | None) -> dt.date:
+    """The last day on which a person who chose the service may choose no other.
+
+    None is a service that the registry no longer has.
+    """
+    return (service.awards_close_on if service else None) or dt.date.max
+
+
+def already_enrolled(bound_until: dt.date | None, applied_on: dt.date) -> bool:
     """〔決済サービス(1つ)を選択〕 Unless each service chosen before ended its awards before.
 
-    ``chosen`` are the services of the person's accepted enrollments; None is one that the
-    registry no longer has.
+    ``bound_until`` is the latest such day of the person's accepted enrollments, if any.
     """
-    return any(
-        service is None or service.awards_close_on is None or service.awards_close_on >= applied_on
-        for service in chosen
-    )
+    return bound_until is not None and applied_on <= bound_until

@@ -15,7 +15,7 @@ from engine.hashing import Hashes, hash_pair, places_among
 from engine.past import Integers, Past
 from engine.programme import Terms
 from engine.registry import Numbers
-from engine.rules import first_reason
+from engine.rules import first_reason, reasons_against
 from engine.rules.refunds import (
     REFUND_EXCEEDS_ORIGINAL,
     exceeding,
@@ -87,23 +87,16 @@ def decide(
     has refunds.
     """
     refunds = rows["kind"] == "refund"
-    rules = rules_for_spending(terms, services)
-    turned_away = (
-        rows.lazy()
-        .select((pl.any_horizontal(rule.holds for rule in rules) & ~pl.lit(refunds)).arg_true())
-        .collect(engine="in-memory")
-        .to_series()
-    )
-    # Nearly all rows are booked: only for the others it matters which reason is the first.
-    reasons = rows[turned_away].select(reason=first_reason(rules)).to_series()
-    places = turned_away.to_numpy().astype(np.int64)
+    places, reasons = reasons_against(rows, rules_for_spending(terms, services))
+    spending = ~refunds.to_numpy()
+    reasons, places = reasons.filter(pl.Series(spending[places])), places[spending[places]]
     booked = np.ones(rows.height, np.bool_)
     booked[places] = False
     of_rows = np.flatnonzero(refunds.to_numpy())
     if of_rows.size == 0 or key_hashes is None:
         return Decided(booked, places, reasons, _no_originals())
     some = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
-    spending = booked & ~refunds.to_numpy()
+    spending &= booked
     originals = _find_originals(of_rows, some, rows, key_hashes, spending, past)
     refund_reasons = _refund_reasons(some, originals)
     accepted = refund_reasons.is_null().to_numpy()

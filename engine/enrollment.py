@@ -6,17 +6,24 @@ that share a person or an account with another need that order; all others are d
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import hash_pair, hash_text, places_among, repeated_hashes
+from engine.hashing import (
+    Hashes,
+    combined,
+    hash_pair,
+    hash_text,
+    places_among,
+    repeated_hashes,
+)
 from engine.programme import Terms
 from engine.records import ENROLLMENT_COLUMNS
-from engine.registry import Registry, enrollment_key, services_frame
-from engine.rules import first_reason
+from engine.registry import Numbers, Registry, enrollment_contents, terms_of_services
+from engine.rules import reasons_against
 from engine.rules.application import (
     ACCOUNT_TAKEN,
     ALREADY_ENROLLED,
@@ -28,7 +35,8 @@ from engine.rules.application import (
 from engine.services import Services
 
 KEY: Final = ("person_id", "service_id", "account_id")
-CONTENT: Final = tuple(name for name in ENROLLMENT_COLUMNS if name not in KEY)
+BY_PERSON: Final = ("person_id", "applied_at", "service_id", "account_id")
+ASKED_OF_SERVICES: Final = ("service_basis", "applications_end_at", "preregistration")
 ORDER: Final = ("applied_at", *KEY)
 
 
@@ -45,120 +53,114 @@ class Enrolled:
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
-    conflicts: npt.NDArray[np.int64]
+    conflicts: Numbers
     unchanged: int
+
+
+class _Delivered(NamedTuple):
+    """Delivered enrollments, and the hashes of each one's person, account and content."""
+
+    rows: pl.DataFrame
+    people: Hashes
+    accounts: Hashes
+    contents: Hashes
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> "_Delivered":
+        return cls(
+            rows,
+            hash_text(rows["person_id"], 1),
+            hash_pair(rows["service_id"], rows["account_id"]),
+            enrollment_contents(rows),
+        )
 
 
 def enroll(
     delivered: pl.DataFrame, registry: Registry, services: Services, terms: Terms
 ) -> Enrolled:
-    """Decides delivered enrollments: their canonical columns and ``row_ref``, unique a row."""
-    delivered = delivered.with_columns(pl.col("basis").cast(pl.String))
-    fresh, conflicts, unchanged = _settle_keys(delivered, registry)
-    decided = (
-        fresh.lazy()
-        .join(services_frame(services).lazy(), on="service_id", how="left", maintain_order="left")
-        .with_columns(reason=first_reason(rules_for_applications(terms)))
-        .select(*ENROLLMENT_COLUMNS, "reason")
-        .collect(engine="in-memory")
+    """Decides delivered enrollments: their canonical columns and ``row_ref``, unique a row.
+
+    Rows are known by their places among the delivered ones until the end: there may be many.
+    """
+    some = _Delivered.of(delivered)
+    fresh, conflicts, unchanged = _settle_keys(some, registry)
+    fresh_rows = delivered if fresh.size == delivered.height else delivered[fresh]
+    asked = terms_of_services(fresh_rows["service_id"], services, *ASKED_OF_SERVICES)
+    at_fault, reasons = reasons_against(
+        fresh_rows.with_columns(asked), rules_for_applications(terms)
     )
-    candidates = decided.filter(pl.col("reason").is_null())
-    in_turn = pl.Series(_share_a_person_or_an_account(candidates, registry))
-    alone, others = candidates.filter(~in_turn), candidates.filter(in_turn).sort(ORDER)
-    others = others.with_columns(_one_by_one(others, registry, services))
-    accepted = pl.concat([alone, others.filter(pl.col("reason").is_null())])
-    rejected = pl.concat(
-        [frame.filter(pl.col("reason").is_not_null()) for frame in (decided, others)]
+    candidates = np.delete(fresh, at_fault)
+    in_turn = _share_a_person_or_an_account(some, candidates, registry)
+    others = candidates[in_turn]
+    others = others[delivered[others].select(pl.arg_sort_by(ORDER)).to_series().to_numpy()]
+    verdicts = _one_by_one(delivered[others], registry, services)
+    good = verdicts.is_null().to_numpy()
+    accepted = np.concatenate([candidates[~in_turn], others[good]])
+    by_person = delivered.select(BY_PERSON)[accepted].select(pl.arg_sort_by(BY_PERSON))
+    accepted = accepted[by_person.to_series().to_numpy()]
+    rejected = delivered[np.concatenate([fresh[at_fault], others[~good]])].with_columns(
+        reasons.append(verdicts.drop_nulls()).alias("reason")
     )
     return Enrolled(
-        accepted=accepted.sort("person_id", *ORDER).select(ENROLLMENT_COLUMNS),
+        accepted=delivered.select(ENROLLMENT_COLUMNS)[accepted],
         rejected=rejected.sort(ORDER).select(*KEY, "reason"),
-        conflicts=conflicts,
+        conflicts=delivered["row_ref"].gather(conflicts).to_numpy(),
         unchanged=unchanged,
     )
 
 
-def _settle_keys(
-    delivered: pl.DataFrame, registry: Registry
-) -> tuple[pl.DataFrame, npt.NDArray[np.int64], int]:
-    """The rows of new keys, one a key; the rows in conflict; the number that change nothing."""
-    new, conflicts, unchanged = _against_the_registry(delivered, registry)
-    repeated = _repeated(enrollment_key(new))
-    if repeated.any():
-        several = new.filter(repeated).with_columns(
-            contents=pl.struct(CONTENT).n_unique().over(KEY),
-            place=pl.int_range(pl.len()).over(KEY),
-        )
-        in_conflict = several.filter(pl.col("contents") > 1)
-        first = several.filter((pl.col("contents") == 1) & (pl.col("place") == 0))
-        conflicts = conflicts.append(in_conflict["row_ref"])
-        unchanged += several.height - in_conflict.height - first.height
-        new = pl.concat([new.filter(~repeated), first.select(new.columns)])
-    return new, conflicts.to_numpy(), unchanged
-
-
-def _against_the_registry(
-    delivered: pl.DataFrame, registry: Registry
-) -> tuple[pl.DataFrame, pl.Series, int]:
-    if registry.people == 0:
-        return delivered, delivered["row_ref"].clear(), 0
-    same = pl.all_horizontal(
-        pl.col(name).eq_missing(pl.col(f"{name}_accepted")) for name in CONTENT
+def _settle_keys(some: _Delivered, registry: Registry) -> tuple[Numbers, Numbers, int]:
+    """The places of the rows of new keys, one a key, and of those in conflict; and how many rows
+    change nothing.
+    """
+    new, conflicts, unchanged = _against_the_registry(some, registry)
+    keys = combined(some.people[new], some.accounts[new])
+    again = places_among(repeated_hashes(keys), keys)
+    if again.size == 0:
+        return new, conflicts, unchanged
+    several = some.rows.select(KEY)[new[again]].with_columns(
+        row=pl.Series(new[again]), content=pl.Series(some.contents[new[again]])
     )
-    against = (
-        delivered.lazy()
-        .join(
-            registry.accounts.lazy().with_columns(accepted=pl.lit(value=True)),
-            on=KEY,
-            how="left",
-            suffix="_accepted",
-            maintain_order="left",
-        )
-        .select(
-            *delivered.columns,
-            verdict=pl.when(pl.col("accepted").is_null())
-            .then(pl.lit("new"))
-            .when(same)
-            .then(pl.lit("unchanged"))
-            .otherwise(pl.lit("conflict")),
-        )
-        .collect(engine="in-memory")
+    several = several.with_columns(
+        contents=pl.col("content").n_unique().over(KEY),
+        place=pl.int_range(pl.len()).over(KEY),
     )
-    return (
-        against.filter(pl.col("verdict") == "new").drop("verdict"),
-        against.filter(pl.col("verdict") == "conflict")["row_ref"],
-        int((against["verdict"] == "unchanged").sum()),
-    )
+    in_conflict = several.filter(pl.col("contents") > 1)["row"].to_numpy()
+    first = several.filter((pl.col("contents") == 1) & (pl.col("place") == 0))["row"].to_numpy()
+    unchanged += several.height - in_conflict.size - first.size
+    new = np.concatenate([np.delete(new, again), first])
+    return new, np.concatenate([conflicts, in_conflict]), unchanged
 
 
-def _repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Which of the hashes are there more than once."""
-    more_than_once = np.zeros(hashes.size, np.bool_)
-    more_than_once[places_among(repeated_hashes(hashes), hashes)] = True
-    return more_than_once
+def _against_the_registry(some: _Delivered, registry: Registry) -> tuple[Numbers, Numbers, int]:
+    everything = np.arange(some.rows.height)
+    if registry.people == 0 or everything.size == 0:
+        return everything, np.empty(0, np.int64), 0
+    numbers = registry.finder.find(some.rows["service_id"], some.rows["account_id"])
+    held = np.flatnonzero(numbers >= 0)
+    holders = registry.accounts["person_id"].gather(numbers[held])
+    known = held[(holders == some.rows["person_id"].gather(held)).to_numpy()]
+    accepted = registry.accounts["content"].gather(numbers[known]).to_numpy()
+    same = accepted == some.contents[known]
+    return np.delete(everything, known), known[~same], int(same.sum())
 
 
 def _share_a_person_or_an_account(
-    candidates: pl.DataFrame, registry: Registry
+    some: _Delivered, candidates: Numbers, registry: Registry
 ) -> npt.NDArray[np.bool_]:
-    people = hash_text(candidates["person_id"], 1)
-    accounts = hash_pair(candidates["service_id"], candidates["account_id"])
-    shared = _repeated(people) | _repeated(accounts)
+    shared = np.zeros(candidates.size, np.bool_)
+    for hashes in (some.people[candidates], some.accounts[candidates]):
+        shared[places_among(repeated_hashes(hashes), hashes)] = True
     if registry.people:
-        taken = registry.finder.find(candidates["service_id"], candidates["account_id"]) >= 0
-        enrolled = candidates["person_id"].is_in(registry.accounts["person_id"].implode())
-        shared |= taken | enrolled.to_numpy()
+        rows = some.rows.select(KEY)[candidates]
+        shared |= registry.finder.find(rows["service_id"], rows["account_id"]) >= 0
+        shared |= registry.people_finder.find(rows["person_id"]) >= 0
     return shared
 
 
 def _one_by_one(applications: pl.DataFrame, registry: Registry, services: Services) -> pl.Series:
     """The reason, or null, of each application, in order."""
-    before = registry.accounts.filter(
-        pl.col("person_id").is_in(applications["person_id"].implode())
-        | pl.struct("service_id", "account_id").is_in(
-            applications.select(pl.struct("service_id", "account_id")).to_series().implode()
-        )
-    ).select(KEY)
+    before = _standing_in_the_way(applications, registry)
     until = {service_id: bound_until(service) for service_id, service in services.by_id.items()}
     bound: dict[str, dt.date] = {}
     holders: dict[tuple[str, str], str] = {}
@@ -182,3 +184,17 @@ def _one_by_one(applications: pl.DataFrame, registry: Registry, services: Servic
             reasons.append(None)
             accept(*key)
     return pl.Series("reason", reasons, dtype=pl.String)
+
+
+def _standing_in_the_way(applications: pl.DataFrame, registry: Registry) -> pl.DataFrame:
+    """The accepted enrollments of these people and of these accounts."""
+    accounts = registry.accounts.select(*KEY, "person_no")
+    if accounts.is_empty() or applications.is_empty():
+        return accounts.select(KEY).clear()
+    account_nos = registry.finder.find(applications["service_id"], applications["account_id"])
+    person_nos = registry.people_finder.find(applications["person_id"])
+    theirs = np.zeros(registry.people, np.bool_)
+    theirs[person_nos[person_nos >= 0]] = True
+    wanted = theirs[accounts["person_no"].to_numpy()]
+    wanted[account_nos[account_nos >= 0]] = True
+    return accounts.select(KEY).filter(pl.Series(wanted)).cast({"service_id": pl.String})

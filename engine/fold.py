@@ -16,7 +16,7 @@ from engine.hashing import Hashes, hash_coded_pair, places_among
 from engine.past import Past
 from engine.programme import Programme, Terms
 from engine.records import Declined, polars_schema
-from engine.registry import Numbers, Registry
+from engine.registry import Numbers, Registry, terms_of_services
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
 from engine.services import Services
@@ -74,7 +74,7 @@ class Folded:
 
 
 def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
-    ids = registry.accounts.select("service_id", "account_id")[rows["account_no"].to_numpy()]
+    ids = registry.account_ids(rows["account_no"].to_numpy())
     return rows.with_columns(*ids, pl.col("kind").cast(pl.String))
 
 
@@ -86,6 +86,9 @@ def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
     """
     account_nos = rows["account_no"].to_numpy()
     rows = pl.concat([rows, night.accounts[account_nos]], how="horizontal")
+    rows = rows.with_columns(
+        terms_of_services(rows["service_id"], night.services, "awards_end_at", "rounding")
+    )
     key_hashes = None
     if wanted.size or (rows["kind"] == "refund").any():
         key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
@@ -137,7 +140,7 @@ def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
 def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -> pl.DataFrame:
     registry = night.past.registry
     account_nos, person_nos = rows["account_no"].to_numpy(), rows["person_no"].to_numpy()
-    ids = registry.accounts.select("service_id", "account_id")[account_nos[order]]
+    service_ids, account_ids = registry.account_ids(account_nos[order])
     delivered = rows.select(
         "transaction_id", "occurred_at", "kind", "amount", "original_transaction_id", "method"
     )[order]
@@ -146,8 +149,8 @@ def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -
         pl.lit(night.booked_on).alias("booked_on"),
         registry.person_ids(person_nos[order]).alias("person_id"),
         pl.Series("entry_seq", awards.entry_seq),
-        ids["service_id"],
-        ids["account_id"],
+        service_ids,
+        account_ids,
         "transaction_id",
         "occurred_at",
         pl.col("kind").cast(pl.String),

@@ -1,22 +1,37 @@
 """Who is enrolled: the accepted enrollments, numbered in the order in which they were accepted.
 
 An account's number and a person's number never change, so whatever is kept of them is kept in
-plain arrays. The registry grows by ``extended``; nothing in it is ever changed.
+plain arrays. The registry grows by ``extended``; nothing in it is ever changed. It is held whole,
+so it keeps only what runs ask of it; the enrollments as they were delivered stand in the runs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import HashTable, combined, hash_coded_pair, hash_pair, hash_text
-from engine.records import Enrollment, Kind, polars_schema
+from engine.hashing import Hashes, HashTable, combined, hash_coded_pair, hash_text
+from engine.records import Basis, Kind
 from engine.rules.periods import counts_from_at, end_of
 from engine.services import ROUNDINGS, Services
 
 Numbers = npt.NDArray[np.int64]
+"""Numbers of people, accounts or rows; smaller integers serve as well."""
+
+_SCHEMA: Final = {
+    "person_id": pl.String(),
+    "service_id": pl.Enum([]),
+    "account_id": pl.String(),
+    "applied_at": pl.Datetime("us"),
+    "basis": Basis,
+    "content": pl.UInt64(),
+    "person_no": pl.Int32(),
+}
+_NO_TIME: Final = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
@@ -24,27 +39,27 @@ class Registry:
     """Accepted enrollments.
 
     Attributes:
-        accounts: one row an account, by account number: the columns of an enrollment and
+        accounts: one row an account, by account number: its person, service and ID, what was
+            chosen when, ``content``, the hash of the enrollment as it was delivered, and
             ``person_no``.
         first_accounts: by person number, the number of the person's first account.
     """
 
     accounts: pl.DataFrame
-    first_accounts: Numbers
+    first_accounts: npt.NDArray[np.int32]
 
     @classmethod
     def empty(cls) -> "Registry":
         """A registry of nobody."""
-        schema = polars_schema(Enrollment) | {"person_no": pl.Int64()}
-        return cls(pl.DataFrame(schema=schema), np.empty(0, np.int64))
+        return cls(pl.DataFrame(schema=_SCHEMA), np.empty(0, np.int32))
 
     @classmethod
     def of(cls, accounts: pl.DataFrame) -> "Registry":
         """The registry with these accounts, numbers included."""
         person_nos = accounts["person_no"].to_numpy()
         # Written back to front, so that the first account is the one that stays.
-        first_accounts = np.empty(int(person_nos.max(initial=-1)) + 1, np.int64)
-        first_accounts[person_nos[::-1]] = np.arange(person_nos.size)[::-1]
+        first_accounts = np.empty(int(person_nos.max(initial=-1)) + 1, np.int32)
+        first_accounts[person_nos[::-1]] = np.arange(person_nos.size, dtype=np.int32)[::-1]
         return cls(accounts, first_accounts)
 
     @property
@@ -55,32 +70,51 @@ class Registry:
     @cached_property
     def finder(self) -> "AccountFinder":
         """Finds accounts; made at first use."""
-        return AccountFinder(self.accounts)
+        return AccountFinder(self.accounts["service_id"], self.accounts["account_id"])
+
+    @cached_property
+    def people_finder(self) -> "PersonFinder":
+        """Finds people; made at first use."""
+        return PersonFinder(self.accounts["person_id"].gather(self.first_accounts))
 
     def person_ids(self, person_nos: Numbers) -> pl.Series:
         """The IDs of people, by their numbers."""
         return self.accounts["person_id"].gather(self.first_accounts[person_nos])
 
+    def account_ids(self, account_nos: Numbers) -> tuple[pl.Series, pl.Series]:
+        """The service's and the account's own IDs, by account numbers."""
+        some = self.accounts.select("service_id", "account_id")[account_nos]
+        return some["service_id"].cast(pl.String), some["account_id"]
+
     def extended(self, accepted: pl.DataFrame) -> "Registry":
         """The registry with further enrollments, columns of ``Enrollment``, sorted by person."""
         if accepted.is_empty():
             return self
-        person_nos = self._numbers_of(accepted["person_id"])
-        numbered = accepted.with_columns(person_no=person_nos).select(self.accounts.columns)
-        accounts = pl.concat([self.accounts, numbered], rechunk=True)
-        return Registry.of(accounts)
+        services = pl.Enum(
+            sorted({*_words(self.accounts["service_id"]), *accepted["service_id"].unique()})
+        )
+        numbered = accepted.select(
+            "person_id",
+            pl.col("service_id").cast(services),
+            "account_id",
+            "applied_at",
+            pl.col("basis").cast(Basis),
+            content=pl.Series(enrollment_contents(accepted)),
+            person_no=self._numbers_of(accepted["person_id"]).cast(pl.Int32),
+        )
+        before = self.accounts
+        if before["service_id"].dtype != services:
+            before = before.with_columns(pl.col("service_id").cast(pl.String).cast(services))
+        return Registry.of(pl.concat([before, numbered], rechunk=True))
 
     def _numbers_of(self, person_ids: pl.Series) -> pl.Series:
         """The numbers of people, whose IDs ascend; newcomers' follow in that order."""
-        if self.people:
-            known = self.accounts.select("person_id", "person_no").unique("person_id")
-            numbers = person_ids.to_frame().join(
-                known, on="person_id", how="left", maintain_order="left"
-            )["person_no"]
-        else:
-            numbers = pl.repeat(None, len(person_ids), dtype=pl.Int64, eager=True)
-        first = numbers.is_null() & person_ids.ne_missing(person_ids.shift(1))
-        return numbers.fill_null(first.cast(pl.Int64).cum_sum() + (self.people - 1))
+        numbers = pl.Series(self.people_finder.find(person_ids))
+        newcomer = numbers < 0
+        first = newcomer & person_ids.ne_missing(person_ids.shift(1))
+        return numbers.set(newcomer, None).fill_null(
+            first.cast(pl.Int64).cum_sum() + (self.people - 1)
+        )
 
     @cached_property
     def in_order(self) -> bool:
@@ -103,62 +137,109 @@ class Registry:
         return ranks[person_nos]
 
     def for_deciding(self, services: Services) -> pl.DataFrame:
-        """By account number, what the rules for spending ask of an account and its service.
+        """By account number, what the rules for spending ask of an account.
 
         Columns: ``person_no``, ``service_id`` (one of the services, else null),
-        ``counts_from_at``, ``awards_end_at``, ``basis`` (the service's, or the one chosen),
-        ``rounding``.
+        ``counts_from_at``, ``basis`` (the service's, or the one chosen).
         """
-        terms = services_frame(services)
         known = pl.Enum(list(services.by_id))
+        codes = self.accounts["service_id"].cast(pl.String).cast(known, strict=False)
         return (
             self.accounts.lazy()
-            .select("person_no", "service_id", "applied_at", chosen=pl.col("basis"))
-            .join(terms.lazy(), on="service_id", how="left", maintain_order="left")
+            .select("person_no", codes, "applied_at", chosen=pl.col("basis"))
+            .with_columns(terms_of_services(codes, services, "service_basis", "counts_from"))
             .select(
                 "person_no",
-                pl.col("service_id").cast(known, strict=False),
+                "service_id",
                 counts_from_at().alias("counts_from_at"),
-                "awards_end_at",
                 pl.when(pl.col("service_basis") == "either")
-                .then("chosen")
-                .otherwise("service_basis")
-                .cast(Kind)
+                .then(pl.col("chosen").cast(Kind))
+                .otherwise(pl.col("service_basis").cast(Kind, strict=False))
                 .alias("basis"),
-                pl.col("rounding").cast(pl.Enum(ROUNDINGS)),
             )
             .collect(engine="in-memory")
         )
 
 
+def _words(words: pl.Series) -> list[str]:
+    assert isinstance(words.dtype, pl.Enum)
+    return words.dtype.categories.to_list()
+
+
+def terms_of_services(service_ids: pl.Series, services: Services, *columns: str) -> list[pl.Series]:
+    """Columns of ``services_frame`` for each of some rows' services, null for an unknown one.
+
+    ``service_ids`` are text or an Enum of the services; few words stay few words.
+    """
+    by_code = services_frame(services).select(
+        pl.col(name).cast(pl.Enum(_WORDS[name])) if name in _WORDS else pl.col(name)
+        for name in columns
+    )
+    codes = service_ids.cast(pl.Enum(list(services.by_id)), strict=False).to_physical()
+    return [by_code[name].gather(codes) for name in columns]
+
+
+_WORDS: Final = {
+    "service_basis": ("charge", "purchase", "either"),
+    "counts_from": ("instant", "application_day", "next_day"),
+    "rounding": ROUNDINGS,
+}
+
+
+def _distinct(hashes: Callable[[int], Hashes]) -> tuple[int, HashTable]:
+    """A table of hashes that are all different, and the seed that they are so with."""
+    seed = 1
+    while not (table := HashTable(hashes(seed))).distinct:
+        seed += 1
+    return seed, table
+
+
 class AccountFinder:
     """Finds an account's number by service and account ID."""
 
-    def __init__(self, accounts: pl.DataFrame) -> None:
-        """Takes the accounts by number; no two have the same service and account ID."""
-        self._services = pl.Enum(accounts["service_id"].unique().sort())
-        codes = accounts["service_id"].cast(self._services)
-        self._service_codes = codes.to_physical().to_numpy()
-        self._account_ids = accounts["account_id"]
-        self._seed = 1
-        while True:
-            table = HashTable(hash_coded_pair(codes, self._account_ids, self._seed))
-            if table.distinct:
-                break
-            self._seed += 1
-        self._table = table
+    def __init__(self, services: pl.Series, account_ids: pl.Series) -> None:
+        """Takes accounts by number, services as Enum; no two have the same service and ID."""
+        self._services, self._account_ids = services.dtype, account_ids
+        self._codes = services.to_physical().to_numpy()
+        self._seed, self._table = _distinct(
+            lambda seed: hash_coded_pair(services, account_ids, seed)
+        )
 
     def find(self, service_id: pl.Series, account_id: pl.Series) -> Numbers:
         """The number of each account, or -1 where it is not enrolled."""
-        numbers = self._table.find(hash_pair(service_id, account_id, self._seed))
+        if self._codes.size == 0:
+            return np.full(len(service_id), -1, np.int64)
+        codes = service_id.cast(self._services, strict=False)
+        known = codes.is_not_null()
+        if not known.all():
+            found = np.full(len(service_id), -1, np.int64)
+            found[known.to_numpy()] = self.find(service_id.filter(known), account_id.filter(known))
+            return found
+        numbers = self._table.find(hash_coded_pair(codes, account_id, self._seed))
         found = np.flatnonzero(numbers >= 0)
         # A hash may meet another's: the texts decide.
         at = numbers[found]
-        codes = service_id.gather(found).cast(self._services, strict=False).to_physical()
-        same = (self._account_ids.gather(at) == account_id.gather(found)) & (
-            codes == pl.Series(self._service_codes[at])
+        same = (self._account_ids.gather(at) == account_id.gather(found)).to_numpy() & (
+            self._codes[at] == codes.to_physical().to_numpy()[found]
         )
-        numbers[found[~same.fill_null(value=False).to_numpy()]] = -1
+        numbers[found[~same]] = -1
+        return numbers
+
+
+class PersonFinder:
+    """Finds a person's number by ID."""
+
+    def __init__(self, person_ids: pl.Series) -> None:
+        """Takes people by number."""
+        self._person_ids = person_ids
+        self._seed, self._table = _distinct(lambda seed: hash_text(person_ids, seed))
+
+    def find(self, person_id: pl.Series) -> Numbers:
+        """The number of each person, or -1 where nobody is enrolled."""
+        numbers = self._table.find(hash_text(person_id, self._seed))
+        found = np.flatnonzero(numbers >= 0)
+        same = self._person_ids.gather(numbers[found]) == person_id.gather(found)
+        numbers[found[~same.to_numpy()]] = -1
         return numbers
 
 
@@ -190,8 +271,19 @@ def services_frame(services: Services) -> pl.DataFrame:
     )
 
 
-def enrollment_key(frame: pl.DataFrame) -> npt.NDArray[np.uint64]:
-    """The hash of (person, service, account)."""
-    return combined(
-        hash_text(frame["person_id"], 1), hash_pair(frame["service_id"], frame["account_id"])
-    )
+def enrollment_contents(frame: pl.DataFrame) -> Hashes:
+    """The hash of what enrollments say beside whose and which account they are."""
+    content = hash_text(frame["basis"].cast(pl.String), 1)
+    for name in _SAID:
+        ticks = frame[name].to_physical().cast(pl.Int64).fill_null(_NO_TIME)
+        content = combined(content, ticks.to_numpy().view(np.uint64))
+    return content
+
+
+_SAID: Final = (
+    "applied_at",
+    "card_applied_on",
+    "reserved_at",
+    "certificate_issued_at",
+    "preregistered_on",
+)

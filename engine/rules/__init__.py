@@ -8,6 +8,8 @@ holds is the one that counts. Nothing here reads a file or a clock.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 
@@ -17,6 +19,23 @@ class Rule:
 
     reason: str
     holds: pl.Expr
+
+
+def reasons_against(
+    rows: pl.DataFrame, rules: Sequence[Rule]
+) -> tuple[npt.NDArray[np.int64], pl.Series]:
+    """The places, ascending, of the rows that a rule holds against, and each's first reason.
+
+    Nearly all rows satisfy all rules, so only the others are asked which is the first.
+    """
+    places = (
+        rows.lazy()
+        .select(pl.any_horizontal(rule.holds for rule in rules).arg_true())
+        .collect(engine="in-memory")
+        .to_series()
+    )
+    reasons = rows[places].select(reason=first_reason(rules)).to_series()
+    return places.to_numpy().astype(np.int64), reasons
 
 
 def first_reason(rules: Sequence[Rule]) -> pl.Expr:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import Hashes, hash_pair, places_among
+from engine.hashing import FewHashes, Hashes, hash_pair
 from engine.past import Integers, Past
 from engine.programme import Terms
 from engine.registry import Numbers
@@ -157,7 +157,7 @@ def _from_the_slice(
     spending: Flags,
 ) -> None:
     wanted = hash_pair(refunds["service_id"], refunds["original_transaction_id"])
-    places = places_among(wanted, key_hashes)
+    places = FewHashes(wanted).places_among(key_hashes)
     places = places[spending[places]]
     candidates = rows.select("service_id", "transaction_id", "account_no", "occurred_at", "amount")[
         places

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.hashing import Hashes, Positions, places_among, repeated_hashes
+from engine.hashing import Hashes, Positions, repeated_places
 from engine.past import Past, content_hashes
 from engine.registry import Numbers
 
@@ -49,10 +49,7 @@ class Repeated(NamedTuple):
 
 def repeated_within(seen: Sightings) -> Repeated:
     """Finds repeated keys among sightings; all sightings of a key must be there."""
-    repeated = repeated_hashes(seen.keys)
-    if repeated.size == 0:
-        return Repeated(np.empty(0, np.int64), np.empty(0, np.int64))
-    again = places_among(repeated, seen.keys)
+    again = repeated_places(seen.keys)
     frame = pl.DataFrame(
         {
             "key": seen.keys[again],

@@ -17,8 +17,7 @@ from engine.hashing import (
     combined,
     hash_pair,
     hash_text,
-    places_among,
-    repeated_hashes,
+    repeated_places,
 )
 from engine.programme import Terms
 from engine.records import ENROLLMENT_COLUMNS
@@ -55,6 +54,19 @@ class Enrolled:
     rejected: pl.DataFrame
     conflicts: Numbers
     unchanged: int
+
+    def counts(self) -> "EnrollmentCounts":
+        """How many there were of each."""
+        reasons = self.rejected["reason"].value_counts().sort("reason")
+        return EnrollmentCounts(self.accepted.height, self.unchanged, dict(reasons.iter_rows()))
+
+
+class EnrollmentCounts(NamedTuple):
+    """How many enrollments were accepted, changed nothing, were rejected by reason."""
+
+    accepted: int
+    unchanged: int
+    rejected: dict[str, int]
 
 
 class _Delivered(NamedTuple):
@@ -115,7 +127,7 @@ def _settle_keys(some: _Delivered, registry: Registry) -> tuple[Numbers, Numbers
     """
     new, conflicts, unchanged = _against_the_registry(some, registry)
     keys = combined(some.people[new], some.accounts[new])
-    again = places_among(repeated_hashes(keys), keys)
+    again = repeated_places(keys)
     if again.size == 0:
         return new, conflicts, unchanged
     several = some.rows.select(KEY)[new[again]].with_columns(
@@ -150,7 +162,7 @@ def _share_a_person_or_an_account(
 ) -> npt.NDArray[np.bool_]:
     shared = np.zeros(candidates.size, np.bool_)
     for hashes in (some.people[candidates], some.accounts[candidates]):
-        shared[places_among(repeated_hashes(hashes), hashes)] = True
+        shared[repeated_places(hashes)] = True
     if registry.people:
         rows = some.rows.select(KEY)[candidates]
         shared |= registry.finder.find(rows["service_id"], rows["account_id"]) >= 0

@@ -12,7 +12,7 @@ import polars as pl
 
 from engine.awarding import Awards, Booked, award, booking_order
 from engine.deciding import Flags, decide
-from engine.hashing import Hashes, hash_coded_pair, places_among
+from engine.hashing import FewHashes, Hashes, hash_coded_pair
 from engine.past import Past
 from engine.programme import Programme, Terms
 from engine.records import Declined, polars_schema
@@ -70,7 +70,17 @@ class Folded:
 
     def without_entries(self) -> "Folded":
         """What is still needed when the entries are written."""
-        return replace(self, entries=self.entries.clear())
+        return replace(
+            self,
+            entries=self.entries.clear(),
+            pending=_on_their_own(self.pending),
+            originals=_on_their_own(self.originals),
+        )
+
+
+def _on_their_own(few: pl.DataFrame) -> pl.DataFrame:
+    """The same rows in memory of their own: views would keep the texts of the whole slice."""
+    return pl.DataFrame(few.to_arrow())
 
 
 def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
@@ -78,7 +88,7 @@ def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
     return rows.with_columns(*ids, pl.col("kind").cast(pl.String))
 
 
-def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
+def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes) -> Folded:
     """Calculates a slice.
 
     ``rows`` has ``account_no`` and the canonical columns but the service's and the account's
@@ -90,7 +100,7 @@ def fold(rows: pl.DataFrame, night: Night, wanted: Hashes) -> Folded:
         terms_of_services(rows["service_id"], night.services, "awards_end_at", "rounding")
     )
     key_hashes = None
-    if wanted.size or (rows["kind"] == "refund").any():
+    if len(wanted) or (rows["kind"] == "refund").any():
         key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
     decided = decide(rows, key_hashes, night.past, night.terms, night.services)
     booked = np.flatnonzero(decided.booked)
@@ -165,13 +175,13 @@ def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -
 
 
 def _asked_for(
-    rows: pl.DataFrame, key_hashes: Hashes | None, wanted: Hashes, booked: Flags
+    rows: pl.DataFrame, key_hashes: Hashes | None, wanted: FewHashes, booked: Flags
 ) -> pl.DataFrame:
     keys = rows.select("service_id", "transaction_id")
-    if key_hashes is None or wanted.size == 0:
+    if key_hashes is None or not len(wanted):
         asked = keys.clear()
     else:
-        places = places_among(wanted, key_hashes)
+        places = wanted.places_among(key_hashes)
         asked = keys[places].filter(
             pl.Series(booked[places]) & (rows["kind"].gather(places) != "refund")
         )

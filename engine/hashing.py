@@ -15,7 +15,8 @@ Positions = npt.NDArray[np.int64]
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)
-_FILTER_BITS: Final = 22
+_FILTER_BITS_MORE: Final = 6
+_MOST_FILTER_BITS: Final = 27
 
 KEY_SEED: Final = 1
 CHECK_SEED: Final = 2
@@ -65,23 +66,38 @@ def places_in(
     return at, np.equal(ascending[at], wanted)
 
 
-def repeated_hashes(hashes: Hashes) -> Hashes:
-    """The hashes that are there more than once, once or more each."""
-    ascending = pl.Series(hashes).sort().to_numpy()
-    return np.compress(ascending[1:] == ascending[:-1], ascending[1:])
-
-
-def places_among(few: Hashes, many: Hashes) -> Positions:
-    """Where, among many, hashes stand that are among a few.
+class FewHashes:
+    """Some hashes, to be found among many.
 
     The leading bits sort out nearly all others, at the cost of one look each.
     """
-    shift = np.uint64(64 - _FILTER_BITS)
-    may_be = np.zeros(1 << _FILTER_BITS, np.bool_)
-    may_be[(few >> shift).astype(np.int64)] = True
-    places = np.flatnonzero(may_be.take((many >> shift).view(np.int64)))
-    inside = pl.Series(many[places]).is_in(pl.Series(few).implode()).to_numpy()
-    return np.compress(inside, places)
+
+    def __init__(self, hashes: Hashes) -> None:
+        """Takes hashes in any order, again and again."""
+        self._ascending = np.unique(hashes)
+        bits = min(_MOST_FILTER_BITS, self._ascending.size.bit_length() + _FILTER_BITS_MORE)
+        self._shift = np.uint64(64 - bits)
+        self._may_be = np.zeros(1 << bits, np.bool_)
+        self._may_be[(self._ascending >> self._shift).astype(np.int64)] = True
+
+    def __len__(self) -> int:
+        return int(self._ascending.size)
+
+    def places_among(self, many: Hashes) -> Positions:
+        """Where, among many, those stand that are among these."""
+        if self._ascending.size == 0:
+            return np.empty(0, np.int64)
+        places = np.flatnonzero(self._may_be.take((many >> self._shift).view(np.int64)))
+        some = many[places]
+        at = np.minimum(np.searchsorted(self._ascending, some), self._ascending.size - 1)
+        return np.compress(self._ascending[at] == some, places)
+
+
+def repeated_places(hashes: Hashes) -> Positions:
+    """Where hashes stand that are there more than once, ascending."""
+    ascending = pl.Series(hashes).sort().to_numpy()
+    repeated = np.compress(ascending[1:] == ascending[:-1], ascending[1:])
+    return FewHashes(repeated).places_among(hashes)
 
 
 class HashTable:

@@ -92,7 +92,7 @@ class Past:
 
     registry: Registry
     balances: Balances
-    months: Integers
+    months: npt.NDArray[np.int32]
     first_month: int
     keys: Sequence[Keys]
     facts: Sequence[np.ndarray]
@@ -105,7 +105,7 @@ class Past:
         return cls(
             Registry.empty(),
             Balances.zero(0),
-            np.zeros((0, 0), np.int64),
+            np.zeros((0, 0), np.int32),
             0,
             (),
             (),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from engine.hashing import hash_pair
@@ -21,6 +22,8 @@ from engine.past import (
 )
 from engine.records import Kind
 from engine.registry import Numbers
+
+Months = npt.NDArray[np.int32]
 
 ENTRY_COLUMNS: Final = (
     "entry_seq",
@@ -52,7 +55,7 @@ def remembered(
     """
     past = past.joined_by(accepted)
     registry, balances = past.registry, past.balances
-    months, first_month = past.months, past.first_month
+    months, first_month = _grown(past.months, registry.accounts.height), past.first_month
     keys: list[Keys] = []
     refunds: list[pl.DataFrame] = []
     done = 0
@@ -93,7 +96,7 @@ def remembered(
         past,
         keys=[*past.keys, *keys],
         facts=[*past.facts, facts],
-        months=_grown(months, registry.accounts.height),
+        months=months,
         first_month=first_month,
     )
     taken_back = pl.concat(refunds) if refunds else None
@@ -129,14 +132,14 @@ def _with_refunds(past: Past, refunds: pl.DataFrame) -> Past:
     )
 
 
-def _grown(months: Integers, accounts: int) -> Integers:
-    fresh = accounts - months.shape[0]
-    return np.pad(months, ((0, fresh), (0, 0))) if fresh > 0 else months
+def _grown(months: Months, accounts: int) -> Months:
+    """A copy with room for accounts that came later."""
+    return np.pad(months, ((0, accounts - months.shape[0]), (0, 0)))
 
 
 def _add_to_months(
-    months: Integers, first_month: int, account_nos: Numbers, at: Integers, counted: Integers
-) -> tuple[Integers, int]:
+    months: Months, first_month: int, account_nos: Numbers, at: Integers, counted: Integers
+) -> tuple[Months, int]:
     """The months with counted yen added to the accounts'."""
     if at.size == 0:
         return months, first_month
@@ -144,8 +147,8 @@ def _add_to_months(
         first_month = int(at.min())
     before = max(0, first_month - int(at.min()))
     after = max(0, int(at.max()) + 1 - first_month - months.shape[1])
-    accounts = max(0, int(account_nos.max()) + 1 - months.shape[0])
-    months = np.pad(months, ((0, accounts), (before, after)))
+    if before or after:
+        months = np.pad(months, ((0, 0), (before, after)))
     first_month -= before
-    np.add.at(months, (account_nos, at - first_month), counted)
+    np.add.at(months, (account_nos, at - first_month), counted.astype(np.int32))
     return months, first_month

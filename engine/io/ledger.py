@@ -112,7 +112,13 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
         BookError: an entry breaks its declaration, or the disk gives back something else.
     """
     validated(entries, LedgerEntry)
+    last_entries = entries.select(
+        at_the_cap=pl.col("net_spend_after") >= cap_yen,
+        is_last=pl.col("person_id").ne_missing(pl.col("person_id").shift(-1)),
+    ).filter("is_last")
+    first_person, last_person = entries["person_id"][0], entries["person_id"][-1]
     table = pa.table(entries.to_arrow().columns, schema=_WRITTEN)
+    del entries
     path = folder / name
     with NewFile(path) as file:
         pq.write_table(
@@ -127,10 +133,6 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
             store_schema=False,
         )
         sha256 = file.finish()
-    last_entries = entries.select(
-        at_the_cap=pl.col("net_spend_after") >= cap_yen,
-        is_last=pl.col("person_id").ne_missing(pl.col("person_id").shift(-1)),
-    ).filter("is_last")
     part = Part(
         name,
         file.bytes,
@@ -138,8 +140,8 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
         Totals.of(table),
         last_entries.height,
         int(last_entries["at_the_cap"].sum()),
-        entries["person_id"][0],
-        entries["person_id"][-1],
+        first_person,
+        last_person,
     )
     read_back = Totals.of(
         pq.read_table(

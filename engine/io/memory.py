@@ -33,7 +33,7 @@ from engine.past import FACT, Balances, Keys, Past, Refunded
 from engine.registry import Registry
 from engine.remembering import ENTRY_COLUMNS, remembered
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 _MANIFEST: Final = "manifest.json"
 _TIER: Final = 4
 _MERGE_ROWS: Final = 4_000_000

@@ -21,7 +21,7 @@ import polars as pl
 from engine.enrollment import Enrolled, enroll
 from engine.errors import BookError, InputError
 from engine.fold import Folded, Night, fold, resolve_pending
-from engine.hashing import Hashes
+from engine.hashing import FewHashes, Hashes
 from engine.io.book import Book, part_name, run_id
 from engine.io.deliveries import find_delivered
 from engine.io.durable import write_json, write_text
@@ -46,7 +46,8 @@ from engine.registry import Registry
 from engine.services import Services, load_services
 
 ROWS_PER_SLICE: Final = 500_000
-MOST_SLICES: Final = 128
+MOST_SLICES: Final = 256
+MOST_SLICES_OF_STRANGERS: Final = 32
 ENROLLMENT_CONFLICT: Final = "person_id:conflict"
 
 
@@ -218,6 +219,9 @@ class _Run:
             enrolled = self._take_in_enrollments(pool, past, quarantine)
             enrollments = pool.submit(_write_enrollments, staged, enrolled)
             past = past.joined_by(enrolled.accepted)
+            counts = enrolled.counts()
+            # The registry has what is needed of them, and they are many.
+            del enrolled
             intake, wanted = self._take_in_transactions(pool, past, quarantine, declined)
             same = self._same_run()
             settled = settle(intake.seen, self.transactions, pool, self._ahead)
@@ -237,12 +241,12 @@ class _Run:
             parts = self._fold(pool, night, intake.enrolled, settled, wanted, declined)
         if same is not None:
             # A later enrollment may have made room for rows of this very delivery.
-            if not parts and enrolled.accepted.is_empty():
+            if not parts and not counts.accepted:
                 return RunResult(self.book.path, already_booked=True, record=same)
             self._check_quarantined()
         outputs = self._outputs(staged, [quarantine, declined, *enrollments.result()])
         record = self.tally.record(
-            self._order_record(), enrolled, parts, outputs, previous_sha256(self.book, self.number)
+            self._order_record(), counts, parts, outputs, previous_sha256(self.book, self.number)
         )
         record_sha256 = write_json(staged / "record.json", record)
         self.book.publish(self.number)
@@ -272,7 +276,7 @@ class _Run:
         past: Past,
         quarantine: TableWriter,
         declined: TableWriter,
-    ) -> tuple[Intake, Hashes]:
+    ) -> tuple[Intake, FewHashes]:
         expected = self.transactions.rows_expected
         slices = min(MOST_SLICES, max(1, -(-expected // self.order.rows_per_slice)))
         folder = None if slices == 1 else self.book.staging / "work"
@@ -281,7 +285,7 @@ class _Run:
             self.services,
             _slices_of_people(past.registry, slices),
             Exchange("enrolled", slices, folder),
-            Exchange("strangers", slices, folder),
+            Exchange("strangers", min(slices, MOST_SLICES_OF_STRANGERS), folder),
             SeenKeys(folder, expected),
         )
         wanted: list[Hashes] = [np.empty(0, np.uint64)]
@@ -294,7 +298,7 @@ class _Run:
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, self.transactions)
         self.transactions.screen.judge()
-        return intake, np.unique(np.concatenate(wanted))
+        return intake, FewHashes(np.concatenate(wanted))
 
     def _decline_strangers(
         self,
@@ -315,7 +319,7 @@ class _Run:
         night: Night,
         enrolled: Exchange,
         settled: Settled,
-        wanted: Hashes,
+        wanted: FewHashes,
         declined: TableWriter,
     ) -> list[Part]:
         folder = self.book.staging / "ledger"
@@ -323,11 +327,15 @@ class _Run:
         def calculate(number: int, _: int) -> tuple[Folded, Part | None]:
             rows, repeated = settled.split(enrolled.take(number))
             folded = fold(rows, night, wanted)
+            del rows
+            # Handed over for good, so that a slice is not held in two forms while it is written.
+            entries = [folded.entries]
+            folded = folded.without_entries()
             part = None
-            if folded.entries.height:
+            if entries[0].height:
                 name = part_name(self.number, number)
-                part = write_part(folded.entries, folder, name, self.programme.cap_yen)
-            return folded.with_duplicates(repeated, night.past.registry).without_entries(), part
+                part = write_part(entries.pop(), folder, name, self.programme.cap_yen)
+            return folded.with_duplicates(repeated, night.past.registry), part
 
         slices = list(enrolled.filled())
         parts: list[Part] = []

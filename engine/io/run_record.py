@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from engine.enrollment import Enrolled
+from engine.enrollment import EnrollmentCounts
 from engine.errors import BookError
 from engine.io.book import Book, run_id
 from engine.io.durable import sha256_of
@@ -52,7 +52,7 @@ class Tally:
     def record(
         self,
         order: Record,
-        enrolled: Enrolled,
+        enrolled: EnrollmentCounts,
         parts: Sequence[Part],
         outputs: list[Record],
         previous: str | None,
@@ -62,7 +62,6 @@ class Tally:
         Raises:
             BookError: rows or yen were lost or doubled on the way; nothing may be booked then.
         """
-        rejected = dict(sorted(enrolled.rejected["reason"].value_counts().iter_rows()))
         record = order | {
             "counts": {
                 "read": self.read,
@@ -73,9 +72,9 @@ class Tally:
                 "people_at_the_cap": sum(part.people_at_the_cap for part in parts),
                 "enrollments": {
                     "read": self.enrollments_read,
-                    "accepted": enrolled.accepted.height,
+                    "accepted": enrolled.accepted,
                     "unchanged": enrolled.unchanged,
-                    "rejected": rejected,
+                    "rejected": enrolled.rejected,
                     "quarantined": self.enrollments_quarantined,
                 },
             },

@@ -7,7 +7,6 @@ import sys
 from pipelines.cli import call
 from pipelines.errors import one_line_errors
 
-
 # Read by polars' allocator when it is loaded: pages that it keeps for some seconds need not be
 # cleared by the system over and over, a tenth of a large run's processor time.
 _KEEP_PAGES = "dirty_decay_ms:5000,muzzy_decay_ms:5000"

@@ -2,15 +2,31 @@
 
 A rule is a named boolean expression over the columns of a row; its name is the reason code that
 operators and auditors see. The order of the two lists is the contract's: the first reason that
-holds is the one that counts. Nothing here reads a file or a clock.
+holds is the one that counts. A rule quotes the clause that it carries out; ``clauses`` gives it by
+the reason. Nothing here reads a file or a clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+_Rule = TypeVar("_Rule", bound=Callable[..., Any])
+
+QUOTED: Final[dict[str, str]] = {}
+
+
+def quotes(clause: str, *reasons: str) -> Callable[[_Rule], _Rule]:
+    """The words of the notice that a rule carries out, kept by its reasons; by default its name."""
+
+    def keep(rule: _Rule) -> _Rule:
+        QUOTED.update(dict.fromkeys(reasons or (rule.__name__,), clause))
+        return rule
+
+    return keep
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,36 +8,41 @@ import datetime as dt
 import polars as pl
 
 from engine.programme import Terms
-from engine.rules import Rule, periods
+from engine.rules import Rule, periods, quotes
 from engine.services import Service
 
 
+@quotes("対象となるキャッシュレス決済サービスは…ご確認願います")
 def unknown_service() -> Rule:
-    """〔対象となるキャッシュレス決済サービスは…ご確認願います〕 The registry must have it."""
+    """The registry must have it."""
     return Rule("unknown_service", pl.col("service_basis").is_null())
 
 
+@quotes("チャージ(前払い)又は物品の購入")
 def basis_not_chosen() -> Rule:
-    """〔チャージ(前払い)又は物品の購入〕 Where the service leaves it open, the person chooses."""
+    """Where the service leaves it open, the person chooses."""
     return Rule(
         "basis_not_chosen", (pl.col("service_basis") == "either") & pl.col("basis").is_null()
     )
 
 
+@quotes("2. マイナポイントを予約する…3. マイナポイントを申込みする")
 def applied_before_reservation() -> Rule:
-    """〔2. マイナポイントを予約する 3. マイナポイントを申込みする〕 In this order."""
+    """First the reservation, then the application."""
     return Rule("applied_before_reservation", pl.col("reserved_at") > pl.col("applied_at"))
 
 
+@quotes("24時間経過しないと、マイナポイントの予約・申込ができません")
 def certificate_under_24h() -> Rule:
-    """〔24時間経過しないと、マイナポイントの予約・申込ができません〕."""
+    """A new or renewed certificate comes 24 hours before the first step."""
     first_step = pl.coalesce("reserved_at", "applied_at")
     earliest = pl.col("certificate_issued_at") + pl.duration(hours=24, time_unit="us")
     return Rule("certificate_under_24h", first_step < earliest)
 
 
+@quotes("一部の決済サービスでは…別途、事前登録等が必要")
 def not_preregistered() -> Rule:
-    """〔一部の決済サービスでは…別途、事前登録等が必要〕."""
+    """On the application's day at the latest, where the service asks for it."""
     registered = (pl.col("preregistered_on") <= pl.col("applied_at").dt.date()).fill_null(
         value=False
     )
@@ -79,8 +84,9 @@ def bound_until(service: Service | None) -> dt.date:
     return (service.awards_close_on if service else None) or dt.date.max
 
 
+@quotes("普段利用している決済サービス(1つ)を選択")
 def already_enrolled(bound_until: dt.date | None, applied_on: dt.date) -> bool:
-    """〔決済サービス(1つ)を選択〕 Unless each service chosen before ended its awards before.
+    """One service a person, unless each service chosen before ended its awards before.
 
     ``bound_until`` is the latest such day of the person's accepted enrollments, if any.
     """

@@ -1,8 +1,5 @@
 """What a transaction earns: a quarter of counted spending, 5,000 points at most, rounded down.
 
-〔付与率(プレミアム率)は、選択した決済サービスに対するチャージ(前払い)又は物品の購入額の25%です。
-なお、付与の上限金額は5,000円(前払い又は購入額の上限は2万円)です。〕
-
 All amounts are whole yen and points in 64-bit integers.
 """
 
@@ -12,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.programme import Programme
+from engine.rules import quotes
 
 Yen = npt.NDArray[np.int64]
 Points = npt.NDArray[np.int64]
 
 
+@quotes("付与の上限金額は5,000円(前払い又は購入額の上限は2万円)")
 def counted_spend(net_spend_yen: Yen, programme: Programme) -> Yen:
-    """〔前払い又は購入額の上限は2万円〕 Net spending held between 0 and the cap."""
+    """Net spending held between 0 and the cap."""
     return np.clip(net_spend_yen, 0, programme.cap_yen)
 
 
@@ -26,6 +25,7 @@ def counted_spend(net_spend_yen: Yen, programme: Programme) -> Yen:
 def worth(counted_yen: Yen, programme: Programme) -> Points: ...
 @overload
 def worth(counted_yen: int, programme: Programme) -> int: ...
+@quotes("付与率(プレミアム率)は、選択した決済サービスに対するチャージ(前払い)又は物品の購入額の25%")
 def worth(counted_yen: Yen | int, programme: Programme) -> Points | int:
-    """〔25%〕 What a rounding group of this sum is worth: rounded toward minus infinity."""
+    """What a rounding group of this sum is worth: rounded toward minus infinity."""
     return counted_yen * programme.rate_numerator // programme.rate_denominator

@@ -8,7 +8,7 @@ import datetime as dt
 import polars as pl
 
 from engine.programme import Terms
-from engine.rules import Rule
+from engine.rules import Rule, quotes
 
 DAY = dt.timedelta(days=1)
 
@@ -23,18 +23,21 @@ def end_of(day: dt.date) -> dt.datetime:
     return dt.datetime.max if day == dt.date.max else start_of(day) + DAY
 
 
+@quotes("対象期間: 2020年9月1日(マイナポイントの申込前は対象外)から2021年9月30日まで")
 def before_window(terms: Terms) -> Rule:
-    """〔2020年9月1日…から〕 The window's first day belongs to it."""
+    """The window's first day belongs to it."""
     return Rule("before_window", pl.col("occurred_at") < start_of(terms.window_first))
 
 
+@quotes("対象期間: 2020年9月1日(マイナポイントの申込前は対象外)から2021年9月30日まで")
 def after_window(terms: Terms) -> Rule:
-    """〔2021年9月30日まで〕 The window's last day belongs to it."""
+    """The window's last day belongs to it."""
     return Rule("after_window", pl.col("occurred_at") >= end_of(terms.window_last))
 
 
+@quotes("マイナポイントの申込前は対象外")
 def before_application() -> Rule:
-    """〔マイナポイントの申込前は対象外〕 Each service says whether the application's day counts."""
+    """Each service says whether the application's day counts."""
     return Rule("before_application", pl.col("occurred_at") < pl.col("counts_from_at"))
 
 
@@ -51,25 +54,29 @@ def counts_from_at() -> pl.Expr:
     )
 
 
+@quotes("ポイント付与を終了するキャッシュレス決済サービスがあります")
 def service_closed() -> Rule:
-    """〔ポイント付与を終了するキャッシュレス決済サービスがあります〕."""
+    """The service's last day belongs to it."""
     return Rule("service_closed", pl.col("occurred_at") >= pl.col("awards_end_at"))
 
 
+@quotes("2021年4月末までに、マイナンバーカードの交付申請した方")
 def card_applied_late(terms: Terms) -> Rule:
-    """〔2021年4月末までに、マイナンバーカードの交付申請した方〕."""
+    """The terms' last day belongs to them."""
     return Rule(
         "card_applied_late", pl.col("card_applied_on") > pl.lit(terms.card_applications_last)
     )
 
 
+@quotes("2021年9月末までにマイナポイントの申込")
 def applied_late(terms: Terms) -> Rule:
-    """〔2021年9月末までにマイナポイントの申込〕."""
+    """The terms' last day belongs to them."""
     return Rule("applied_late", pl.col("applied_at") >= end_of(terms.applications_last))
 
 
+@quotes("申込受付…を終了するキャッシュレス決済サービスがあります")
 def service_closed_to_applications() -> Rule:
-    """〔申込受付…を終了するキャッシュレス決済サービスがあります〕."""
+    """The service's last day for applications belongs to it."""
     return Rule(
         "service_closed_to_applications", pl.col("applied_at") >= pl.col("applications_end_at")
     )

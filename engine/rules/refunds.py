@@ -1,17 +1,18 @@
 """Refunds: a refund shares its original's eligibility, whenever it happens.
 
-〔付与率は…25%〕 is of what was spent; what is given back was not. The four reasons take the
-place of those of a charge or a purchase.
+The rate is of what was spent; what is given back was not. The four reasons take the place of
+those of a charge or a purchase.
 """
 
 from collections.abc import Sequence
 
 import polars as pl
 
-from engine.rules import Rule
+from engine.rules import Rule, quotes
 
 ORIGINAL_NOT_BOOKED = "original_not_booked"
 REFUND_ACCOUNT_DIFFERS = "refund_account_differs"
+REFUND_BEFORE_ORIGINAL = "refund_before_original"
 REFUND_EXCEEDS_ORIGINAL = "refund_exceeds_original"
 
 
@@ -27,9 +28,16 @@ def refund_account_differs() -> Rule:
 
 def refund_before_original() -> Rule:
     """It is earlier than its original."""
-    return Rule("refund_before_original", pl.col("occurred_at") < pl.col("original_occurred_at"))
+    return Rule(REFUND_BEFORE_ORIGINAL, pl.col("occurred_at") < pl.col("original_occurred_at"))
 
 
+@quotes(
+    "選択した決済サービスに対するチャージ(前払い)又は物品の購入額の25%",
+    ORIGINAL_NOT_BOOKED,
+    REFUND_ACCOUNT_DIFFERS,
+    REFUND_BEFORE_ORIGINAL,
+    REFUND_EXCEEDS_ORIGINAL,
+)
 def rules_for_refunds() -> list[Rule]:
     """What a refund must satisfy on its own, in the contract's order.
 

@@ -6,7 +6,7 @@
 import polars as pl
 
 from engine.programme import Terms
-from engine.rules import Rule, periods
+from engine.rules import Rule, periods, quotes
 from engine.services import Services
 
 DUPLICATE = "duplicate"
@@ -14,8 +14,9 @@ UNKNOWN_SERVICE = "unknown_service"
 NOT_ENROLLED = "not_enrolled"
 
 
+@quotes("チャージ(前払い)又は物品の購入額")
 def not_the_basis() -> Rule:
-    """〔チャージ(前払い)又は物品の購入〕 One of the two, never both for one person."""
+    """One of the two, never both for one person."""
     return Rule("not_the_basis", pl.col("kind").ne_missing(pl.col("basis")))
 
 
@@ -30,6 +31,11 @@ def excluded_method(services: Services) -> Rule:
     return Rule("excluded_method", holds)
 
 
+@quotes(
+    "決済サービス(1つ)を選択(マイナポイントの申込み)すると、"
+    "当該決済サービスの利用(チャージまたは購入)時に…ポイント等が付与されます",
+    NOT_ENROLLED,
+)
 def rules_for_spending(terms: Terms, services: Services) -> list[Rule]:
     """What a charge or a purchase of an enrolled account must satisfy, in the contract's order.
 

@@ -7,6 +7,7 @@ missing, half-written or of another version is made again from the ledger.
 import json
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -29,7 +30,7 @@ from engine.io.durable import (
     sync_array,
     write_json,
 )
-from engine.past import FACT, Balances, Keys, Past, Refunded
+from engine.past import FACT, RUN_SHIFT, Balances, Keys, Past, Refunded
 from engine.registry import Registry
 from engine.remembering import ENTRY_COLUMNS, remembered
 
@@ -60,28 +61,64 @@ def recall(book: Book, committed: int) -> Past:
     return _save(book.memory, past, manifest)
 
 
+def find_entry(
+    book: Book, committed: int, service_id: str, transaction_id: str
+) -> tuple[tuple[int, int] | None, int]:
+    """Where the memory has a transaction's entry: its run's number and its place in the run.
+
+    Reads what the search needs and nothing else, and changes nothing. The second value says how
+    many runs the memory speaks of: of those after it, and of a book without a memory to be
+    believed, it does not know.
+    """
+    try:
+        manifest = _manifest(book, committed)
+        if manifest is None:
+            return None, 0
+        past = replace(
+            Past.empty(),
+            keys=[_open_keys(book.memory, name) for name in manifest["keys"]],
+            facts=_open_facts(book.memory, manifest["runs"]),
+        )
+        key = (pl.Series([service_id]), pl.Series([transaction_id]))
+        position = int(past.entries_of(*key)[0])
+    except (*_UNBELIEVABLE, IndexError):
+        return None, 0
+    if position < 0:
+        return None, manifest["runs"]
+    return (position >> RUN_SHIFT, position & ((1 << RUN_SHIFT) - 1)), manifest["runs"]
+
+
+def _manifest(book: Book, committed: int) -> Manifest | None:
+    """What the memory says of itself, when it is of this book, this engine, and all there."""
+    manifest: Manifest = json.loads((book.memory / _MANIFEST).read_text(encoding="utf-8"))
+    if (
+        manifest["format"] == FORMAT
+        and manifest["hashes"] == FINGERPRINT
+        and manifest["runs"] <= committed
+        and manifest["last_record"] == _record_mark(book, manifest["runs"])
+        and manifest["files"] == _sizes(book.memory, manifest["files"])
+    ):
+        return manifest
+    return None
+
+
+_UNBELIEVABLE: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    pl.exceptions.PolarsError,
+)
+
+
 def _believable(book: Book, committed: int) -> tuple[Manifest, Past]:
     """What is remembered, when all of it is there; nothing otherwise."""
-    try:
-        manifest = json.loads((book.memory / _MANIFEST).read_text(encoding="utf-8"))
-        if (
-            manifest["format"] == FORMAT
-            and manifest["hashes"] == FINGERPRINT
-            and manifest["runs"] <= committed
-            and manifest["last_record"] == _record_mark(book, manifest["runs"])
-            and manifest["files"] == _sizes(book.memory, manifest["files"])
-        ):
+    with suppress(*_UNBELIEVABLE):
+        manifest = _manifest(book, committed)
+        if manifest is not None:
             return manifest, _load(book.memory, manifest)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        pl.exceptions.PolarsError,
-    ):
-        pass
     nothing: Manifest = {
         "format": FORMAT,
         "hashes": FINGERPRINT,
@@ -124,10 +161,7 @@ def _load(folder: Path, manifest: Manifest) -> Past:
         months=state["months"],
         first_month=manifest["first_month"],
         keys=[_open_keys(folder, name) for name in manifest["keys"]],
-        facts=[
-            np.load(folder / _facts_name(number), mmap_mode="r")
-            for number in range(1, manifest["runs"] + 1)
-        ],
+        facts=_open_facts(folder, manifest["runs"]),
         refunded=Refunded(*state["refunded"]),
     )
 
@@ -172,6 +206,10 @@ def _entries(book: Book, record: dict[str, Any]) -> Iterator[pl.DataFrame]:
 
 def _facts_name(number: int) -> str:
     return f"facts-{run_id(number)}.npy"
+
+
+def _open_facts(folder: Path, runs: int) -> list[np.ndarray]:
+    return [np.load(folder / _facts_name(n), mmap_mode="r") for n in range(1, runs + 1)]
 
 
 def _open_keys(folder: Path, name: str) -> Keys:

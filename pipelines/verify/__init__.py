@@ -15,9 +15,9 @@ from typing import Final
 from engine.errors import BookError
 from engine.io.book import Book
 from engine.io.deliveries import find_delivered
+from pipelines.database import require_duckdb
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes
-from pipelines.verify.database import require_duckdb
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.memory import check_memory
 from pipelines.verify.origin import Deliveries, check_origin
@@ -59,7 +59,7 @@ def verify(
         InputError: the deliveries cannot be found, or DuckDB is not installed.
         BookError: there is no book, or a run is writing to it.
     """
-    require_duckdb()
+    require_duckdb("verify", "verify")
     book = Book(Path(path))
     delivered = {
         "enrollments": find_delivered(enrollments, "enrollments"),

@@ -25,8 +25,8 @@ from engine.records import (
     RejectedEnrollment,
     arrow_schema,
 )
+from pipelines.database import Database
 from pipelines.verify.bytes import Kept, KeptRun
-from pipelines.verify.database import Database
 from pipelines.verify.findings import (
     MOST_SHOWN,
     NEVER_TOO_MUCH,

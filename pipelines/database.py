@@ -11,8 +11,8 @@ from engine.errors import InputError
 MEMORY_LIMIT: Final = "2GB"
 
 
-def require_duckdb() -> None:
-    """Makes sure that DuckDB is there before any work is done.
+def require_duckdb(command: str, extra: str) -> None:
+    """Makes sure that DuckDB is there before a command does any work.
 
     Raises:
         InputError: it is not installed.
@@ -21,8 +21,8 @@ def require_duckdb() -> None:
         import duckdb  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "verify: DuckDB is not installed, and it recalculates the ledger",
-            hint="pip install 'mynapoint[verify]'",
+            f"{command}: DuckDB is not installed, and {command} calculates with it",
+            hint=f"pip install 'mynapoint[{extra}]'",
         ) from error
 
 

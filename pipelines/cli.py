@@ -12,6 +12,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 
 from engine.errors import InputError
 from pipelines.errors import output_may_fail
+from pipelines.texts import Lang, lang_of_locale
 
 _HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
 
@@ -39,6 +40,8 @@ app = App(
 
 Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Id = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 @app.command
@@ -144,6 +147,56 @@ def verify(
     with output_may_fail():
         (print_json if as_json else print_findings)(verified, show_ids=show_ids)
     return 1 if verified.findings else 0
+
+
+@app.command
+def explain(
+    book: Path,
+    /,
+    *,
+    person: Id | None = None,
+    transaction: Annotated[
+        tuple[str, str] | None,
+        Parameter(allow_leading_hyphen=True),
+    ] = None,
+    declined: Flag = False,
+    html: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Explain an account or a transaction / 付与の理由を説明する.
+
+    Exit 1 when the book knows nothing of what was asked, or when an entry does not agree with
+    what follows from the entries before it.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    person: str
+        A person's ID: their applications, their entries, and why each earned what it did.
+    transaction: tuple[str, str]
+        SERVICE_ID TRANSACTION_ID: booked, declined, set aside, or never delivered, and why.
+    declined: bool
+        With --person: also the account's declined transactions; looks at every declined row.
+    html: Path
+        Also write one self-contained page, with a picture of the spending against the cap.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the story as JSON.
+    """
+    from pipelines.explain.command import explain as explain_to_people
+
+    return explain_to_people(
+        book,
+        person,
+        transaction,
+        lang=lang or lang_of_locale(),
+        declined=declined,
+        html=html,
+        as_json=as_json,
+    )
 
 
 @app.command

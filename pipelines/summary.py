@@ -4,17 +4,10 @@ import json
 import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.io.nightly_run import RunResult
-
-
-class _Output(Console):
-    """Standard output; when nobody reads it any more, the command is told, not ended."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+from pipelines.terminal import output
 
 
 def print_record(result: RunResult) -> None:
@@ -26,10 +19,7 @@ def print_record(result: RunResult) -> None:
 
 def print_summary(result: RunResult) -> None:
     """Prints a run at a glance."""
-    record, console = (
-        result.record,
-        _Output(highlight=False, soft_wrap=True, markup=False, emoji=False),
-    )
+    record, console = result.record, output()
     counts, enrollments, points = (
         record["counts"],
         record["counts"]["enrollments"],

@@ -1,0 +1,186 @@
+"""Writes a book of many entries straight to the disk, to measure what reads one.
+
+    python benchmarks/big_book.py BOOK --runs 100 --entries 1000000 --people 2500000 --memory
+
+Each run books `--entries` people, one entry each, and declines as many rows as `--declined` says,
+by the engine's own writers, so the book is one that `mynapoint verify` finds sound.
+"""
+
+import argparse
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from engine.enrollment import EnrollmentCounts
+from engine.io.book import Book, part_name, run_id
+from engine.io.durable import write_json, write_text
+from engine.io.ledger import commit, write_part
+from engine.io.memory import recall
+from engine.io.run_record import Tally, order_record, previous_sha256
+from engine.io.tables import TableWriter
+from engine.programme import load_programme
+from engine.records import (
+    Declined,
+    Enrollment,
+    LedgerEntry,
+    Quarantined,
+    RejectedEnrollment,
+    polars_schema,
+)
+from engine.services import load_services
+
+SERVICES = ("paypay", "aupay", "merpay", "nanaco")
+BASES = {"paypay": "purchase", "aupay": "charge", "merpay": "purchase", "nanaco": "charge"}
+ROWS_PER_PART = 500_000
+FIRST_DAY = dt.datetime(2020, 9, 2)
+
+
+class World:
+    """People with one account each, and what they have come to."""
+
+    def __init__(self, people: int, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.ids = pl.select(
+            person_id=pl.format("p{}", pl.int_range(people).cast(pl.String).str.zfill(15)),
+            account_id=pl.format("a{}", (pl.int_range(people) * 7919 % people).cast(pl.String)),
+            service_id=pl.int_range(people) % len(SERVICES),
+        ).with_columns(pl.col("service_id").replace_strict(dict(enumerate(SERVICES))))
+        self.seq = np.zeros(people, np.int64)
+        self.net = np.zeros(people, np.int64)
+
+    def enrollments(self) -> pl.DataFrame:
+        return (
+            self.ids.with_columns(
+                applied_at=pl.lit(FIRST_DAY - dt.timedelta(days=1)),
+                card_applied_on=pl.lit(dt.date(2020, 7, 1)),
+                basis=pl.col("service_id").replace_strict(BASES),
+            )
+            .with_columns(
+                pl.lit(None, dtype=dtype).alias(name)
+                for name, dtype in polars_schema(Enrollment).items()
+                if name in ("reserved_at", "certificate_issued_at", "preregistered_on")
+            )
+            .select(list(polars_schema(Enrollment)))
+        )
+
+    def entries(self, number: int, rows: int, booked_on: dt.date) -> pl.DataFrame:
+        people = np.sort(self.rng.choice(self.seq.size, rows, replace=False))
+        amounts = self.rng.integers(100, 2_000, rows)
+        before = self.net[people].clip(0, 20_000)
+        self.seq[people] += 1
+        self.net[people] += amounts
+        after = self.net[people].clip(0, 20_000)
+        ids = self.ids[people]
+        return ids.with_columns(
+            run_id=pl.lit(run_id(number)),
+            booked_on=pl.lit(booked_on),
+            entry_seq=pl.Series(self.seq[people]),
+            transaction_id=self.transaction_ids("t", number, rows),
+            occurred_at=pl.lit(FIRST_DAY + dt.timedelta(days=number % 390))
+            + pl.Series(self.rng.integers(0, 86_400, rows) * 1_000_000).cast(pl.Duration("us")),
+            kind=pl.col("service_id").replace_strict(BASES),
+            amount=pl.Series(amounts),
+            original_transaction_id=pl.lit(None, dtype=pl.String),
+            method=pl.lit(None, dtype=pl.String),
+            counted_amount=pl.Series(after - before),
+            points=pl.Series(after // 4 - before // 4),
+            net_spend_after=pl.Series(self.net[people]),
+            points_after=pl.Series(after // 4),
+        ).select(list(polars_schema(LedgerEntry)))
+
+    def declined(self, number: int, rows: int) -> pl.DataFrame:
+        people = self.rng.integers(0, self.seq.size, rows)
+        return (
+            self.ids[people]
+            .with_columns(
+                transaction_id=self.transaction_ids("d", number, rows),
+                occurred_at=pl.lit(FIRST_DAY - dt.timedelta(days=90)),
+                kind=pl.lit("purchase"),
+                amount=pl.lit(100, dtype=pl.Int64),
+                reason=pl.lit("before_window"),
+            )
+            .select(list(polars_schema(Declined)))
+        )
+
+    def transaction_ids(self, mark: str, number: int, rows: int) -> pl.Series:
+        """Distinct, and in no order."""
+        shuffled = self.rng.permutation(rows)
+        return pl.select(
+            pl.format(f"{mark}{number:04}{{}}", pl.Series(shuffled).cast(pl.String).str.zfill(10))
+        ).to_series()
+
+
+def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: int) -> None:
+    programme, services = load_programme("mynapoint-2020"), load_services(None)
+    staged = book.stage()
+    booked_on = (FIRST_DAY + dt.timedelta(days=number)).date()
+    entries = world.entries(number, rows, booked_on)
+    parts = []
+    for part, start in enumerate(range(0, rows, ROWS_PER_PART)):
+        some = entries[start : start + ROWS_PER_PART]
+        name = part_name(number, part)
+        parts.append(write_part(some, book.staging / "ledger", name, programme.cap_yen))
+    accepted = world.enrollments() if number == 1 else world.enrollments()[:0]
+    rejected = pl.DataFrame(schema=polars_schema(RejectedEnrollment))
+    declined = world.declined(number, declined_rows)
+    tally = Tally(
+        read=rows + declined_rows,
+        read_yen=int(entries["amount"].sum()) + int(declined["amount"].sum()),
+        enrollments_read=accepted.height,
+    )
+    tally.decline(declined)
+    outputs = []
+    folder = f"runs/{run_id(number)}"
+    for name, record, frame in (
+        ("accepted_enrollments", Enrollment, accepted),
+        ("declined", Declined, declined),
+        ("quarantine", Quarantined, pl.DataFrame(schema=polars_schema(Quarantined))),
+        ("rejected_enrollments", RejectedEnrollment, rejected),
+    ):
+        with TableWriter(staged / f"{name}.parquet", record) as table:
+            table.write(frame)
+        outputs.append(table.output(folder))
+    for name, text in (("services.toml", services.text), ("programme.toml", programme.text)):
+        sha256 = write_text(staged / name, text)
+        size = len(text.encode())
+        outputs.append({"name": f"{folder}/{name}", "bytes": size, "sha256": sha256})
+    inputs = [
+        {"role": role, "name": role, "bytes": 0, "sha256": "", "rows": read}
+        for role, read in (("transactions", tally.read), ("enrollments", accepted.height))
+    ]
+    run_record = tally.record(
+        order_record(number, booked_on, programme, programme.terms_as_of(None), services, inputs),
+        EnrollmentCounts(accepted.height, unchanged=0, rejected={}),
+        parts,
+        sorted(outputs, key=lambda output: str(output["name"])),
+        previous_sha256(book, number),
+    )
+    digest = write_json(staged / "record.json", run_record)
+    book.publish(number)
+    commit(book, number, parts, record_sha256=digest)
+    book.clear_leftovers(number)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("book", type=Path)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--entries", type=int, default=1_000_000, help="a run")
+    parser.add_argument("--declined", type=int, default=100_000, help="a run")
+    parser.add_argument("--people", type=int, default=2_500_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memory", action="store_true", help="make the book's memory, too")
+    options = parser.parse_args()
+    book, world = Book(options.book), World(options.people, options.seed)
+    with book.locked():
+        for number in range(1, options.runs + 1):
+            book_a_run(book, world, number, options.entries, options.declined)
+            print(f"run {number} of {options.runs}", flush=True)
+        if options.memory:
+            recall(book, options.runs)
+
+
+if __name__ == "__main__":
+    main()

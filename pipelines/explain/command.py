@@ -1,0 +1,62 @@
+"""The command's body: look up, word, print; and what its exit code says."""
+
+from pathlib import Path
+
+from engine.errors import InputError
+from pipelines.errors import output_may_fail
+from pipelines.explain.chart import require_pygal
+from pipelines.explain.output import print_json, print_note, print_story
+from pipelines.explain.page import write_page
+from pipelines.explain.story import Person, Transaction, person_of, transaction_of
+from pipelines.explain.wording import Words
+from pipelines.reading import open_book
+from pipelines.texts import Lang
+
+
+def explain(
+    book: Path,
+    person: str | None,
+    transaction: tuple[str, str] | None,
+    *,
+    lang: Lang,
+    declined: bool = False,
+    html: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Explains a person's account or a transaction.
+
+    Gives 1 when the book knows nothing of it, or the ledger does not add up.
+
+    Raises:
+        InputError: not one of the two was asked for, or the page cannot be written.
+        BookError: there is no book, or a file of it is damaged.
+    """
+    if (person is None) == (transaction is None):
+        raise InputError(
+            "explain: one of --person and --transaction is needed",
+            hint="--person ID, or --transaction SERVICE_ID TRANSACTION_ID",
+        )
+    if html is not None:
+        require_pygal()
+    opened, words = open_book(book), Words(lang)
+    told: Person | Transaction
+    if person is not None:
+        told = person_of(opened, person, with_declined=declined)
+    else:
+        assert transaction is not None
+        told = transaction_of(opened, *transaction)
+    if html is not None:
+        write_page(html, told, opened, words)
+    with output_may_fail():
+        if as_json:
+            print_json(told, words)
+        else:
+            print_story(told, opened, words)
+    print_note(told, words)
+    return 0 if _sound(told) else 1
+
+
+def _sound(told: Transaction | Person) -> bool:
+    if isinstance(told, Person):
+        return told.known and not told.disagreeing
+    return told.outcome != "never_delivered" and (told.entry is None or told.entry.agrees)

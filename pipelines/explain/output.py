@@ -1,0 +1,230 @@
+"""A story as people read it in a terminal, and as machines do."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.explain.account import Explained
+from pipelines.explain.story import Application, Declined, Person, Transaction
+from pipelines.explain.wording import Words
+from pipelines.reading import OpenedBook
+from pipelines.terminal import output, plain, table
+
+_COLUMNS = (
+    ("column_seq", True),
+    ("column_occurred", False),
+    ("column_run", False),
+    ("column_service", False),
+    ("column_kind", False),
+    ("column_amount", True),
+    ("column_counted", True),
+    ("column_points", True),
+    ("column_net", True),
+    ("column_points_after", True),
+    ("column_transaction", False),
+)
+
+
+def columns(words: Words) -> list[tuple[str, bool]]:
+    """The headings of the table of entries, and which columns hold numbers."""
+    return [(words.texts(key), numbers) for key, numbers in _COLUMNS]
+
+
+def row(one: Explained, words: Words) -> tuple[object, ...]:
+    """An entry's row in that table."""
+    entry = one.entry
+    return (
+        entry.entry_seq,
+        entry.occurred_at,
+        entry.run_id,
+        entry.service_id,
+        words.texts(entry.kind),
+        entry.amount,
+        entry.counted_amount,
+        entry.points,
+        entry.net_spend_after,
+        entry.points_after,
+        entry.transaction_id,
+    )
+
+
+def book_line(opened: OpenedBook, words: Words) -> str:
+    """Which book, and up to which run."""
+    record = opened.record(opened.runs)
+    return words.texts(
+        "book",
+        book=opened.book.path,
+        run_id=record["run_id"],
+        booked_on=record["booked_on"],
+    )
+
+
+def print_story(told: Person | Transaction, opened: OpenedBook, words: Words) -> None:
+    """Prints a story for people."""
+    if isinstance(told, Person):
+        _print_person(told, opened, words)
+    else:
+        _print_transaction(told, opened, words)
+
+
+def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
+    console = output()
+    console.print(plain(words.texts("person", person_id=person.person_id)), style="bold")
+    console.print(plain(book_line(opened, words)))
+    if not person.known:
+        console.print(words.texts("unknown_person"))
+        return
+    console.print(words.holds(person))
+    console.print(f"\n{words.texts('applications')}", style="bold")
+    for application in person.applications:
+        console.print(plain(f"- {words.application(application)}"))
+    if not person.applications:
+        console.print(words.texts("no_application"))
+    console.print(f"\n{words.texts('entries')}", style="bold")
+    if not person.entries:
+        console.print(words.texts("no_entries"))
+    else:
+        _print_entries(person.entries, words)
+    if person.declined is not None:
+        console.print(f"\n{words.texts('declined_transactions')}", style="bold")
+        for declined in person.declined:
+            line = f"- {declined.row['transaction_id']}: {words.declined(declined)}"
+            console.print(plain(line))
+        if not person.declined:
+            console.print(words.texts("no_declined"))
+
+
+def _print_entries(entries: Sequence[Explained], words: Words) -> None:
+    console = output()
+    console.print(table(columns(words), [row(one, words) for one in entries]))
+    console.print(f"\n{words.texts('why')}", style="bold")
+    for one in entries:
+        console.print(plain(f"{one.entry.entry_seq}. {words.joined(words.why(one))}"))
+
+
+def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> None:
+    console = output()
+    title = words.texts(
+        "transaction", service_id=told.service_id, transaction_id=told.transaction_id
+    )
+    console.print(plain(title), style="bold")
+    console.print(plain(book_line(opened, words)))
+    if told.entry:
+        entry = told.entry.entry
+        text = words.texts(
+            "booked",
+            run_id=entry.run_id,
+            booked_on=entry.booked_on,
+            person_id=entry.person_id,
+            entry_seq=entry.entry_seq,
+            points=entry.points,
+        )
+        console.print(plain(text))
+        console.print()
+        _print_entries([told.entry], words)
+        console.print()
+        whole = words.texts("its_account", book=opened.book.path, person_id=entry.person_id)
+        console.print(plain(whole))
+    for declined in told.declined:
+        console.print(plain(words.declined(declined)))
+        console.print(plain(words.terms(declined)))
+    for application in told.applications:
+        console.print(plain(words.of_the_account(application)))
+    for quarantined in told.quarantined:
+        console.print(plain(words.quarantined(quarantined)))
+        console.print(plain(words.texts("raw", raw=quarantined.raw)))
+    if told.outcome == "never_delivered":
+        console.print(words.texts("never_delivered"))
+
+
+def print_note(told: Person | Transaction, words: Words) -> None:
+    """Says, beside the answer, how much had to be looked at for it."""
+    if isinstance(told, Transaction) and told.rows_scanned:
+        sys.stderr.write(f"{words.texts('scanned', rows=told.rows_scanned)}\n")
+
+
+def print_json(told: Person | Transaction, words: Words) -> None:
+    """Prints a story for machines."""
+    value = _person(told, words) if isinstance(told, Person) else _transaction(told, words)
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=1, default=str)
+    sys.stdout.write("\n")
+
+
+def _person(person: Person, words: Words) -> dict[str, Any]:
+    value = {
+        "person_id": person.person_id,
+        "known": person.known,
+        "points": person.points,
+        "counted_yen": person.counted_yen,
+        "net_spend_yen": person.net_spend_yen,
+        "cap_yen": person.cap_yen,
+        "applications": [_application(one, words) for one in person.applications],
+        "entries": [_entry(one, words) for one in person.entries],
+        "agrees": not person.disagreeing,
+    }
+    if person.declined is not None:
+        value["declined"] = [_declined(one, words) for one in person.declined]
+    return value
+
+
+def _transaction(told: Transaction, words: Words) -> dict[str, Any]:
+    return {
+        "service_id": told.service_id,
+        "transaction_id": told.transaction_id,
+        "outcome": told.outcome,
+        "entry": _entry(told.entry, words) if told.entry else None,
+        "declined": [_declined(one, words) for one in told.declined],
+        "applications": [_application(one, words) for one in told.applications],
+        "quarantined": [
+            {
+                "run_id": one.run_id,
+                "file": one.file,
+                "row": one.row,
+                "errors": one.errors,
+                "raw": one.raw,
+                "why": words.quarantined(one),
+            }
+            for one in told.quarantined
+        ],
+        "rows_scanned": told.rows_scanned,
+    }
+
+
+def _entry(one: Explained, words: Words) -> dict[str, Any]:
+    entry = one.entry
+    return {name: _value(getattr(entry, name)) for name in entry.__dataclass_fields__} | {
+        "rounding": one.terms.rounding,
+        "net_spend_before": one.net_before_yen,
+        "group_before_yen": one.group_before_yen,
+        "group_after_yen": one.group_after_yen,
+        "refunded_by": [refund.transaction_id for refund in one.refunds],
+        "agrees": one.agrees,
+        "why": words.why(one),
+    }
+
+
+def _application(one: Application, words: Words) -> dict[str, Any]:
+    return {
+        **{name: _value(value) for name, value in one.row.items()},
+        "run_id": one.run_id,
+        "booked_on": _value(one.booked_on),
+        "accepted": one.reason is None,
+        "reason": one.reason,
+        "counts_from": _value(one.counts_from),
+        "why": words.application(one),
+    }
+
+
+def _declined(one: Declined, words: Words) -> dict[str, Any]:
+    return {
+        **{name: _value(value) for name, value in one.row.items()},
+        "run_id": one.run_id,
+        "booked_on": _value(one.booked_on),
+        "terms": one.terms,
+        "why": words.reason(one.reason),
+    }
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - a column's value
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -1,0 +1,137 @@
+"""A story as one self-contained page: no script, no network, light and dark, fit to print."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from pipelines.explain.account import Explained
+from pipelines.explain.chart import spending_chart
+from pipelines.explain.output import book_line, columns, row
+from pipelines.explain.story import Person, Transaction
+from pipelines.explain.wording import Words
+from pipelines.outputs import whole_file
+from pipelines.reading import OpenedBook
+from pipelines.terminal import cell
+
+
+def write_page(path: Path, told: Person | Transaction, opened: OpenedBook, words: Words) -> None:
+    """Writes a story's page.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    if isinstance(told, Person):
+        title = words.texts("person", person_id=told.person_id)
+        body = _person(told, words)
+    else:
+        title = words.texts(
+            "transaction", service_id=told.service_id, transaction_id=told.transaction_id
+        )
+        body = _transaction(told, words)
+    template = files("pipelines.explain").joinpath("page.html").read_text("utf-8")
+    page = Template(template).substitute(
+        lang=words.lang,
+        title=escape(title),
+        book=escape(book_line(opened, words)),
+        body="\n".join(body),
+    )
+    with whole_file(path) as fresh:
+        fresh.write_text(page, encoding="utf-8")
+
+
+def _person(person: Person, words: Words) -> Iterable[str]:
+    if not person.known:
+        yield _paragraph(words.texts("unknown_person"))
+        return
+    yield _paragraph(words.holds(person))
+    yield _heading(words.texts("applications"))
+    yield _list([words.application(one) for one in person.applications])
+    if not person.applications:
+        yield _paragraph(words.texts("no_application"))
+    yield _heading(words.texts("entries"))
+    if person.entries:
+        yield _figure(person, words)
+        yield _table(person.entries, words)
+    else:
+        yield _paragraph(words.texts("no_entries"))
+    if person.declined is not None:
+        yield _heading(words.texts("declined_transactions"))
+        yield _list(
+            [f"{one.row['transaction_id']}: {words.declined(one)}" for one in person.declined]
+        )
+        if not person.declined:
+            yield _paragraph(words.texts("no_declined"))
+
+
+def _transaction(told: Transaction, words: Words) -> Iterable[str]:
+    if told.entry and told.person:
+        entry = told.entry.entry
+        yield _paragraph(
+            words.texts(
+                "booked",
+                run_id=entry.run_id,
+                booked_on=entry.booked_on,
+                person_id=entry.person_id,
+                entry_seq=entry.entry_seq,
+                points=entry.points,
+            )
+        )
+        yield _table([told.entry], words)
+        yield _heading(words.texts("person", person_id=entry.person_id))
+        yield from _person(told.person, words)
+    for declined in told.declined:
+        yield _paragraph(words.declined(declined))
+        yield _paragraph(words.terms(declined))
+    for application in told.applications:
+        yield _paragraph(words.of_the_account(application))
+    for quarantined in told.quarantined:
+        yield _paragraph(words.quarantined(quarantined))
+        yield _paragraph(words.texts("raw", raw=quarantined.raw))
+    if told.outcome == "never_delivered":
+        yield _paragraph(words.texts("never_delivered"))
+
+
+def _figure(person: Person, words: Words) -> str:
+    first, last = person.entries[0].entry, person.entries[-1].entry
+    text = words.texts(
+        "chart_text",
+        first=first.occurred_at.date(),
+        last=last.occurred_at.date(),
+        net=person.net_spend_yen,
+        counted=person.counted_yen,
+        cap=person.cap_yen,
+    )
+    chart = spending_chart(person.entries, person.cap_yen, words)
+    return f"<figure>{chart}<figcaption>{escape(text)}</figcaption></figure>"
+
+
+def _table(entries: Sequence[Explained], words: Words) -> str:
+    headings = columns(words)
+    numbers = [' class="number"' if number else "" for _, number in headings]
+    head = "".join(
+        f'<th scope="col"{mark}>{escape(text)}</th>'
+        for (text, _), mark in zip(headings, numbers, strict=True)
+    )
+    rows = []
+    for one in entries:
+        cells = zip(row(one, words), numbers, strict=True)
+        rows.append("".join(f"<td{mark}>{escape(cell(value))}</td>" for value, mark in cells))
+        why = escape(words.joined(words.why(one)))
+        rows.append(f'<td class="why" colspan="{len(headings)}"><div>{why}</div></td>')
+    body = "".join(f"<tr>{one}</tr>" for one in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
+
+
+def _heading(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>" if texts else ""

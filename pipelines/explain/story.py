@@ -1,0 +1,366 @@
+"""What the book knows of a person, and of a transaction: looked up, not yet worded."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from engine.services import Services
+from pipelines.explain.account import Entry, Explained, Terms, disagreeing, explained
+from pipelines.quarantined import fields_of
+from pipelines.reading import (
+    ACCEPTED,
+    DECLINED,
+    QUARANTINE,
+    REJECTED,
+    LedgerFile,
+    OpenedBook,
+    book_readable,
+)
+
+ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
+
+# Whoever asks why must see when the person applied, or what they chose.
+DECIDED_BY_THE_APPLICATION: Final = ("before_application", "not_the_basis")
+
+Outcome = Literal["booked", "declined", "quarantined", "never_delivered"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application, as a run took it: accepted, or rejected for a reason.
+
+    Attributes:
+        row: the columns of the run's table.
+        counts_from: the first instant whose spending counts, of an accepted one.
+    """
+
+    run_id: str
+    booked_on: dt.date
+    row: Row
+    reason: str | None = None
+    counts_from: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A declined transaction, and the run that declined it.
+
+    Attributes:
+        terms: the terms that the run used, as its record has them.
+    """
+
+    run_id: str
+    booked_on: dt.date
+    row: Row
+    terms: dict[str, str]
+
+    @property
+    def reason(self) -> str:
+        return str(self.row["reason"])
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that could not be read, and names what was asked for."""
+
+    run_id: str
+    file: str
+    row: int
+    errors: list[str]
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The story of a person's account.
+
+    Attributes:
+        applications: in the order of the runs.
+        entries: in booking order.
+        declined: the account's declined transactions; None when they were not asked for.
+        cap_yen: by the last run's programme.
+    """
+
+    person_id: str
+    applications: list[Application]
+    entries: list[Explained]
+    declined: list[Declined] | None
+    cap_yen: int
+
+    @property
+    def known(self) -> bool:
+        return bool(self.applications or self.entries)
+
+    @property
+    def points(self) -> int:
+        return self.entries[-1].entry.points_after if self.entries else 0
+
+    @property
+    def net_spend_yen(self) -> int:
+        return self.entries[-1].entry.net_spend_after if self.entries else 0
+
+    @property
+    def counted_yen(self) -> int:
+        return sum(one.entry.counted_amount for one in self.entries)
+
+    @property
+    def disagreeing(self) -> list[Explained]:
+        return disagreeing(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The story of a transaction.
+
+    Attributes:
+        entry: its entry, when it was booked; ``person`` is whose it is.
+        declined, quarantined: looked for when it was not booked.
+        applications: the account's, where it was declined for what stands in them.
+        rows_scanned: how many rows had to be looked at one by one; no index leads to them.
+    """
+
+    service_id: str
+    transaction_id: str
+    entry: Explained | None = None
+    person: Person | None = None
+    declined: list[Declined] = field(default_factory=list)
+    applications: list[Application] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    rows_scanned: int = 0
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.entry:
+            return "booked"
+        if self.declined:
+            return "declined"
+        return "quarantined" if self.quarantined else "never_delivered"
+
+
+def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False) -> Person:
+    """All that the book has of a person.
+
+    Raises:
+        BookError: a file that is needed is missing or damaged.
+    """
+    with book_readable(opened.book):
+        files = opened.ledger_files_of(person_id)
+        entries = _entries(opened.ledger(files).filter(pl.col("person_id") == person_id))
+        applications = _applications(opened, pl.col("person_id") == person_id)
+        declined = _declined_of(opened, applications) if with_declined else None
+    return Person(
+        person_id,
+        applications,
+        explained(entries, _terms_of(opened, entries)),
+        declined,
+        opened.programme(opened.runs).cap_yen,
+    )
+
+
+def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> Transaction:
+    """What became of a transaction.
+
+    Raises:
+        BookError: a file that is needed is missing or damaged.
+    """
+    wanted = (pl.col("service_id") == service_id) & (pl.col("transaction_id") == transaction_id)
+    entry, unseen = _recalled(opened, service_id, transaction_id, wanted)
+    scanned = sum(file.rows for file in unseen)
+    if entry is None:
+        entry = _scanned(opened, unseen, wanted)
+    if entry is None:
+        with book_readable(opened.book):
+            declined = _declined(opened, wanted)
+            applications = _applications_that_decided(opened, declined)
+            quarantined = _quarantined(opened, service_id, transaction_id)
+        scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
+        if not declined and not quarantined:
+            # That nobody ever delivered it is said on the word of the ledger, not of the memory.
+            seen = set(unseen)
+            rest = [file for file in opened.ledger_files if file not in seen]
+            scanned += sum(file.rows for file in rest)
+            entry = _scanned(opened, rest, wanted)
+        if entry is None:
+            return Transaction(
+                service_id,
+                transaction_id,
+                declined=declined,
+                applications=applications,
+                quarantined=quarantined,
+                rows_scanned=scanned,
+            )
+    person = person_of(opened, entry.person_id)
+    own = next(
+        one
+        for one in person.entries
+        if (one.entry.service_id, one.entry.transaction_id) == (service_id, transaction_id)
+    )
+    return Transaction(service_id, transaction_id, own, person, rows_scanned=scanned)
+
+
+def _applications_that_decided(
+    opened: OpenedBook, declined: Sequence[Declined]
+) -> list[Application]:
+    accounts = {
+        (one.row["service_id"], one.row["account_id"])
+        for one in declined
+        if one.reason in DECIDED_BY_THE_APPLICATION
+    }
+    return _applications(opened, _of_accounts(accounts), [ACCEPTED]) if accounts else []
+
+
+def _of_accounts(accounts: Iterable[tuple[str, str]]) -> pl.Expr:
+    return pl.any_horizontal(
+        (pl.col("service_id") == service) & (pl.col("account_id") == account)
+        for service, account in accounts
+    )
+
+
+def _rows_beside_the_ledger(record: dict[str, Any]) -> int:
+    counts = record["counts"]
+    rows = sum(counts["declined"].values())
+    return int(rows + counts["quarantined"] + counts["enrollments"]["quarantined"])
+
+
+def _recalled(
+    opened: OpenedBook, service_id: str, transaction_id: str, wanted: pl.Expr
+) -> tuple[Entry | None, Sequence[LedgerFile]]:
+    """A transaction's entry by the book's memory; and the files that the memory says nothing of."""
+    # What it imports takes as long as all else that a person's story needs.
+    from engine.io.memory import find_entry
+
+    place, remembered = find_entry(opened.book, opened.runs, service_id, transaction_id)
+    if place is not None:
+        with book_readable(opened.book):
+            entries = _entries(_one_row(opened, *place).filter(wanted))
+        if entries:
+            return entries[0], []
+        # The memory is of another book, or damaged: the ledger alone is to be believed.
+        remembered = 0
+    return None, [file for file in opened.ledger_files if file.run > remembered]
+
+
+def _scanned(opened: OpenedBook, files: Sequence[LedgerFile], wanted: pl.Expr) -> Entry | None:
+    """A transaction's entry, looked for in every row."""
+    with book_readable(opened.book):
+        entries = _entries(opened.ledger(files).filter(wanted)) if files else []
+    return entries[0] if entries else None
+
+
+def _one_row(opened: OpenedBook, run: int, row: int) -> pl.LazyFrame:
+    for file in opened.ledger_files:
+        if file.run == run:
+            if row < file.rows:
+                return opened.ledger([file]).slice(row, 1)
+            row -= file.rows
+    return opened.ledger([])
+
+
+def _entries(frame: pl.LazyFrame) -> list[Entry]:
+    rows = frame.select(ENTRY_COLUMNS).collect(engine="streaming").sort("entry_seq").iter_rows()
+    return [Entry(*row) for row in rows]
+
+
+def _terms_of(opened: OpenedBook, entries: Iterable[Entry]) -> dict[tuple[str, str], Terms]:
+    return {
+        (run, service): _terms(opened, int(run), service)
+        for run, service in {(entry.run_id, entry.service_id) for entry in entries}
+    }
+
+
+def _terms(opened: OpenedBook, run: int, service_id: str) -> Terms:
+    programme = opened.programme(run)
+    service = opened.services(run).by_id.get(service_id)
+    return Terms(
+        service.rounding if service else "cumulative",
+        programme.cap_yen,
+        programme.rate_numerator,
+        programme.rate_denominator,
+    )
+
+
+def _applications(
+    opened: OpenedBook, wanted: pl.Expr, tables: Sequence[str] = (ACCEPTED, REJECTED)
+) -> list[Application]:
+    told = []
+    for row in [row for name in tables for row in _rows(opened.table(name).filter(wanted))]:
+        run = row.pop("run_id")
+        counts_from = None
+        if "reason" not in row:
+            counts_from = _counts_from(row, opened.services(int(run)))
+        told.append(
+            Application(run, _booked_on(opened, run), row, row.pop("reason", None), counts_from)
+        )
+    return sorted(told, key=lambda one: one.run_id)
+
+
+def _counts_from(row: Row, services: Services) -> dt.datetime | None:
+    """The first instant whose spending counts, as the service has it."""
+    service = services.by_id.get(row["service_id"])
+    applied_at: dt.datetime = row["applied_at"]
+    if service is None:
+        return None
+    day = dt.datetime.combine(applied_at, dt.time())
+    starts = {
+        "instant": applied_at,
+        "application_day": day,
+        "next_day": day + dt.timedelta(days=1),
+    }
+    return starts[service.counts_from]
+
+
+def _declined_of(opened: OpenedBook, applications: Sequence[Application]) -> list[Declined]:
+    """The declined transactions of a person's accounts."""
+    accounts = {
+        (one.row["service_id"], one.row["account_id"]) for one in applications if one.reason is None
+    }
+    return _declined(opened, _of_accounts(accounts)) if accounts else []
+
+
+def _declined(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
+    told = []
+    for row in _rows(opened.table(DECLINED).filter(wanted)):
+        run = row.pop("run_id")
+        terms = opened.record(int(run))["programme"]["terms"]
+        told.append(Declined(run, _booked_on(opened, run), row, terms))
+    return sorted(told, key=lambda one: (one.run_id, one.row["occurred_at"]))
+
+
+def _quarantined(opened: OpenedBook, service_id: str, transaction_id: str) -> list[Quarantined]:
+    """The set-aside rows that name the transaction, among whatever else they name."""
+    as_it_may_stand = {
+        transaction_id,
+        transaction_id.replace('"', '""'),
+        transaction_id.replace("\\", "\\\\").replace('"', '\\"'),
+    }
+    rows = (
+        opened.table(QUARANTINE)
+        .filter(pl.col("raw").str.contains_any(sorted(as_it_may_stand)))
+        .collect(engine="streaming")
+    )
+    named = rows.with_columns(fields_of(rows["raw"])).filter(
+        pl.col("fields").list.contains(service_id) & pl.col("fields").list.contains(transaction_id)
+    )
+    deliveries = {
+        (record["run_id"], one["name"])
+        for record in opened.records
+        for one in record["inputs"]
+        if one["role"] == "transactions"
+    }
+    return [
+        Quarantined(row["run_id"], row["file"], row["row"], row["errors"], row["raw"])
+        for row in named.sort("run_id", "file", "row").iter_rows(named=True)
+        if (row["run_id"], row["file"]) in deliveries
+    ]
+
+
+def _rows(frame: pl.LazyFrame) -> list[Row]:
+    return frame.collect(engine="streaming").rows(named=True)
+
+
+def _booked_on(opened: OpenedBook, run: str) -> dt.date:
+    return dt.date.fromisoformat(opened.record(int(run))["booked_on"])

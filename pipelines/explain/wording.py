@@ -1,0 +1,170 @@
+"""The story in words: each entry's reasons as sentences, in Japanese or English."""
+
+from collections.abc import Iterator, Sequence
+
+from pipelines.explain.account import REFUND, Explained, Worth
+from pipelines.explain.story import Application, Declined, Person, Quarantined
+from pipelines.reasons import fault, reason
+from pipelines.texts import Lang, Texts
+
+
+class Words:
+    """What is said of a story, in one language."""
+
+    def __init__(self, lang: Lang) -> None:
+        self.lang = lang
+        self.texts = Texts("explain", lang)
+
+    def why(self, one: Explained) -> list[str]:
+        """Why an entry counted and earned what it did, a sentence each."""
+        return [*self._counted(one), *self._earned(one), *self._later(one), *self._fault(one)]
+
+    def joined(self, sentences: Sequence[str]) -> str:
+        """Sentences one after the other: Japanese leaves no space between them."""
+        return ("" if self.lang == "ja" else " ").join(sentences)
+
+    def _counted(self, one: Explained) -> Iterator[str]:
+        entry, cap = one.entry, one.terms.cap_yen
+        counted = abs(one.counted_yen)
+        if entry.kind == REFUND:
+            yield self._original(one)
+            if counted == entry.amount:
+                yield self.texts("refund_all", amount=entry.amount)
+            elif counted == 0:
+                yield self.texts("refund_above_cap", net_after=one.net_after_yen, cap=cap)
+            else:
+                yield self.texts(
+                    "refund_part",
+                    over=one.net_before_yen - cap,
+                    amount=entry.amount,
+                    counted=counted,
+                )
+        elif counted == entry.amount:
+            yield self.texts("counted_all", amount=entry.amount)
+        elif counted == 0:
+            yield self.texts("cap_reached", cap=cap, net_before=one.net_before_yen)
+        else:
+            left = cap - one.net_before_yen
+            yield self.texts("cap_bites", cap=cap, left=left, amount=entry.amount, counted=counted)
+        if counted != entry.amount:
+            yield self._clause("counted_spend")
+
+    def _original(self, one: Explained) -> str:
+        original = one.original
+        if original is None:
+            return self.texts("refund_of_unknown", transaction_id=one.entry.spending_id)
+        return self.texts(
+            "refund_of",
+            run_id=original.run_id,
+            kind=self.texts(original.kind),
+            transaction_id=original.transaction_id,
+            occurred_at=original.occurred_at,
+            amount=original.amount,
+        )
+
+    def _earned(self, one: Explained) -> Iterator[str]:
+        if one.counted_yen == 0:
+            yield self.texts("no_points")
+            return
+        rounding = one.terms.rounding
+        before, after = one.worth_before, one.worth_after
+        yield self.texts(
+            "points",
+            group=self.texts(f"group_{rounding}", month=one.month),
+            before=one.group_before_yen,
+            after=one.group_after_yen,
+            rate=rate(one.terms.numerator, one.terms.denominator),
+            worth_before=before.points,
+            worth_after=after.points,
+            points=one.points,
+        )
+        if before.fraction:
+            yield self.texts("fraction_before", fraction=fraction(before))
+        if after.fraction:
+            key = {"cumulative": "carried", "month": "carried_in_month", "transaction": "cut"}
+            yield self.texts(key[rounding], fraction=fraction(after), month=one.month)
+
+    def _later(self, one: Explained) -> Iterator[str]:
+        for refund in one.refunds:
+            yield self.texts(
+                "refunded_later",
+                run_id=refund.run_id,
+                amount=refund.amount,
+                transaction_id=refund.transaction_id,
+            )
+
+    def _fault(self, one: Explained) -> Iterator[str]:
+        if not one.agrees:
+            yield self.texts(
+                "disagrees",
+                counted=one.counted_yen,
+                points=one.points,
+                net=one.net_after_yen,
+                points_after=one.points_after,
+            )
+
+    def _clause(self, code: str) -> str:
+        clause = reason(code, self.lang).clause
+        return self.texts("clause", clause=clause) if clause else self.texts("no_clause")
+
+    def reason(self, code: str) -> str:
+        """A reason with its code, in words, and the clause of the notice."""
+        text = self.texts("reason", code=code, words=reason(code, self.lang).words)
+        return f"{text} {self._clause(code)}"
+
+    def holds(self, person: Person) -> str:
+        """What a person has come to."""
+        return self.texts(
+            "holds",
+            points=person.points,
+            counted=person.counted_yen,
+            cap=person.cap_yen,
+            net=person.net_spend_yen,
+            entries=len(person.entries),
+        )
+
+    def application(self, one: Application) -> str:
+        """What became of an application."""
+        values = {**one.row, "run_id": one.run_id, "booked_on": one.booked_on}
+        if one.reason is not None:
+            return self.texts("rejected", **values | {"reason": self.reason(one.reason)})
+        text = self.texts("accepted", **values, counts_from=one.counts_from)
+        if one.row["basis"]:
+            text = self.texts("chosen", text=text, basis=self.texts(one.row["basis"]))
+        return text
+
+    def of_the_account(self, one: Application) -> str:
+        """An account's application, beside a transaction that it decided."""
+        return self.texts("its_application", application=self.application(one))
+
+    def declined(self, one: Declined) -> str:
+        """Why a transaction earned nothing."""
+        values = {**one.row, "run_id": one.run_id, "booked_on": one.booked_on}
+        values |= {"kind": self.texts(one.row["kind"]), "reason": self.reason(one.reason)}
+        return self.texts("declined", **values)
+
+    def terms(self, one: Declined) -> str:
+        """The terms that a transaction was declined under."""
+        return self.texts("terms", **one.terms)
+
+    def quarantined(self, one: Quarantined) -> str:
+        """Where a row was set aside, and for what."""
+        faults = "; ".join(fault(error, self.lang) for error in one.errors)
+        return self.texts(
+            "quarantined", run_id=one.run_id, file=one.file, row=one.row, faults=faults
+        )
+
+
+def rate(numerator: int, denominator: int) -> str:
+    """A rate as a percentage where it is a whole one, as a ratio elsewhere."""
+    percent, rest = divmod(numerator * 100, denominator)
+    return f"{numerator}/{denominator}" if rest else f"{percent} %"
+
+
+def fraction(worth: Worth) -> str:
+    """The fraction of a point, exactly: with decimals where they end, as a ratio elsewhere."""
+    for digits in range(1, 7):
+        scaled, rest = divmod(worth.fraction * 10**digits, worth.denominator)
+        if not rest:
+            return f"0.{scaled:0{digits}}"
+    return f"{worth.fraction}/{worth.denominator}"

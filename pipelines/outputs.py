@@ -1,0 +1,93 @@
+"""Result files: whole or not at all, and never over something that is not theirs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engine.errors import InputError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a place to write to; what was written there takes the file's name at the end.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    with _writable(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        fresh = Path(name)
+        try:
+            yield fresh
+            fresh.chmod(0o666 & ~_umask())
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    """Gives a folder to write to; it becomes the one that was named when all of it is there.
+
+    A folder that holds an earlier result, and nothing but files of these ``names``, is replaced.
+
+    Raises:
+        InputError: there is something else, or nothing can be written there.
+    """
+    check_replaceable(folder, names)
+    with _writable(folder):
+        parent = folder.resolve().parent
+        parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.resolve().name}.", dir=parent))
+        try:
+            yield fresh
+            fresh.chmod(0o777 & ~_umask())
+            check_replaceable(folder, names)
+            if folder.exists():
+                # Nothing else is in it, and what it held is about to be replaced.
+                for name in names:
+                    (folder / name).unlink(missing_ok=True)
+            fresh.replace(folder.resolve())
+        finally:
+            with suppress(OSError):
+                shutil.rmtree(fresh)
+
+
+def check_replaceable(folder: Path, names: Collection[str]) -> None:
+    """Makes sure, before any work is done, that a result may take a folder's place.
+
+    Raises:
+        InputError: it is a file, or holds what is no earlier result.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: this is a file", hint="name a new or an empty folder")
+    with _writable(folder):
+        other = sorted({path.name for path in folder.iterdir()} - set(names))
+    if other:
+        raise InputError(
+            f"{folder}: the folder holds {other[0]}, which is no result of this command",
+            hint="name a new or an empty folder",
+        )
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: the result cannot be written: {error.strerror or error}",
+            hint="name a place that can be written to and has room",
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,56 @@
+"""What a command prints for people: tables and lines that no value can break or steer."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+_WIDTH_OF_A_FILE: Final = 200
+
+
+class _Output(Console):
+    """Standard output; when nobody reads it any more, the command is told, not ended."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def output() -> Console:
+    """Standard output; in a file or a pipe lines are as wide as they need to be."""
+    return _Output(
+        width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE,
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+        emoji=False,
+    )
+
+
+def plain(text: object) -> str:
+    """A value that stays on its line and steers no terminal: IDs may hold any character."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def table(
+    columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[object]], *, total: bool = False
+) -> Table:
+    """A table; a column is its heading and whether it holds numbers, which end at the right.
+
+    ``total`` sets the last row apart from those that it adds up.
+    """
+    made = Table(box=None, pad_edge=False)
+    for heading, numbers in columns:
+        made.add_column(heading, justify="right" if numbers else "left", no_wrap=True)
+    for number, row in enumerate(rows, 1):
+        bold = "bold" if total and number == len(rows) else None
+        made.add_row(*map(cell, row), style=bold)
+    return made
+
+
+def cell(value: object) -> str:
+    """A value as it stands in a table: numbers with their thousands, nothing where nothing is."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else plain(value)

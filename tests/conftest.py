@@ -1,0 +1,31 @@
+"""What several test modules look at."""
+
+import datetime as dt
+import re
+from pathlib import Path
+
+import pytest
+
+import engine
+
+SAMPLE = Path(__file__).parent.parent / "sample_data"
+_NIGHT = re.compile(r"^\| `(night-\d+)` \| (\S+) \|", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book of the sample's nights, each booked on the day that its README says; only to read.
+
+    Small slices, so that a run has several ledger files; and a memory of all but the last run.
+    """
+    book = tmp_path_factory.mktemp("six-nights") / "book"
+    for name, day in _NIGHT.findall((SAMPLE / "README.md").read_text(encoding="utf-8")):
+        engine.run(
+            book,
+            booked_on=dt.date.fromisoformat(day),
+            transactions=[str(SAMPLE / name / "transactions-*")],
+            enrollments=[SAMPLE / name / "enrollments.csv"],
+            threads=1,
+            rows_per_slice=150,
+        )
+    return book

@@ -1,0 +1,557 @@
+"""`mynapoint explain`: every entry and every row that earned nothing, told as it was."""
+
+import datetime as dt
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
+
+import deliveries
+import oracle
+import polars as pl
+import pytest
+import worlds
+from deliveries import Desk, enrollment, transaction
+
+from engine.errors import BookError, InputError
+from engine.io.memory import find_entry
+from engine.rules.clauses import clause_of
+from pipelines.cli import call
+from pipelines.explain.account import Entry, Explained, Terms, Worth, explained
+from pipelines.explain.story import person_of, transaction_of
+from pipelines.explain.wording import Words, fraction
+from pipelines.reading import ACCEPTED, DECLINED, QUARANTINE, REJECTED, OpenedBook, open_book
+from pipelines.texts import Lang
+
+LANGS = get_args(Lang)
+
+
+@pytest.fixture(scope="module")
+def opened(six_nights: Path) -> OpenedBook:
+    return open_book(six_nights)
+
+
+@pytest.fixture(scope="module")
+def ledger(opened: OpenedBook) -> pl.DataFrame:
+    return opened.ledger().collect()
+
+
+def unbooked(opened: OpenedBook, table: str) -> pl.DataFrame:
+    key = ["service_id", "transaction_id"]
+    return opened.table(table).collect().join(opened.ledger().collect(), on=key, how="anti")
+
+
+# --- A person -------------------------------------------------------------------------------------
+
+
+def test_everybody_in_the_sample_is_explained_and_every_entry_follows_from_those_before(
+    opened: OpenedBook, ledger: pl.DataFrame
+) -> None:
+    told = 0
+    for (person_id,), entries in ledger.group_by("person_id"):
+        person = person_of(opened, str(person_id))
+        assert [one.entry.entry_seq for one in person.entries] == sorted(entries["entry_seq"])
+        assert person.points == entries["points"].sum()
+        assert person.counted_yen == entries["counted_amount"].sum()
+        assert any(one.reason is None for one in person.applications)
+        assert not person.disagreeing
+        told += len(person.entries)
+    assert told == ledger.height
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_everybody_in_a_random_book_is_explained(seed: int, tmp_path: Path) -> None:
+    world = worlds.make(seed)
+    book = tmp_path / "book"
+    for number in range(len(world.nights)):
+        deliveries.book_world(world, tmp_path, number, book)
+    opened = open_book(book)
+    for person_id in opened.ledger().collect()["person_id"].unique():
+        person = person_of(opened, person_id)
+        assert not person.disagreeing
+        for lang in LANGS:
+            assert all(all(Words(lang).why(one)) for one in person.entries)
+
+
+def entry(seq: int, amount: int, counted: int, points: int, **changed: Any) -> Entry:
+    made = Entry(
+        run_id="000001",
+        booked_on=dt.date(2020, 9, 30),
+        person_id="P1",
+        entry_seq=seq,
+        service_id="coin",
+        account_id="A1",
+        transaction_id=f"T{seq}",
+        occurred_at=dt.datetime(2020, 9, 5, seq),
+        kind="purchase",
+        amount=amount,
+        original_transaction_id=None,
+        method=None,
+        counted_amount=counted,
+        points=points,
+        net_spend_after=0,
+        points_after=0,
+    )
+    return replace(made, **changed)
+
+
+def carried(*entries: Entry) -> list[Entry]:
+    """The entries with their running sums."""
+    net = points = 0
+    made = []
+    for one in entries:
+        net, points = net + one.signed_yen, points + one.points
+        made.append(replace(one, net_spend_after=net, points_after=points))
+    return made
+
+
+def told(rounding: Any, *entries: Entry) -> list[Explained]:
+    terms = Terms(rounding, 20_000, 25, 100)
+    return explained(carried(*entries), {("000001", "coin"): terms})
+
+
+def test_a_forged_entry_is_told_where_it_stands_and_nowhere_else() -> None:
+    for forged in (
+        entry(2, 1000, 1000, 251),
+        entry(2, 1000, 999, 250),
+        entry(2, 1000, 1000, 249),
+    ):
+        story = told("cumulative", entry(1, 400, 400, 100), forged, entry(3, 400, 400, 100))
+        assert [one.agrees for one in story][:2] == [True, False]
+        assert any("mynapoint verify" in text for text in Words("en").why(story[1]))
+
+
+def test_running_sums_that_do_not_carry_on_are_told() -> None:
+    entries = carried(entry(1, 400, 400, 100), entry(2, 400, 400, 100))
+    terms = {("000001", "coin"): Terms("cumulative", 20_000, 25, 100)}
+    for name in ("net_spend_after", "points_after"):
+        forged = replace(entries[1], **{name: getattr(entries[1], name) + 1})
+        assert [one.agrees for one in explained([entries[0], forged], terms)] == [True, False]
+
+
+REFUND = {"kind": "refund", "original_transaction_id": "T1"}
+# What is said of the last entry, by rounding and entries.
+SAID: dict[str, tuple[Any, list[Entry], list[str]]] = {
+    "all of it counts": (
+        "cumulative",
+        [entry(1, 1999, 1999, 499)],
+        ["All of its 1,999 yen count", "from 0 to 499 points: +499", "0.75 points is carried on"],
+    ),
+    "a fraction carried completes a point": (
+        "cumulative",
+        [entry(1, 1999, 1999, 499), entry(2, 1, 1, 1)],
+        ["from 499 to 500 points: +1", "fraction of 0.75 points carried from before"],
+    ),
+    "the cap bites": (
+        "cumulative",
+        [entry(1, 19_000, 19_000, 4750), entry(2, 3000, 1000, 250)],
+        ["1,000 yen were left, so of 3,000 yen 1,000 count", "前払い又は購入額の上限は2万円"],
+    ),
+    "the cap was reached": (
+        "cumulative",
+        [entry(1, 25_000, 20_000, 5000), entry(2, 3000, 0, 0)],
+        ["had been reached (net spend 25,000 yen)", "The points stay as they are"],
+    ),
+    "a whole refund": (
+        "cumulative",
+        [entry(1, 1999, 1999, 499), entry(2, 1999, -1999, -499, **REFUND)],
+        [
+            "It reverses the purchase T1 of 2020-09-05 01:00:00 (1,999 yen, booked in run 000001)",
+            "All of its 1,999 yen are taken off",
+            "from 499 to 0 points: -499",
+        ],
+    ),
+    "a refund above the cap takes nothing": (
+        "cumulative",
+        [entry(1, 30_000, 20_000, 5000), entry(2, 5000, 0, 0, **REFUND)],
+        ["Net spend after it, 25,000 yen, is still no less than the cap", "stay as they are"],
+    ),
+    "a refund across the cap takes a part": (
+        "cumulative",
+        [entry(1, 22_000, 20_000, 5000), entry(2, 5000, -3000, -750, **REFUND)],
+        ["2,000 yen above the cap, so of 5,000 yen 3,000 are taken off"],
+    ),
+    "a month's fraction ends with the month": (
+        "month",
+        [
+            entry(1, 999, 999, 249),
+            entry(2, 999, 999, 249, occurred_at=dt.datetime(2020, 10, 1)),
+        ],
+        ["the counted spend of 2020-10 from 0 to 999 yen", "carried on within 2020-10"],
+    ),
+    "a refund belongs to its original's month": (
+        "month",
+        [
+            entry(1, 999, 999, 249),
+            entry(2, 3, -3, 0, **REFUND | {"occurred_at": dt.datetime(2020, 10, 1)}),
+        ],
+        ["the counted spend of 2020-09 from 999 to 996 yen", "from 249 to 249 points: +0"],
+    ),
+    "a transaction's fraction is cut": (
+        "transaction",
+        [entry(1, 999, 999, 249), entry(2, 7, 7, 1)],
+        [
+            "the counted spend of the one transaction from 0 to 7 yen",
+            "fraction of 0.75 points is cut",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAID, ids=lambda case: case.replace(" ", "-"))
+def test_an_entry_is_told_with_the_reason_for_what_it_earned(case: str) -> None:
+    rounding, entries, words = SAID[case]
+    last = told(rounding, *entries)[-1]
+    assert last.agrees
+    text = " ".join(Words("en").why(last))
+    for expected in words:
+        assert expected in text
+    assert re.search("[ぁ-ん]", "".join(Words("ja").why(last)))
+
+
+def test_an_original_names_the_refunds_that_took_it_back() -> None:
+    story = told("cumulative", entry(1, 400, 400, 100), entry(2, 100, -100, -25, **REFUND))
+    assert "Later, in run 000001, 100 yen of it were reversed (T2)" in " ".join(
+        Words("en").why(story[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("worth", "text"),
+    [(Worth(1, 75, 100), "0.75"), (Worth(1, 50, 100), "0.5"), (Worth(1, 1, 3), "1/3")],
+)
+def test_a_fraction_of_a_point_is_told_exactly(worth: Worth, text: str) -> None:
+    assert fraction(worth) == text
+
+
+def test_a_persons_declined_transactions_are_told_when_asked_for(
+    opened: OpenedBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts = opened.table(ACCEPTED).select("person_id", "service_id", "account_id").collect()
+    declined = opened.table(DECLINED).collect().join(accounts, on=["service_id", "account_id"])
+    person_id, count = declined["person_id"].value_counts(sort=True).row(0)
+    person = person_of(opened, person_id, with_declined=True)
+    assert person.declined is not None
+    assert len(person.declined) == count
+    assert person_of(opened, person_id).declined is None
+    arguments = ["explain", str(opened.book.path), "--person", person_id, "--declined"]
+    assert call([*arguments, "--lang", "en"]) == 0
+    assert capsys.readouterr().out.count("It was declined in run") == count
+
+
+@pytest.mark.parametrize("reason", oracle.ENROLLMENT_REASONS)
+def test_a_rejected_application_is_told_with_its_reason_and_clause(
+    opened: OpenedBook, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rejected = opened.table(REJECTED).filter(pl.col("reason") == reason).collect()
+    person_id, run = rejected.select("person_id", "run_id").row(0)
+    call(["explain", str(opened.book.path), "--person", person_id, "--lang", "ja"])
+    line = next(
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if f"第 {run} 回" in line and reason in line
+    )
+    assert (clause_of(reason) or "条文はなく") in line
+
+
+def test_nobody_known_is_exit_1(six_nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["explain", str(six_nights), "--person", "nobody", "--lang", "en"]) == 1
+    assert "no application and no entry of this person" in capsys.readouterr().out
+
+
+# --- A transaction --------------------------------------------------------------------------------
+
+
+def test_a_booked_transaction_is_found_and_told_with_its_run(
+    opened: OpenedBook, ledger: pl.DataFrame
+) -> None:
+    for row in ledger.sample(60, seed=1).iter_rows(named=True):
+        told = transaction_of(opened, row["service_id"], row["transaction_id"])
+        assert told.outcome == "booked"
+        assert told.entry is not None
+        assert told.entry.entry == Entry(**row)
+
+
+@pytest.mark.parametrize("reason", oracle.DECLINE_REASONS)
+def test_a_declined_transaction_is_told_with_its_first_reason_and_clause(
+    opened: OpenedBook, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = opened.table(DECLINED).filter(pl.col("reason") == reason).collect()
+    if reason != "duplicate":
+        rows = rows.join(unbooked(opened, DECLINED), on=rows.columns, how="semi")
+    else:
+        rows = rows.join(
+            unbooked(opened, DECLINED).filter(pl.col("reason") != "duplicate"),
+            on=["service_id", "transaction_id"],
+            how="semi",
+        )
+    service, transaction, run = rows.select("service_id", "transaction_id", "run_id").row(0)
+    told = transaction_of(opened, service, transaction)
+    assert told.outcome == "declined"
+    assert (run, reason) in {(one.run_id, one.reason) for one in told.declined}
+    arguments = ["explain", str(opened.book.path), "--transaction", service, transaction]
+    assert call([*arguments, "--lang", "ja"]) == 0
+    out = capsys.readouterr()
+    assert reason in out.out
+    assert (clause_of(reason) or "条文はなく") in out.out
+    decided = {one.reason for one in told.declined} & {"before_application", "not_the_basis"}
+    assert ("アカウントの申込" in out.out) == bool(decided)
+    assert "走査しました" in out.err
+
+
+def test_a_quarantined_transaction_is_told_with_file_row_and_every_fault(
+    opened: OpenedBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conflicts = (
+        opened.table(QUARANTINE)
+        .filter(pl.col("errors").list.contains("transaction_id:conflict"))
+        .collect()
+    )
+    booked = set(opened.ledger().select("transaction_id").collect().to_series())
+    found = 0
+    for row in conflicts.iter_rows(named=True):
+        named = json.loads(row["raw"]) if row["raw"].startswith("{") else None
+        fields = [named["service_id"], named["transaction_id"]] if named else row["raw"].split(",")
+        services = {one.service_id for one in opened.services(1).services}
+        service = next(field for field in fields if field in services)
+        transaction = next(
+            f for f in fields if re.fullmatch(r"C?[0-9]+(-[0-9]+)?", f) and len(f) > 12
+        )
+        if transaction in booked:
+            continue
+        found += 1
+        told = transaction_of(opened, service, transaction)
+        assert told.outcome in ("quarantined", "declined")
+        assert (row["run_id"], row["file"], row["row"]) in {
+            (one.run_id, one.file, one.row) for one in told.quarantined
+        }
+    assert found > 3
+    call(["explain", str(opened.book.path), "--transaction", service, transaction, "--lang", "en"])
+    assert "transaction_id: other content under the same key" in capsys.readouterr().out
+
+
+def test_a_quarantined_parquet_row_is_found_by_its_names(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    rows = [transaction(1), transaction(2) | {"amount": "many", "method": "T3"}]
+    path = tmp_path / "transactions.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    desk.run(path)
+    opened = open_book(desk.book)
+    assert transaction_of(opened, "coin", "T2").outcome == "quarantined"
+    assert transaction_of(opened, "coin", "T3").outcome == "never_delivered"
+
+
+def test_what_was_never_delivered_is_exit_1(
+    six_nights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["explain", str(six_nights), "--transaction", "paypay", "-1", "--lang", "en"]
+    assert call(arguments) == 1
+    assert "No run was ever delivered this transaction" in capsys.readouterr().out
+
+
+# --- The memory as an index -----------------------------------------------------------------------
+
+
+def test_the_memory_leads_to_each_entry_of_the_runs_that_it_knows(
+    opened: OpenedBook, ledger: pl.DataFrame
+) -> None:
+    rows = 0
+    for run in range(1, opened.runs):
+        of_run = ledger.filter(pl.col("run_id") == f"{run:06}").with_row_index("place")
+        for place, service, key in (
+            of_run.sample(20, seed=run).select("place", "service_id", "transaction_id").iter_rows()
+        ):
+            assert find_entry(opened.book, opened.runs, service, key) == ((run, place), 5)
+            rows += 1
+    assert rows == 100
+    assert find_entry(opened.book, opened.runs, "paypay", "never") == (None, 5)
+
+
+def ruined(book: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    memory = book / "memory"
+
+    def shorten() -> None:
+        path = next(memory.glob("facts-*"))
+        path.write_bytes(path.read_bytes()[:-8])
+
+    def of_another_book() -> None:
+        manifest = json.loads((memory / "manifest.json").read_bytes())
+        manifest["last_record"] = "0" * 64
+        (memory / "manifest.json").write_text(json.dumps(manifest))
+
+    def lead_astray() -> None:
+        for path in memory.glob("*positions*"):
+            data = bytearray(path.read_bytes())
+            data[128:] = data[128:][::-1]
+            path.write_bytes(data)
+
+    def forget() -> None:
+        for path in memory.glob("*hashes*"):
+            data = path.read_bytes()
+            path.write_bytes(data[:128] + bytes(len(data) - 128))
+
+    yield "missing", lambda: shutil.rmtree(memory)
+    yield "cut", shorten
+    yield "foreign", of_another_book
+    yield "no manifest", (memory / "manifest.json").unlink
+    yield "astray", lead_astray
+    yield "forgetful", forget
+
+
+@pytest.mark.parametrize(
+    "harm", ["missing", "cut", "foreign", "no manifest", "astray", "forgetful"]
+)
+def test_without_a_memory_to_be_believed_the_ledger_is_scanned(
+    six_nights: Path, ledger: pl.DataFrame, tmp_path: Path, harm: str
+) -> None:
+    book = Path(shutil.copytree(six_nights, tmp_path / "book"))
+    dict(ruined(book))[harm]()
+    opened = open_book(book)
+    row = ledger.row(0, named=True)
+    told = transaction_of(opened, row["service_id"], row["transaction_id"])
+    assert told.entry is not None
+    assert told.entry.entry == Entry(**row)
+    assert told.rows_scanned >= ledger.height
+
+
+def test_explaining_changes_no_byte_of_the_book(
+    six_nights: Path, ledger: pl.DataFrame, tmp_path: Path
+) -> None:
+    book = Path(shutil.copytree(six_nights, tmp_path / "book"))
+    before = deliveries.bodies(book)
+    row = ledger.row(0, named=True)
+    call(["explain", str(book), "--person", row["person_id"], "--declined"])
+    call(["explain", str(book), "--transaction", row["service_id"], row["transaction_id"]])
+    call(["explain", str(book), "--transaction", "paypay", "never"])
+    assert deliveries.bodies(book) == before
+
+
+# --- The command line and the page ----------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href")
+        ]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_page_stands_alone_and_holds_the_picture_and_every_entry(
+    opened: OpenedBook, ledger: pl.DataFrame, tmp_path: Path, lang: str
+) -> None:
+    person_id = ledger["person_id"].value_counts(sort=True)["person_id"][0]
+    path = tmp_path / "story.html"
+    arguments = ["explain", str(opened.book.path), "--person", person_id, "--html", str(path)]
+    assert call([*arguments, "--lang", lang]) == 0
+    page = Page(path)
+    assert page.tags.count("svg") >= 1
+    assert "path" in page.tags
+    assert "script" not in page.tags
+    assert not page.links
+    assert not re.search(r"@import|url\(", page.source)
+    assert "default-src 'none'" in page.source
+    for key in ledger.filter(person_id=person_id)["transaction_id"]:
+        assert key in page.text
+    assert f'<html lang="{lang}">' in page.source
+
+
+def test_an_id_can_neither_break_the_page_nor_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "<script>alert(1)</script>\u009b2J\u202e"
+    desk = Desk(tmp_path)
+    desk.write("enrollments.csv", deliveries.as_csv([enrollment(1, person_id=hostile)]))
+    desk.run(desk.transactions([transaction(1, transaction_id="<b>$x</b>")]))
+    page = tmp_path / "story.html"
+    assert call(["explain", str(desk.book), "--person", hostile, "--html", str(page)]) == 0
+    assert "\u009b" not in (out := capsys.readouterr().out)
+    assert "\u202e" not in out
+    tags = Page(page).tags
+    assert "script" not in tags
+    assert "b" not in tags
+
+
+def test_a_page_that_cannot_be_written_is_exit_2_and_leaves_nothing(
+    six_nights: Path, tmp_path: Path
+) -> None:
+    arguments = ["explain", str(six_nights), "--person", "nobody", "--html"]
+    with pytest.raises(InputError, match="cannot be written"):
+        call([*arguments, str(tmp_path / "nowhere" / "story.html")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_story_for_machines_says_what_the_one_for_people_says(
+    opened: OpenedBook, ledger: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = ledger.row(7, named=True)
+    book = str(opened.book.path)
+    assert call(["explain", book, "--person", row["person_id"], "--json", "--lang", "en"]) == 0
+    person = json.loads(capsys.readouterr().out)
+    own = next(one for one in person["entries"] if one["entry_seq"] == row["entry_seq"])
+    assert own["points"] == row["points"]
+    assert person["agrees"]
+    key = [row["service_id"], row["transaction_id"]]
+    assert call(["explain", book, "--transaction", *key, "--json", "--lang", "en"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["outcome"] == "booked"
+    assert told["entry"] == own
+
+
+@pytest.mark.parametrize(
+    ("library", "arguments"),
+    [
+        ("pygal", ["explain", "BOOK", "--person", "P", "--html", "page.html"]),
+        ("duckdb", ["reconcile", "BOOK", "claim.csv", "--out", "out"]),
+        ("xlsxwriter", ["reconcile", "BOOK", "claim.csv", "--out", "out"]),
+        ("duckdb", ["claim", "BOOK", "--final"]),
+        ("xlsxwriter", ["claim", "BOOK", "--final", "--out", "out"]),
+    ],
+)
+def test_a_library_that_is_not_installed_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, library: str, arguments: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match="is not installed") as raised:
+        call(arguments)
+    assert raised.value.hint == "pip install 'mynapoint[desk]'"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--person", "P", "--transaction", "s", "t"]])
+def test_one_question_at_a_time(six_nights: Path, arguments: list[str]) -> None:
+    with pytest.raises(InputError, match="one of --person and --transaction"):
+        call(["explain", str(six_nights), *arguments])
+
+
+def test_where_there_is_no_book_nothing_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(BookError, match="there is no book to read"):
+        call(["explain", str(tmp_path), "--person", "P"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_ledger_file_is_named(six_nights: Path, tmp_path: Path) -> None:
+    book = Path(shutil.copytree(six_nights, tmp_path / "book"))
+    opened = open_book(book)
+    file = opened.ledger_files[0]
+    file.path.write_bytes(b"PAR1")
+    with pytest.raises(BookError, match="missing or damaged"):
+        person_of(opened, file.first_person)

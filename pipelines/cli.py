@@ -200,6 +200,44 @@ def explain(
 
 
 @app.command
+def reconcile(
+    book: Path,
+    claim: Path,
+    /,
+    *,
+    out: Path,
+    month: str | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Hold a claim against the ledger / 請求を台帳と照合する.
+
+    The claim has the columns service_id, points, and one of transaction_id, account_id and month
+    (YYYY-MM, of booking). Every difference is one row of the breaks. Exit 1 when there are any.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    claim: Path
+        The claim: CSV (.gz, .zst) or Parquet.
+    out: Path
+        A new or empty folder for breaks.parquet, breaks.csv, breaks.xlsx and summary.json.
+    month: str
+        Hold the claim against what was booked in this month alone, YYYY-MM.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the summary as JSON.
+    """
+    from pipelines.reconcile.command import reconcile as reconcile_a_claim
+
+    return reconcile_a_claim(
+        book, claim, out, month=month, lang=lang or lang_of_locale(), as_json=as_json
+    )
+
+
+@app.command
 def sample(
     folder: Path,
     /,

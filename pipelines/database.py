@@ -1,12 +1,13 @@
 """DuckDB, the second opinion: other code than the engine's, and bounded in what it holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from engine.errors import InputError
+from engine.errors import BookError, InputError
 
 MEMORY_LIMIT: Final = "2GB"
 
@@ -23,6 +24,30 @@ def require_duckdb(command: str, extra: str) -> None:
         raise InputError(
             f"{command}: DuckDB is not installed, and {command} calculates with it",
             hint=f"pip install 'mynapoint[{extra}]'",
+        ) from error
+
+
+@contextmanager
+def readable_by_duckdb(book: Path) -> Iterator[None]:
+    """Says what it means for a command when DuckDB cannot go on.
+
+    Raises:
+        BookError: a file of the book cannot be read.
+        InputError: there is no room for what memory does not hold.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise InputError(
+            f"memory and disk ran out: {str(error).splitlines()[0]}",
+            hint="point TMPDIR to a disk with more room: what memory does not hold goes there",
+        ) from error
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise BookError(
+            f"{book}: the ledger cannot be read: {str(error).splitlines()[0]}",
+            hint="find out with mynapoint verify, and restore the book from a copy",
         ) from error
 
 
@@ -71,9 +96,19 @@ class Database:
             ],
             schema=schema,
         )
-        self._connection.register("given", given)
+        self.given("given", given)
         self.rows(f'CREATE TABLE "{name}" AS SELECT * FROM given')  # noqa: S608 - names of ours
         self._connection.unregister("given")
+
+    def given(self, name: str, rows: pa.Table) -> None:
+        """Makes rows that are in memory a view; another of its name gives way."""
+        self._connection.register(name, rows)
+
+    def batches(self, sql: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
+        """What a statement gives, so many rows at a time."""
+        result = self._connection.execute(sql)
+        while batch := result.fetchmany(rows):
+            yield batch
 
     def parquet(self, view: str, files: Sequence[Path], schema: pa.Schema) -> None:
         """Makes a view of Parquet files, with the columns ``file`` (its place, from 0) and ``row``

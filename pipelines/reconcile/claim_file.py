@@ -1,0 +1,231 @@
+"""A claim, as it came: which of the three forms it has, and whether all of it can be used.
+
+| form | columns |
+|---|---|
+| by transaction | `service_id`, `transaction_id`, `points` |
+| by account | `service_id`, `account_id`, `points` |
+| by service and month | `service_id`, `month` (`YYYY-MM`, of booking), `points` |
+
+CSV (also `.gz`, `.zst`; UTF-8, a BOM is tolerated) or Parquet; other columns are ignored. Keys are
+taken as they stand, to the last space; points are whole numbers, with a minus where a claim takes
+points back.
+"""
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import InputError
+from pipelines.database import Database
+from pipelines.months import MONTH_PATTERN
+
+TRANSACTION: Final = "transaction_id"
+ACCOUNT: Final = "account_id"
+MONTH: Final = "month"
+KEYS: Final = (TRANSACTION, ACCOUNT, MONTH)
+_HEADER_BYTES: Final = 1 << 16
+_MOST_REJECTED: Final = 10
+_ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+_FORMS: Final = "service_id, points and one of transaction_id, account_id and month (YYYY-MM)"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFile:
+    """A claim that looks usable by its columns.
+
+    Attributes:
+        ending: of its name, which says how to read it.
+        columns: all of its columns, in their order.
+        key: the column that makes its form: one of ``KEYS``.
+    """
+
+    path: Path
+    ending: str
+    columns: tuple[str, ...]
+    key: str
+
+
+def recognised(path: Path) -> ClaimFile:
+    """A claim, recognised by its columns.
+
+    Raises:
+        InputError: there is no such file, it is of another kind, or its columns are none or more
+            than one of the three forms.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file", hint="name a CSV or Parquet file")
+    ending = next((one for one in _ENDINGS if path.name.lower().endswith(one)), None)
+    if ending is None:
+        raise InputError(
+            f"{path}: the name does not say that it is CSV or Parquet",
+            hint=f"give it one of the endings {', '.join(_ENDINGS)}",
+        )
+    try:
+        columns = _columns_of_parquet(path) if ending == ".parquet" else _columns_of_csv(path)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, 1) from error
+    except (OSError, pa.ArrowException, csv.Error) as error:
+        raise _unreadable(path, error) from error
+    return ClaimFile(path, ending, columns, _key_of(path, columns))
+
+
+def _columns_of_parquet(path: Path) -> tuple[str, ...]:
+    schema = pq.read_schema(path)
+    for name in ("service_id", *KEYS, "points"):
+        if schema.names.count(name) == 1:
+            _check_type(path, name, schema.field(name).type)
+    return tuple(schema.names)
+
+
+def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if text or pa.types.is_string_view(kind) or (name == "points" and pa.types.is_integer(kind)):
+        return
+    if name == "points":
+        raise InputError(
+            f"{path}: column points is of type {kind}; points are whole numbers",
+            hint="write it as int64: a float or a decimal may have been rounded already",
+        )
+    raise InputError(
+        f"{path}: column {name} is of type {kind}; a key is text",
+        hint="write it as text: a number loses its leading zeros",
+    )
+
+
+def _columns_of_csv(path: Path) -> tuple[str, ...]:
+    with pa.input_stream(str(path), compression="detect") as file:
+        head = file.read(_HEADER_BYTES)
+    lines = head.splitlines(keepends=True)
+    text = lines[0].decode("utf-8-sig") if lines else ""
+    return tuple(next(csv.reader([text], strict=True), []))
+
+
+def _key_of(path: Path, columns: tuple[str, ...]) -> str:
+    doubled = [name for name, times in Counter(columns).items() if times > 1]
+    if doubled:
+        raise InputError(
+            f'{path}: column "{doubled[0]}" is there more than once',
+            hint="name each column once",
+        )
+    missing = [name for name in ("service_id", "points") if name not in columns]
+    keys = [name for name in KEYS if name in columns]
+    if missing or not keys:
+        what = missing[0] if missing else "transaction_id, account_id or month"
+        raise InputError(
+            f"{path}: column {what} is missing; a claim has the columns {_FORMS}",
+            hint="name the columns so, in any order; others are ignored",
+        )
+    if len(keys) > 1:
+        raise InputError(
+            f"{path}: the claim may be by {' or by '.join(keys)}: it has the columns of both",
+            hint="leave out all but one of them",
+        )
+    return keys[0]
+
+
+def load(claim: ClaimFile, database: Database) -> int:
+    """Puts a claim into the table ``claim`` (``service_id``, ``key``, ``points``); gives its rows.
+
+    Raises:
+        InputError: a row cannot be used; nothing of a claim is ever left out.
+    """
+    import duckdb
+
+    # Linked to under a plain name: a path of the user's might be taken for a glob.
+    link = database.folder / f"claim{claim.ending}"
+    link.symlink_to(claim.path.resolve())
+    try:
+        database.rows(
+            "CREATE TABLE delivered (service_id VARCHAR, key VARCHAR, points VARCHAR)",
+        )
+        database.rows(f"INSERT INTO delivered {_reading(claim, link)}")
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise _unreadable(claim.path, error) from error
+    if claim.ending != ".parquet":
+        _refuse_rejected(claim, database)
+    _refuse_unusable(claim, database)
+    database.rows(
+        "CREATE VIEW claim AS SELECT service_id, key, points::BIGINT AS points FROM delivered"
+    )
+    [(rows,)] = database.rows("SELECT count(*) FROM delivered")
+    return int(rows)
+
+
+def _reading(claim: ClaimFile, link: Path) -> str:
+    quoted = str(link).replace("'", "''")
+    if claim.ending == ".parquet":
+        return (
+            f'SELECT service_id, "{claim.key}", points::VARCHAR '  # noqa: S608 - a name of ours
+            f"FROM read_parquet('{quoted}')"
+        )
+    place = {name: f"c{number}" for number, name in enumerate(claim.columns)}
+    columns = ", ".join(f"'{name}': 'VARCHAR'" for name in place.values())
+    # A column that nothing asks for is not looked at, and a claim is UTF-8 in all of them.
+    looked_at = " AND ".join(f"coalesce(strlen({name}), 0) >= 0" for name in place.values())
+    return (
+        f"SELECT {place['service_id']}, {place[claim.key]}, {place['points']} "  # noqa: S608
+        f"FROM read_csv('{quoted}', delim = ',', quote = '\"', escape = '\"', header = true, "
+        f"auto_detect = false, strict_mode = true, columns = {{{columns}}}, "
+        f"store_rejects = true, rejects_limit = {_MOST_REJECTED}) WHERE {looked_at}"
+    )
+
+
+def _refuse_rejected(claim: ClaimFile, database: Database) -> None:
+    rejected = database.rows(
+        "SELECT line, error_type, error_message FROM reject_errors ORDER BY line LIMIT 1"
+    )
+    for line, kind, message in rejected:
+        if kind == "INVALID ENCODING":
+            raise _not_utf8(claim.path, line)
+        raise InputError(
+            f"{claim.path}: line {line}: {message.splitlines()[0]}",
+            hint="quote what holds a comma, a quote or a line end, and write the file again",
+        )
+
+
+def _refuse_unusable(claim: ClaimFile, database: Database) -> None:
+    """Names the rows that hold no key or no whole number, by the first of them."""
+    unusable = database.rows(
+        "SELECT service_id, key, points, count(*) OVER () FROM delivered WHERE NOT coalesce("
+        "service_id <> '' AND key <> '' AND regexp_full_match(points, '-?[0-9]+') "
+        "AND try_cast(points AS BIGINT) IS NOT NULL AND regexp_full_match(key, ?), false) "
+        "ORDER BY service_id, key LIMIT 1",
+        [MONTH_PATTERN if claim.key == MONTH else "(?s).*"],
+    )
+    for service_id, key, points, rows in unusable:
+        what, hint = _fault(claim, service_id, key, points)
+        raise InputError(f"{claim.path}: {rows} rows cannot be used; one of them {what}", hint=hint)
+
+
+def _fault(claim: ClaimFile, service_id: Any, key: Any, points: Any) -> tuple[str, str]:  # noqa: ANN401
+    if not service_id or not key:
+        return (
+            f"has no {claim.key if service_id else 'service_id'}",
+            "give every row its key; a total does not belong among the rows",
+        )
+    where = f"(service_id {service_id}, {claim.key} {key})"
+    if claim.key == MONTH and not re.fullmatch(MONTH_PATTERN, key):
+        return f'has the month "{key}"', "write the month of booking as YYYY-MM"
+    return (
+        f'has the points "{points or ""}" {where}, which are no whole number of 64 bits',
+        "write points as digits alone, without separators, decimals or an exponent",
+    )
+
+
+def _not_utf8(path: Path, line: int) -> InputError:
+    return InputError(f"{path}: line {line}: the text is not UTF-8", hint="save it as UTF-8")
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path}: the claim cannot be read: {reason}", hint="have it written again")

@@ -1,0 +1,283 @@
+"""The claim beside the ledger, key by key: every difference is one row, and the sums agree.
+
+A key's points in the ledger are the sum over its entries, refunds included. A key that is absent on
+one side counts as none there, so an entry that earned nothing needs no row in the claim.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import BookError
+from engine.io.book import run_id
+from engine.records import Declined, LedgerEntry, RejectedEnrollment, arrow_schema
+from pipelines.database import Database
+from pipelines.quarantined import fields_of
+from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
+from pipelines.reconcile.claim_file import ACCOUNT, MONTH, TRANSACTION
+
+MISSING_IN_CLAIM: Final = "missing_in_claim"
+MISSING_IN_LEDGER: Final = "missing_in_ledger"
+POINTS_DIFFER: Final = "points_differ"
+CLAIMED_TWICE: Final = "claimed_twice"
+KINDS: Final = (MISSING_IN_CLAIM, MISSING_IN_LEDGER, POINTS_DIFFER, CLAIMED_TWICE)
+
+_BATCH_ROWS: Final = 200_000
+
+# The key of a ledger entry by the claim's form.
+_LEDGER_KEYS: Final = {
+    TRANSACTION: "transaction_id",
+    ACCOUNT: "account_id",
+    MONTH: "strftime(booked_on, '%Y-%m')",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the two sides come to.
+
+    Attributes:
+        by_kind: of the breaks, by kind: how many, and the sum of their differences.
+    """
+
+    ledger_points: int
+    claim_points: int
+    by_kind: dict[str, tuple[int, int]]
+
+    @property
+    def breaks(self) -> int:
+        return sum(rows for rows, _ in self.by_kind.values())
+
+    @property
+    def difference(self) -> int:
+        return sum(difference for _, difference in self.by_kind.values())
+
+
+def compare(opened: OpenedBook, database: Database, key: str, month: str | None) -> Totals:
+    """Holds the table ``claim`` against the ledger; leaves the table ``breaks``.
+
+    ``month`` takes of the ledger what was booked in it alone.
+
+    Raises:
+        BookError: the ledger's entries do not come to what the run records say.
+    """
+    with book_readable(opened.book):
+        files = [file.path for file in opened.ledger_files]
+    database.parquet("ledger_rows", files, arrow_schema(LedgerEntry))
+    booked_in = "" if month is None else f"WHERE strftime(booked_on, '%Y-%m') = '{month}'"
+    database.rows(
+        f"""
+        CREATE VIEW side AS
+        SELECT
+            service_id, {_LEDGER_KEYS[key]} AS key,
+            points AS ledger, 0::BIGINT AS claim, 1 AS booked, 0 AS claimed
+        FROM ledger_rows {booked_in}
+        UNION ALL
+        SELECT service_id, key, 0, points, 0, 1 FROM claim
+        """  # noqa: S608 - names of ours, and a month that was checked
+    )
+    database.rows(
+        """
+        CREATE TABLE difference AS
+        SELECT
+            service_id, key,
+            sum(ledger)::BIGINT AS ledger, sum(claim)::BIGINT AS claim,
+            sum(booked)::BIGINT AS booked, sum(claimed)::BIGINT AS claimed
+        FROM side
+        GROUP BY service_id, key
+        HAVING sum(claimed) > 1 OR sum(booked) = 0 OR sum(ledger) <> sum(claim)
+        """
+    )
+    totals = _totals(database)
+    _check_against_records(opened, totals, month)
+    _reasons(opened, database, key, month)
+    database.rows(
+        f"""
+        CREATE TABLE breaks AS
+        SELECT
+            d.service_id, d.key AS {key}, {_KIND} AS kind,
+            ledger AS ledger_points, claim AS claim_points, claim - ledger AS difference,
+            claimed AS claim_rows,
+            coalesce(n.reason, q.reason) AS reason,
+            coalesce(n.run_id, q.run_id) AS run_id,
+            CASE WHEN n.reason IS NULL THEN q.file END AS quarantine_file,
+            CASE WHEN n.reason IS NULL THEN q.row END AS quarantine_row
+        FROM difference AS d
+        LEFT JOIN known AS n USING (service_id, key)
+        LEFT JOIN quarantined AS q USING (service_id, key)
+        """  # noqa: S608 - names of ours
+    )
+    return totals
+
+
+_KIND: Final = (
+    f"CASE WHEN claimed > 1 THEN '{CLAIMED_TWICE}' WHEN booked = 0 THEN '{MISSING_IN_LEDGER}' "
+    f"WHEN claimed = 0 THEN '{MISSING_IN_CLAIM}' ELSE '{POINTS_DIFFER}' END"
+)
+
+
+def _totals(database: Database) -> Totals:
+    [(ledger, claim)] = database.rows(
+        "SELECT coalesce(sum(ledger), 0), coalesce(sum(claim), 0) FROM side"
+    )
+    by_kind = database.rows(
+        f"SELECT {_KIND} AS kind, count(*), sum(claim - ledger) "  # noqa: S608 - ours
+        "FROM difference GROUP BY ALL"
+    )
+    found = {kind: (int(rows), int(difference)) for kind, rows, difference in by_kind}
+    totals = Totals(int(ledger), int(claim), {kind: found.get(kind, (0, 0)) for kind in KINDS})
+    if totals.ledger_points + totals.difference != totals.claim_points:
+        raise BookError(
+            f"the breaks do not add up: {totals.ledger_points} points in the ledger and "
+            f"{totals.difference} of differences are not the claim's {totals.claim_points}",
+            hint="this is a fault of the command, not of the claim; please report it",
+        )
+    return totals
+
+
+def _check_against_records(opened: OpenedBook, totals: Totals, month: str | None) -> None:
+    points = sum(
+        record["points"]["awarded"] - record["points"]["reversed"]
+        for record in opened.records
+        if month is None or record["booked_on"][:7] == month
+    )
+    if points != totals.ledger_points:
+        raise BookError(
+            f"{opened.book.path}: the ledger comes to {totals.ledger_points} points, the run "
+            f"records to {points}",
+            hint="find out with mynapoint verify; a claim cannot be held against such a ledger",
+        )
+
+
+# --- Why the ledger does not have a key -----------------------------------------------------------
+
+
+def _reasons(opened: OpenedBook, database: Database, key: str, month: str | None) -> None:
+    """Leaves the tables ``known`` and ``quarantined``: what the runs know of unknown keys."""
+    columns = {"service_id": "VARCHAR", "key": "VARCHAR", "reason": "VARCHAR", "run_id": "VARCHAR"}
+    database.table("known", columns, [])
+    database.table("quarantined", columns | {"file": "VARCHAR", "row": "BIGINT"}, [])
+    database.rows("CREATE TABLE unknown AS SELECT service_id, key FROM difference WHERE booked = 0")
+    [(unknown,)] = database.rows("SELECT count(*) FROM unknown")
+    if not unknown:
+        return
+    _declined_or_rejected(opened, database, key)
+    for batch in _set_aside(opened, key, month):
+        database.given("batch", batch)
+        database.rows(
+            """
+            INSERT INTO quarantined
+            SELECT service_id, key, reason, run_id, file, row
+            FROM (
+                SELECT u.*, b.*, list_contains(b.fields, u.service_id) AS names_the_service
+                FROM unknown AS u
+                JOIN (SELECT *, unnest(fields) AS field FROM batch) AS b ON b.field = u.key
+            )
+            WHERE names_the_service
+            """
+        )
+    database.rows(
+        """
+        CREATE OR REPLACE TABLE quarantined AS
+        SELECT service_id, key, last.reason, last.run_id, last.file, last.row
+        FROM (
+            SELECT
+                service_id, key,
+                max({'run_id': run_id, 'file': file, 'row': row, 'reason': reason}) AS last
+            FROM quarantined
+            GROUP BY service_id, key
+        )
+        """
+    )
+
+
+def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> None:
+    """The reasons of each unknown key's declined rows, the most frequent first; and, of an
+    account's, of its applications.
+    """
+    database.table(
+        "run_of_month",
+        {"run_id": "VARCHAR", "month": "VARCHAR"},
+        [(one["run_id"], one["booked_on"][:7]) for one in opened.records],
+    )
+    declined = _with_run(opened, database, DECLINED, Declined)
+    keys = {TRANSACTION: "transaction_id", ACCOUNT: "account_id", MONTH: "month"}
+    told = [
+        f"SELECT service_id, {keys[key]} AS key, reason, run_id "  # noqa: S608 - names of ours
+        f"FROM {declined} JOIN run_of_month USING (run_id)"
+        # The key is in no entry: what it doubles was declined too, and says why.
+        + (" WHERE reason <> 'duplicate'" if key == TRANSACTION else "")
+    ]
+    if key == ACCOUNT:
+        rejected = _with_run(opened, database, REJECTED, RejectedEnrollment)
+        told.append(
+            "SELECT service_id, account_id, 'rejected:' || reason, run_id "  # noqa: S608
+            f"FROM {rejected}"
+        )
+    told_by_all = " UNION ALL ".join(told)
+    # Of a transaction, what the last run to see it said; of others, all that was said.
+    last = "WHERE run_id = last" if key == TRANSACTION else ""
+    database.rows(
+        f"""
+        INSERT INTO known
+        SELECT
+            service_id, key, string_agg(reason, ' ' ORDER BY times DESC, reason), max(run_id)
+        FROM (
+            SELECT service_id, key, reason, count(*) AS times, max(run_id) AS run_id
+            FROM (
+                SELECT *, max(run_id) OVER (PARTITION BY service_id, key) AS last
+                FROM ({told_by_all})
+                SEMI JOIN unknown USING (service_id, key)
+            )
+            {last}
+            GROUP BY ALL
+        )
+        GROUP BY service_id, key
+        """  # noqa: S608 - names of ours
+    )
+
+
+def _with_run(opened: OpenedBook, database: Database, name: str, record: Any) -> str:  # noqa: ANN401 - a record type
+    """One of the runs' tables as a view that has the run; gives its name."""
+    paths = opened.tables(name)
+    database.parquet(f"{name}_rows", paths, arrow_schema(record))
+    database.table(
+        f"{name}_run",
+        {"file": "BIGINT", "run_id": "VARCHAR"},
+        [(place, path.parent.name) for place, path in enumerate(paths)],
+    )
+    view = f"{name}_of_run"
+    database.rows(f"CREATE VIEW {view} AS SELECT * FROM {name}_rows JOIN {name}_run USING (file)")  # noqa: S608
+    return view
+
+
+def _set_aside(opened: OpenedBook, key: str, month: str | None) -> Iterator[pa.Table]:
+    """Quarantined transactions, batch by batch, with the fields that each of them names.
+
+    By service and month, a row names the month of its run.
+    """
+    for path in opened.tables(QUARANTINE):
+        record = opened.record(int(path.parent.name))
+        booked_in = record["booked_on"][:7]
+        if month is not None and booked_in != month:
+            continue
+        deliveries = [one["name"] for one in record["inputs"] if one["role"] == "transactions"]
+        with book_readable(opened.book), pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH_ROWS):
+                rows = pl.DataFrame(batch)
+                named = rows.with_columns(fields_of(rows["raw"])).filter(
+                    pl.col("file").is_in(deliveries)
+                )
+                if key == MONTH:
+                    named = named.with_columns(pl.col("fields").list.concat([pl.lit(booked_in)]))
+                yield named.select(
+                    "file",
+                    "row",
+                    pl.col("fields").list.unique(),
+                    reason=pl.lit("quarantined:") + pl.col("errors").list.join(","),
+                    run_id=pl.lit(run_id(int(path.parent.name))),
+                ).to_arrow()

@@ -238,6 +238,49 @@ def reconcile(
 
 
 @app.command
+def claim(
+    book: Path,
+    /,
+    *,
+    month: str | None = None,
+    final: Flag = False,
+    out: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Say what the operator may claim / 請求できるポイントを集計する.
+
+    For each service: people, transactions, counted yen, points awarded, reversed and net. The
+    sums are held against the run records first.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    month: str
+        What was booked in a month, YYYY-MM (概算払い).
+    final: bool
+        What was booked over all (精算払い).
+    out: Path
+        Also write claim.parquet, claim.csv, claim.xlsx and claim.json to this new or empty folder.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the claim as JSON.
+    """
+    from pipelines.claim.command import claim as claim_by_the_book
+
+    return claim_by_the_book(
+        book,
+        month=month,
+        final=final,
+        out=out,
+        lang=lang or lang_of_locale(),
+        as_json=as_json,
+    )
+
+
+@app.command
 def sample(
     folder: Path,
     /,

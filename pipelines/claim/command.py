@@ -1,0 +1,60 @@
+"""The command's body: add up, write, print."""
+
+import tempfile
+from pathlib import Path
+
+from engine.errors import InputError
+from pipelines.claim.output import NAMES, print_claim, print_json, write_results
+from pipelines.claim.settlement import settled
+from pipelines.database import readable_by_duckdb, require_duckdb
+from pipelines.errors import output_may_fail
+from pipelines.months import checked_month
+from pipelines.outputs import check_replaceable, whole_folder
+from pipelines.reading import open_book
+from pipelines.spreadsheet import require_xlsxwriter
+from pipelines.texts import Lang, Texts
+
+
+def claim(
+    book: Path,
+    *,
+    lang: Lang,
+    month: str | None = None,
+    final: bool = False,
+    out: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Says what may be claimed for a month of booking or over all; writes it to ``out``.
+
+    Raises:
+        InputError: not one of the two was asked for, the book has no such month, or ``out`` holds
+            something else.
+        BookError: there is no book, a file is damaged, or the ledger does not tie to the records.
+    """
+    if (month is None) != final:
+        raise InputError(
+            "claim: one of --month and --final is needed",
+            hint="--month YYYY-MM for a month of booking, --final for all of the book",
+        )
+    require_duckdb("claim", "desk")
+    if out is not None:
+        require_xlsxwriter("claim")
+        check_replaceable(out, NAMES)
+    opened = open_book(book)
+    if month is not None:
+        checked_month(opened, month)
+    texts = Texts("claim", lang)
+    with (
+        tempfile.TemporaryDirectory(prefix="mynapoint-claim-") as scratch,
+        readable_by_duckdb(opened.book.path),
+    ):
+        made = settled(opened, month, Path(scratch))
+    if out is not None:
+        with whole_folder(out, NAMES) as folder:
+            write_results(folder, made, texts)
+    with output_may_fail():
+        if as_json:
+            print_json(made)
+        else:
+            print_claim(made, out, texts)
+    return 0

@@ -1,0 +1,118 @@
+"""The auditors' guide: whatever it shows can be typed as it stands, and gives what it says.
+
+Commands run in a folder in which the sample's book is `build/book`; what they print is
+as shown, but for what an ellipsis stands for. Queries give as many rows as their first line says.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import duckdb
+import oracle
+import pytest
+
+from engine.rules.clauses import clause_of
+from pipelines.cli import app, call
+from pipelines.reasons import reason
+from pipelines.texts import Lang
+
+DOCS = Path(__file__).parent.parent / "docs"
+GUIDES: dict[Lang, Path] = {"en": DOCS / "auditors-guide.md", "ja": DOCS / "auditors-guide.ja.md"}
+LOCALES: dict[Lang, str] = {"en": "C", "ja": "ja_JP.UTF-8"}
+# Shown by name; their own tests run them.
+ELSEWHERE = {"report", "simulate"}
+_BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(guide: Path) -> list[tuple[str, str]]:
+    """The guide's blocks of code, in order: language and text."""
+    return [
+        (language, re.sub(f"^{indent}", "", text, flags=re.MULTILINE))
+        for indent, language, text in _BLOCK.findall(guide.read_text(encoding="utf-8"))
+    ]
+
+
+def shown(text: str) -> re.Pattern[str]:
+    """What is shown of an output, as a pattern: an ellipsis stands for anything."""
+    lines = [re.escape(line.rstrip()).replace("…", ".*") for line in text.strip().splitlines()]
+    pattern = "\n".join(f"{line} *" for line in lines).replace("\n.* *\n", "\n(?:.*\n)*?")
+    return re.compile(f"{pattern}\n*")
+
+
+def run_command(text: str) -> None:
+    command, _, expected = text.partition("\n")
+    program, *arguments = shlex.split(command.removeprefix("$ "))
+    assert program == "mynapoint"
+    if arguments[0] in ELSEWHERE:
+        assert not expected
+        return
+    said, noted = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(noted):
+        call(arguments)
+    # What verify found goes to stdout, what it looked at beside it.
+    printed = said.getvalue() or noted.getvalue()
+    assert shown(expected).fullmatch(printed), f"{command} printed\n{printed}"
+
+
+def run_query(database: duckdb.DuckDBPyConnection, text: str) -> None:
+    said = re.match(r"-- gives (no|\d+)? ?rows?\n", text)
+    rows = database.execute(text).fetchall()
+    if text.startswith("COPY"):
+        return
+    assert said, "a query says how many rows it gives"
+    if said[1] is None:
+        assert rows
+    else:
+        assert len(rows) == (0 if said[1] == "no" else int(said[1])), rows
+
+
+@pytest.mark.parametrize("lang", GUIDES)
+def test_all_that_the_guide_shows_can_be_typed_and_gives_what_it_says(
+    lang: Lang, six_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "book").symlink_to(six_nights)
+    monkeypatch.chdir(tmp_path)
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", LOCALES[lang])
+    database = duckdb.connect()
+    ran = []
+    for language, text in blocks(GUIDES[lang]):
+        if language == "console":
+            run_command(text)
+        elif language == "sql":
+            run_query(database, text)
+        else:
+            exec(compile(text, str(GUIDES[lang]), "exec"), {})
+        ran.append(language)
+    assert min(ran.count(language) for language in ("console", "sql", "python")) >= 4
+
+
+def test_the_two_guides_show_the_same() -> None:
+    """In the same order; the Japanese one with Japanese outputs."""
+    commands = {
+        lang: [text.split("\n")[0] if language == "console" else text for language, text in both]
+        for lang, both in ((lang, blocks(guide)) for lang, guide in GUIDES.items())
+    }
+    assert commands["en"] == commands["ja"]
+
+
+@pytest.mark.parametrize("lang", GUIDES)
+def test_the_guide_lists_every_reason_with_its_words_and_clause(lang: Lang) -> None:
+    text = GUIDES[lang].read_text(encoding="utf-8")
+    for code in (*oracle.DECLINE_REASONS, *oracle.ENROLLMENT_REASONS):
+        clause = clause_of(code)
+        quoted = f"〔{clause}〕" if clause else ""
+        assert f"| `{code}` | {reason(code, lang).words} | {quoted} |" in text
+
+
+@pytest.mark.parametrize("lang", GUIDES)
+def test_the_guide_names_every_command_that_checks_a_book(lang: Lang) -> None:
+    text = GUIDES[lang].read_text(encoding="utf-8")
+    for command in ("verify", "explain", "reconcile", "claim", "report", "simulate"):
+        assert f"mynapoint {command}" in text
+        assert command in ELSEWHERE or app[command] is not None

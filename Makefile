@@ -1,9 +1,10 @@
 # make run: book the sample's nights and show the result. make test: every test.
+# make bench: the time of each part of a run, and of the start.
 PYTHON ?= python3.11
 BOOK ?= build/book
 BIN := .venv/bin
 
-.PHONY: run test check conformance clean
+.PHONY: run test bench check conformance clean
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
@@ -19,6 +20,10 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+.venv/bench: .venv/dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $@
+
 run: .venv/run
 	rm -rf $(BOOK)
 	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
@@ -30,6 +35,11 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto
+
+bench: .venv/bench
+	$(BIN)/python -m pytest benchmarks/kernels --benchmark-enable --benchmark-sort=name \
+		--benchmark-columns=median,min,iqr,rounds
+	$(BIN)/python benchmarks/startup.py
 
 check: .venv/dev
 	$(BIN)/ruff check

@@ -10,7 +10,11 @@ People apply before the programme and in its first ten months; the early ones bu
 
 Written are `services.toml`, `enrollments.parquet` (a folder of files above 5 million people) and
 `transactions/part-0000.parquet` and so on, or with `--nights` a folder a night, `night-001` …,
-with all enrollments in the first.
+with all enrollments in the first, or with `--enroll nightly` each with the people who applied since
+the one before. `--night` writes one of them alone. Refunds, duplicates and
+conflicts reach back over nights: half of the refunds go back over up to a hundredth of all rows,
+four in ten over up to a twelfth, the rest over up to a third; one repetition in five over up to a
+thirtieth.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -169,6 +174,11 @@ class World:
         """How many people have applied two days before, so that theirs counts by any rule."""
         share = np.interp(at - 2 * DAY, APPLIED_BY, APPLIED_SHARE)
         return np.maximum((share * self.people).astype(np.int64), 1)
+
+    def applied_before(self, night: int, nights: int) -> int:
+        """How many people have applied when that one of the nights ends."""
+        end = WINDOW_FIRST + (WINDOW_END - WINDOW_FIRST) * night // nights
+        return int(np.interp(end, APPLIED_BY, APPLIED_SHARE) * self.people)
 
     def first_service(self, person: Integers) -> Integers:
         """The service that the person chose."""
@@ -433,10 +443,15 @@ def generate(
     file_format: str = "parquet",
     files: int = 4,
     nights: int | None = None,
+    night: int | None = None,
+    enroll: str = "first",
     broken: float = 0.0,
     jobs: int = 2,
 ) -> list[Path]:
-    """Writes the deliveries into the folder; returns the files."""
+    """Writes the deliveries into the folder, or of the nights only one; returns the files.
+
+    People enroll in the `first` night, or `nightly`, as they apply.
+    """
     world = World(rows, people, seed, round(broken * 1_000_000))
     first = folder / "night-001" if nights else folder
     enrolled = [(first / f"enrollments.{file_format}", (0, people))]
@@ -452,6 +467,17 @@ def generate(
         (folder / f"{name}.{file_format}", bounds)
         for name, bounds in zip(names, cut(rows, len(names)), strict=False)
     ]
+    if nights and enroll == "nightly":
+        applied = [0, *(world.applied_before(k, nights) for k in range(1, nights)), people]
+        enrolled = [
+            (folder / f"night-{k:03}" / f"enrollments.{file_format}", bounds)
+            for k, bounds in enumerate(pairwise(applied), 1)
+            if bounds[0] < bounds[1]
+        ]
+    if night:
+        its = folder / f"night-{night:03}"
+        enrolled = [(path, bounds) for path, bounds in enrolled if path.is_relative_to(its)]
+        moved = moved[night - 1 : night]
 
     def write(path: Path, bounds: tuple[int, int], *, of_people: bool) -> Path:
         start, end = bounds
@@ -482,9 +508,13 @@ def main() -> None:
     parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     parser.add_argument("--files", type=int, default=4, help="transaction files without --nights")
     parser.add_argument("--nights", type=int, help="cut the rows into so many nights")
+    parser.add_argument("--night", type=int, help="write that night alone, from 1 on")
+    parser.add_argument("--enroll", choices=("first", "nightly"), default="first")
     parser.add_argument("--broken", type=float, default=0.0, help="share of unreadable rows")
     parser.add_argument("--jobs", type=int, default=2, help="files written at a time")
     args = parser.parse_args()
+    if args.night is not None and not 1 <= args.night <= (args.nights or 0):
+        parser.error("--night: one of --nights, from 1 on")
     began = time.perf_counter()
     written = generate(
         args.folder,
@@ -494,6 +524,8 @@ def main() -> None:
         file_format=args.format,
         files=args.files,
         nights=args.nights,
+        night=args.night,
+        enroll=args.enroll,
         broken=args.broken,
         jobs=args.jobs,
     )

@@ -55,10 +55,13 @@ def described(circumstances: Mapping[str, Any]) -> str:
     machine = circumstances["machine"]
     libraries = ", ".join(f"{name} {text}" for name, text in circumstances["versions"].items())
     load = ", ".join(f"{load:.1f}" for load in machine["load_average"])
+    busy = ""
+    if max(machine["load_average"]) > machine["cores"] / 2:
+        busy = " Other programs were at work: compare processor time rather than time."
     return (
         f"Measured {circumstances['date']}, commit {circumstances['commit']}, on "
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_bytes'] / 2**30:.1f} GiB, "
-        f"{machine['system']}; load average before: {load}. {libraries}.\n"
+        f"{machine['system']}; load average before: {load}.{busy} {libraries}.\n"
     )
 
 
@@ -71,14 +74,15 @@ def _after(path: str, name: str) -> str:
 
 
 def _commit() -> str:
+    """The commit, and whether anything but results has been changed since."""
     try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--exclude=*"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        commit = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return said.stdout.strip()
+    return f"{commit}, changed" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -220,7 +220,7 @@ def compared(
             if entrant.not_run or entrant.failed or first > options.repeat_under:
                 continue
             rows_out = expected.booked if expected else rows
-            limit = f"{int(options.memory * 1e9 * 2 / 3 / 1e6)}MB"
+            limit = f"{max(1, int(options.memory * 2 / 3))}GB"
             command = entrant.contestant.command(given, out, limit, rows_out)
             shutil.rmtree(out, ignore_errors=True)
             run = measure(
@@ -231,6 +231,9 @@ def compared(
                 expected = expected or entrant.found
                 if run.stopped:
                     entrant.failed.append(run.stopped)
+                if expected is None:
+                    for other in entrants[1:]:
+                        other.not_run = other.not_run or "nothing to compare with"
             said = entrant.failed[-1] if entrant.failed else entrant.not_run
             took = f"{run.wall_s:.1f} s, processor {run.cpu_s:.1f} s, {run.peak_bytes / 1e9:.2f} GB"
             title = entrant.contestant.title

@@ -22,7 +22,7 @@ from engine.canonical import Reading, read_enrollments, read_transactions
 from engine.duplicates import Sightings, repeated_within
 from engine.enrollment import enroll
 from engine.fold import Night, fold
-from engine.hashing import hash_pair
+from engine.hashing import FewHashes, hash_pair
 from engine.io.deliveries import find_delivered
 from engine.io.exchange import Exchange, SeenKeys
 from engine.io.intake import Intake
@@ -36,6 +36,7 @@ T = TypeVar("T")
 # A slice's worth; and enough to see that it runs.
 ROWS, FEW_ROWS = 500_000, 2_000
 THREADS = 2
+NOTHING_WANTED = FewHashes(np.empty(0, np.uint64))
 
 
 @dataclass
@@ -149,9 +150,8 @@ def test_keys_seen_twice(desk: Desk, benchmark: BenchmarkFixture) -> None:
 
 
 def test_deciding_and_awarding(desk: Desk, benchmark: BenchmarkFixture) -> None:
-    nothing_wanted = np.empty(0, np.uint64)
     rows = desk.slice_rows()
-    folded = benchmark(fold, rows, desk.night, nothing_wanted)
+    folded = benchmark(fold, rows, desk.night, NOTHING_WANTED)
     placed = folded.entries.height + folded.declined.height + folded.pending.height
     assert placed == rows.height
     assert folded.entries["points"].sum() > 0
@@ -166,7 +166,7 @@ def ledger(desk: Desk) -> Iterator[Path]:
 
 
 def test_writing_a_ledger_file(desk: Desk, benchmark: BenchmarkFixture, ledger: Path) -> None:
-    entries = fold(desk.slice_rows(), desk.night, np.empty(0, np.uint64)).entries
+    entries = fold(desk.slice_rows(), desk.night, NOTHING_WANTED).entries
 
     def place() -> Path:
         (ledger / "part.parquet").unlink(missing_ok=True)

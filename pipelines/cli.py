@@ -281,6 +281,50 @@ def claim(
 
 
 @app.command
+def report(
+    book: Path,
+    /,
+    *,
+    out: Path,
+    xlsx: Path | None = None,
+    verify: Flag = False,
+    lang: Lang | None = None,
+) -> int:
+    """Report on a book, on one page / 台帳の報告書を作る.
+
+    Points by day and service, the cap, declined and quarantined rows, refunds, control totals,
+    terms and their sources; one HTML file that needs no network and names no person. Exit 1 when
+    the book's tables do not add up to its records, or the verification has findings.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    out: Path
+        The page to write, an HTML file.
+    xlsx: Path
+        Write its tables to this workbook, too.
+    verify: bool
+        Verify the book first, as mynapoint verify does; without it the report says that the
+        book was not verified.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.report import write_report
+    from pipelines.texts import Texts
+
+    lang = lang or lang_of_locale()
+    written = write_report(book, out=out, xlsx=xlsx, lang=lang, verify=verify)
+    texts = Texts("report", lang)
+    with output_may_fail():
+        for path in written.paths:
+            sys.stdout.write(f"{path}\n")
+    if written.findings:
+        sys.stderr.write(texts("out_findings", findings=written.findings) + "\n")
+    return 1 if written.findings else 0
+
+
+@app.command
 def sample(
     folder: Path,
     /,

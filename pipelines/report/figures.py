@@ -1,0 +1,233 @@
+"""What a report says, counted: a book's ledger and tables in aggregates of bounded size.
+
+The ledger is read once, in a stream, and nothing is kept of a single person. How many people are
+where between nothing and the cap follows from the entries alone: each takes its person from one
+band to another, and the person's first entry brings them in.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.reading import ACCEPTED, DECLINED, QUARANTINE, OpenedBook, book_readable
+
+BANDS: Final = 10
+"""Bands of equal width below the cap; one more is the cap itself."""
+
+_SPLIT: Final = ("rows", "yen")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A book in figures; yen and points are whole numbers.
+
+    Attributes:
+        opened: the book that was counted.
+        by_day: ``day`` (of the payment), ``service_id``, ``entries``, ``spent_yen``,
+            ``refunds``, ``refunded_yen``, ``counted_yen``, ``awarded``, ``reversed``; the last is
+            positive.
+        refunds_by_month: ``month``, ``refunds``, ``refunded_yen``, ``uncounted_yen`` (counted
+            spend that they took back), ``reversed``.
+        moves: ``day``, ``before`` (a band, null for a person's first entry), ``after``,
+            ``people``.
+        people_by_points: ``band``, ``people``; bands of a tenth of the most points.
+        declined: ``service_id``, null where the registry has none such, ``reason``, ``rows``,
+            ``yen``.
+        quarantined: ``run_id``, ``file``, ``rows``; faults of it: ``run_id``, ``file``, ``error``,
+            ``faults``.
+        accepted: ``service_id``, ``people``: applications taken, by service.
+        disagreements: where a run's tables do not add up to its record: run and what.
+    """
+
+    opened: OpenedBook
+    cap_yen: int
+    most_points: int
+    by_day: pl.DataFrame
+    refunds_by_month: pl.DataFrame
+    moves: pl.DataFrame
+    people_by_points: pl.DataFrame
+    declined: pl.DataFrame
+    quarantined: pl.DataFrame
+    faults: pl.DataFrame
+    accepted: pl.DataFrame
+    disagreements: tuple[tuple[str, str], ...]
+
+    @property
+    def people(self) -> int:
+        """How many people have an entry."""
+        return int(self.moves.filter(pl.col("before").is_null())["people"].sum())
+
+    @property
+    def people_by_band(self) -> list[int]:
+        """By band of counted spend, how many people are in it now; the last is the cap."""
+        return _settled(self.moves)
+
+    def at_the_cap_by_day(self) -> pl.DataFrame:
+        """``day``, ``people`` with an entry by then, ``at_cap``: those at the cap."""
+        came = pl.when(pl.col("before").is_null()).then("people").otherwise(0)
+        reached = (pl.col("after") == BANDS).cast(pl.Int64)
+        left = (pl.col("before") == BANDS).fill_null(value=False).cast(pl.Int64)
+        return (
+            self.moves.group_by("day")
+            .agg(people=came.sum(), at_cap=((reached - left) * pl.col("people")).sum())
+            .sort("day")
+            .with_columns(pl.col("people", "at_cap").cum_sum())
+        )
+
+
+def gather(opened: OpenedBook) -> Figures:
+    """Counts a book.
+
+    Raises:
+        BookError: a file of the book cannot be read.
+    """
+    programme = opened.programme(opened.runs)
+    known = {
+        service.service_id
+        for number in range(1, opened.runs + 1)
+        for service in opened.services(number).services
+    }
+    cap_yen = programme.cap_yen
+    most_points = cap_yen * programme.rate_numerator // programme.rate_denominator
+    queries = _of_the_ledger(opened, cap_yen, most_points) | _of_the_tables(opened, sorted(known))
+    with book_readable(opened.book):
+        frames = pl.collect_all(list(queries.values()), engine="streaming")
+    of = dict(zip(queries, frames, strict=True))
+    by_day = of["by_day"].sort("day", "service_id")
+    return Figures(
+        opened=opened,
+        cap_yen=cap_yen,
+        most_points=most_points,
+        by_day=by_day.drop("uncounted_yen"),
+        refunds_by_month=_refunds(by_day),
+        moves=of["moves"].sort("day", "before", "after"),
+        people_by_points=pl.DataFrame(
+            {"band": range(BANDS + 1), "people": _settled(of["moves_of_points"])}
+        ),
+        declined=of["declined"]
+        .group_by("service_id", "reason")
+        .agg(pl.col(_SPLIT).sum())
+        .sort("reason", "rows", "service_id", descending=[False, True, False]),
+        quarantined=of["quarantined"].sort("run_id", "file"),
+        faults=of["faults"].sort(
+            "run_id", "file", "faults", "error", descending=[False, False, True, False]
+        ),
+        accepted=of["accepted"].sort("service_id"),
+        disagreements=tuple(_disagreements(opened, of)),
+    )
+
+
+def _of_the_ledger(
+    opened: OpenedBook, cap_yen: int, most_points: int
+) -> dict[str, pl.LazyFrame]:
+    refund, amount, points = pl.col("kind") == "refund", pl.col("amount"), pl.col("points")
+    signed = pl.when(refund).then(-amount).otherwise(amount)
+    ledger = opened.ledger().with_columns(day=pl.col("occurred_at").dt.date())
+    awarded = points.filter(points > 0).sum().alias("awarded")
+    reversed_ = (-points.filter(points < 0).sum()).alias("reversed")
+    return {
+        "by_run": ledger.group_by("run_id").agg(
+            pl.len().cast(pl.Int64).alias("rows"), amount.sum().alias("yen"), awarded, reversed_
+        ),
+        "by_day": ledger.group_by("day", "service_id").agg(
+            pl.len().cast(pl.Int64).alias("entries"),
+            amount.filter(~refund).sum().alias("spent_yen"),
+            refund.sum().cast(pl.Int64).alias("refunds"),
+            amount.filter(refund).sum().alias("refunded_yen"),
+            pl.col("counted_amount").sum().alias("counted_yen"),
+            (-pl.col("counted_amount").filter(refund).sum()).alias("uncounted_yen"),
+            awarded,
+            reversed_,
+        ),
+        "moves": _moves(
+            ledger, pl.col("net_spend_after"), pl.col("net_spend_after") - signed, cap_yen, ["day"]
+        ),
+        "moves_of_points": _moves(
+            ledger, pl.col("points_after"), pl.col("points_after") - points, most_points, []
+        ),
+    }
+
+
+def _moves(
+    ledger: pl.LazyFrame, after: pl.Expr, before: pl.Expr, most: int, by: list[str]
+) -> pl.LazyFrame:
+    """How often entries take people from band to band."""
+
+    def band(sum_: pl.Expr) -> pl.Expr:
+        return (sum_.clip(0, most) * BANDS // max(most, 1)).cast(pl.Int8)
+
+    return (
+        ledger.select(
+            *by,
+            before=pl.when(pl.col("entry_seq") > 1).then(band(before)),
+            after=band(after),
+        )
+        .filter(pl.col("before").ne_missing(pl.col("after")))
+        .group_by(*by, "before", "after")
+        .agg(people=pl.len().cast(pl.Int64))
+    )
+
+
+def _settled(moves: pl.DataFrame) -> list[int]:
+    """By band, how many people are there after all moves."""
+    came = dict(moves.group_by("after").agg(pl.col("people").sum()).iter_rows())
+    left = dict(moves.group_by("before").agg(pl.col("people").sum()).iter_rows())
+    return [came.get(band, 0) - left.get(band, 0) for band in range(BANDS + 1)]
+
+
+def _of_the_tables(opened: OpenedBook, known: list[str]) -> dict[str, pl.LazyFrame]:
+    # What stands in place of a service that nobody knows may be anything, a person's ID too.
+    service_id = pl.when(pl.col("service_id").is_in(known)).then("service_id").alias("service_id")
+    rows = pl.len().cast(pl.Int64)
+    quarantine = opened.table(QUARANTINE).select("run_id", "file", "errors")
+    return {
+        "declined": opened.table(DECLINED)
+        .group_by("run_id", service_id, "reason")
+        .agg(rows=rows, yen=pl.col("amount").sum()),
+        "quarantined": quarantine.group_by("run_id", "file").agg(rows=rows),
+        "faults": quarantine.explode("errors")
+        .group_by("run_id", "file", pl.col("errors").alias("error"))
+        .agg(faults=rows),
+        "accepted": opened.table(ACCEPTED).group_by(service_id).agg(people=rows),
+    }
+
+
+def _refunds(by_day: pl.DataFrame) -> pl.DataFrame:
+    return (
+        by_day.group_by(month=pl.col("day").dt.truncate("1mo"))
+        .agg(pl.col("refunds", "refunded_yen", "uncounted_yen", "reversed").sum())
+        .sort("month")
+    )
+
+
+def _disagreements(
+    opened: OpenedBook, of: dict[str, pl.DataFrame]
+) -> Iterator[tuple[str, str]]:
+    """Where the tables do not add up to the records."""
+    by_run = {run: sums for run, *sums in of["by_run"].iter_rows()}
+    declined: dict[str, dict[str, list[int]]] = {}
+    for run, reason, rows, yen in (
+        of["declined"].group_by("run_id", "reason").agg(pl.col(_SPLIT).sum()).iter_rows()
+    ):
+        declined.setdefault(run, {})[reason] = [rows, yen]
+    quarantined = dict(of["quarantined"].group_by("run_id").agg(pl.col("rows").sum()).iter_rows())
+    for record in opened.records:
+        run, counts, yen, points = (record[n] for n in ("run_id", "counts", "yen", "points"))
+        booked = [counts["booked"], yen["booked"], points["awarded"], points["reversed"]]
+        if by_run.get(run, [0, 0, 0, 0]) != booked:
+            yield run, "ledger"
+        reasons = counts["declined"].keys() | yen["declined"].keys()
+        recorded = {
+            reason: [counts["declined"].get(reason, 0), yen["declined"].get(reason, 0)]
+            for reason in reasons
+        }
+        if declined.get(run, {}) != recorded:
+            yield run, "declined"
+        if quarantined.get(run, 0) != counts["quarantined"] + counts["enrollments"]["quarantined"]:
+            yield run, "quarantine"
+        for split in (counts, yen):
+            out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
+            if split["read"] != out:
+                yield run, "record"

@@ -1,0 +1,103 @@
+"""What was checked of the book, and what was not: a report claims no more than that."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from engine.io.durable import sha256_of
+from pipelines.reading import OpenedBook
+from pipelines.report.figures import Figures
+from pipelines.report.tables import Column, Table
+from pipelines.texts import Texts
+
+if TYPE_CHECKING:
+    from pipelines.verify import Verified
+
+State = Literal["open", "sound", "findings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The outcome, in words.
+
+    Attributes:
+        state: ``open`` when the book was not verified and nothing else was found.
+        findings: how many things are wrong, by the totals, the chain and the verification.
+    """
+
+    state: State
+    title: str
+    note: str
+    tables: list[Table]
+    findings: int
+
+
+def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> Status:
+    """What was checked when the report was made."""
+    t = texts
+    disagreements = figures.disagreements
+    totals = sorted({f"{run} {what}" for run, what in disagreements if what != "record"})
+    splits = sorted({run for run, what in disagreements if what == "record"})
+    links = list(_broken_links(figures.opened))
+    rows = [
+        (t("p_totals"), _outcome(totals, t)),
+        (t("p_split"), _outcome(splits, t)),
+        (t("p_chain"), _outcome(links, t)),
+    ]
+    found = sum(verified.findings.totals.values()) if verified else 0
+    wrong = len(totals) + len(splits) + len(links)
+    for part in ("bytes", "arithmetic"):
+        rows.append((t(f"p_{part}"), _part(part, verified, t)))
+    rows.append((t("p_origin"), t("o_not_checked")))
+    columns = (Column(t("c_checked"), long=True), Column(t("c_outcome")))
+    tables = [Table("status", t("t_status"), columns, rows)]
+    if verified and found:
+        tables.append(_findings(verified, t))
+    state: State = "findings" if found or wrong else "sound" if verified else "open"
+    if found or (wrong and verified):
+        title, note = t("s_findings", findings=f"{found + wrong:,}"), t("s_findings_note")
+    elif wrong:
+        title, note = t("s_disagree"), t("s_not_verified_note")
+    elif verified:
+        title, note = t("s_sound"), t("s_sound_note")
+    else:
+        title, note = t("s_not_verified"), t("s_not_verified_note")
+    return Status(state, title, note, tables, found + wrong)
+
+
+def _broken_links(opened: OpenedBook) -> Iterable[str]:
+    """Runs whose record was made after another record than the one before it."""
+    before = None
+    for number, record in enumerate(opened.records, 1):
+        if record["previous_sha256"] != before:
+            yield record["run_id"]
+        before = sha256_of(opened.book.run(number) / "record.json")
+
+
+def _outcome(wrong: list[str], t: Texts) -> str:
+    return t("o_differs", where=", ".join(wrong)) if wrong else t("o_agrees")
+
+
+def _part(part: str, verified: "Verified | None", t: Texts) -> str:
+    if verified is None:
+        return t("o_not_checked")
+    if part not in verified.checked:
+        return t("o_unfinished")
+    # A finding does not say which question it answers; a book with any is not sound.
+    found = sum(verified.findings.totals.values())
+    return t("o_findings", findings=f"{found:,}") if found else t("o_agrees")
+
+
+def _findings(verified: "Verified", t: Texts) -> Table:
+    # What a finding says names no person; its transaction's ID is left out too.
+    rows = [
+        (one.kind, one.promise, one.where if one.row is None else f"{one.where}:{one.row}", one.what)
+        for one in verified.findings
+    ]
+    columns = (
+        Column(t("c_kind"), "code"),
+        Column(t("c_promise"), "number"),
+        Column(t("c_where"), "code", long=True),
+        Column(t("c_what"), long=True),
+    )
+    return Table("findings", t("t_findings"), columns, rows, sortable=True)

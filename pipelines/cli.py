@@ -325,6 +325,88 @@ def report(
 
 
 @app.command
+def simulate(
+    book: Path | None = None,
+    /,
+    *,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    services: Path | None = None,
+    programme: str | None = None,
+    rate: str | None = None,
+    cap: str | None = None,
+    terms_as_of: dt.date | None = None,
+    max_quarantined: float = 0.05,
+    quiet: Flag = False,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Simulate other terms / 条件を変えて試算する; nothing is booked.
+
+    What the same deliveries would have earned: in all, by service, people better and worse off,
+    and the difference to what was booked. A book alone does not keep every value of the rows that
+    it declined; which rows it could not decide again is said. With all nights' deliveries the
+    result is exact. Deliveries without a book are taken as one night's.
+
+    Parameters
+    ----------
+    book: Path
+        The book whose runs are simulated.
+    transactions: list[str]
+        Delivered transactions; with a book, all nights': files, folders or quoted globs.
+    enrollments: list[str]
+        Delivered enrollments, likewise.
+    services: Path
+        Another services file.
+    programme: str
+        Another programme, by ID or file.
+    rate: str
+        Another rate, such as 30/100: points over yen.
+    cap: str
+        Another cap on spending, in yen, such as 30000.
+    terms_as_of: dt.date
+        The terms announced by this day.
+    max_quarantined: float
+        Without a book: the largest share of rows, 0 to 1, that may go to quarantine.
+    quiet: bool
+        Show no progress.
+    as_json: bool
+        Print the simulation as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.progress import progress_bar
+    from pipelines.simulate import OtherTerms
+    from pipelines.simulate import simulate as simulate_terms
+    from pipelines.simulate.output import print_json, print_simulation
+    from pipelines.texts import Texts
+
+    other = OtherTerms.parsed(
+        programme=programme, rate=rate, cap=cap, as_of=terms_as_of, services=services
+    )
+    if book is not None and not other.changes_something:
+        raise InputError(
+            "no other terms were named",
+            hint="name at least one of --rate, --cap, --terms-as-of, --programme and --services",
+        )
+    with progress_bar(wanted=not quiet) as progress:
+        simulation = simulate_terms(
+            book,
+            transactions=transactions or [],
+            enrollments=enrollments or [],
+            other=other,
+            max_quarantined=max_quarantined,
+            progress=progress,
+        )
+    with output_may_fail():
+        if as_json:
+            print_json(simulation)
+        else:
+            print_simulation(simulation, book, Texts("simulate", lang or lang_of_locale()))
+    return 0
+
+
+@app.command
 def sample(
     folder: Path,
     /,

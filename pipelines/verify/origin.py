@@ -52,13 +52,13 @@ def check_origin(
     book: Book, kept: Kept, delivered: Deliveries, scratch: Path, findings: Findings
 ) -> tuple[bool, int]:
     """Decides every run again; says whether all could be, and how many deliveries no run booked."""
-    known = {(role, sha256_of(one.path)): one for role, some in delivered.items() for one in some}
+    known = known_by_digest(delivered)
     used: set[tuple[str, str]] = set()
     complete = True
     for run in kept.runs:
         if run is not None:
             used |= {(one["role"], one["sha256"]) for one in run.record["inputs"]}
-            for what in _missing(run, known):
+            for what in missing_deliveries(run, known):
                 complete = False
                 findings.add(Finding("delivery", NEVER_TOO_MUCH, run.where, what))
     unused = len(known.keys() - used)
@@ -69,10 +69,10 @@ def check_origin(
         ):
             _stop(findings, number, "what it was booked by is damaged or missing")
             return False, unused
-        if any(_missing(run, known)):
+        if any(missing_deliveries(run, known)):
             _stop(findings, number, "its deliveries were not all given")
             return False, unused
-        links = _linked(run, known, scratch / f"deliveries-{run.id}")
+        links = linked_deliveries(run, known, scratch / f"deliveries-{run.id}")
         try:
             record = _decide_again(book, anew, run, links)
         except MynapointError as error:
@@ -90,13 +90,19 @@ def _stop(findings: Findings, number: int, why: str) -> None:
     findings.add(Finding("not_decided_again", NO_CHANGED_BYTE, where, what))
 
 
-def _missing(run: KeptRun, known: Mapping[tuple[str, str], Delivered]) -> Iterator[str]:
+def known_by_digest(delivered: Deliveries) -> dict[tuple[str, str], Delivered]:
+    """The deliveries by role and sha256, whatever they are called now."""
+    return {(role, sha256_of(one.path)): one for role, some in delivered.items() for one in some}
+
+
+def missing_deliveries(run: KeptRun, known: Mapping[tuple[str, str], Delivered]) -> Iterator[str]:
+    """What to say of each delivery of the run that is not there."""
     for one in run.record["inputs"]:
         if (one["role"], one["sha256"]) not in known:
             yield f"its delivery of {one['role']} {one['name']} is not among those given"
 
 
-def _linked(
+def linked_deliveries(
     run: KeptRun, known: Mapping[tuple[str, str], Delivered], folder: Path
 ) -> list[tuple[Path, str, str]]:
     """The run's deliveries under names of their own: link, recorded name, role."""

@@ -1,0 +1,128 @@
+"""A simulation as people and machines read it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from pipelines.simulate import Simulation
+from pipelines.summary import Output
+from pipelines.texts import Texts
+
+_TOTALS = (
+    *("entries", "booked_yen", "counted_yen", "awarded", "reversed", "net"),
+    *("people", "at_the_cap"),
+)
+
+
+def print_json(simulation: Simulation) -> None:
+    """Prints a simulation for machines."""
+    comparison = simulation.comparison
+    value = {
+        "terms": dict(simulation.terms),
+        "against": simulation.against,
+        "decided_from": simulation.source,
+        "runs": simulation.runs,
+        "exact": not simulation.unknown,
+        "booked": comparison.booked.value(),
+        "simulated": comparison.simulated.value(),
+        "services": {
+            service: {"booked": booked.value(), "simulated": simulated.value()}
+            for service, (booked, simulated) in comparison.services.items()
+        },
+        "people": {
+            "better": comparison.better,
+            "worse": comparison.worse,
+            "same": comparison.same,
+            "points_gained": comparison.gained,
+            "points_lost": comparison.lost,
+        },
+        "not_decided_again": [
+            {"kind": one.kind, "rows": one.rows, "yen": one.yen} for one in simulation.unknown
+        ],
+    }
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=1)
+    sys.stdout.write("\n")
+
+
+def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> None:
+    """Prints a simulation at a glance."""
+    console = Output(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    terms, comparison = simulation.terms, simulation.comparison
+    if book is None:
+        console.print(t("title_deliveries"))
+    else:
+        console.print(t("title_book", book=_plain(str(book)), runs=simulation.runs))
+    console.print(
+        t(
+            "terms",
+            programme=terms["programme"],
+            rate=terms["rate"],
+            cap=f"{terms['cap_yen']:,}",
+            announced=terms["announced_on"],
+            first=terms["window_first"],
+            last=terms["window_last"],
+            applications=terms["applications_last"],
+            card=terms["card_applications_last"],
+        )
+    )
+    console.print(t(f"against_{simulation.against}"))
+    console.print()
+    booked, simulated = comparison.booked.value(), comparison.simulated.value()
+    console.print(
+        _table(
+            (t("c_what"), t("c_booked"), t("c_simulated"), t("c_difference")),
+            [(t(name), booked[name] or 0, simulated[name] or 0) for name in _TOTALS],
+        )
+    )
+    console.print()
+    console.print(
+        _table(
+            (
+                *(t("c_service"), t("c_booked_points")),
+                *(t("c_simulated_points"), t("c_difference")),
+            ),
+            [
+                (_plain(service), one.net, other.net)
+                for service, (one, other) in comparison.services.items()
+            ],
+        )
+    )
+    console.print()
+    console.print(
+        t(
+            "people_better",
+            people=f"{comparison.better:,}",
+            points=f"{comparison.gained:+,}" if comparison.gained else "0",
+            worse=f"{comparison.worse:,}",
+            lost=f"{-comparison.lost:,}",
+            same=f"{comparison.same:,}",
+        )
+    )
+    console.print(t(f"source_{simulation.source}"), end="" if t.lang == "ja" else " ")
+    console.print(t("unknown" if simulation.unknown else "exact"))
+    for one in simulation.unknown:
+        what = t(f"unknown_{one.kind}")
+        if one.yen is None:
+            console.print(t("unknown_rows", rows=f"{one.rows:,}", what=what))
+        else:
+            console.print(
+                t("unknown_rows_yen", rows=f"{one.rows:,}", yen=f"{one.yen:,}", what=what)
+            )
+
+
+def _table(headings: Sequence[str], rows: Sequence[tuple[str, int, int]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
+    for name, before, after in rows:
+        difference = f"{after - before:+,}" if after != before else "0"
+        table.add_row(name, f"{before:,}", f"{after:,}", difference)
+    return table
+
+
+def _plain(text: str) -> str:
+    """A name that cannot steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

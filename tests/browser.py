@@ -55,14 +55,14 @@ def show(driver: Driver, page: Path, *, width: int = 1280, height: int = 900, da
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
     # Nothing that came before is of interest.
     driver.get("about:blank")
-    driver.get_log("performance")
-    driver.get_log("browser")
+    _log(driver, "performance")
+    _log(driver, "browser")
     driver.get(page.as_uri())
 
 
 def requests(driver: Driver) -> list[str]:
     """What was asked for since the last look: the addresses, data within the page left out."""
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    events = [json.loads(entry["message"])["message"] for entry in _log(driver, "performance")]
     asked = [
         str(event["params"]["request"]["url"])
         for event in events
@@ -73,4 +73,8 @@ def requests(driver: Driver) -> list[str]:
 
 def console(driver: Driver) -> list[dict[str, Any]]:
     """What was said on the console since the last look."""
-    return list(driver.get_log("browser"))
+    return _log(driver, "browser")
+
+
+def _log(driver: Driver, kind: str) -> list[dict[str, Any]]:
+    return list(driver.get_log(kind))  # type: ignore[no-untyped-call]

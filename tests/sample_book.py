@@ -46,7 +46,7 @@ def hostile_book(folder: Path) -> Path:
     """A book whose services and files have names that want to be more than names."""
     desk = Desk(folder)
     services = "".join(
-        f"[[services]]\nservice_id = \"s{n}\"\nname = {json.dumps(name)}\nbasis = \"purchase\"\n"
+        f'[[services]]\nservice_id = "s{n}"\nname = {json.dumps(name)}\nbasis = "purchase"\n'
         for n, name in enumerate(HOSTILE)
     )
     desk.write("services.toml", services)

@@ -112,9 +112,7 @@ def _require_libraries() -> None:
 
 def _check_places(opened: OpenedBook, paths: list[Path]) -> None:
     if len({path.resolve() for path in paths}) < len(paths):
-        raise InputError(
-            f"{paths[0]}: --out and --xlsx are the same file", hint="name two files"
-        )
+        raise InputError(f"{paths[0]}: --out and --xlsx are the same file", hint="name two files")
     for path in paths:
         if path.is_dir() or not path.parent.is_dir():
             why = "this is a folder" if path.is_dir() else "its folder is not there"

@@ -237,9 +237,7 @@ class Charts:
         values = [{"month": row[0], "points": row[-1]} for row in table.rows]
         month, most = max(((row[0], row[-1]) for row in table.rows), key=lambda one: one[1])  # type: ignore[arg-type,return-value]
         total = sum(value["points"] for value in values)  # type: ignore[misc]
-        alternative = self._t(
-            "g_refunds_alt", total=f"{total:,}", month=month, most=f"{most:,}"
-        )
+        alternative = self._t("g_refunds_alt", total=f"{total:,}", month=month, most=f"{most:,}")
         return _drawn("refunds", self._t("g_refunds"), alternative, bars, values, height=220)
 
     def _ranked(self, name: str, rows: list[tuple[str, int]], what: str) -> Chart | None:
@@ -255,9 +253,7 @@ class Charts:
             },
         }
         values = [{"name": one, "rows": number} for one, number in rows]
-        alternative = self._t(
-            f"g_{name}_alt", rows=f"{rows[0][1]:,}", **{what: rows[0][0]}
-        )
+        alternative = self._t(f"g_{name}_alt", rows=f"{rows[0][1]:,}", **{what: rows[0][0]})
         height = 60 + 26 * len(rows)
         return _drawn(name, self._t(f"g_{name}"), alternative, bars, values, height=height)
 
@@ -314,5 +310,3 @@ def _drawn(
         }
         drawings[size] = vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE)
     return Chart(name, caption, alternative, drawings)
-
-

@@ -7,7 +7,7 @@ band to another, and the person's first entry brings them in.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -119,9 +119,7 @@ def gather(opened: OpenedBook) -> Figures:
     )
 
 
-def _of_the_ledger(
-    opened: OpenedBook, cap_yen: int, most_points: int
-) -> dict[str, pl.LazyFrame]:
+def _of_the_ledger(opened: OpenedBook, cap_yen: int, most_points: int) -> dict[str, pl.LazyFrame]:
     refund, amount, points = pl.col("kind") == "refund", pl.col("amount"), pl.col("points")
     signed = pl.when(refund).then(-amount).otherwise(amount)
     ledger = opened.ledger().with_columns(day=pl.col("occurred_at").dt.date())
@@ -202,9 +200,7 @@ def _refunds(by_day: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _disagreements(
-    opened: OpenedBook, of: dict[str, pl.DataFrame]
-) -> Iterator[tuple[str, str]]:
+def _disagreements(opened: OpenedBook, of: dict[str, pl.DataFrame]) -> Iterator[tuple[str, str]]:
     """Where the tables do not add up to the records."""
     by_run = {run: sums for run, *sums in of["by_run"].iter_rows()}
     declined: dict[str, dict[str, list[int]]] = {}

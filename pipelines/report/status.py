@@ -46,8 +46,7 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
     ]
     found = sum(verified.findings.totals.values()) if verified else 0
     wrong = len(totals) + len(splits) + len(links)
-    for part in ("bytes", "arithmetic"):
-        rows.append((t(f"p_{part}"), _part(part, verified, t)))
+    rows += [(t(f"p_{part}"), _part(part, verified, t)) for part in ("bytes", "arithmetic")]
     rows.append((t("p_origin"), t("o_not_checked")))
     columns = (Column(t("c_checked"), long=True), Column(t("c_outcome")))
     tables = [Table("status", t("t_status"), columns, rows)]
@@ -91,7 +90,12 @@ def _part(part: str, verified: "Verified | None", t: Texts) -> str:
 def _findings(verified: "Verified", t: Texts) -> Table:
     # What a finding says names no person; its transaction's ID is left out too.
     rows = [
-        (one.kind, one.promise, one.where if one.row is None else f"{one.where}:{one.row}", one.what)
+        (
+            one.kind,
+            one.promise,
+            one.where if one.row is None else f"{one.where}:{one.row}",
+            one.what,
+        )
         for one in verified.findings
     ]
     columns = (

@@ -9,7 +9,7 @@ are, ``replay`` books, ``unknown`` names the rows that the book alone does not t
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -88,7 +88,9 @@ def simulate(
     try:
         with _folder() as scratch:
             if path is None:
-                return _at_once(transactions, enrollments, other, max_quarantined, scratch, progress)
+                return _at_once(
+                    transactions, enrollments, other, max_quarantined, scratch, progress
+                )
             opened = open_book(path)
             if any(delivered.values()):
                 anew = book_from_deliveries(opened, delivered, other, scratch, progress)
@@ -142,11 +144,9 @@ def _folder() -> Iterator[Path]:
         raise SystemExit(128 + number)
 
     previous = None
-    try:
+    # Not in another thread: the main one alone may say what a signal does.
+    with suppress(ValueError):
         previous = signal.signal(signal.SIGTERM, leave)
-    except ValueError:
-        # Not the main thread, which alone may say what a signal does.
-        pass
     try:
         with tempfile.TemporaryDirectory(prefix="mynapoint-simulate-") as scratch:
             yield Path(scratch)

@@ -129,4 +129,5 @@ def _total(accounts: pl.DataFrame, cap_yen: int) -> Sums:
     people = accounts.group_by("person_id").agg(pl.col("net_spend").sum())
     at_the_cap = int((people["net_spend"] >= cap_yen).sum())
     numbers = accounts.select(pl.col(_SUMS).sum()).row(0)
-    return Sums(*(int(number) for number in numbers), people.height, at_the_cap)
+    entries, booked_yen, counted_yen, awarded, reversed_ = (int(number) for number in numbers)
+    return Sums(entries, booked_yen, counted_yen, awarded, reversed_, people.height, at_the_cap)

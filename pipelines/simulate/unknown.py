@@ -138,7 +138,9 @@ def _applications(opened: OpenedBook, other: OtherTerms, *, turned_away: bool) -
     """The accounts of rejected applications that other terms or services might let in."""
     frames = [
         pl.scan_parquet(path, glob=False)
-        .filter(pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away))))
+        .filter(
+            pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away)))
+        )
         .filter(_may_be_known(other.services))
         .select(_ACCOUNT)
         for number, path in enumerate(opened.tables(REJECTED), 1)

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.io.durable import sync
 
 
 @contextmanager
@@ -24,6 +25,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         try:
             yield fresh
             fresh.chmod(0o666 & ~_umask())
+            sync(fresh)
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)

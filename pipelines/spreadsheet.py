@@ -62,6 +62,8 @@ class Spreadsheet:
         self._heading = self._book.add_format({"bold": True, "bottom": 1})
         self._number = self._book.add_format({"num_format": "#,##0"})
         self._bold_number = self._book.add_format({"num_format": "#,##0", "bold": True})
+        self._day = self._book.add_format({"num_format": "yyyy-mm-dd", "align": "left"})
+        self._share = self._book.add_format({"num_format": "0.0%"})
 
     def __enter__(self) -> "Spreadsheet":
         return self
@@ -124,6 +126,13 @@ class Spreadsheet:
         # A spreadsheet's numbers are floats: beyond 15 digits a whole number stands as text.
         if isinstance(value, int) and abs(value) < 10**15:
             sheet.write_number(row, column, value, self._bold_number if bold else self._number)
+            return
+        if isinstance(value, float):
+            # No money is one: it is a share.
+            sheet.write_number(row, column, value, self._share)
+            return
+        if isinstance(value, dt.date):
+            sheet.write_datetime(row, column, value, self._day)
             return
         text = str(value)
         if len(text) > _MOST_CHARACTERS:

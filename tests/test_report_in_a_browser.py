@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from axe_core_python.selenium import Axe
 from browser import Driver, chromium, console, needs_chromium, requests, show
-from sample_book import booked_sample, hostile_book
+from sample_book import hostile_book
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -28,13 +28,12 @@ def driver() -> Iterator[Driver]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[Lang, Path]:
+def pages(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Lang, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    book = booked_sample(folder / "book")
     found = {}
     for lang in LANGS:
         found[lang] = folder / f"{lang}.html"
-        write_report(book, out=found[lang], xlsx=None, lang=lang, verify=False)
+        write_report(six_nights, out=found[lang], xlsx=None, lang=lang, verify=False)
     return found
 
 
@@ -126,9 +125,10 @@ def test_a_checker_of_accessibility_finds_nothing(
     # Another page of a table, too: its controls are made anew.
     second = "document.querySelector(\"[aria-controls=table-points][data-dt-idx='1']\")"
     driver.execute_script(f"{second}.click()")
-    found = Axe().run(driver)
+    # In the dark there are other colours, and nothing else is other.
+    found = Axe().run(driver, options={"runOnly": ["color-contrast"]} if dark else None)
     assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
-    assert len(found["passes"]) > 30
+    assert len(found["passes"]) >= (1 if dark else 30)
     levels = driver.execute_script(
         "return [...document.querySelectorAll('h1, h2, h3')].map(one => one.tagName)"
     )

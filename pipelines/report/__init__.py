@@ -4,25 +4,27 @@
 ``workbook`` write it down. Nothing in it names a person or an account.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import datetime as dt
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import BookError, InputError
-from engine.io.durable import NewFile, rename, sync
+from pipelines.outputs import whole_file
 from pipelines.reading import OpenedBook, open_book
+from pipelines.spreadsheet import require_xlsxwriter
 from pipelines.texts import Lang, Texts
+
+if TYPE_CHECKING:
+    from pipelines.report.status import Status
 
 __all__ = ["Written", "write_report"]
 
 _LIBRARIES: Final = {
     "jinja2": "Jinja2",
     "vl_convert": "vl-convert-python",
-    "xlsxwriter": "XlsxWriter",
 }
 
 
@@ -32,12 +34,10 @@ class Written:
 
     Attributes:
         paths: the files.
-        disagreements: where the book's tables do not add up to its records, if anywhere.
         findings: of the verification, and of the checks that each report makes.
     """
 
     paths: tuple[Path, ...]
-    disagreements: tuple[str, ...]
     findings: int
 
 
@@ -58,6 +58,8 @@ def write_report(
         BookError: there is no book, or it cannot be read.
     """
     _require_libraries()
+    if xlsx is not None:
+        require_xlsxwriter("report")
     opened = open_book(path)
     wanted = [out] if xlsx is None else [out, xlsx]
     _check_places(opened, wanted)
@@ -76,29 +78,34 @@ def write_report(
     from pipelines.report.page import page
     from pipelines.report.status import status_of
     from pipelines.report.tables import Tables
-    from pipelines.report.workbook import workbook
+    from pipelines.report.workbook import write_workbook
 
     texts = Texts("report", lang)
     figures = gather(opened)
     tables = Tables(figures, texts)
     every = tables.all()
     status = status_of(figures, verified, texts)
-    contents = [page(figures, tables, every, status, texts).encode()]
-    if xlsx is not None:
-        last = opened.records[-1]
-        cover = [
-            (texts("book_named", book=opened.book.path.resolve().name), ""),
-            (texts("as_of", run=last["run_id"], day=last["booked_on"]), ""),
-            ("sha256", opened.chain_sha256),
-            (status.title, status.note),
-        ]
-        contents.append(workbook(cover, status.tables + every, last["booked_on"], texts))
-    _write(dict(zip(wanted, contents, strict=True)))
-    return Written(
-        tuple(wanted),
-        tuple(f"{run} {what}" for run, what in figures.disagreements),
-        status.findings,
-    )
+    with ExitStack() as files:
+        # Neither takes its place before both are whole.
+        places = [files.enter_context(whole_file(path)) for path in wanted]
+        text = page(figures, tables, every, status, texts)
+        places[0].write_text(text, encoding="utf-8")
+        if xlsx is not None:
+            day = dt.date.fromisoformat(opened.records[-1]["booked_on"])
+            facts = _facts(opened, status, texts)
+            write_workbook(places[1], facts, status.tables + every, day, texts)
+    return Written(tuple(wanted), status.findings)
+
+
+def _facts(opened: OpenedBook, status: "Status", texts: Texts) -> list[tuple[str, object]]:
+    last = opened.records[-1]
+    return [
+        (texts("title"), None),
+        (texts("wb_book"), opened.book.path.resolve().name),
+        (texts("wb_as_of"), texts("as_of", run=last["run_id"], day=last["booked_on"])),
+        (texts("wb_chain"), opened.chain_sha256),
+        (status.title, status.note),
+    ]
 
 
 def _require_libraries() -> None:
@@ -121,37 +128,3 @@ def _check_places(opened: OpenedBook, paths: list[Path]) -> None:
             raise InputError(
                 f"{path}: this is within the book", hint="name a file outside of the book"
             )
-
-
-def _write(contents: dict[Path, bytes]) -> None:
-    """Writes all files, and puts them in their places when the last one is whole."""
-    with _disk(), _fresh_names(list(contents)) as fresh:
-        for path, content in contents.items():
-            with NewFile(fresh[path]) as file:
-                file.write(content)
-                file.finish()
-        for path in contents:
-            rename(fresh[path], path)
-            sync(path.parent)
-
-
-@contextmanager
-def _fresh_names(paths: list[Path]) -> Iterator[dict[Path, Path]]:
-    """Names to write to, beside the files that are meant; none of them stays."""
-    fresh = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in paths}
-    try:
-        yield fresh
-    finally:
-        for path in fresh.values():
-            with suppress(FileNotFoundError):
-                path.unlink()
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{error.filename}: {error.strerror}", hint="name a place that can be written to"
-        ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from pipelines.simulate import Simulation
-from pipelines.summary import Output
+from pipelines.terminal import output, plain, table
 from pipelines.texts import Texts
 
 _TOTALS = (
@@ -49,12 +49,12 @@ def print_json(simulation: Simulation) -> None:
 
 def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> None:
     """Prints a simulation at a glance."""
-    console = Output(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = output()
     terms, comparison = simulation.terms, simulation.comparison
     if book is None:
         console.print(t("title_deliveries"))
     else:
-        console.print(t("title_book", book=_plain(str(book)), runs=simulation.runs))
+        console.print(t("title_book", book=plain(str(book)), runs=simulation.runs))
     console.print(
         t(
             "terms",
@@ -85,7 +85,7 @@ def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> Non
                 *(t("c_simulated_points"), t("c_difference")),
             ),
             [
-                (_plain(service), one.net, other.net)
+                (plain(service), one.net, other.net)
                 for service, (one, other) in comparison.services.items()
             ],
         )
@@ -95,9 +95,9 @@ def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> Non
         t(
             "people_better",
             people=f"{comparison.better:,}",
-            points=f"{comparison.gained:+,}" if comparison.gained else "0",
+            points=_signed(comparison.gained),
             worse=f"{comparison.worse:,}",
-            lost=f"{-comparison.lost:,}",
+            lost=_signed(-comparison.lost),
             same=f"{comparison.same:,}",
         )
     )
@@ -114,15 +114,9 @@ def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> Non
 
 
 def _table(headings: Sequence[str], rows: Sequence[tuple[str, int, int]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left")
-    for name, before, after in rows:
-        difference = f"{after - before:+,}" if after != before else "0"
-        table.add_row(name, f"{before:,}", f"{after:,}", difference)
-    return table
+    columns = [(heading, place > 0) for place, heading in enumerate(headings)]
+    return table(columns, [(*row, _signed(row[2] - row[1])) for row in rows])
 
 
-def _plain(text: str) -> str:
-    """A name that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def _signed(number: int) -> str:
+    return f"{number:+,}" if number else "0"

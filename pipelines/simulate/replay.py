@@ -17,7 +17,7 @@ from engine.io.run_record import DEFAULT_PROGRAMME
 from engine.programme import Programme, load_programme
 from engine.rules.refunds import REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
-from pipelines.reading import DECLINED, OpenedBook, book_readable, open_book
+from pipelines.reading import ACCEPTED, DECLINED, OpenedBook, book_readable, open_book
 from pipelines.simulate.terms import OtherTerms, announced_on, described
 from pipelines.simulate.unknown import (
     UNKNOWN_METHOD,
@@ -196,7 +196,7 @@ def book_from_tables(
             afresh = [scratch / f"afresh-{number:06}.parquet"]
             with book_readable(opened.book):
                 _afresh(opened, number, other, again.get(number)).sink_parquet(afresh[0])
-        accepted = opened.book.run(number) / "accepted_enrollments.parquet"
+        accepted = opened.book.run(number) / f"{ACCEPTED}.parquet"
         replay.book_run(number, [*ledger, *afresh], [accepted], services)
         for path in afresh:
             path.unlink()
@@ -228,7 +228,7 @@ def _afresh(
     )
     refund = pl.col("kind") == "refund"
     rows = (
-        pl.scan_parquet(opened.tables(DECLINED)[number - 1], glob=False)
+        pl.scan_parquet(opened.book.run(number) / f"{DECLINED}.parquet", glob=False)
         .filter(~settled)
         .with_columns(
             original_transaction_id=pl.when(refund).then(pl.lit(UNKNOWN_ORIGINAL)),

@@ -137,13 +137,13 @@ def _conflicts(opened: OpenedBook, error: str, kind: str, *, matters: bool) -> U
 def _applications(opened: OpenedBook, other: OtherTerms, *, turned_away: bool) -> pl.DataFrame:
     """The accounts of rejected applications that other terms or services might let in."""
     frames = [
-        pl.scan_parquet(path, glob=False)
+        pl.scan_parquet(opened.book.run(number) / f"{REJECTED}.parquet", glob=False)
         .filter(
             pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away)))
         )
         .filter(_may_be_known(other.services))
         .select(_ACCOUNT)
-        for number, path in enumerate(opened.tables(REJECTED), 1)
+        for number in range(1, opened.runs + 1)
     ]
     return pl.concat(frames).collect(engine="streaming")
 

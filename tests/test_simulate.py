@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -432,6 +433,13 @@ def test_what_is_missing_is_said(sample: Path, tmp_path: Path) -> None:
             transactions=[str(folder / "transactions-*")],
             enrollments=[folder / "enrollments.csv"],
         )
+
+
+def test_a_book_whose_files_cannot_be_read_is_damaged(sample: Path, tmp_path: Path) -> None:
+    book = shutil.copytree(sample, tmp_path / "book")
+    next((book / "ledger").glob("000002-*.parquet")).write_bytes(b"PAR1")
+    with pytest.raises(BookError, match="run 000002 cannot be read again"):
+        simulate(book, other=OtherTerms.parsed(cap="1"))
 
 
 def test_its_json_adds_up(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:

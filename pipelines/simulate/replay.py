@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from engine.errors import InputError
+from engine.errors import BookError, InputError
+from engine.io.book import run_id
 from engine.io.deliveries import Delivered
 from engine.io.nightly_run import Progress
 from engine.io.nightly_run import run as book_a_night
@@ -197,7 +198,14 @@ def book_from_tables(
             with book_readable(opened.book):
                 _afresh(opened, number, other, again.get(number)).sink_parquet(afresh[0])
         accepted = opened.book.run(number) / f"{ACCEPTED}.parquet"
-        replay.book_run(number, [*ledger, *afresh], [accepted], services)
+        try:
+            replay.book_run(number, [*ledger, *afresh], [accepted], services)
+        except InputError as error:
+            # It read nothing but the book's own files, and terms that were tried before.
+            raise BookError(
+                f"{opened.book.path}: run {run_id(number)} cannot be read again: {error.message}",
+                hint="find out with mynapoint verify, and restore the book from a copy",
+            ) from error
         for path in afresh:
             path.unlink()
     anew = replay.booked()

@@ -92,7 +92,8 @@ def parse(text: str, where: str, known: tuple[str, ...]) -> StrictTable:
         # Not TOMLDecodeError alone: a number of thousands of digits is a plain ValueError.
         raise InputError(
             f"{where}: not valid TOML: {error}",
-            hint='correct the file there: text stands in "quotes", dates (2021-03-31) do not',
+            hint='correct the file there: text stands in "quotes", Japanese names ahead of = too, '
+            "dates (2021-03-31) do not",
         ) from None
     return StrictTable(values, where, known)
 
@@ -211,6 +212,55 @@ class StrictTable:
         if not isinstance(value, dict):
             raise self._wrong_type(key, f"a table [{key}]", value, hint)
         return StrictTable(value, f"{self._where}: [{key}]", known)
+
+    def has(self, key: str) -> bool:
+        """Whether there is a value under `key`."""
+        return key in self._values
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that are there, in the file's order."""
+        return tuple(self._values)
+
+    def optional_table(self, key: str, known: tuple[str, ...]) -> StrictTable | None:
+        """As `table`, or None if the key is missing."""
+        return self.table(key, known) if key in self._values else None
+
+    def optional_tables(self, key: str, known: tuple[str, ...]) -> tuple[StrictTable, ...]:
+        """As `tables`, or none if the key is missing."""
+        return self.tables(key, known) if key in self._values else ()
+
+    def tables_by_name(self, key: str, known: tuple[str, ...]) -> dict[str, StrictTable]:
+        """The tables `[key.NAME]`, by their names, which may be any; none if `key` is missing."""
+        table = self._open_table(key)
+        return {name: table.table(name, known) for name in table.keys()}  # noqa: SIM118
+
+    def texts_by_name(self, key: str) -> dict[str, str]:
+        """The pairs of the table `[key]`, any keys to texts; empty if it is missing."""
+        table = self._open_table(key)
+        return {name: table.text(name) for name in table.keys()}  # noqa: SIM118
+
+    def _open_table(self, key: str) -> StrictTable:
+        value = self._values.get(key, {})
+        if not isinstance(value, dict):
+            raise self._wrong_type(key, f"a table [{key}]", value, f"write a table [{key}]")
+        return StrictTable(value, f"{self._where}: [{key}]", tuple(value))
+
+    def parts(self, key: str, known: tuple[str, ...]) -> tuple[str | StrictTable, ...]:
+        """One text under `key`, or a list of texts and of tables with the `known` keys."""
+        hint = f'write {key} = "…" or {key} = ["…", "…"]'
+        value = self._required(key, hint)
+        if not isinstance(value, list):
+            return (self.text(key),)
+        if not value:
+            raise self.fault(key, "is empty", hint)
+        parts: list[str | StrictTable] = []
+        for number, part in enumerate(value, 1):
+            place = f"{key}: value {number}"
+            if isinstance(part, dict):
+                parts.append(StrictTable(part, f"{self._where}: {place}", known))
+            else:
+                parts.append(self._checked_text(place, part))
+        return tuple(parts)
 
     def optional_texts_by_key(
         self, key: str, known: tuple[str, ...]

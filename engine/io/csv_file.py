@@ -12,7 +12,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from engine.io.deliveries import (
     check_required,
     open_file,
 )
+from engine.io.encodings import wrong_encoding
 
 BLOCK_BYTES: Final = 16 << 20
 MAX_RECORD_BYTES: Final = 1 << 20
@@ -37,9 +38,28 @@ _SLOW_RECORDS: Final = 50_000
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
+PACKED_BADLY: Final = (OSError, EOFError, zlib.error)
 
 Header = list[str]
 Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a CSV file's bytes are to be taken.
+
+    A separator, quotes and line ends must be bytes that no character of several bytes contains:
+    so a file is framed before it is decoded.
+
+    Attributes:
+        encoding: as Python names it; columns of other encodings than UTF-8 stay bytes.
+    """
+
+    separator: str = ","
+    encoding: str = "utf-8"
+
+
+CANONICAL: Final = Dialect()
 
 
 class Stream(Protocol):
@@ -68,32 +88,58 @@ class CsvFile:
         name = self.delivered.name
         with open_file(self.delivered) as raw:
             hashing = HashingFile(raw)
-            stream = _Bounded(_decompressed(io.BufferedReader(hashing, 1 << 20)), self.delivered)
             try:
-                yield from self._works(stream)
+                yield from self._works(unpacked(hashing, self.delivered))
                 while hashing.read(1 << 20):
                     pass
-            except (OSError, EOFError, zlib.error) as error:
-                raise InputError(
-                    f"{name}: the compressed file is cut short or damaged: {error}",
-                    hint="have the file delivered again; nothing was booked",
-                ) from error
+            except PACKED_BADLY as error:
+                raise badly_packed(name, error) from error
             self.sha256 = hashing.hexdigest()
 
     def _works(self, stream: Stream) -> Iterator[Work]:
         name = self.delivered.name
-        header, rest = _header(stream, name)
-        columns = _canonical_columns(header, self.required, self.optional, name)
-        for data, quoted, stream_on in _blocks(rest, stream, name):
-            if stream_on is None:
-                yield _Block(data, quoted, len(header), columns, name)
-            else:
-                for records in _slow_records(data, stream_on, name):
-                    yield _SlowBlock(records, len(header), columns)
-                return
+        header, rest = read_header(stream, name)
+        columns = canonical_columns(header, self.required, self.optional, name)
+        yield from read_records(rest, stream, columns, len(header), name)
 
 
-def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
+def read_records(
+    rest: bytes,
+    stream: Stream,
+    columns: dict[str, int],
+    fields: int,
+    name: str,
+    dialect: Dialect = CANONICAL,
+) -> Iterator[Work]:
+    """The records that follow a header: some bytes that were read already, then a stream.
+
+    Args:
+        columns: the columns to read, by place in the header, under the names to give them.
+        fields: how many fields a record has.
+    """
+    for data, quoted, stream_on in _blocks(rest, stream, name, dialect):
+        if stream_on is None:
+            yield _Block(data, quoted, fields, columns, name, dialect)
+        else:
+            for records in _slow_records(data, stream_on, name, dialect):
+                yield _SlowBlock(records, fields, columns)
+            return
+
+
+def unpacked(file: "HashingFile | io.FileIO", delivered: Delivered) -> Stream:
+    """The bytes of a file, unpacked where it is compressed, within bounds."""
+    return _Bounded(_decompressed(io.BufferedReader(file, 1 << 20)), delivered)
+
+
+def badly_packed(name: str, error: Exception) -> InputError:
+    """What is said of a file that cannot be unpacked."""
+    return InputError(
+        f"{name}: the compressed file is cut short or damaged: {error}",
+        hint="have the file delivered again; nothing was booked",
+    )
+
+
+def _decompressed(file: "io.BufferedReader[Any]") -> Stream:
     magic = file.peek(4)[:4]
     if magic.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
@@ -121,9 +167,13 @@ class _Bounded:
         return data
 
 
-def _header(stream: Stream, name: str) -> tuple[Header, bytes]:
-    """The first record that is no empty line, and the bytes read beyond it."""
-    data = _read_fully(stream, MAX_RECORD_BYTES)
+def read_header(stream: Stream, name: str) -> tuple[Header, bytes]:
+    """The first record that is no empty line, and the bytes read beyond it.
+
+    Raises:
+        InputError: there is none, or it is not UTF-8.
+    """
+    data = read_fully(stream, MAX_RECORD_BYTES)
     text = io.StringIO(data.removeprefix(_BOM).decode("utf-8", "surrogateescape"), newline="")
     try:
         header = next((record for record in csv.reader(iter(text.readline, "")) if record), [])
@@ -136,7 +186,8 @@ def _header(stream: Stream, name: str) -> tuple[Header, bytes]:
     return [cell.strip(" \t\u3000") for cell in header], rest
 
 
-def _read_fully(stream: Stream, count: int) -> bytes:
+def read_fully(stream: Stream, count: int) -> bytes:
+    """So many bytes, fewer only at the end."""
     parts = []
     while count and (part := stream.read(count)):
         parts.append(part)
@@ -151,9 +202,14 @@ def _no_header(name: str, why: str) -> InputError:
     )
 
 
-def _canonical_columns(
+def canonical_columns(
     header: Header, required: tuple[str, ...], optional: tuple[str, ...], name: str
 ) -> dict[str, int]:
+    """By canonical column that the header has, its place.
+
+    Raises:
+        InputError: the header lacks a required column, or names one twice.
+    """
     columns: dict[str, int] = {}
     for place, column in enumerate(header):
         if column and column in columns:
@@ -178,11 +234,13 @@ def _check_utf8(data: bytes, name: str) -> None:
         ) from error
 
 
-def _blocks(rest: bytes, stream: Stream, name: str) -> Iterator[tuple[bytes, bool, Stream | None]]:
+def _blocks(
+    rest: bytes, stream: Stream, name: str, dialect: Dialect
+) -> Iterator[tuple[bytes, bool, Stream | None]]:
     """Whole records: (bytes, quoted, None); last, maybe, what the slow reader goes on with."""
     carry, ended = rest, False
     while not ended:
-        chunk = _read_fully(stream, BLOCK_BYTES)
+        chunk = read_fully(stream, BLOCK_BYTES)
         ended = not chunk
         data = carry + chunk
         if ended:
@@ -192,7 +250,7 @@ def _blocks(rest: bytes, stream: Stream, name: str) -> Iterator[tuple[bytes, boo
                 data += b"\n"
         quotes = _quotes_in(data)
         end = _last_end(data, quotes, 0, len(data)) + 1
-        if not _is_regular(data, quotes) or (ended and end < len(data)):
+        if not _is_regular(data, quotes, ord(dialect.separator)) or (ended and end < len(data)):
             yield data, True, stream
             return
         if _has_a_long_record(data, quotes, end):
@@ -236,22 +294,23 @@ def _has_a_long_record(data: bytes, quotes: Places, end: int) -> bool:
     return False
 
 
-def _is_regular(data: bytes, quotes: Places) -> bool:
+def _is_regular(data: bytes, quotes: Places, separator: int) -> bool:
     """Whether lines end in LF or CRLF and all quotes stand as RFC 4180 has them."""
     returns = data.count(b"\r")
     if returns and returns != data.count(b"\r\n") + data.endswith(b"\r"):
         return False
-    return quotes.size == 0 or _quotes_are_regular(np.frombuffer(data, dtype=np.uint8), quotes)
+    view = np.frombuffer(data, dtype=np.uint8)
+    return quotes.size == 0 or _quotes_are_regular(view, quotes, separator)
 
 
-def _quotes_are_regular(view: np.ndarray, quotes: Places) -> bool:
+def _quotes_are_regular(view: np.ndarray, quotes: Places, separator: int) -> bool:
     """Each opening quote begins a field, each closing one ends it; ``""`` inside is one of each."""
     opening, closing = quotes[::2], quotes[1::2]
     before = view[np.maximum(opening - 1, 0)]
-    begins = (opening == 0) | (before == 0x2C) | (before == 0x0A)
+    begins = (opening == 0) | (before == separator) | (before == 0x0A)
     begins[1:] |= opening[1:] == closing[: opening.size - 1] + 1
     after = view[np.minimum(closing + 1, view.size - 1)]
-    ends = (after == 0x2C) | (after == 0x0A) | (after == 0x0D) | (closing == view.size - 1)
+    ends = (after == separator) | (after == 0x0A) | (after == 0x0D) | (closing == view.size - 1)
     ends[: opening.size - 1] |= closing[: opening.size - 1] + 1 == opening[1:]
     return bool(begins.all() and ends.all())
 
@@ -265,48 +324,74 @@ class _Block:
     fields: int
     columns: dict[str, int]
     name: str
+    dialect: Dialect
 
     def read(self) -> Batch:
-        _check_utf8(self.data, self.name)
+        if self._is_utf8:
+            _check_utf8(self.data, self.name)
         ragged: list[int] = []
 
         def set_aside(row: pa_csv.InvalidRow) -> str:
             ragged.append(row.number - 1)
             return "skip"
 
-        table = self._table(set_aside)
+        table = self._table(self.data, set_aside if self._is_utf8 else None)
+        if table is None:
+            table = self._table(self._as_utf8(), set_aside)
+            assert table is not None
         records = table.num_rows + len(ragged)
         places = np.delete(np.arange(records), ragged)
         texts = self._raw(ragged) if ragged else []
         return Batch(table, records, places, tuple(map(Ragged, ragged, texts)), self._raw)
 
     def read_some(self, places: Sequence[int]) -> Batch:
-        lines = "".join(f"{raw}\n" for raw in self._raw(places))
-        return replace(self, data=lines.encode()).read()
+        lines = b"".join(raw + b"\n" for raw in self._records(places))
+        return replace(self, data=lines).read()
 
-    def _table(self, set_aside: Callable[[pa_csv.InvalidRow], str]) -> pa.Table:
-        if not self.data.strip(b"\r\n"):
+    @property
+    def _is_utf8(self) -> bool:
+        return self.dialect.encoding == CANONICAL.encoding
+
+    def _as_utf8(self) -> bytes:
+        try:
+            return self.data.decode(self.dialect.encoding).encode()
+        except UnicodeDecodeError as error:
+            raise wrong_encoding(self.name, self.dialect.encoding, self.data) from error
+
+    def _table(
+        self, data: bytes, set_aside: Callable[[pa_csv.InvalidRow], str] | None
+    ) -> pa.Table | None:
+        """The records; None when some are ragged and nobody sets them aside.
+
+        pyarrow gives a ragged record as text, so its bytes must be UTF-8 then.
+        """
+        if not data.strip(b"\r\n"):
             return pa.table({column: pa.array([], pa.string()) for column in self.columns})
+        cell = pa.string() if set_aside else pa.binary()
         names = [str(place) for place in range(self.fields)]
         wanted = [str(place) for place in self.columns.values()]
         try:
             table = pa_csv.read_csv(
-                pa.BufferReader(self.data),
+                pa.BufferReader(data),
                 read_options=pa_csv.ReadOptions(
-                    use_threads=False, column_names=names, block_size=len(self.data) + 1
+                    use_threads=False, column_names=names, block_size=len(data) + 1
                 ),
                 parse_options=pa_csv.ParseOptions(
-                    newlines_in_values=self.quoted, invalid_row_handler=set_aside
+                    delimiter=self.dialect.separator,
+                    newlines_in_values=self.quoted,
+                    invalid_row_handler=set_aside,
                 ),
                 convert_options=pa_csv.ConvertOptions(
                     include_columns=wanted,
-                    column_types=dict.fromkeys(wanted, pa.string()),
+                    column_types=dict.fromkeys(wanted, cell),
                     strings_can_be_null=False,
                     quoted_strings_can_be_null=False,
                     check_utf8=False,
                 ),
             )
         except pa.ArrowInvalid as error:
+            if set_aside is None:
+                return None
             raise InputError(
                 f"{self.name}: the file cannot be read as CSV: {str(error).splitlines()[0]}",
                 hint="have the file delivered again; nothing was booked",
@@ -314,10 +399,14 @@ class _Block:
         return table.rename_columns(list(self.columns))
 
     def _raw(self, rows: Sequence[int], /) -> list[str]:
+        encoding = self.dialect.encoding
+        return [record.decode(encoding, errors="replace") for record in self._records(rows)]
+
+    def _records(self, rows: Sequence[int]) -> list[bytes]:
         return _records_as_they_came(self.data, rows, quoted=self.quoted)
 
 
-def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> list[str]:
+def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> list[bytes]:
     view = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(view == 0x0A)
     if quoted:
@@ -327,10 +416,7 @@ def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> 
     length = ends - starts
     filled = ~((length == 0) | ((length == 1) & (view[starts] == 0x0D)))
     starts, ends = starts[filled], ends[filled]
-    return [
-        data[starts[row] : ends[row]].decode("utf-8", errors="replace").removesuffix("\r")
-        for row in rows
-    ]
+    return [data[starts[row] : ends[row]].removesuffix(b"\r") for row in rows]
 
 
 @dataclass(slots=True)
@@ -385,20 +471,23 @@ class _Chained(io.RawIOBase):
         return len(data)
 
 
-def _slow_records(data: bytes, stream: Stream, name: str) -> Iterator[list[_SlowRecord]]:
+def _slow_records(
+    data: bytes, stream: Stream, name: str, dialect: Dialect
+) -> Iterator[list[_SlowRecord]]:
     text = io.TextIOWrapper(
-        io.BufferedReader(_Chained(data, stream), 1 << 20), encoding="utf-8", newline=""
+        io.BufferedReader(_Chained(data, stream), 1 << 20), encoding=dialect.encoding, newline=""
     )
     lines = _Lines(text, name)
     csv.field_size_limit(MAX_RECORD_BYTES)
     records: list[_SlowRecord] = []
     try:
-        for fields in csv.reader(lines):
+        for fields in csv.reader(lines, delimiter=dialect.separator):
             held = lines.take()
             if not fields:
                 continue
             # A quote that is left open takes the line's end into the last field.
-            if (len(held) > 1 or fields[-1].endswith(("\r", "\n"))) and not _is_strict(held):
+            open_ended = len(held) > 1 or fields[-1].endswith(("\r", "\n"))
+            if open_ended and not _is_strict(held, dialect.separator):
                 fields.clear()
             records.append(_SlowRecord(fields, "".join(held).rstrip("\r\n")))
             if len(records) == _SLOW_RECORDS:
@@ -407,14 +496,16 @@ def _slow_records(data: bytes, stream: Stream, name: str) -> Iterator[list[_Slow
     except csv.Error as error:
         raise _record_too_long(name) from error
     except UnicodeDecodeError as error:
+        if dialect.encoding != CANONICAL.encoding:
+            raise wrong_encoding(name, dialect.encoding, error.object) from error
         _check_utf8(error.object, name)
     if records:
         yield records
 
 
-def _is_strict(lines: list[str]) -> bool:
+def _is_strict(lines: list[str], separator: str) -> bool:
     try:
-        return len(list(csv.reader(lines, strict=True))) == 1
+        return len(list(csv.reader(lines, strict=True, delimiter=separator))) == 1
     except csv.Error:
         return False
 

@@ -5,16 +5,18 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
+import polars as pl
 
-from engine.canonical import Delivery
+from engine.canonical import Delivery as Columns
 from engine.errors import InputError
+from engine.layout import Layout, describe, load_layout
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 
@@ -25,6 +27,16 @@ class Ragged:
 
     row: int
     raw: str
+
+
+class NameFaults(Protocol):
+    """Names the faults of some records, by their places, as whoever delivered them would."""
+
+    def __call__(self, places: np.ndarray, errors: pl.Series, /) -> pl.Series: ...
+
+
+def _canonical_names(_places: np.ndarray, errors: pl.Series, /) -> pl.Series:
+    return errors
 
 
 class RawRecords(Protocol):
@@ -43,13 +55,17 @@ class Batch:
         places: for each row of ``table`` its place among the records, counted from 0.
         ragged: the records that are not in ``table``.
         raw: the records as they came, by place.
+        skipped: by reason, how many records were left out on purpose, and their yen.
+        name_faults: what the faults of some records are called.
     """
 
-    table: Delivery
+    table: Columns
     records: int
     places: np.ndarray
     ragged: tuple[Ragged, ...]
     raw: RawRecords
+    skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    name_faults: NameFaults = _canonical_names
 
     def pieces(self, rows: int) -> Iterator["Batch"]:
         """The batch in pieces of so many rows, which the caches of the machine can hold."""
@@ -78,6 +94,55 @@ class Work(Protocol):
         ...
 
 
+CANONICAL: Final = "canonical"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How files are written: in a layout, or, without one, as their headers say.
+
+    Attributes:
+        canonical: whether nothing but the canonical form is meant.
+        parameters: what was said of them, by the names that layouts ask for.
+    """
+
+    layout: Layout | None = None
+    canonical: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What was delivered, and how it is written.
+
+    Attributes:
+        path: a file, a folder or a glob.
+        layout: a layout's ID or file; ``canonical``; None when the headers decide.
+        parameters: what the layout asks for.
+    """
+
+    path: str | Path
+    layout: str | Path | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def written(self, role: str) -> Written:
+        """How its files are written.
+
+        Raises:
+            InputError: there is no such layout, or it is one of other files.
+        """
+        if self.layout is None or self.layout == CANONICAL:
+            return Written(None, self.layout == CANONICAL, self.parameters)
+        layout = load_layout(self.layout)
+        if layout.role != role:
+            raise InputError(
+                f"{role}: {self.path}: layout {layout.layout_id} is one of {layout.role}",
+                hint=f"deliver such files with --{layout.role}",
+            )
+        describe(layout, self.parameters, f"{role}: {self.path}")
+        return Written(layout, canonical=False, parameters=self.parameters)
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """A delivered file, before it is read.
@@ -85,12 +150,14 @@ class Delivered:
     Attributes:
         name: the path as it was given.
         identity: what must not change while the file is read.
+        written: how it is written, and what was said of it.
     """
 
     name: str
     path: Path
     size_bytes: int
     identity: tuple[int, int, int]
+    written: Written = field(default_factory=Written)
 
 
 class HashingFile(io.RawIOBase):
@@ -112,13 +179,17 @@ class HashingFile(io.RawIOBase):
         return self._digest.hexdigest()
 
 
-def find_delivered(paths: Sequence[str | Path], role: str) -> list[Delivered]:
+def find_delivered(paths: Sequence[str | Path | Delivery], role: str) -> list[Delivered]:
     """The files behind paths, each a file, a folder or a glob, in a fixed order.
 
     Raises:
         InputError: nothing is there, or a folder holds a file of another kind.
     """
-    return [delivered for path in paths for delivered in _expand(str(path), role)]
+    return [
+        replace(delivered, written=one.written(role))
+        for one in (path if isinstance(path, Delivery) else Delivery(path) for path in paths)
+        for delivered in _expand(str(one.path), role)
+    ]
 
 
 def _expand(path: str, role: str) -> Iterator[Delivered]:

@@ -23,7 +23,7 @@ from engine.errors import BookError, InputError
 from engine.fold import Folded, Night, fold, resolve_pending
 from engine.hashing import FewHashes, Hashes
 from engine.io.book import Book, part_name, run_id
-from engine.io.deliveries import find_delivered
+from engine.io.deliveries import Delivery, find_delivered
 from engine.io.durable import write_json, write_text
 from engine.io.exchange import Exchange, SeenKeys
 from engine.io.intake import Intake, Settled, settle, without_duplicates
@@ -94,8 +94,8 @@ def run(
     book: str | Path,
     *,
     booked_on: dt.date,
-    transactions: Sequence[str | Path] = (),
-    enrollments: Sequence[str | Path] = (),
+    transactions: Sequence[str | Path | Delivery] = (),
+    enrollments: Sequence[str | Path | Delivery] = (),
     services: str | Path | None = None,
     programme: str | Path | None = None,
     terms_as_of: dt.date | None = None,
@@ -109,7 +109,8 @@ def run(
     Args:
         book: the book's folder; made by the first run.
         booked_on: the day the entries are booked on.
-        transactions: files, folders or globs of delivered transactions.
+        transactions: files, folders or globs of delivered transactions; a ``Delivery`` says how
+            they are written, else their headers do.
         enrollments: files, folders or globs of delivered enrollments.
         services: the services file; by default the book's, or the registry that ships.
         programme: the programme's ID or file; by default the book's, or ``mynapoint-2020``.
@@ -245,6 +246,8 @@ class _Run:
                 return RunResult(self.book.path, already_booked=True, record=same)
             self._check_quarantined()
         outputs = self._outputs(staged, [quarantine, declined, *enrollments.result()])
+        self.tally.skipped = self.transactions.skipped
+        self.tally.enrollments_skipped = self.enrollments.skipped
         record = self.tally.record(
             self._order_record(), counts, parts, outputs, previous_sha256(self.book, self.number)
         )
@@ -353,9 +356,11 @@ class _Run:
     def _outputs(self, staged: Path, tables: Sequence[TableWriter]) -> list[dict[str, Any]]:
         folder = f"runs/{run_id(self.number)}"
         outputs = [table.output(folder) for table in tables]
+        layouts = {**self.enrollments.layouts, **self.transactions.layouts}
         for name, text in (
             ("services.toml", self.services.text),
             ("programme.toml", self.programme.text),
+            *((f"layout-{layout_id}.toml", one.text) for layout_id, one in layouts.items()),
         ):
             sha256 = write_text(staged / name, text)
             output = {"name": f"{folder}/{name}", "bytes": len(text.encode()), "sha256": sha256}

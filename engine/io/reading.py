@@ -4,7 +4,7 @@ A row is known by its ``row_ref``: the number of its part among all parts of the
 times 2^32, plus its place in the part. References ascend as the rows were delivered.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,10 +23,14 @@ from engine.canonical import (
     read_enrollments,
     read_transactions,
 )
+from engine.errors import InputError
 from engine.individual_number import Screen
 from engine.io.csv_file import CsvFile
 from engine.io.deliveries import Batch, Delivered, Work, check_unchanged, open_file
+from engine.io.laid_out_file import LaidOutFile
 from engine.io.parquet_file import MAGIC, ParquetFile
+from engine.io.recognising import recognised
+from engine.layout import Described, Layout, RoleName
 from engine.records import (
     ENROLLMENT_OPTIONAL,
     ENROLLMENT_REQUIRED,
@@ -39,6 +43,7 @@ from engine.records import (
 from engine.registry import Numbers
 
 T = TypeVar("T")
+_PartRead = tuple[int, list[T], Mapping[str, tuple[int, int]]]
 RAGGED: Final = "row:malformed"
 REF_SHIFT: Final = 32
 PIECE_ROWS: Final = 256 * 1024
@@ -58,7 +63,7 @@ FAULTS_SCHEMA: Final[dict[str, pl.DataType]] = {
 class Role:
     """What is delivered: transactions or enrollments."""
 
-    name: str
+    name: RoleName
     required: tuple[str, ...]
     optional: tuple[str, ...]
     read: Callable[[Delivery], Reading]
@@ -96,12 +101,20 @@ class Rows:
 
 @dataclass
 class Files:
-    """The files of one role, and what was learnt of them while they were read."""
+    """The files of one role, and what was learnt of them while they were read.
+
+    Attributes:
+        skipped: by a layout's reason, how many rows were left out on purpose, and their yen.
+        layouts: those that files were read by, by ID.
+    """
 
     role: Role
     delivered: Sequence[Delivered]
     inputs: list[dict[str, Any]] = field(default_factory=list)
     screen: Screen = field(init=False)
+    skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    _described: dict[int, Described | None] = field(default_factory=dict)
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
 
@@ -122,12 +135,13 @@ class Files:
             InputError: a file cannot be used.
         """
         for index, delivered in enumerate(self.delivered):
-            file = self._open(delivered)
+            file = self._open(index)
             rows = 0
-            for part, made in in_order(pool, ahead, file.works(), self._numbered(then)):
+            for part, made, skipped in in_order(pool, ahead, file.works(), self._numbered(then)):
                 self._file_of_part.append(index)
                 self._first_row_of_part.append(rows)
                 rows += part
+                self._skip(skipped)
                 yield made, part
             check_unchanged(delivered)
             self.inputs.append(
@@ -138,21 +152,61 @@ class Files:
                     "sha256": file.sha256,
                     "rows": rows,
                 }
+                | self._layout_record(index)
             )
 
-    def _open(self, delivered: Delivered) -> CsvFile | ParquetFile:
+    def _skip(self, skipped: Mapping[str, tuple[int, int]]) -> None:
+        for reason, (rows, yen) in skipped.items():
+            before = self.skipped.get(reason, (0, 0))
+            self.skipped[reason] = (before[0] + rows, before[1] + yen)
+
+    def _layout_record(self, index: int) -> dict[str, Any]:
+        described = self._described[index]
+        if described is None:
+            return {}
+        layout = described.layout
+        one = {"id": layout.layout_id, "sha256": layout.sha256}
+        return {"layout": one | {"parameters": dict(described.parameters)}}
+
+    def _describe(self, index: int, *, is_parquet: bool) -> Described | None:
+        delivered, role = self.delivered[index], self.role
+        if is_parquet:
+            if delivered.written.layout is not None:
+                raise InputError(
+                    f"{delivered.name}: a layout describes text, and this is a Parquet file",
+                    hint="deliver it in the canonical form, without --layout",
+                )
+            return None
+        described = recognised(delivered, role.name, role.required, role.optional)
+        if described is not None:
+            layout = described.layout
+            if self.layouts.setdefault(layout.layout_id, layout).sha256 != layout.sha256:
+                raise InputError(
+                    f"{delivered.name}: another layout of this run is called {layout.layout_id}, "
+                    "too",
+                    hint="give each layout a layout_id of its own",
+                )
+        return described
+
+    def _open(self, index: int) -> CsvFile | LaidOutFile | ParquetFile:
+        delivered = self.delivered[index]
         with open_file(delivered) as file:
             magic = file.read(len(MAGIC))
+        if index not in self._described:
+            self._described[index] = self._describe(index, is_parquet=magic == MAGIC)
+        described = self._described[index]
+        if described is not None:
+            return LaidOutFile(delivered, described)
         if magic == MAGIC:
             return ParquetFile(
                 delivered, self.role.required, self.role.optional, _FORMS[self.role.name]
             )
         return CsvFile(delivered, self.role.required, self.role.optional)
 
-    def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], tuple[int, list[T]]]:
+    def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], _PartRead[T]]:
         first_part = len(self._file_of_part)
 
-        def read(work: Work, number: int) -> tuple[int, list[T]]:
+        def read(work: Work, number: int) -> _PartRead[T]:
             first_ref = (first_part + number) << REF_SHIFT
             batch = work.read()
             made = []
@@ -160,7 +214,7 @@ class Files:
                 reading = self.role.read(piece.table)
                 self.screen.look(reading.values)
                 made.append(then(_rows(reading, piece, first_ref)))
-            return batch.records, made
+            return batch.records, made, batch.skipped
 
         return read
 
@@ -197,7 +251,7 @@ class Files:
         for index in sorted({int(file_of_part[part]) for part in wanted}):
             delivered = self.delivered[index]
             first_part = int(np.searchsorted(file_of_part, index))
-            works = enumerate(self._open(delivered).works(), first_part)
+            works = enumerate(self._open(index).works(), first_part)
             some = (numbered for numbered in works if numbered[0] in wanted)
             yield from in_order(pool, ahead, some, read)
             check_unchanged(delivered)
@@ -225,7 +279,7 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
             [
                 reading.faulty.select(
                     pl.Series("row_ref", first_ref + places, dtype=pl.Int64),
-                    "errors",
+                    batch.name_faults(places, reading.faulty["errors"]).alias("errors"),
                     pl.Series("raw", batch.raw(places.tolist()), dtype=pl.String),
                     "amount",
                 ),

@@ -1,8 +1,9 @@
 """The run record: what went in, what came out, on which terms; and that the sums agree."""
 
 import datetime as dt
+import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -34,8 +35,10 @@ class Tally:
     quarantined_yen: int = 0
     declined: dict[str, int] = field(default_factory=dict)
     declined_yen: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
     enrollments_read: int = 0
     enrollments_quarantined: int = 0
+    enrollments_skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def quarantine(self, faulty: pl.DataFrame) -> None:
         """Counts transactions that cannot be read."""
@@ -76,14 +79,17 @@ class Tally:
                     "unchanged": enrolled.unchanged,
                     "rejected": enrolled.rejected,
                     "quarantined": self.enrollments_quarantined,
-                },
-            },
+                }
+                | _skipped(self.enrollments_skipped, 0),
+            }
+            | _skipped(self.skipped, 0),
             "yen": {
-                "read": self.read_yen,
+                "read": self.read_yen + sum(yen for _, yen in self.skipped.values()),
                 "booked": sum(part.totals.amount_yen for part in parts),
                 "declined": dict(sorted(self.declined_yen.items())),
                 "quarantined": self.quarantined_yen,
-            },
+            }
+            | _skipped(self.skipped, 1),
             "points": {
                 "awarded": sum(part.totals.points_awarded for part in parts),
                 "reversed": sum(part.totals.points_reversed for part in parts),
@@ -98,15 +104,23 @@ class Tally:
         return record
 
 
+def _skipped(skipped: Mapping[str, tuple[int, int]], which: int) -> Record:
+    """What layouts left out, by reason, rows (0) or yen (1); nothing where nothing was."""
+    split = {reason: one[which] for reason, one in sorted(skipped.items())}
+    return {"skipped": split} if split else {}
+
+
 def _check_totals(record: Record) -> None:
     counts, yen, enrollments = record["counts"], record["yen"], record["counts"]["enrollments"]
     for what, split in (("rows", counts), ("yen", yen)):
         out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
+        out += sum(split.get("skipped", {}).values())
         if split["read"] != out:
             raise _lost(f"{split['read']} {what} of transactions were read, {out} accounted for")
     out = sum(enrollments["rejected"].values()) + sum(
         enrollments[name] for name in ("accepted", "unchanged", "quarantined")
     )
+    out += sum(enrollments.get("skipped", {}).values())
     if enrollments["read"] != out:
         raise _lost(f"{enrollments['read']} enrollments were read, {out} accounted for")
 
@@ -143,7 +157,10 @@ def order_record(
 def identity(record: Record) -> Record:
     """What makes two runs the same: deliveries, services, programme, terms and date."""
     return {
-        "inputs": sorted([one["role"], one["sha256"], one["rows"]] for one in record["inputs"]),
+        "inputs": sorted(
+            [one["role"], one["sha256"], one["rows"], json.dumps(one.get("layout"))]
+            for one in record["inputs"]
+        ),
         "booked_on": record["booked_on"],
         "services": record["services_sha256"],
         "programme": record["programme"],

@@ -1,0 +1,302 @@
+"""A delivered file that is read by its layout: found by its header, framed, laid out."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from engine.errors import InputError
+from engine.io.csv_file import (
+    MAX_RECORD_BYTES,
+    PACKED_BADLY,
+    Dialect,
+    Stream,
+    badly_packed,
+    read_fully,
+    read_records,
+    unpacked,
+)
+from engine.io.deliveries import Batch, Delivered, HashingFile, Work, open_file
+from engine.io.encodings import CALLED, likely_encoding, wrong_encoding
+from engine.io.fixed_file import FixedFrame, first_record
+from engine.laid_out import (
+    Column,
+    Places,
+    column_of,
+    equal_row_ids,
+    faults_as_the_provider_names_them,
+    lay_out,
+    same_for_all,
+)
+from engine.layout import MAX_LINES_AHEAD, Described, Fixed, Layout, Separated, numbered
+
+MOST_NUMBERED_ROWS: Final = 5_000_000
+_BOM: Final = "\ufeff"
+_BLANKS: Final = " \t\u3000"
+_FIRST: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file's header, and what stands ahead of it.
+
+    Attributes:
+        names: of all columns, by position, told apart where they repeat.
+        ahead: the values that the layout takes from lines ahead.
+        head: everything up to the first row, as it came.
+        rest: what was read beyond.
+    """
+
+    names: tuple[str, ...]
+    ahead: Mapping[str, str]
+    head: str
+    rest: bytes
+
+
+def find_header(data: bytes, layout: Layout) -> Found | None:
+    """The header that a layout describes, in a file's first bytes; None if it is not there."""
+    file = layout.file
+    assert isinstance(file, Separated)
+    text = data.decode(file.encoding, "surrogateescape")
+    lines = io.StringIO(text.removeprefix(_BOM) if file.encoding == "utf-8" else text, newline="")
+    if file.columns:
+        ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
+        return Found(file.columns, {}, ahead, lines.read().encode(file.encoding, "surrogateescape"))
+    wanted, passed = {*file.header}, []
+    try:
+        for record in csv.reader(iter(lines.readline, ""), delimiter=file.separator):
+            names = numbered([cell.strip(_BLANKS) for cell in record])
+            if wanted <= {*names}:
+                end = lines.tell()
+                head = lines.getvalue()[:end]
+                rest = lines.read().encode(file.encoding, "surrogateescape")
+                return Found(names, _ahead(layout, passed), head, rest)
+            passed.append(file.separator.join(record))
+            if len(passed) > MAX_LINES_AHEAD:
+                return None
+    except csv.Error:
+        return None
+    return None
+
+
+def _ahead(layout: Layout, lines: Sequence[str]) -> dict[str, str]:
+    assert isinstance(layout.file, Separated)
+    values = {}
+    for name, begins in layout.ahead.items():
+        line = next((line for line in lines if line.strip(_BLANKS).startswith(begins)), None)
+        if line is not None:
+            value = line.strip(_BLANKS).removeprefix(begins).lstrip(layout.file.separator)
+            values[name] = value.split(layout.file.separator)[0].strip(_BLANKS)
+    return values
+
+
+def nearest_header(data: bytes, layout: Layout) -> list[str]:
+    """What the line that comes nearest to a layout's header lacks of it."""
+    file = layout.file
+    assert isinstance(file, Separated)
+    lines = data.decode(file.encoding, "replace").splitlines()[: MAX_LINES_AHEAD + 1]
+    missing = []
+    for line in lines:
+        cells = next(csv.reader([line], delimiter=file.separator), [])
+        names = {*numbered([cell.strip(_BLANKS + _BOM) for cell in cells])}
+        missing.append([name for name in file.header if name not in names])
+    return min(missing, key=len, default=list(file.header))
+
+
+@dataclass(slots=True)
+class LaidOutFile:
+    """A delivery while it is read by its layout; ``sha256`` holds once it was read to its end."""
+
+    delivered: Delivered
+    described: Described
+    sha256: str = ""
+
+    def works(self) -> Iterator[Work]:
+        """The file's parts, in its order.
+
+        Raises:
+            InputError: the file cannot be used; the work may raise it too.
+        """
+        with open_file(self.delivered) as raw:
+            hashing = HashingFile(raw)
+            try:
+                parts = self._works(unpacked(hashing, self.delivered))
+                yield from self._numbered(parts) if self._numbers else parts
+                while hashing.read(1 << 20):
+                    pass
+            except PACKED_BADLY as error:
+                raise badly_packed(self.delivered.name, error) from error
+            self.sha256 = hashing.hexdigest()
+
+    @property
+    def _numbers(self) -> bool:
+        return self.described.layout.numbers_equal_rows
+
+    def _works(self, stream: Stream) -> Iterator["_LaidOutWork"]:
+        layout, name = self.described.layout, self.delivered.name
+        if isinstance(layout.file, Fixed):
+            frame = FixedFrame(layout.file, name)
+            first = first_record(frame, stream)
+            for work in frame.works(stream):
+                yield _LaidOutWork(work, self.described, first, name)
+            return
+        data = read_fully(stream, MAX_RECORD_BYTES)
+        found = find_header(data, layout)
+        if found is None:
+            raise _no_such_header(layout, data, name)
+        for ahead, begins in layout.ahead.items():
+            if not found.ahead.get(ahead):
+                raise InputError(
+                    f"{name}: no line ahead of the header begins with {begins}",
+                    hint=f"layout {layout.layout_id} takes {ahead} from there; have the file "
+                    "delivered whole",
+                )
+        columns = {used: found.names.index(used) for used in layout.used if used in found.names}
+        if any(skip.line_begins for skip in layout.skips):
+            columns[_FIRST] = 0
+        dialect = Dialect(layout.file.separator, layout.file.encoding)
+        # One field is read once, under one of its names.
+        places = {str(place): place for place in columns.values()}
+        names = {column: str(place) for column, place in columns.items()}
+        works = read_records(found.rest, stream, places, len(found.names), name, dialect)
+        for work in works:
+            yield _LaidOutWork(work, self.described, found.ahead, name, names)
+
+    def _numbered(self, works: Iterator["_LaidOutWork"]) -> Iterator[Work]:
+        """The parts with each row's number among the rows of its ID; one part after the other."""
+        before = pl.DataFrame(schema={"id": pl.String, "before": pl.UInt32})
+        for work in works:
+            ids, places, records = work.equal_row_ids()
+            frame = pl.DataFrame({"id": ids}).join(before, "id", "left", maintain_order="left")
+            number = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("id")
+            numbers = np.zeros(records, np.uint32)
+            numbers[places] = frame.select(number + pl.col("before").fill_null(0)).to_series()
+            before = (
+                pl.concat([before, frame.drop_nulls("id").select("id", before=pl.lit(1, pl.UInt32))])
+                .group_by("id")
+                .agg(pl.col("before").sum().cast(pl.UInt32))
+            )
+            if before.height > MOST_NUMBERED_ROWS:
+                raise InputError(
+                    f"{self.delivered.name}: the file has more than {MOST_NUMBERED_ROWS:,} rows, "
+                    "too many to number the equal ones",
+                    hint="have it delivered in several files, cut between days",
+                )
+            yield replace(work, numbers=numbers)
+
+
+def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
+    assert isinstance(layout.file, Separated)
+    for encoding in CALLED:
+        if encoding != layout.file.encoding:
+            other = replace(layout, file=replace(layout.file, encoding=encoding))
+            if find_header(data, other) is not None:
+                return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
+    try:
+        data.decode(layout.file.encoding)
+    except UnicodeDecodeError as error:
+        likely = likely_encoding(data, layout.file.encoding)
+        if likely is not None and error.start < len(data) - 4:
+            return wrong_encoding(name, layout.file.encoding, data)
+    return InputError(
+        f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
+        f"{', '.join(nearest_header(data, layout))}",
+        hint="check that this is such a file; mynapoint preview shows how others would read it",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _LaidOutWork:
+    """A part of a file with the provider's columns, to be read in the canonical form.
+
+    Attributes:
+        given: values that hold for all rows, from ahead of them.
+        names: the names of the part's columns; of one field there may be two.
+        numbers: by place, each row's number among rows of its ID; None where none is asked for.
+    """
+
+    work: Work
+    described: Described
+    given: Mapping[str, str]
+    name: str
+    names: Mapping[str, str] | None = None
+    numbers: np.ndarray | None = None
+
+    def read(self) -> Batch:
+        """All its records, but for those that the layout leaves out."""
+        return self._laid_out(self.work.read(), self.numbers)
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        """Only the records in these places, ascending."""
+        numbers = None if self.numbers is None else self.numbers[np.array(places, np.int64)]
+        return self._laid_out(self.work.read_some(places), numbers)
+
+    def equal_row_ids(self) -> tuple[pl.Series, np.ndarray, int]:
+        """The rows' IDs before they are numbered, their places, and how many records there are."""
+        batch = self.work.read()
+        rows = batch.table.num_rows
+        return (
+            equal_row_ids(self.described, self._columns(batch.table), rows),
+            batch.places,
+            batch.records,
+        )
+
+    def _columns(self, table: pa.Table) -> dict[str, Column]:
+        layout = self.described.layout
+        names = self.names or {name: name for name in table.column_names}
+        rows = table.num_rows
+        try:
+            read = {
+                column: column_of(table[column], layout.file.encoding, layout.empty)
+                for column in table.column_names
+            }
+        except UnicodeDecodeError as error:
+            raise wrong_encoding(self.name, layout.file.encoding, error.object) from error
+        columns = {name: read[column] for name, column in names.items()}
+        given = {**self.given, **self.described.parameters}
+        return columns | {
+            name: same_for_all(given.get(name) or None, rows)
+            for source in layout.columns.values()
+            for name in source.names
+            if name not in columns
+        }
+
+    def _laid_out(self, batch: Batch, numbers: np.ndarray | None) -> Batch:
+        layout = self.described.layout
+        columns = self._columns(batch.table)
+        numbered_rows = None if numbers is None else pl.Series(numbers[batch.places])
+        made = lay_out(self.described, columns, batch.table.num_rows, numbered_rows)
+        ragged, skipped = batch.ragged, dict(made.skipped)
+        for skip in layout.skips:
+            if skip.line_begins is not None:
+                out = [one for one in ragged if one.raw.lstrip('"').startswith(skip.line_begins)]
+                if out:
+                    ragged = tuple(one for one in ragged if one not in out)
+                    rows, yen = skipped.get(skip.reason, (0, 0))
+                    skipped[skip.reason] = (rows + len(out), yen)
+        return replace(
+            batch,
+            table=made.table,
+            places=batch.places[made.kept],
+            ragged=ragged,
+            skipped=skipped,
+            name_faults=_Namer(self.described, columns, batch.places),
+        )
+
+
+@dataclass(frozen=True)
+class _Namer:
+    """Names the faults of some records of a batch by the provider's columns."""
+
+    described: Described
+    columns: Mapping[str, Column] = field(repr=False)
+    places: Places = field(repr=False)
+
+    def __call__(self, places: Places, errors: pl.Series) -> pl.Series:
+        rows = np.searchsorted(self.places, places)
+        return faults_as_the_provider_names_them(self.described, self.columns, rows, errors)

@@ -1,0 +1,215 @@
+"""Dates and times as providers write them: forms such as `YYYY/M/D H:mm` or `GE年M月D日`.
+
+| letters | meaning |
+|---|---|
+| `YYYY`, `YY` | the year; `YY` is of the years 2000 to 2099 |
+| `G`, `EE`, `E` | the era (令和 or R, 平成 or H, 昭和 or S); its year in two digits; in one or two, or 元 |
+| `MM`, `DD`, `HH` | month, day, hour in two digits |
+| `M`, `D`, `H` | the same in one or two |
+| `mm`, `ss` (`m`, `s`) | minute, second |
+
+All else stands for itself. What is not written is the first: a date alone means 00:00:00. A day
+that no calendar has is not read, nor a year of an era that the day is not in.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+ERAS: Final[Mapping[str, tuple[dt.date, dt.date]]] = {
+    "令和": (dt.date(2019, 5, 1), dt.date(9999, 12, 31)),
+    "平成": (dt.date(1989, 1, 8), dt.date(2019, 4, 30)),
+    "昭和": (dt.date(1926, 12, 25), dt.date(1989, 1, 7)),
+}
+_ERA_NAMES: Final = {"令和": "令和", "R": "令和", "平成": "平成", "H": "平成", "昭和": "昭和"} | {
+    "S": "昭和",
+    "㋿": "令和",
+}
+# Each letter: what it may be, as a regular expression; and how chrono calls it, if of fixed width.
+_LETTERS: Final[Mapping[str, tuple[str, str, str | None]]] = {
+    "YYYY": ("year", "[0-9]{4}", "%Y"),
+    "YY": ("short_year", "[0-9]{2}", None),
+    "G": ("era", "|".join(_ERA_NAMES), None),
+    "EE": ("era_year", "[0-9]{2}", None),
+    "E": ("era_year", "元|[0-9]{1,2}", None),
+    "MM": ("month", "[0-9]{2}", "%m"),
+    "M": ("month", "[0-9]{1,2}", None),
+    "DD": ("day", "[0-9]{2}", "%d"),
+    "D": ("day", "[0-9]{1,2}", None),
+    "HH": ("hour", "[0-9]{2}", "%H"),
+    "H": ("hour", "[0-9]{1,2}", None),
+    "mm": ("minute", "[0-5][0-9]", "%M"),
+    "m": ("minute", "[0-5]?[0-9]", None),
+    "ss": ("second", "[0-5][0-9]", "%S"),
+    "s": ("second", "[0-5]?[0-9]", None),
+}
+_TOKEN: Final = re.compile(r"YYYY|YY|G|EE|E|MM|M|DD|D|HH|H|mm|m|ss|s|.", re.DOTALL)
+_YEARS: Final = ("year", "short_year", "era_year")
+_WIDE: Final = "０１２３４５６７８９／：．－ＲＨＳ　"
+_NARROW: Final = "0123456789/:.-RHS "
+FIRST_YEAR: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form, compiled.
+
+    Attributes:
+        pattern: matches what is written in the form, whole; a named group for each part.
+        chrono: the form as Polars has it, when all its parts have a fixed width.
+    """
+
+    text: str
+    pattern: str
+    parts: tuple[str, ...]
+    chrono: str | None
+
+    @property
+    def has_year(self) -> bool:
+        """Whether the year is written."""
+        return any(part in _YEARS for part in self.parts)
+
+    @property
+    def needs_era(self) -> bool:
+        """Whether years of an era are written without its name."""
+        return "era_year" in self.parts and "era" not in self.parts
+
+
+def compile_form(text: str) -> Form:
+    """A form from its text.
+
+    Raises:
+        ValueError: a part is there twice or missing, or a letter means nothing.
+    """
+    pattern, chrono, parts = "", "", []
+    fixed = True
+    for token in _TOKEN.findall(text):
+        if token not in _LETTERS:
+            # T stands between date and time in many forms.
+            if token.isascii() and token.isalpha() and token != "T":
+                raise ValueError(f"the letter {token} means nothing here")
+            pattern += re.escape(token)
+            chrono += token.replace("%", "%%")
+            continue
+        part, matches, directive = _LETTERS[token]
+        if part in parts:
+            raise ValueError(f"the {part.replace('_', ' ')} is there twice")
+        parts.append(part)
+        pattern += f"(?P<{part}>{matches})"
+        fixed = fixed and directive is not None
+        chrono += directive or ""
+    if sum(part in _YEARS for part in parts) > 1:
+        raise ValueError("there are two years")
+    if "era" in parts and "era_year" not in parts:
+        raise ValueError("there is an era and no year of it")
+    for part, needed in (("day", "month"), ("minute", "hour"), ("second", "minute")):
+        if part in parts and needed not in parts:
+            raise ValueError(f"there is a {part} and no {needed}")
+    if not {"month", "day"} <= set(parts):
+        raise ValueError("month and day must be there")
+    fixed = fixed and "year" in parts
+    return Form(text, f"^(?:{pattern})$", tuple(parts), chrono if fixed else None)
+
+
+def read_dates(
+    texts: pl.Series, forms: Sequence[Form], era: str | None = None, latest: dt.date | None = None
+) -> pl.Series:
+    """Instants without a zone, in microseconds; null where nothing or in no form.
+
+    Args:
+        era: of forms whose years do not name theirs.
+        latest: for forms without a year: the latest such day up to this one is meant.
+    """
+    texts = _narrowed(texts)
+    values: pl.Series | None = None
+    for form in forms:
+        read = _read(texts, form, era, latest)
+        values = read if values is None else values.to_frame("a").select(
+            pl.coalesce("a", read.alias("b"))
+        ).to_series()
+        if not values.has_nulls():
+            break
+    assert values is not None
+    return values
+
+
+def _narrowed(texts: pl.Series) -> pl.Series:
+    if (texts.str.len_bytes() == texts.str.len_chars()).all():
+        return texts
+    return texts.str.replace_many(list(_WIDE), list(_NARROW))
+
+
+def _read(texts: pl.Series, form: Form, era: str | None, latest: dt.date | None) -> pl.Series:
+    frame = texts.to_frame("text")
+    text = pl.col("text")
+    if form.chrono is not None:
+        fits = pl.when(text.str.contains(_unnamed(form.pattern))).then(text)
+        chrono = form.chrono if "hour" in form.parts else f"{form.chrono} %H:%M:%S"
+        if "hour" not in form.parts:
+            fits = fits + pl.lit(" 00:00:00")
+        return _in_years(frame.select(fits.str.to_datetime(chrono, time_unit="us", strict=False)))
+    parts = frame.select(text.str.extract_groups(form.pattern)).unnest("text")
+    year, first, last = _year(form, era, latest)
+    two = [
+        pl.col(part).str.zfill(2) if part in form.parts else pl.lit("00")
+        for part in ("hour", "minute", "second")
+    ]
+    date = pl.format("{}-{}-{}", year, pl.col("month").str.zfill(2), pl.col("day").str.zfill(2))
+    written = pl.format("{} {}:{}:{}", date, *two)
+    frame = parts.select(
+        written.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).alias("at"),
+        first.alias("first"),
+        last.alias("last"),
+    )
+    inside = pl.col("at").cast(pl.Date).is_between(pl.col("first"), pl.col("last"))
+    return _in_years(frame.select(pl.when(inside).then(pl.col("at"))))
+
+
+def _year(
+    form: Form, era: str | None, latest: dt.date | None
+) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The year in four digits, and the first and the last day that it may be written for."""
+    always = (pl.lit(dt.date.min), pl.lit(dt.date.max))
+    if "year" in form.parts:
+        return pl.col("year"), *always
+    if "short_year" in form.parts:
+        return pl.lit("20") + pl.col("short_year"), *always
+    if "era_year" in form.parts:
+        name = (
+            pl.col("era").replace_strict(_ERA_NAMES, default=None, return_dtype=pl.String)
+            if "era" in form.parts
+            else pl.lit(era, pl.String)
+        )
+        first, last = (
+            name.replace_strict(
+                {one: days[end] for one, days in ERAS.items()},
+                default=None,
+                return_dtype=pl.Date,
+            )
+            for end in (0, 1)
+        )
+        of_era = pl.col("era_year").replace("元", "1").cast(pl.Int64)
+        year = pl.when(of_era > 0).then(first.dt.year() - 1 + of_era)
+        return year.cast(pl.String), first, last
+    assert latest is not None
+    in_year = pl.col("month").cast(pl.Int64) * 100 + pl.col("day").cast(pl.Int64)
+    earlier = in_year > latest.month * 100 + latest.day
+    return (
+        pl.when(earlier).then(pl.lit(f"{latest.year - 1:04}")).otherwise(
+            pl.lit(f"{latest.year:04}")
+        ),
+        *always,
+    )
+
+
+def _unnamed(pattern: str) -> str:
+    return re.sub(r"\(\?P<[a-z_]+>", "(?:", pattern)
+
+
+def _in_years(frame: pl.DataFrame) -> pl.Series:
+    at = frame.to_series()
+    return at.set((at.dt.year() < FIRST_YEAR).fill_null(value=False), None)

@@ -59,7 +59,9 @@ def write(folder: Path, rows: int, seed: int) -> tuple[Path, Path, Path]:
             original = f"T{random.randrange(rows):011}" if kind == "refund" else ""
             account, amount = f"A{random.randrange(rows // 10):08}", random.randrange(1, 20_000)
             shop = f"㈱髙島ストア①{random.randrange(500)}号店"
-            one.write(f"T{row:011},coin,{account},2020-10-{day:02} {at},{kind},{amount},{original}\n")
+            one.write(
+                f"T{row:011},coin,{account},2020-10-{day:02} {at},{kind},{amount},{original}\n"
+            )
             other.write(
                 f'T{row:011},{account},2020/10/{day:02} {at},{shop},{words[kind]},"{amount:,}円",'
                 f"{original}\r\n"
@@ -98,8 +100,10 @@ def main() -> None:
     medians = [statistics.median(one) for one in taken]
     print(f"polars threads: {pl.thread_pool_size()}")
     for what, median, size_bytes in zip(("canonical", "laid out"), medians, size, strict=True):
-        print(f"{what:>10}: {median:6.2f} s, {median / asked.rows * 1e9:5.0f} ns a row, "
-              f"{size_bytes / 1e6:6.1f} MB")
+        print(
+            f"{what:>10}: {median:6.2f} s, {median / asked.rows * 1e9:5.0f} ns a row, "
+            f"{size_bytes / 1e6:6.1f} MB"
+        )
     print(f"speed: {medians[0] / medians[1]:.2f} of the canonical form's")
 
 

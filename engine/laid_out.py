@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from engine.layout import Dates, Described, Part, Separated, Skip, Source
 from engine.records import MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
 from engine.written_amounts import UNREADABLE, Amounts, read_amounts
-from engine.written_dates import read_dates
+from engine.written_dates import read_dates, read_plain_dates
 
 _BLANKS: Final = " \t\u3000"
 _UNREADABLE_ID: Final = "\x00"
@@ -40,10 +40,13 @@ class Column:
 
     Attributes:
         values: of each row; or, with ``codes``, the unlike ones, and ``codes`` says whose is whose.
+        cells: the same as they came, to be trimmed by whoever reads the canonical form; None
+            where the layout takes some values for nothing.
     """
 
     values: pl.Series
     codes: pl.Series | None
+    cells: pa.Array | None = None
 
     def map(self, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
         """Of each row what a function makes of its text; unlike texts are looked at once."""
@@ -70,16 +73,48 @@ def column_of(cells: pa.ChunkedArray, encoding: str, empty: Sequence[str]) -> Co
     array = cells.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    codes = None
-    sample = array[:_SAMPLED]
-    if len(sample) and len(pc.unique(sample)) <= len(sample) * _WORTH_GATHERING:
+    codes = indices = None
+    if _has_few_values(array):
         encoded = array.dictionary_encode()
-        array = encoded.dictionary
-        codes = pl.Series(pl.from_arrow(encoded.indices.cast(pa.uint32())))
-    values = pl.Series(pl.from_arrow(_decoded(array, encoding)), dtype=pl.String)
-    values = values.str.strip_chars(_BLANKS)
-    nothing = values.is_in(["", *empty])
-    return Column(values.set(nothing, None) if nothing.any() else values, codes)
+        array, indices = encoded.dictionary, encoded.indices
+        codes = pl.Series(pl.from_arrow(indices.cast(pa.uint32())))
+    array = _decoded(array, encoding)
+    values = pl.Series(pl.from_arrow(array), dtype=pl.String)
+    if _may_be_untrimmed(array):
+        values = values.str.strip_chars(_BLANKS)
+    nothing = values.str.len_bytes() == 0
+    meant = values.is_in(empty) if empty else None
+    if meant is not None and meant.any():
+        return Column(values.set(nothing | meant, None), codes)
+    if indices is not None:
+        array = pa.DictionaryArray.from_arrays(indices, array)
+    return Column(values.set(nothing, None) if nothing.any() else values, codes, array)
+
+
+def _has_few_values(array: pa.Array) -> bool:
+    """Whether a value stands in two rows or more, as a rule; judged by how often some meet."""
+    rows = len(array)
+    size = min(rows, _SAMPLED)
+    if size == 0:
+        return False
+    sample = array.take(pa.array(np.linspace(0, rows - 1, size).astype(np.int64)))
+    met = size - len(pc.unique(sample))
+    return size * size <= met * rows
+
+
+def _may_be_untrimmed(array: pa.Array) -> bool:
+    """Whether a text may begin or end with a blank, by the bytes that U+3000 has, too."""
+    _, offsets, data = array.buffers()
+    if data is None or len(array) == 0:
+        return False
+    ends = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+    filled = ends[1:] > ends[:-1]
+    raw = np.frombuffer(data, np.uint8)
+    first, last = raw[ends[:-1][filled]], raw[ends[1:][filled] - 1]
+    return bool(
+        ((first == 0x20) | (first == 0x09) | (first == 0xE3)).any()
+        or ((last == 0x20) | (last == 0x09) | (last == 0x80)).any()
+    )
 
 
 def _decoded(array: pa.Array, encoding: str) -> pa.Array:
@@ -203,29 +238,34 @@ class _Making:
         self._refunds: pl.Series | None = None
 
     def all(self, numbers: pl.Series | None) -> pa.Table:
-        made: dict[str, pl.Series] = {}
+        amounts: dict[str, pl.Series] = {}
         if "amount" in self._sources:
-            made["amount"], made["kind"] = self._amounts_and_kinds()
-            self._refunds = made["kind"] == "refund"
+            amounts["amount"], amounts["kind"] = self._amounts_and_kinds()
+            self._refunds = amounts["kind"] == "refund"
+        made: dict[str, pa.Array | pa.ChunkedArray] = {}
         for name, source in self._sources.items():
-            if name in made:
-                continue
-            if source.dates is not None:
-                made[name] = self._times(source, source.dates, whole_days=name.endswith("_on"))
+            if name in amounts:
+                made[name] = _text_cells(amounts[name])
+            elif source.dates is not None:
+                whole_days = name.endswith("_on")
+                made[name] = self._times(source, source.dates, whole_days=whole_days).to_arrow()
+            elif source.number_equal_rows and numbers is not None:
+                ids = pl.DataFrame({"id": self._texts(name, source), "number": numbers})
+                made[name] = _text_cells(ids.select(pl.format("{}-{}", "id", "number")).to_series())
             else:
-                made[name] = self._texts(name, source)
-        if numbers is not None:
-            made["transaction_id"] = pl.select(
-                made["transaction_id"] + pl.lit("-") + numbers.cast(pl.String)
-            ).to_series()
-        frame = pl.DataFrame([made[name].alias(name) for name in self._sources])
-        table = frame.to_arrow()
-        return pa.table(
-            {
-                name: column.cast(pa.string()) if _is_text(column.type) else column
-                for name, column in zip(table.column_names, table.columns, strict=True)
-            }
-        )
+                made[name] = self._cells(name, source)
+        return pa.table(made)
+
+    def _cells(self, name: str, source: Source) -> pa.Array | pa.ChunkedArray:
+        """A column of texts; as its cells came, where nothing is made of them."""
+        if source.constant is not None:
+            everywhere = pa.array(np.zeros(self._rows, np.int32))
+            return pa.DictionaryArray.from_arrays(everywhere, pa.array([source.constant]))
+        if len(source.parts) == 1 and not (source.refund_parts or source.words):
+            column = self._columns[source.parts[0].name]
+            if _is_plain(source.parts[0]) and column.cells is not None:
+                return column.cells
+        return _text_cells(self._texts(name, source))
 
     def transaction_ids(self) -> pl.Series:
         _, kinds = self._amounts_and_kinds()
@@ -255,7 +295,8 @@ class _Making:
         kind = self._sources["kind"]
         parts = [part.name for part in self._sources["amount"].parts]
         amounts = {name: self._amounts(name) for name in parts}
-        filled = {name: _filled(amount.digits) for name, amount in amounts.items()}
+        asked = parts if len(parts) > 1 else [name for name in parts if name in kind.by_column]
+        filled = {name: _filled(amounts[name].digits) for name in asked}
         amount = _the_one_filled(list(amounts.values()), list(filled.values()))
         positive, negative = kind.by_sign
         kinds = self._texts("kind", kind)
@@ -298,9 +339,11 @@ class _Making:
             made = pl.repeat(None, self._rows, dtype=pl.String, eager=True)
         if source.refund_parts and self._refunds is not None and self._refunds.any():
             instead = self._joined(source.refund_parts, source.join)
-            made = pl.DataFrame({"a": made, "b": instead, "refund": self._refunds}).select(
-                pl.when("refund").then("b").otherwise("a")
-            ).to_series()
+            made = (
+                pl.DataFrame({"a": made, "b": instead, "refund": self._refunds})
+                .select(pl.when("refund").then("b").otherwise("a"))
+                .to_series()
+            )
         return made
 
     def _joined(self, parts: Sequence[Part], join: str) -> pl.Series:
@@ -340,7 +383,11 @@ class _Making:
             return times.to_physical().set(unreadable, beyond).cast(times.dtype)
 
         if len(source.parts) == 1:
-            return self._columns[source.parts[0].name].map(read)
+            column = self._columns[source.parts[0].name]
+            plain = None
+            if column.codes is None and column.cells is not None and not whole_days:
+                plain = read_plain_dates(column.cells, dates.forms[0])
+            return column.map(read) if plain is None else plain
         return read(self._joined(source.parts, source.join))
 
 
@@ -348,8 +395,8 @@ def _is_plain(part: Part) -> bool:
     return part.day is None and not part.amount
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _text_cells(texts: pl.Series) -> pa.Array:
+    return texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
 
 
 def _mapped(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series:
@@ -367,7 +414,7 @@ def _digits(values: pl.Series) -> pl.Series:
 
 def _filled(digits: pl.Series) -> pl.Series:
     """Whether something other than zero is written."""
-    return (digits.str.strip_chars("0") != "").fill_null(value=False)
+    return digits.str.contains("[^0]").fill_null(value=False)
 
 
 def _the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> Amounts:

@@ -644,7 +644,9 @@ def _forms(table: StrictTable) -> tuple[Form, ...]:
             ) from None
         if form.needs_era and era is None:
             raise table.fault(
-                "forms", f'"{text}" has years of an era and does not say which', 'write era = "令和"'
+                "forms",
+                f'"{text}" has years of an era and does not say which',
+                'write era = "令和"',
             )
         forms.append(form)
     return tuple(forms)
@@ -721,9 +723,7 @@ def describe(layout: Layout, parameters: Mapping[str, str], where: str) -> Descr
             )
         fault = _parameter_fault(parameter, value)
         if fault:
-            raise InputError(
-                f"{where}: --set {name}: {fault}", hint=f"it is: {parameter.asks}"
-            )
+            raise InputError(f"{where}: --set {name}: {fault}", hint=f"it is: {parameter.asks}")
     for name, parameter in layout.parameters.items():
         if name not in parameters:
             raise InputError(

@@ -39,6 +39,7 @@ app = App(
 )
 
 Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
+Each = Annotated[list[str], Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Id = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -52,6 +53,8 @@ def run(
     booked_on: dt.date,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
+    layout: Each | None = None,
+    set_: Annotated[Each | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     terms_as_of: dt.date | None = None,
@@ -59,6 +62,7 @@ def run(
     threads: PositiveInt | None = None,
     quiet: Flag = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> int:
     """Book one night's deliveries / 一晩分の取引を記帳する.
 
@@ -72,6 +76,11 @@ def run(
         Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst) or Parquet.
     enrollments: list[str]
         Delivered enrollments (マイナポイントの申込), likewise.
+    layout: list[str]
+        How the files that follow are written: a layout's ID or file, canonical, or auto. By default
+        their headers decide. See mynapoint layouts.
+    set_: list[str]
+        What a layout asks for, NAME=VALUE, for the files that follow.
     services: Path
         Services file; kept in the book. By default the registry that ships.
     programme: str
@@ -88,15 +97,18 @@ def run(
         Print the run record as JSON.
     """
     from engine.io.nightly_run import run as book_a_night
+    from pipelines.deliveries import in_order
     from pipelines.progress import progress_bar
     from pipelines.summary import print_record, print_summary
 
+    parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
+    deliveries = in_order(arguments, parsed) if layout or set_ else parsed
     with progress_bar(wanted=not quiet) as progress:
         result = book_a_night(
             book,
             booked_on=booked_on,
-            transactions=transactions or [],
-            enrollments=enrollments or [],
+            transactions=deliveries["transactions"],
+            enrollments=deliveries["enrollments"],
             services=services,
             programme=programme,
             terms_as_of=terms_as_of,
@@ -462,7 +474,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
     if not arguments:
         raise InputError("no command was given", hint="see mynapoint --help")
     try:
-        code = app(list(arguments))
+        command, bound, unparsed = app.parse_args(list(arguments))
+        if "arguments" in unparsed:
+            # Which layout holds for which file is said by their order.
+            bound.arguments["arguments"] = tuple(arguments)
+        code = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         raise InputError(
             " ".join(str(error).split()), hint="see mynapoint --help, or mynapoint COMMAND --help"

@@ -12,7 +12,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +126,7 @@ def read_records(
             return
 
 
-def unpacked(file: "HashingFile | io.FileIO", delivered: Delivered) -> Stream:
+def unpacked(file: HashingFile, delivered: Delivered) -> Stream:
     """The bytes of a file, unpacked where it is compressed, within bounds."""
     return _Bounded(_decompressed(io.BufferedReader(file, 1 << 20)), delivered)
 
@@ -139,7 +139,7 @@ def badly_packed(name: str, error: Exception) -> InputError:
     )
 
 
-def _decompressed(file: "io.BufferedReader[Any]") -> Stream:
+def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
     magic = file.peek(4)[:4]
     if magic.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
@@ -296,10 +296,12 @@ def _has_a_long_record(data: bytes, quotes: Places, end: int) -> bool:
 
 def _is_regular(data: bytes, quotes: Places, separator: int) -> bool:
     """Whether lines end in LF or CRLF and all quotes stand as RFC 4180 has them."""
-    returns = data.count(b"\r")
-    if returns and returns != data.count(b"\r\n") + data.endswith(b"\r"):
-        return False
     view = np.frombuffer(data, dtype=np.uint8)
+    returns = np.flatnonzero(view == 0x0D)
+    if data.endswith(b"\r"):
+        returns = returns[:-1]
+    if (view[returns + 1] != 0x0A).any():
+        return False
     return quotes.size == 0 or _quotes_are_regular(view, quotes, separator)
 
 
@@ -365,7 +367,7 @@ class _Block:
 
         pyarrow gives a ragged record as text, so its bytes must be UTF-8 then.
         """
-        if not data.strip(b"\r\n"):
+        if data[:1] in (b"\r", b"\n") and not data.strip(b"\r\n"):
             return pa.table({column: pa.array([], pa.string()) for column in self.columns})
         cell = pa.string() if set_aside else pa.binary()
         names = [str(place) for place in range(self.fields)]

@@ -8,9 +8,7 @@ CALLED: Final = {"utf-8": "UTF-8", "cp932": "CP932 (Shift_JIS)", "euc_jp": "EUC-
 _MOST_BYTES_OF_A_CHARACTER: Final = 4
 
 
-def wrong_encoding(
-    name: str, encoding: str, data: bytes, likely: str | None = None
-) -> InputError:
+def wrong_encoding(name: str, encoding: str, data: bytes, likely: str | None = None) -> InputError:
     """What is said of a file in another encoding than it should have; the hint names which."""
     likely = likely or likely_encoding(data, encoding)
     looks = f"it looks like {likely}" if likely else "it looks like no encoding of Japanese text"

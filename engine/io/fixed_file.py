@@ -113,8 +113,9 @@ class FixedBlock:
     def read(self) -> Batch:
         """All records; those of another length are ragged."""
         length = self.file.record_bytes
+        ragged: tuple[Ragged, ...] = ()
         if isinstance(self.records, np.ndarray):
-            matrix, ragged = self.records, ()
+            matrix = self.records
             places = np.arange(len(matrix))
         else:
             whole = [n for n, record in enumerate(self.records) if len(record) == length]
@@ -144,5 +145,5 @@ def _column(matrix: np.ndarray, field: Field) -> pa.Array:
     rows = len(matrix)
     offsets = np.arange(rows + 1, dtype=np.int32) * field.length
     return pa.Array.from_buffers(
-        pa.binary(), rows, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(cells)]
+        pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(cells)]
     )

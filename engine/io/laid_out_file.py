@@ -58,23 +58,29 @@ class Found:
     rest: bytes
 
 
-def find_header(data: bytes, layout: Layout) -> Found | None:
-    """The header that a layout describes, in a file's first bytes; None if it is not there."""
+def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Found | None:
+    """The header that a layout describes, in a file's first bytes; None if it is not there.
+
+    Args:
+        encoding: another than the layout's.
+    """
     file = layout.file
     assert isinstance(file, Separated)
-    text = data.decode(file.encoding, "surrogateescape")
-    lines = io.StringIO(text.removeprefix(_BOM) if file.encoding == "utf-8" else text, newline="")
+    encoding = encoding or file.encoding
+    text = data.decode(encoding, "surrogateescape")
+    lines = io.StringIO(text.removeprefix(_BOM) if encoding == "utf-8" else text, newline="")
     if file.columns:
         ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
-        return Found(file.columns, {}, ahead, lines.read().encode(file.encoding, "surrogateescape"))
-    wanted, passed = {*file.header}, []
+        return Found(file.columns, {}, ahead, lines.read().encode(encoding, "surrogateescape"))
+    wanted = {*file.header}
+    passed: list[str] = []
     try:
         for record in csv.reader(iter(lines.readline, ""), delimiter=file.separator):
             names = numbered([cell.strip(_BLANKS) for cell in record])
             if wanted <= {*names}:
                 end = lines.tell()
                 head = lines.getvalue()[:end]
-                rest = lines.read().encode(file.encoding, "surrogateescape")
+                rest = lines.read().encode(encoding, "surrogateescape")
                 return Found(names, _ahead(layout, passed), head, rest)
             passed.append(file.separator.join(record))
             if len(passed) > MAX_LINES_AHEAD:
@@ -142,8 +148,8 @@ class LaidOutFile:
         if isinstance(layout.file, Fixed):
             frame = FixedFrame(layout.file, name)
             first = first_record(frame, stream)
-            for work in frame.works(stream):
-                yield _LaidOutWork(work, self.described, first, name)
+            for block in frame.works(stream):
+                yield _LaidOutWork(block, self.described, first, name)
             return
         data = read_fully(stream, MAX_RECORD_BYTES)
         found = find_header(data, layout)
@@ -177,7 +183,9 @@ class LaidOutFile:
             numbers = np.zeros(records, np.uint32)
             numbers[places] = frame.select(number + pl.col("before").fill_null(0)).to_series()
             before = (
-                pl.concat([before, frame.drop_nulls("id").select("id", before=pl.lit(1, pl.UInt32))])
+                pl.concat(
+                    [before, frame.drop_nulls("id").select("id", before=pl.lit(1, pl.UInt32))]
+                )
                 .group_by("id")
                 .agg(pl.col("before").sum().cast(pl.UInt32))
             )
@@ -193,10 +201,8 @@ class LaidOutFile:
 def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     assert isinstance(layout.file, Separated)
     for encoding in CALLED:
-        if encoding != layout.file.encoding:
-            other = replace(layout, file=replace(layout.file, encoding=encoding))
-            if find_header(data, other) is not None:
-                return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
+        if encoding != layout.file.encoding and find_header(data, layout, encoding) is not None:
+            return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
     try:
         data.decode(layout.file.encoding)
     except UnicodeDecodeError as error:

@@ -39,6 +39,7 @@ from engine.io.run_record import (
     previous_sha256,
 )
 from engine.io.tables import TableWriter
+from engine.layout import Layout
 from engine.past import Past
 from engine.programme import Programme, load_programme
 from engine.records import Declined, Enrollment, Quarantined, RejectedEnrollment
@@ -356,7 +357,7 @@ class _Run:
     def _outputs(self, staged: Path, tables: Sequence[TableWriter]) -> list[dict[str, Any]]:
         folder = f"runs/{run_id(self.number)}"
         outputs = [table.output(folder) for table in tables]
-        layouts = {**self.enrollments.layouts, **self.transactions.layouts}
+        layouts = self._layouts()
         for name, text in (
             ("services.toml", self.services.text),
             ("programme.toml", self.programme.text),
@@ -366,6 +367,15 @@ class _Run:
             output = {"name": f"{folder}/{name}", "bytes": len(text.encode()), "sha256": sha256}
             outputs.append(output)
         return sorted(outputs, key=lambda output: str(output["name"]))
+
+    def _layouts(self) -> dict[str, Layout]:
+        """The layouts that files were read by, by ID."""
+        for layout_id in self.enrollments.layouts.keys() & self.transactions.layouts.keys():
+            raise InputError(
+                f"layout {layout_id}: one of enrollments and one of transactions are called so",
+                hint="give each layout a layout_id of its own",
+            )
+        return self.enrollments.layouts | self.transactions.layouts
 
     @property
     def _ahead(self) -> int:

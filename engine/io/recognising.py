@@ -13,7 +13,7 @@ from engine.io.csv_file import (
     read_header,
     unpacked,
 )
-from engine.io.deliveries import Delivered, open_file
+from engine.io.deliveries import Delivered, HashingFile, open_file
 from engine.io.laid_out_file import find_header, nearest_header
 from engine.layout import Described, Layout, RoleName, Separated, describe, shipped
 
@@ -24,7 +24,7 @@ def first_bytes(delivered: Delivered) -> bytes:
     """As much of a file, unpacked, as a header may take."""
     with open_file(delivered) as file:
         try:
-            return read_fully(unpacked(file, delivered), MAX_RECORD_BYTES)
+            return read_fully(unpacked(HashingFile(file), delivered), MAX_RECORD_BYTES)
         except PACKED_BADLY as error:
             raise badly_packed(delivered.name, error) from error
 

@@ -8,7 +8,7 @@ content alone: all of it that follows from the record and the files is compared.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,16 @@ from pipelines.verify.findings import (
     Finding,
     Findings,
 )
-from pipelines.verify.shape import COUNT, DAY, TEXT, TEXT_OR_NULL, Each, Optionally, differences
+from pipelines.verify.shape import (
+    COUNT,
+    DAY,
+    LAYOUT_ID,
+    TEXT,
+    TEXT_OR_NULL,
+    Each,
+    Optionally,
+    differences,
+)
 
 TABLES: Final = ("quarantine", "declined", "accepted_enrollments", "rejected_enrollments")
 TERMS: Final = ("programme.toml", "services.toml")
@@ -41,6 +50,15 @@ _SPLIT: Final = {
     "booked": COUNT,
     "declined": Each(dict, COUNT),
     "quarantined": COUNT,
+    "skipped": Optionally(Each(dict, COUNT)),
+}
+_INPUT: Final = {
+    "role": TEXT,
+    "name": TEXT,
+    "bytes": COUNT,
+    "sha256": TEXT,
+    "rows": COUNT,
+    "layout": Optionally({"id": LAYOUT_ID, "sha256": TEXT, "parameters": Each(dict, TEXT)}),
 }
 _RECORD: Final = {
     "run_id": TEXT,
@@ -58,9 +76,7 @@ _RECORD: Final = {
         },
     },
     "services_sha256": TEXT,
-    "inputs": Each(
-        list, {"role": TEXT, "name": TEXT, "bytes": COUNT, "sha256": TEXT, "rows": COUNT}
-    ),
+    "inputs": Each(list, _INPUT),
     "counts": {
         **_SPLIT,
         "people": COUNT,
@@ -71,6 +87,7 @@ _RECORD: Final = {
             "unchanged": COUNT,
             "rejected": Each(dict, COUNT),
             "quarantined": COUNT,
+            "skipped": Optionally(Each(dict, COUNT)),
         },
     },
     "yen": _SPLIT,
@@ -258,6 +275,7 @@ def _sound(
     """Compares the run's files with its record; gives the names of those that are the same."""
     folder = f"runs/{run_id(number)}"
     wanted = {f"{folder}/{table}.parquet" for table in TABLES} | {f"{folder}/{t}" for t in TERMS}
+    wanted |= {f"{folder}/{layout_name(one)}" for one in _laid_out(record)}
     seen: set[str] = set()
     for output in record["outputs"]:
         name = output["name"]
@@ -292,11 +310,13 @@ def _contradictions(run: KeptRun) -> Iterator[str]:
     counts, yen, enrollments = record["counts"], record["yen"], record["counts"]["enrollments"]
     for what, split in (("rows", counts), ("yen", yen)):
         out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
+        out += sum(split.get("skipped", {}).values())
         if split["read"] != out:
             yield f"{split['read']} {what} of transactions were read, {out} are accounted for"
     out = sum(enrollments["rejected"].values()) + sum(
         enrollments[name] for name in ("accepted", "unchanged", "quarantined")
     )
+    out += sum(enrollments.get("skipped", {}).values())
     if enrollments["read"] != out:
         yield f"{enrollments['read']} enrollments were read, {out} are accounted for"
     for role, read in (("transactions", counts["read"]), ("enrollments", enrollments["read"])):
@@ -307,9 +327,19 @@ def _contradictions(run: KeptRun) -> Iterator[str]:
     for name, sha256 in (
         ("programme.toml", record["programme"]["sha256"]),
         ("services.toml", record["services_sha256"]),
+        *((layout_name(one), one["layout"]["sha256"]) for one in _laid_out(record)),
     ):
         if kept.get(run.file(name)) != sha256:
             yield f"it was booked by another {name} than the one that it keeps"
+
+
+def layout_name(one: Mapping[str, Any]) -> str:
+    """The file in a run's folder that holds the layout by which an input was read."""
+    return f"layout-{one['layout']['id']}.toml"
+
+
+def _laid_out(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in record["inputs"] if "layout" in one]
 
 
 def _first_and_last_people(book: Book, run: KeptRun) -> dict[str, tuple[str, str]]:

@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.errors import MynapointError
 from engine.io.book import Book
-from engine.io.deliveries import Delivered
+from engine.io.deliveries import CANONICAL, Delivered, Delivery
 from engine.io.durable import sha256_of
 from engine.io.nightly_run import run as book_a_night
 from engine.records import (
@@ -26,7 +26,7 @@ from engine.records import (
     arrow_schema,
 )
 from pipelines.database import Database
-from pipelines.verify.bytes import Kept, KeptRun
+from pipelines.verify.bytes import Kept, KeptRun, layout_name
 from pipelines.verify.findings import (
     MOST_SHOWN,
     NEVER_TOO_MUCH,
@@ -64,9 +64,7 @@ def check_origin(
     unused = len(known.keys() - used)
     anew = Book(scratch / "origin")
     for number, run in enumerate(kept.runs, 1):
-        if run is None or not {run.file(name) for name in ("programme.toml", "services.toml")} <= (
-            run.sound
-        ):
+        if run is None or not run.sound.issuperset(_booked_by(run)):
             _stop(findings, number, "what it was booked by is damaged or missing")
             return False, unused
         if any(missing_deliveries(run, known)):
@@ -82,6 +80,12 @@ def check_origin(
         for finding in _differences(book, anew, run, record, names, scratch):
             findings.add(*finding)
     return complete, unused
+
+
+def _booked_by(run: KeptRun) -> set[str]:
+    """The files that say how a run was decided."""
+    layouts = {layout_name(one) for one in run.record["inputs"] if "layout" in one}
+    return {run.file(name) for name in {"programme.toml", "services.toml"} | layouts}
 
 
 def _stop(findings: Findings, number: int, why: str) -> None:
@@ -120,17 +124,27 @@ def _decide_again(
     book: Book, anew: Book, run: KeptRun, links: Sequence[tuple[Path, str, str]]
 ) -> dict[str, Any]:
     terms = run.record["programme"]["terms"]
+    delivered = [
+        (_as_it_was_read(book, run, link, one), role)
+        for (link, _, role), one in zip(links, run.record["inputs"], strict=True)
+    ]
     return book_a_night(
         anew.path,
         booked_on=dt.date.fromisoformat(run.record["booked_on"]),
-        transactions=[link for link, _, role in links if role == "transactions"],
-        enrollments=[link for link, _, role in links if role == "enrollments"],
+        transactions=[one for one, role in delivered if role == "transactions"],
+        enrollments=[one for one, role in delivered if role == "enrollments"],
         services=book.path / run.file("services.toml"),
         programme=book.path / run.file("programme.toml"),
         terms_as_of=dt.date.fromisoformat(terms["announced_on"]),
         # It was booked, so this was within bounds.
         max_quarantined=1.0,
     ).record
+
+
+def _as_it_was_read(book: Book, run: KeptRun, link: Path, one: Mapping[str, Any]) -> Delivery:
+    if "layout" not in one:
+        return Delivery(link, CANONICAL)
+    return Delivery(link, book.path / run.file(layout_name(one)), one["layout"]["parameters"])
 
 
 def _differences(

@@ -1,6 +1,7 @@
 """How a JSON value must look, and where another differs from that."""
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,10 @@ TEXT: Final = Matches(lambda value: isinstance(value, str))
 TEXT_OR_NULL: Final = Matches(lambda value: value is None or isinstance(value, str))
 COUNT: Final = Matches(lambda value: type(value) is int and value >= 0)
 DAY: Final = Matches(_is_day)
+# It becomes a part of a file's name.
+LAYOUT_ID: Final = Matches(
+    lambda value: isinstance(value, str) and bool(re.fullmatch("[a-z0-9-]+", value))
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from random import Random
 
 import polars as pl
 
-from engine.io.deliveries import Delivery, find_delivered
+from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.reading import TRANSACTIONS, Files
 
 LAYOUT = """\
@@ -69,7 +69,7 @@ def write(folder: Path, rows: int, seed: int) -> tuple[Path, Path, Path]:
     return canonical, theirs, layout
 
 
-def seconds(delivery: Delivery) -> tuple[float, int, int]:
+def seconds(delivery: DeliveredAs) -> tuple[float, int, int]:
     """CPU time of reading, rows, and yen, to see that both are the same."""
     files = Files(TRANSACTIONS, find_delivered([delivery], "transactions"))
     rows = yen = 0
@@ -89,7 +89,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         canonical, theirs, layout = write(Path(folder), asked.rows, asked.seed)
-        deliveries = Delivery(canonical), Delivery(theirs, layout)
+        deliveries = DeliveredAs(canonical), DeliveredAs(theirs, layout)
         taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(asked.times):
             one, other = map(seconds, deliveries)

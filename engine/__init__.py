@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.errors import BookError, InputError, MynapointError
-    from engine.io.deliveries import Delivery
+    from engine.io.deliveries import DeliveredAs
     from engine.io.nightly_run import Progress, RunResult, run
     from engine.programme import Programme, Terms, load_programme, parse_programme
     from engine.services import Service, Services, load_services, parse_services
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Loaded when asked for: the data libraries take longer to import than a command takes to say no.
 _HOMES = {
     "BookError": "engine.errors",
-    "Delivery": "engine.io.deliveries",
+    "DeliveredAs": "engine.io.deliveries",
     "InputError": "engine.errors",
     "MynapointError": "engine.errors",
     "Programme": "engine.programme",
@@ -35,7 +35,7 @@ _HOMES = {
 
 __all__ = [
     "BookError",
-    "Delivery",
+    "DeliveredAs",
     "InputError",
     "MynapointError",
     "Programme",

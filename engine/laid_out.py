@@ -40,8 +40,7 @@ class Column:
 
     Attributes:
         values: of each row; or, with ``codes``, the unlike ones, and ``codes`` says whose is whose.
-        cells: the same as they came, to be trimmed by whoever reads the canonical form; None
-            where the layout takes some values for nothing.
+        cells: the texts as they came, when there are no ``codes``.
     """
 
     values: pl.Series
@@ -73,22 +72,21 @@ def column_of(cells: pa.ChunkedArray, encoding: str, empty: Sequence[str]) -> Co
     array = cells.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    codes = indices = None
+    codes = None
     if _has_few_values(array):
         encoded = array.dictionary_encode()
-        array, indices = encoded.dictionary, encoded.indices
-        codes = pl.Series(pl.from_arrow(indices.cast(pa.uint32())))
+        array = encoded.dictionary
+        codes = pl.Series(pl.from_arrow(encoded.indices.cast(pa.uint32())))
     array = _decoded(array, encoding)
     values = pl.Series(pl.from_arrow(array), dtype=pl.String)
     if _may_be_untrimmed(array):
         values = values.str.strip_chars(_BLANKS)
     nothing = values.str.len_bytes() == 0
     meant = values.is_in(empty) if empty else None
-    if meant is not None and meant.any():
-        return Column(values.set(nothing | meant, None), codes)
-    if indices is not None:
-        array = pa.DictionaryArray.from_arrays(indices, array)
-    return Column(values.set(nothing, None) if nothing.any() else values, codes, array)
+    if meant is not None:
+        nothing |= meant
+    values = values.set(nothing, None) if nothing.any() else values
+    return Column(values, codes, array if codes is None else None)
 
 
 def _has_few_values(array: pa.Array) -> bool:
@@ -138,7 +136,7 @@ def _decoded(array: pa.Array, encoding: str) -> pa.Array:
 
 
 @dataclass(frozen=True, slots=True)
-class LaidOut:
+class CanonicalRows:
     """Rows in the canonical form.
 
     Attributes:
@@ -147,7 +145,7 @@ class LaidOut:
         skipped: by reason, how many rows were left out and their yen, where it can be read.
     """
 
-    table: pa.Table
+    table: pl.DataFrame
     kept: Places
     skipped: dict[str, tuple[int, int]]
 
@@ -157,7 +155,7 @@ def lay_out(
     columns: Mapping[str, Column],
     rows: int,
     numbers: pl.Series | None = None,
-) -> LaidOut:
+) -> CanonicalRows:
     """Rows of a provider's file in the canonical form.
 
     Args:
@@ -169,11 +167,11 @@ def lay_out(
     table = made.all(numbers)
     reasons = skip_reasons(described, columns, rows)
     if reasons is None:
-        return LaidOut(table, np.arange(rows), {})
+        return CanonicalRows(table, np.arange(rows), {})
     kept = reasons.is_null()
     skipped: dict[str, tuple[int, int]] = {}
-    if "amount" in table.column_names:
-        digits = pl.Series(pl.from_arrow(table["amount"])).str.strip_chars_start("-")
+    if "amount" in table.columns:
+        digits = table["amount"].str.strip_chars_start("-")
         yen = digits.cast(pl.Int64, strict=False)
         yen = yen.set(~yen.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN).fill_null(value=False), 0)
     else:
@@ -183,7 +181,7 @@ def lay_out(
         left_out.group_by("reason").agg(pl.len(), pl.col("yen").sum()).sort("reason").iter_rows()
     ):
         skipped[reason] = (count, total)
-    return LaidOut(table.filter(pa.array(kept.to_numpy())), np.flatnonzero(kept), skipped)
+    return CanonicalRows(table.filter(kept), np.flatnonzero(kept), skipped)
 
 
 def equal_row_ids(described: Described, columns: Mapping[str, Column], rows: int) -> pl.Series:
@@ -237,35 +235,22 @@ class _Making:
         self._sources = described.layout.columns
         self._refunds: pl.Series | None = None
 
-    def all(self, numbers: pl.Series | None) -> pa.Table:
-        amounts: dict[str, pl.Series] = {}
+    def all(self, numbers: pl.Series | None) -> pl.DataFrame:
+        made: dict[str, pl.Series] = {}
         if "amount" in self._sources:
-            amounts["amount"], amounts["kind"] = self._amounts_and_kinds()
-            self._refunds = amounts["kind"] == "refund"
-        made: dict[str, pa.Array | pa.ChunkedArray] = {}
+            made["amount"], made["kind"] = self._amounts_and_kinds()
+            self._refunds = made["kind"] == "refund"
         for name, source in self._sources.items():
-            if name in amounts:
-                made[name] = _text_cells(amounts[name])
-            elif source.dates is not None:
-                whole_days = name.endswith("_on")
-                made[name] = self._times(source, source.dates, whole_days=whole_days).to_arrow()
+            if name in made:
+                continue
+            if source.dates is not None:
+                made[name] = self._times(source, source.dates, whole_days=name.endswith("_on"))
             elif source.number_equal_rows and numbers is not None:
                 ids = pl.DataFrame({"id": self._texts(name, source), "number": numbers})
-                made[name] = _text_cells(ids.select(pl.format("{}-{}", "id", "number")).to_series())
+                made[name] = ids.select(pl.format("{}-{}", "id", "number")).to_series()
             else:
-                made[name] = self._cells(name, source)
-        return pa.table(made)
-
-    def _cells(self, name: str, source: Source) -> pa.Array | pa.ChunkedArray:
-        """A column of texts; as its cells came, where nothing is made of them."""
-        if source.constant is not None:
-            everywhere = pa.array(np.zeros(self._rows, np.int32))
-            return pa.DictionaryArray.from_arrays(everywhere, pa.array([source.constant]))
-        if len(source.parts) == 1 and not (source.refund_parts or source.words):
-            column = self._columns[source.parts[0].name]
-            if _is_plain(source.parts[0]) and column.cells is not None:
-                return column.cells
-        return _text_cells(self._texts(name, source))
+                made[name] = self._texts(name, source)
+        return pl.DataFrame([made[name].alias(name) for name in self._sources])
 
     def transaction_ids(self) -> pl.Series:
         _, kinds = self._amounts_and_kinds()
@@ -385,7 +370,7 @@ class _Making:
         if len(source.parts) == 1:
             column = self._columns[source.parts[0].name]
             plain = None
-            if column.codes is None and column.cells is not None and not whole_days:
+            if column.cells is not None and not whole_days:
                 plain = read_plain_dates(column.cells, dates.forms[0])
             return column.map(read) if plain is None else plain
         return read(self._joined(source.parts, source.join))
@@ -393,10 +378,6 @@ class _Making:
 
 def _is_plain(part: Part) -> bool:
     return part.day is None and not part.amount
-
-
-def _text_cells(texts: pl.Series) -> pa.Array:
-    return texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
 
 
 def _mapped(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import InputError
-from engine.io.deliveries import CANONICAL, Delivery
+from engine.io.deliveries import CANONICAL, DeliveredAs
 from engine.layout import load_layout
 
 ROLES: Final = ("transactions", "enrollments")
@@ -44,7 +44,7 @@ def parameter(text: str) -> tuple[str, str]:
 
 def in_order(
     arguments: Sequence[str], parsed: Mapping[str, Sequence[str]]
-) -> dict[str, list[Delivery]]:
+) -> dict[str, list[DeliveredAs]]:
     """The deliveries by role: a ``--layout`` and ``--set`` hold for those that follow them.
 
     A ``--layout`` ends what was ``--set`` before it; ``auto`` leaves it to the headers again.
@@ -57,7 +57,7 @@ def in_order(
         InputError: a layout is none, or no delivery follows it; or the order cannot be told.
     """
     ahead = _Ahead()
-    deliveries: dict[str, list[Delivery]] = {role: [] for role in ROLES}
+    deliveries: dict[str, list[DeliveredAs]] = {role: [] for role in ROLES}
     for option, value in _options(arguments):
         if option == "--layout":
             _layout(ahead, value)
@@ -70,7 +70,7 @@ def in_order(
             if layout is not None:
                 ahead.used.add(layout)
             parameters = ahead.parameters if layout == ahead.last else {}
-            deliveries[role].append(Delivery(value, layout, dict(parameters)))
+            deliveries[role].append(DeliveredAs(value, layout, dict(parameters)))
     _check_used(ahead)
     if {role: [str(one.path) for one in some] for role, some in deliveries.items()} != {
         role: list(parsed.get(role, ())) for role in ROLES

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from engine.io.deliveries import Delivery, find_delivered
+from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Files
 from engine.layout import built_in_layouts, load_layout
 from engine.records import TRANSACTION_COLUMNS
@@ -34,7 +34,7 @@ class Read:
 
 def read(path: Path, layout: Any = None, role: str = "transactions", **parameters: str) -> Read:
     """Reads a file as a run does."""
-    delivered = find_delivered([Delivery(path, layout, parameters)], role)
+    delivered = find_delivered([DeliveredAs(path, layout, parameters)], role)
     files = Files(TRANSACTIONS if role == "transactions" else ENROLLMENTS, delivered)
     made = Read()
     with ThreadPoolExecutor(2) as pool:

@@ -96,7 +96,7 @@ def write_file(file: oracle.File, folder: Path, form: str = "csv") -> Path:
     return path
 
 
-class Delivery:
+class DeliveredAs:
     """A night's files on disk, and which of the world's names each path stands for."""
 
     def __init__(self, world: worlds.World, number: int, folder: Path, form: str = "csv") -> None:
@@ -118,7 +118,7 @@ class Delivery:
 
 
 def run_engine(
-    book: Path, delivery: Delivery, *, threads: int | None = None, rows_per_slice: int | None = None
+    book: Path, delivery: DeliveredAs, *, threads: int | None = None, rows_per_slice: int | None = None
 ) -> None:
     result = engine.run(
         book,
@@ -136,7 +136,7 @@ def run_engine(
     assert result.record == kept
 
 
-def run_command(book: Path, delivery: Delivery) -> None:
+def run_command(book: Path, delivery: DeliveredAs) -> None:
     command = [sys.executable, "-m", "pipelines", "run", str(book)]
     command += ["--booked-on", str(delivery.night.booked_on), "--max-quarantined", "1"]
     for path in delivery.transactions:
@@ -163,7 +163,7 @@ def run_world(
 ) -> Path:
     book = folder / "book"
     for number in range(len(world.nights)):
-        delivery = Delivery(world, number, folder, form)
+        delivery = DeliveredAs(world, number, folder, form)
         run_engine(book, delivery, threads=threads, rows_per_slice=rows_per_slice)
     return book
 
@@ -275,7 +275,7 @@ def stated(split: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare_night(where: str, book: Path, delivery: Delivery, expected: oracle.Night) -> None:
+def compare_night(where: str, book: Path, delivery: DeliveredAs, expected: oracle.Night) -> None:
     run_id = expected.run_id
     ledger = [astuple(entry) for entry in expected.ledger]
     same(f"{where}: ledger", oracle.LEDGER_COLUMNS, ledger, ledger_rows(book, run_id))
@@ -332,13 +332,13 @@ def compare_record(where: str, record: dict[str, Any], expected: oracle.Night) -
 
 
 def check_world(
-    world: worlds.World, folder: Path, run: Callable[[Path, Delivery], None], what: str
+    world: worlds.World, folder: Path, run: Callable[[Path, DeliveredAs], None], what: str
 ) -> None:
     """Book a world with the engine, night by night, and compare each night with the oracle's."""
     book = folder / "book"
     for number, expected in enumerate(worlds.booked_by_the_oracle(world)):
         where = f"{what}, night {number + 1} of {len(world.nights)} (files in {folder})"
-        delivery = Delivery(world, number, folder)
+        delivery = DeliveredAs(world, number, folder)
         try:
             run(book, delivery)
         except Exception as error:
@@ -496,7 +496,7 @@ def test_parquet_files_are_booked_as_the_same_rows_in_csv(
     world = worlds.make(seed, clean=True)
     book = tmp_path / "book"
     for number, expected in enumerate(worlds.booked_by_the_oracle(world)):
-        delivery = Delivery(world, number, tmp_path / "csv")
+        delivery = DeliveredAs(world, number, tmp_path / "csv")
         folder = tmp_path / "parquet" / str(number)
         night = delivery.night
         delivery.enrollments = [

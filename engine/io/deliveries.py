@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from engine.canonical import Delivery as Columns
+from engine.canonical import Delivery
 from engine.errors import InputError
 from engine.layout import Layout, describe, load_layout
 
@@ -59,7 +59,7 @@ class Batch:
         name_faults: what the faults of some records are called.
     """
 
-    table: Columns
+    table: Delivery
     records: int
     places: np.ndarray
     ragged: tuple[Ragged, ...]
@@ -112,7 +112,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliveredAs:
     """What was delivered, and how it is written.
 
     Attributes:
@@ -179,7 +179,7 @@ class HashingFile(io.RawIOBase):
         return self._digest.hexdigest()
 
 
-def find_delivered(paths: Sequence[str | Path | Delivery], role: str) -> list[Delivered]:
+def find_delivered(paths: Sequence[str | Path | DeliveredAs], role: str) -> list[Delivered]:
     """The files behind paths, each a file, a folder or a glob, in a fixed order.
 
     Raises:
@@ -187,7 +187,7 @@ def find_delivered(paths: Sequence[str | Path | Delivery], role: str) -> list[De
     """
     return [
         replace(delivered, written=one.written(role))
-        for one in (path if isinstance(path, Delivery) else Delivery(path) for path in paths)
+        for one in (path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths)
         for delivered in _expand(str(one.path), role)
     ]
 

@@ -245,7 +245,7 @@ class _LaidOutWork:
     def equal_row_ids(self) -> tuple[pl.Series, np.ndarray, int]:
         """The rows' IDs before they are numbered, their places, and how many records there are."""
         batch = self.work.read()
-        rows = batch.table.num_rows
+        rows = batch.table.shape[0]
         return (
             equal_row_ids(self.described, self._columns(batch.table), rows),
             batch.places,
@@ -276,7 +276,7 @@ class _LaidOutWork:
         layout = self.described.layout
         columns = self._columns(batch.table)
         numbered_rows = None if numbers is None else pl.Series(numbers[batch.places])
-        made = lay_out(self.described, columns, batch.table.num_rows, numbered_rows)
+        made = lay_out(self.described, columns, batch.table.shape[0], numbered_rows)
         ragged, skipped = batch.ragged, dict(made.skipped)
         for skip in layout.skips:
             if skip.line_begins is not None:

@@ -23,7 +23,7 @@ from engine.errors import BookError, InputError
 from engine.fold import Folded, Night, fold, resolve_pending
 from engine.hashing import FewHashes, Hashes
 from engine.io.book import Book, part_name, run_id
-from engine.io.deliveries import Delivery, find_delivered
+from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.durable import write_json, write_text
 from engine.io.exchange import Exchange, SeenKeys
 from engine.io.intake import Intake, Settled, settle, without_duplicates
@@ -95,8 +95,8 @@ def run(
     book: str | Path,
     *,
     booked_on: dt.date,
-    transactions: Sequence[str | Path | Delivery] = (),
-    enrollments: Sequence[str | Path | Delivery] = (),
+    transactions: Sequence[str | Path | DeliveredAs] = (),
+    enrollments: Sequence[str | Path | DeliveredAs] = (),
     services: str | Path | None = None,
     programme: str | Path | None = None,
     terms_as_of: dt.date | None = None,
@@ -110,7 +110,7 @@ def run(
     Args:
         book: the book's folder; made by the first run.
         booked_on: the day the entries are booked on.
-        transactions: files, folders or globs of delivered transactions; a ``Delivery`` says how
+        transactions: files, folders or globs of delivered transactions; a ``DeliveredAs`` says how
             they are written, else their headers do.
         enrollments: files, folders or globs of delivered enrollments.
         services: the services file; by default the book's, or the registry that ships.

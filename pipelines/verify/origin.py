@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.errors import MynapointError
 from engine.io.book import Book
-from engine.io.deliveries import CANONICAL, Delivered, Delivery
+from engine.io.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
 from engine.io.nightly_run import run as book_a_night
 from engine.records import (
@@ -141,10 +141,10 @@ def _decide_again(
     ).record
 
 
-def _as_it_was_read(book: Book, run: KeptRun, link: Path, one: Mapping[str, Any]) -> Delivery:
+def _as_it_was_read(book: Book, run: KeptRun, link: Path, one: Mapping[str, Any]) -> DeliveredAs:
     if "layout" not in one:
-        return Delivery(link, CANONICAL)
-    return Delivery(link, book.path / run.file(layout_name(one)), one["layout"]["parameters"])
+        return DeliveredAs(link, CANONICAL)
+    return DeliveredAs(link, book.path / run.file(layout_name(one)), one["layout"]["parameters"])
 
 
 def _differences(

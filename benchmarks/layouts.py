@@ -30,10 +30,12 @@ header = ["取引番号", "会員番号", "利用日時", "利用店舗", "利�
 transaction_id = { from = "取引番号" }
 service_id = { constant = "coin" }
 account_id = { from = "会員番号" }
-occurred_at = { from = "利用日時", forms = ["YYYY/MM/DD HH:mm:ss"] }
-kind = { from = "利用区分", map = { "支払" = "purchase", "チャージ" = "charge", "取消" = "refund" } }
 amount = { from = "利用金額" }
 original_transaction_id = { from = "元取引番号" }
+occurred_at = { from = "利用日時", forms = ["YYYY/MM/DD HH:mm:ss"] }
+[columns.kind]
+from = "利用区分"
+map = { "支払" = "purchase", "チャージ" = "charge", "取消" = "refund" }
 """
 
 

@@ -159,6 +159,8 @@ def lay_out(
     """Rows of a provider's file in the canonical form.
 
     Args:
+        described: the file's layout, and what was said of it.
+        rows: how many there are.
         columns: by name, those that the layout uses, ahead's and parameters' included; under the
             empty name the file's first, if a record's beginning is asked for.
         numbers: of IDs that number equal rows, each row's number.
@@ -424,6 +426,8 @@ def faults_as_the_provider_names_them(
     """Faults of some rows, by the provider's columns where one is at fault.
 
     Args:
+        described: the file's layout.
+        columns: as for ``lay_out``.
         places: the rows, among those of the columns.
         errors: of each row its canonical faults, a list of ``column:code``.
     """

@@ -8,7 +8,7 @@
 | `[file]` | a file with separators: see below |
 | `[fixed]` | in its place: records of one length, with columns by position |
 | `[ahead]` | values that stand in lines ahead of the header: name = what the line begins with |
-| `[parameters.NAME]` | `asks`: what whoever delivers such a file must say; `form`: `text` or `day` |
+| `[parameters.NAME]` | `asks`: what whoever delivers the file must say; `form`: `text` or `day` |
 | `[columns.NAME]` | how each canonical column is made |
 | `[[skip]]` | rows that are left out on purpose, each with the layout's own `reason` |
 

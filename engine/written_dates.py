@@ -3,7 +3,8 @@
 | letters | meaning |
 |---|---|
 | `YYYY`, `YY` | the year; `YY` is of the years 2000 to 2099 |
-| `G`, `EE`, `E` | the era (令和 or R, 平成 or H, 昭和 or S); its year in two digits; in one or two, or 元 |
+| `G` | the era: 令和 or R, 平成 or H, 昭和 or S |
+| `EE`, `E` | its year in two digits; in one or two, or 元 |
 | `MM`, `DD`, `HH` | month, day, hour in two digits |
 | `M`, `D`, `H` | the same in one or two |
 | `mm`, `ss` (`m`, `s`) | minute, second |
@@ -134,6 +135,8 @@ def read_dates(
     """Instants without a zone, in microseconds; null where nothing or in no form.
 
     Args:
+        texts: trimmed; nulls where nothing is written.
+        forms: tried in this order.
         era: of forms whose years do not name theirs.
         latest: for forms without a year: the latest such day up to this one is meant.
     """

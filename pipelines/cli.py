@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
@@ -461,6 +461,141 @@ def sample(
     with output_may_fail():
         for path in paths:
             sys.stdout.write(f"{path}\n")
+    return 0
+
+
+@app.command
+def layouts(layout: str | None = None, /, *, lang: Lang | None = None) -> int:
+    """List the layouts of providers' files that ship / 事業者ファイルのレイアウト一覧.
+
+    Parameters
+    ----------
+    layout: str
+        Print this layout's text instead, to be copied and changed.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.layouts.listing import print_layout, print_layouts
+
+    with output_may_fail():
+        if layout is None:
+            print_layouts(lang or lang_of_locale())
+        else:
+            print_layout(layout)
+    return 0
+
+
+@app.command
+def preview(
+    file: Path,
+    /,
+    *,
+    layout: str | None = None,
+    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    role: Literal["transactions", "enrollments"] | None = None,
+    rows: PositiveInt = 3,
+    lang: Lang | None = None,
+) -> int:
+    """Show how a file would be read / ファイルの試し読み; books nothing.
+
+    Exit 1 when rows of it would be quarantined.
+
+    Parameters
+    ----------
+    file: Path
+        The delivered file.
+    layout: str
+        How it is written: a layout's ID or file, or canonical. By default its header decides.
+    set_: list[str]
+        What the layout asks for, NAME=VALUE.
+    role: str
+        What it holds; by default its layout or header says so.
+    rows: int
+        How many of its first rows to show.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.deliveries import parameter
+    from pipelines.layouts.output import print_preview
+    from pipelines.layouts.preview import preview as look_at
+
+    parameters = dict(parameter(one) for one in set_ or [])
+    seen = look_at(file, layout=layout, role=role, parameters=parameters, first=rows)
+    with output_may_fail():
+        print_preview(seen, lang or lang_of_locale())
+    return 1 if seen.quarantined else 0
+
+
+@app.command
+def quarantine(
+    book: Path,
+    run: PositiveInt,
+    /,
+    *,
+    csv: Flag = False,
+    out: Path | None = None,
+    delivered: Paths | None = None,
+    lang: Lang | None = None,
+) -> int:
+    """Show rows in quarantine, or write them back / 隔離された行を表示・書き戻しする.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    run: int
+        The run's number.
+    csv: bool
+        Write the rows to be corrected in the provider's own form and encoding, with a column for
+        the reasons; mended and delivered again they book.
+    out: Path
+        A folder to write to, a file for each delivered one; by default, of one file, stdout.
+    delivered: list[str]
+        Where the delivered files are now, if not where they were.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.layouts.quarantine import print_rows, write_files
+    from pipelines.layouts.writing_back import set_aside
+    from pipelines.texts import Texts
+
+    lang = lang or lang_of_locale()
+    some = set_aside(book, run)
+    if not some:
+        sys.stderr.write(f"{Texts('quarantine', lang)('none')}\n")
+    with output_may_fail():
+        if csv and some:
+            write_files(some, delivered or [], out, lang)
+        else:
+            print_rows(some)
+    return 0
+
+
+layout_app = App(name="layout", help="Describe a provider's file / レイアウトを作る.")
+app.command(layout_app)
+
+
+@layout_app.command(name="new")
+def new_layout(
+    file: Path,
+    /,
+    *,
+    role: Literal["transactions", "enrollments"] = "transactions",
+) -> int:
+    """Print a first draft of a layout, from a file's header / 見出し行からレイアウトの下書きを作る.
+
+    Parameters
+    ----------
+    file: Path
+        A file of the provider.
+    role: str
+        What it holds.
+    """
+    from pipelines.layouts.draft import draft
+
+    text = draft(file, role)
+    with output_may_fail():
+        sys.stdout.write(text)
     return 0
 
 

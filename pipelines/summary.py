@@ -72,5 +72,13 @@ def _transactions(record: dict[str, Any]) -> Table:
     )
     for reason, rows in counts["declined"].items():
         table.add_row(f"    {reason}", f"{rows:,}", f"{yen['declined'][reason]:,}", style="dim")
+    if "skipped" in counts:
+        table.add_row(
+            "読み飛ばし skipped",
+            f"{sum(counts['skipped'].values()):,}",
+            f"{sum(yen['skipped'].values()):,}",
+        )
+        for reason, rows in counts["skipped"].items():
+            table.add_row(f"    {reason}", f"{rows:,}", f"{yen['skipped'][reason]:,}", style="dim")
     table.add_row("隔離 quarantined", f"{counts['quarantined']:,}", f"{yen['quarantined']:,}")
     return table

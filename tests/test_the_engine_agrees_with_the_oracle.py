@@ -118,7 +118,11 @@ class DeliveredAs:
 
 
 def run_engine(
-    book: Path, delivery: DeliveredAs, *, threads: int | None = None, rows_per_slice: int | None = None
+    book: Path,
+    delivery: DeliveredAs,
+    *,
+    threads: int | None = None,
+    rows_per_slice: int | None = None,
 ) -> None:
     result = engine.run(
         book,

@@ -111,11 +111,10 @@ def read_records(
     name: str,
     dialect: Dialect = CANONICAL,
 ) -> Iterator[Work]:
-    """The records that follow a header: some bytes that were read already, then a stream.
+    """The records that follow a header: bytes that were read already, ``rest``, then a stream.
 
-    Args:
-        columns: the columns to read, by place in the header, under the names to give them.
-        fields: how many fields a record has.
+    ``columns`` are those to read, under the names to give them, by place among a record's
+    ``fields``.
     """
     for data, quoted, stream_on in _blocks(rest, stream, name, dialect):
         if stream_on is None:

@@ -48,21 +48,22 @@ class Found:
     Attributes:
         names: of all columns, by position, told apart where they repeat.
         ahead: the values that the layout takes from lines ahead.
-        head: everything up to the first row, as it came.
+        before: the lines ahead of the header, as they came.
+        header: its own line or lines, as they came; empty where a file has none.
         rest: what was read beyond.
     """
 
     names: tuple[str, ...]
     ahead: Mapping[str, str]
-    head: str
+    before: str
+    header: str
     rest: bytes
 
 
 def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Found | None:
     """The header that a layout describes, in a file's first bytes; None if it is not there.
 
-    Args:
-        encoding: another than the layout's.
+    ``encoding`` is another one to look in than the layout's.
     """
     file = layout.file
     assert isinstance(file, Separated)
@@ -71,17 +72,19 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     lines = io.StringIO(text.removeprefix(_BOM) if encoding == "utf-8" else text, newline="")
     if file.columns:
         ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
-        return Found(file.columns, {}, ahead, lines.read().encode(encoding, "surrogateescape"))
+        rest = lines.read().encode(encoding, "surrogateescape")
+        return Found(file.columns, {}, ahead, "", rest)
     wanted = {*file.header}
     passed: list[str] = []
+    start = 0
     try:
         for record in csv.reader(iter(lines.readline, ""), delimiter=file.separator):
             names = numbered([cell.strip(_BLANKS) for cell in record])
             if wanted <= {*names}:
-                end = lines.tell()
-                head = lines.getvalue()[:end]
+                before, header = lines.getvalue()[:start], lines.getvalue()[start : lines.tell()]
                 rest = lines.read().encode(encoding, "surrogateescape")
-                return Found(names, _ahead(layout, passed), head, rest)
+                return Found(names, _ahead(layout, passed), before, header, rest)
+            start = lines.tell()
             passed.append(file.separator.join(record))
             if len(passed) > MAX_LINES_AHEAD:
                 return None

@@ -161,7 +161,7 @@ class Files:
             self.skipped[reason] = (before[0] + rows, before[1] + yen)
 
     def _layout_record(self, index: int) -> dict[str, Any]:
-        described = self._described[index]
+        described = self.described(index)
         if described is None:
             return {}
         layout = described.layout
@@ -187,6 +187,10 @@ class Files:
                     hint="give each layout a layout_id of its own",
                 )
         return described
+
+    def described(self, index: int) -> Described | None:
+        """The layout by which a file was read, and its parameters; None for the canonical form."""
+        return self._described[index]
 
     def _open(self, index: int) -> CsvFile | LaidOutFile | ParquetFile:
         delivered = self.delivered[index]

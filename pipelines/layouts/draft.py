@@ -1,0 +1,363 @@
+"""``mynapoint layout new``: a first draft of a layout from a file's header, for people to finish.
+
+What the header's names and the first rows tell is written down; what they do not tell is asked
+for as a parameter, so that the draft can be read and tried at once. Every guess says so.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from engine.errors import InputError
+from engine.io.deliveries import find_delivered
+from engine.io.encodings import CALLED, likely_encoding
+from engine.io.recognising import first_bytes
+from engine.layout import MAX_LINES_AHEAD, RoleName, numbered
+from engine.written_amounts import UNREADABLE, read_amounts
+from engine.written_dates import compile_form, read_dates
+
+_SAMPLED_BYTES: Final = 1 << 16
+_SEPARATORS: Final = (",", "\t", ";", "|")
+_BLANKS: Final = " \t\u3000\ufeff"
+_MOST_VALUES: Final = 20
+_DATE_FORMS: Final = (
+    *("YYYY-MM-DD HH:mm:ss", "YYYY/MM/DD HH:mm:ss", "YYYY/M/D H:mm:ss", "YYYY/M/D H:mm"),
+    *("YYYYMMDDHHmmss", "YYYYMMDD HHmmss", "YYYYMMDD HH:mm:ss", "YYYY年M月D日 H時m分s秒"),
+    *("YYYY年M月D日 H時m分", "YYYY年M月D日 H:mm:ss", "YYYY年M月D日 H:mm", "GE年M月D日 H:mm"),
+    *("YYYY-MM-DD", "YYYY/MM/DD", "YYYY/M/D", "YYYYMMDD", "YYMMDD", "YYYY年M月D日", "GE年M月D日"),
+    *("GE.M.D", "GEE.MM.DD", "GEEMMDD"),
+)
+# By canonical column, what its name may have; the first that a header has is taken.
+_HINTS: Final[dict[str, tuple[str, ...]]] = {
+    "transaction_id": ("取引番号", "決済番号", "注文番号", "取引ID", "伝票番号", "transaction_id"),
+    "account_id": (
+        "会員番号",
+        "会員ID",
+        "利用者ID",
+        "アカウント",
+        "カード番号",
+        "カードID",
+        "account",
+    ),
+    "service_id": ("決済サービスID", "サービスID", "service_id"),
+    "occurred_at": (
+        "取引日時",
+        "利用日時",
+        "決済日時",
+        "日時",
+        "取引日",
+        "利用日",
+        "年月日",
+        "日付",
+        "日",
+    ),
+    "amount": ("取引金額", "利用金額", "決済金額", "金額", "利用額", "amount"),
+    "kind": ("取引区分", "利用区分", "取引種別", "取引内容", "ステータス", "種別", "区分", "kind"),
+    "original_transaction_id": ("元取引番号", "元取引ID", "元伝票番号", "original"),
+    "method": ("支払い方法", "支払方法", "決済方法", "取引方法", "支払区分", "method"),
+    "person_id": ("申込者ID", "利用者番号", "person_id"),
+    "applied_at": ("申込日時", "申込日", "applied_at"),
+    "card_applied_on": ("交付申請日", "カード申請日", "card_applied_on"),
+    "basis": ("付与対象", "basis"),
+    "reserved_at": ("予約日時", "予約日", "reserved_at"),
+    "certificate_issued_at": ("証明書発行日時", "証明書発行日", "certificate_issued_at"),
+    "preregistered_on": ("事前登録日", "preregistered_on"),
+}
+_COLUMNS: Final = {
+    "transactions": (
+        *("transaction_id", "service_id", "account_id", "occurred_at", "kind", "amount"),
+        *("original_transaction_id", "method"),
+    ),
+    "enrollments": (
+        *("person_id", "service_id", "account_id", "applied_at", "card_applied_on", "basis"),
+        *("reserved_at", "certificate_issued_at", "preregistered_on"),
+    ),
+}
+_DATES: Final = (
+    *("occurred_at", "applied_at", "card_applied_on", "reserved_at", "certificate_issued_at"),
+    "preregistered_on",
+)
+_OPTIONAL: Final = ("method", "basis", "reserved_at", "certificate_issued_at", "preregistered_on")
+_KINDS: Final = (
+    ("refund", ("取消", "返品", "返金", "払戻", "refund")),
+    ("charge", ("チャージ", "入金", "ﾁｬｰｼﾞ", "charge")),
+    ("purchase", ("支払", "売上", "利用", "購入", "決済", "完了", "物販", "purchase")),
+)
+_FAILED: Final = ("失敗", "中止", "障害", "キャンセル", "エラー")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A file's first rows, by column."""
+
+    encoding: str
+    separator: str
+    names: tuple[str, ...]
+    rows: list[list[str]]
+
+    def values(self, name: str) -> list[str]:
+        place = self.names.index(name)
+        return [row[place].strip(_BLANKS) for row in self.rows if len(row) == len(self.names)]
+
+
+def draft(path: Path, role: RoleName) -> str:
+    """The text of a layout that is a first guess at a file.
+
+    Raises:
+        InputError: no header can be found.
+    """
+    sample = _sample(path)
+    taken: dict[str, str] = {}
+    for column in _COLUMNS[role]:
+        name = _guess(column, sample, taken)
+        if name is not None:
+            taken[column] = name
+    stem = re.sub("[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-")[:40].strip("-")
+    lines = [
+        "# A first draft from the file's header and first rows: check each line, then try it with",
+        f"#     mynapoint preview FILE --layout {stem or 'my-provider'}.toml",
+        "# What the forms mean: docs/layouts.md, docs/layouts.ja.md",
+        "",
+        f"layout_id = {_quoted(stem or 'my-provider')}",
+        'name = "TODO: the provider and the file"',
+        f"role = {_quoted(role)}",
+        'follows = "TODO: where the form is described"',
+        "",
+        "[file]",
+        f"encoding = {_quoted(sample.encoding)}",
+    ]
+    if sample.separator != ",":
+        lines.append(f"separator = {_quoted(sample.separator)}")
+    lines.append("header = [")
+    # A column without a name cannot be asked for by it.
+    lines += [f"    {_quoted(re.sub(_AGAIN, '', name))}," for name in sample.names if name]
+    lines += ["]", *_empty(sample)]
+    if "original_transaction_id" not in taken and role == "transactions":
+        lines.append(f"optional = [{_quoted(_ORIGINAL)}]  # a column for people to fill in")
+    lines.append("")
+    asked = [column for column in _COLUMNS[role] if column not in (*taken, *_OPTIONAL, "kind")]
+    asked = [column for column in asked if column not in ("amount", "original_transaction_id")]
+    if "transaction_id" in asked:
+        asked.remove("transaction_id")
+    for column in asked:
+        lines += _parameter(column)
+    if "amount" not in taken and role == "transactions":
+        taken["amount"] = sample.names[-1]
+    for column in _COLUMNS[role]:
+        lines += _column(column, sample, taken, asked)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+_ORIGINAL: Final = "元取引ID"
+_AGAIN: Final = re.compile(r" \([0-9]+\)$")
+
+
+def _sample(path: Path) -> _Sample:
+    delivered = find_delivered([path], "layout new")
+    if len(delivered) != 1:
+        raise InputError(f"{path}: these are several files", hint="name one file")
+    data = first_bytes(delivered[0])[:_SAMPLED_BYTES]
+    encoding = _encoding(data)
+    if encoding is None:
+        likely = likely_encoding(data, "") or "no encoding of Japanese text"
+        raise InputError(
+            f"{path}: the file is neither UTF-8 nor CP932",
+            hint=f"it looks like {likely}; have it delivered as UTF-8 or CP932",
+        )
+    text = data.decode(encoding, "replace").lstrip("\ufeff")
+    if len(data) == _SAMPLED_BYTES:
+        text = text[: text.rfind("\n") + 1]
+    best: tuple[int, str, list[list[str]]] | None = None
+    for separator in _SEPARATORS:
+        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        place = _header_place(records)
+        if place is not None:
+            records = records[place:]
+            fields = len(records[0])
+            if best is None or fields > best[0]:
+                best = (fields, separator, records)
+    if best is None:
+        raise InputError(
+            f"{path}: no line looks like a header: three names or more, and rows as wide below it",
+            hint="for fixed records copy a layout: mynapoint layouts zengin-account-transfer",
+        )
+    _, separator, records = best
+    names = numbered([cell.strip(_BLANKS) for cell in records[0]])
+    return _Sample(encoding, separator, names, records[1:])
+
+
+def _encoding(data: bytes) -> str | None:
+    for encoding in CALLED:
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError as error:
+            if error.start < len(data) - 4:
+                continue
+        return encoding if encoding in ("utf-8", "cp932") else None
+    return None
+
+
+def _header_place(records: Sequence[Sequence[str]]) -> int | None:
+    """The first line of three names or more that has rows as wide below it, and no number."""
+    widths = Counter(len(record) for record in records)
+    for place, record in enumerate(records[: MAX_LINES_AHEAD + 1]):
+        cells = [cell.strip(_BLANKS) for cell in record]
+        named = [cell for cell in cells if cell and not re.search(r"^[\\¥+-]?[0-9]", cell)]
+        if (
+            len(record) >= 3
+            and len(named) * 4 >= len(record) * 3
+            and (widths[len(record)] > 1 or len(records) == place + 1)
+        ):
+            return place
+    return None
+
+
+def _guess(column: str, sample: _Sample, taken: dict[str, str]) -> str | None:
+    free = [name for name in sample.names if name and name not in taken.values()]
+    for hint in _HINTS[column]:
+        for name in free:
+            # Many names have the character; of dates it is the last.
+            fits = name.endswith(hint) if hint == "日" else hint in name
+            of_original = name.startswith("元") and column != "original_transaction_id"
+            if fits and not of_original and (column not in _DATES or _forms(sample, name)):
+                return name
+    if column == "occurred_at":
+        return next((name for name in free if _forms(sample, name)), None)
+    if column == "amount":
+        return next((name for name in free if _reads(sample, name, _is_amount)), None)
+    return None
+
+
+def _reads(sample: _Sample, name: str, fits: Callable[[pl.Series], bool]) -> bool:
+    values = [value for value in sample.values(name) if value not in ("", "-")]
+    return bool(values) and fits(pl.Series(values))
+
+
+def _is_amount(values: pl.Series) -> bool:
+    return not (read_amounts(values).digits == UNREADABLE).any() and bool(
+        values.str.contains("[,円¥\\\\]").any()
+    )
+
+
+def _forms(sample: _Sample, name: str, more: str | None = None) -> list[str]:
+    """The form in which most of a column's values are written, the strictest of several."""
+    values = [value for value in sample.values(name) if value not in ("", "-")]
+    if more is not None:
+        pairs = zip(sample.values(name), sample.values(more), strict=True)
+        values = [f"{one} {other}" for one, other in pairs if one and other]
+    if not values:
+        return []
+    series = pl.Series(values)
+    readable = {
+        text: len(series) - read_dates(series, [compile_form(text)]).null_count()
+        for text in _DATE_FORMS
+    }
+    best = max(readable, key=lambda text: readable[text])
+    return [best] if readable[best] * 2 > len(series) else []
+
+
+def _empty(sample: _Sample) -> list[str]:
+    if any("-" in sample.values(name) for name in sample.names if name):
+        return ['empty = ["-"]']
+    return []
+
+
+def _parameter(column: str) -> list[str]:
+    return [
+        f"[parameters.{column}]",
+        f'asks = "TODO: no column was recognised as the {column}"',
+        *(['form = "day"'] if column == "card_applied_on" else []),
+        "",
+    ]
+
+
+def _column(column: str, sample: _Sample, taken: dict[str, str], asked: Sequence[str]) -> list[str]:
+    if column in asked:
+        lines = [f"from = {_quoted(column)}"]
+    elif column == "kind":
+        lines = _kind(sample, taken.get("kind"))
+    elif column == "original_transaction_id":
+        lines = [f"refund_from = {_quoted(taken.get(column, _ORIGINAL))}"]
+    elif column in taken and column in _DATES:
+        lines = _date(column, taken[column], sample)
+    elif column in taken:
+        lines = [f"from = {_quoted(taken[column])}"]
+    elif column == "transaction_id":
+        lines = _composed(sample, taken)
+    else:
+        return []
+    return [f"[columns.{column}]", *lines, ""]
+
+
+def _composed(sample: _Sample, taken: dict[str, str]) -> list[str]:
+    """An ID of what a row has, for files without numbers of transactions."""
+    parts = [_quoted(taken.get("account_id", "account_id"))]
+    if "occurred_at" in taken:
+        forms = ", ".join(map(_quoted, _forms(sample, taken["occurred_at"])))
+        parts.append(f"{{ day = {_quoted(taken['occurred_at'])}, forms = [{forms}] }}")
+    if "kind" in taken:
+        parts.append(_quoted(taken["kind"]))
+    parts.append(f"{{ amount = {_quoted(taken['amount'])} }}")
+    return [
+        "# No column was recognised as the transaction's number: rows that are equal in these are",
+        "# numbered in the file's order. Deliver whole days: see docs/layouts.md.",
+        "from = [",
+        *(f"    {part}," for part in parts),
+        "]",
+        "number_equal_rows = true",
+    ]
+
+
+def _date(column: str, name: str, sample: _Sample) -> list[str]:
+    forms = _forms(sample, name)
+    time = next((one for one in sample.names if one.endswith(("時刻", "時間"))), None)
+    if time is not None and column == "occurred_at":
+        both = _forms(sample, name, time)
+        if both:
+            listed = ", ".join(map(_quoted, both))
+            return [f"from = [{_quoted(name)}, {_quoted(time)}]", f"forms = [{listed}]"]
+    if forms == ["YYYY-MM-DD HH:mm:ss"]:
+        return [f"from = {_quoted(name)}"]
+    return [f"from = {_quoted(name)}", f"forms = [{', '.join(map(_quoted, forms))}]"]
+
+
+def _kind(sample: _Sample, name: str | None) -> list[str]:
+    if name is None:
+        return [
+            "# No column was recognised as the kind: charge, purchase or refund.",
+            'constant = "purchase"',
+        ]
+    counted = Counter(value for value in sample.values(name) if value)
+    lines, skipped = [f"from = {_quoted(name)}", "", "[columns.kind.map]"], []
+    for value, _ in counted.most_common(_MOST_VALUES):
+        if any(word in value for word in _FAILED):
+            skipped.append(value)
+            continue
+        kind = next((k for k, words in _KINDS if any(word in value for word in words)), None)
+        mark = "" if kind else "  # TODO: a guess"
+        lines.append(f"{_quoted(value)} = {_quoted(kind or 'purchase')}{mark}")
+    if skipped:
+        listed = ", ".join(map(_quoted, skipped))
+        lines += [
+            "",
+            "[[skip]]",
+            'reason = "failed"',
+            f"column = {_quoted(name)}",
+            f"is = [{listed}]",
+        ]
+    return lines
+
+
+def _quoted(text: str) -> str:
+    escaped = "".join(
+        {"\\": "\\\\", '"': '\\"', "\t": "\\t"}.get(c, c if c.isprintable() else f"\\u{ord(c):04x}")
+        for c in text
+    )
+    return f'"{escaped}"'

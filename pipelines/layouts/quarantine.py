@@ -1,0 +1,79 @@
+"""What ``mynapoint quarantine`` prints and writes."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import InputError
+from pipelines.layouts.writing_back import (
+    SetAside,
+    WrittenBack,
+    file_name,
+    find_originals,
+    lines_of,
+    write_back,
+)
+from pipelines.terminal import plain
+from pipelines.texts import Lang, Texts
+
+
+def print_rows(some: Sequence[SetAside]) -> None:
+    """Prints one line a row."""
+    for one in some:
+        for line in lines_of(one):
+            sys.stdout.write(f"{plain(line)}\n")
+
+
+def write_files(
+    some: Sequence[SetAside], delivered: Sequence[str], folder: Path | None, lang: Lang
+) -> None:
+    """Writes the rows back, to a folder, or, of one file, to standard output.
+
+    Raises:
+        InputError: a delivered file is not there any more; there are several and no folder.
+    """
+    texts = Texts("quarantine", lang)
+    if folder is None and len(some) > 1:
+        raise InputError(
+            f"rows of {len(some)} files are in quarantine, and each has its own form",
+            hint="name a folder for them: --out DIR",
+        )
+    taken: set[str] = set()
+    for one, original in find_originals(some, delivered):
+        made = write_back(one, original)
+        if folder is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(made.content)
+            sys.stdout.buffer.flush()
+            if not made.has_reasons:
+                sys.stderr.writelines(f"{plain(line)}\n" for line in lines_of(one))
+        else:
+            _write(folder, file_name(one, made.ending, taken), made, one)
+        _notes(one, made, texts)
+
+
+def _write(folder: Path, name: str, made: WrittenBack, one: SetAside) -> None:
+    files = {name: made.content}
+    if not made.has_reasons:
+        files[f"{name}.reasons.txt"] = "".join(f"{line}\n" for line in lines_of(one)).encode()
+    for path, content in ((folder / name, content) for name, content in files.items()):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            raise InputError(
+                f"{path}: there is something already", hint="name a new or an empty folder"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{path}: {error.strerror or error}", hint="name a folder that can be written to"
+            ) from error
+        sys.stdout.write(f"{plain(path)}\n")
+
+
+def _notes(one: SetAside, made: WrittenBack, texts: Texts) -> None:
+    if one.numbers_equal_rows:
+        sys.stderr.write(f"{texts('whole_file', name=plain(one.name))}\n")
+    if made.like_formulas:
+        sys.stderr.write(f"{texts('formulas', rows=made.like_formulas)}\n")

@@ -1,0 +1,237 @@
+"""``mynapoint quarantine``: rows that were set aside, in the form in which they were delivered.
+
+Mended and delivered again, they book. The lines ahead of the rows come from the delivered file
+itself, which is found by its sha256; the rows come from the book.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from engine.errors import BookError, InputError
+from engine.io.book import Book
+from engine.io.csv_file import read_header
+from engine.io.deliveries import Delivered, find_delivered
+from engine.io.durable import sha256_of
+from engine.io.laid_out_file import Found, find_header
+from engine.io.parquet_file import MAGIC
+from engine.io.recognising import first_bytes
+from engine.layout import Fixed, Layout, parse_layout
+from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS
+
+REASONS: Final = "mynapoint:errors"
+_BOM: Final = "\ufeff"
+_AS_FORMULA: Final = r'^"?[=@\t]'
+_COLUMNS: Final = {"transactions": TRANSACTION_COLUMNS, "enrollments": ENROLLMENT_COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """The quarantined rows of one delivered file.
+
+    Attributes:
+        name: the file's path, as it was given.
+        rows: ``row``, ``errors``, ``raw``; ascending.
+        numbers_equal_rows: whether its layout numbers equal rows, so that they must be delivered
+            together.
+    """
+
+    name: str
+    one: Mapping[str, Any]
+    layout: Layout | None
+    rows: pl.DataFrame
+
+    @property
+    def numbers_equal_rows(self) -> bool:
+        return self.layout is not None and self.layout.numbers_equal_rows
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenBack:
+    """A file to be corrected.
+
+    Attributes:
+        content: in the provider's form and encoding.
+        has_reasons: whether it has a column for them; a form without names has no room for one.
+        like_formulas: how many rows have a cell that a spreadsheet would take for a formula.
+    """
+
+    content: bytes
+    ending: str
+    has_reasons: bool
+    like_formulas: int = 0
+
+
+def set_aside(path: Path, number: int) -> list[SetAside]:
+    """What a run has set aside, file by file.
+
+    Raises:
+        BookError: the book or its run cannot be read.
+        InputError: there is no such run.
+    """
+    book = Book(path)
+    committed = book.committed_runs()
+    if committed == 0:
+        raise BookError(f"{path}: there is no book to read", hint="name the folder of a book")
+    if not 1 <= number <= committed:
+        raise InputError(f"{path}: there is no run {number}", hint=f"its runs are 1 to {committed}")
+    record = book.record(number)
+    try:
+        rows = pl.read_parquet(book.run(number) / "quarantine.parquet")
+        layouts = {
+            one["layout"]["id"]: _layout(book.run(number) / f"layout-{one['layout']['id']}.toml")
+            for one in record["inputs"]
+            if "layout" in one
+        }
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BookError(
+            f"{book.run(number)}: the run's files cannot be read",
+            hint="mynapoint verify names what is damaged",
+        ) from error
+    # Of a file that was named twice the rows are the same.
+    inputs = {one["name"]: one for one in record["inputs"]}
+    return [
+        SetAside(
+            name,
+            one,
+            layouts[one["layout"]["id"]] if "layout" in one else None,
+            some.select("row", "errors", "raw").unique("row", maintain_order=True).sort("row"),
+        )
+        for name, one in inputs.items()
+        if (some := rows.filter(pl.col("file") == name)).height
+    ]
+
+
+def _layout(path: Path) -> Layout:
+    return parse_layout(path.read_text(encoding="utf-8"), str(path))
+
+
+def find_originals(
+    some: Sequence[SetAside], delivered: Sequence[str]
+) -> Iterator[tuple[SetAside, Delivered]]:
+    """For each file, the delivered one: where it was, or among those given.
+
+    Raises:
+        InputError: it is not there any more, or is another.
+    """
+    given = {sha256_of(one.path): one for one in find_delivered(delivered, "delivered")}
+    for one in some:
+        sha256 = one.one["sha256"]
+        here = given.get(sha256)
+        if here is None and Path(one.name).is_file() and sha256_of(Path(one.name)) == sha256:
+            here = find_delivered([one.name], one.one["role"])[0]
+        if here is None:
+            raise InputError(
+                f"{one.name}: the delivered file is not there any more, or was changed",
+                hint="its header is needed: say where it is now with --delivered PATH",
+            )
+        yield one, replace(here, name=one.name)
+
+
+def write_back(one: SetAside, original: Delivered) -> WrittenBack:
+    """A file's rows to be corrected, in its own form, with a column for the reasons."""
+    data = first_bytes(original)
+    reasons = one.rows["errors"].list.join(" / ")
+    raw = one.rows["raw"]
+    if data.startswith(MAGIC):
+        return _canonical(one, reasons)
+    layout = one.layout
+    if layout is not None and isinstance(layout.file, Fixed):
+        return _fixed(layout.file, data, raw)
+    bom = _BOM if data.startswith(_BOM.encode()) else ""
+    if layout is None:
+        names, rest = read_header(io.BytesIO(data), one.name)
+        header = data[: len(data) - len(rest)].decode("utf-8").removeprefix(_BOM)
+        found, separator, encoding = Found(tuple(names), {}, "", header, b""), ",", "utf-8"
+        missing: list[str] = []
+    else:
+        assert not isinstance(layout.file, Fixed)
+        there = find_header(data, layout)
+        assert there is not None, "the file was read by this layout"
+        found, separator, encoding = there, layout.file.separator, layout.file.encoding
+        missing = [name for name in layout.file.optional if name not in found.names]
+    end = "\r\n" if (found.header or data.decode(encoding, "replace")).find("\r\n") >= 0 else "\n"
+    more = "".join(separator + _cell(name, separator) for name in missing)
+    blank = separator * len(missing)
+    has_header = bool(found.header)
+    header = f"{found.header.rstrip(chr(13) + chr(10))}{more}{end}" if has_header else ""
+    lines = pl.DataFrame({"raw": raw, "reasons": reasons})
+    if has_header:
+        if found.names[0] == REASONS:
+            first = rf'^(?:"(?:[^"]|"")*"|[^{re.escape(separator)}"]*){re.escape(separator)}'
+            lines = lines.with_columns(pl.col("raw").str.replace(first, ""))
+        else:
+            header = f"{REASONS}{separator}{header}"
+        quoted = pl.format('"{}"', pl.col("reasons").str.replace_all('"', '""', literal=True))
+        needs = pl.col("reasons").str.contains_any([separator, '"', "\r", "\n"])
+        cell = pl.when(needs).then(quoted).otherwise("reasons")
+        lines = lines.with_columns(raw=pl.concat_str(cell, pl.lit(separator), "raw", pl.lit(blank)))
+    text = f"{bom}{found.before}{header}{end.join(lines['raw'].to_list())}{end}"
+    formulas = raw.str.contains(
+        rf"(?:^|{re.escape(separator)}){_AS_FORMULA.removeprefix('^')}"
+    ).sum()
+    return WrittenBack(
+        _encoded(text, encoding), ".csv", has_reasons=has_header, like_formulas=int(formulas)
+    )
+
+
+def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:
+    end = b""
+    for one in (b"\r\n", b"\n"):
+        if data[file.record_bytes :].startswith(one):
+            end = one
+            break
+    records = [_encoded(record, file.encoding) for record in raw.to_list()]
+    if file.first:
+        records.insert(0, data[: file.record_bytes])
+    return WrittenBack(b"".join(record + end for record in records), ".txt", has_reasons=False)
+
+
+def _canonical(one: SetAside, reasons: pl.Series) -> WrittenBack:
+    """Rows of a Parquet file, kept as JSON, as CSV in the canonical form."""
+    rows = [json.loads(raw) for raw in one.rows["raw"].to_list()]
+    columns = [name for name in _COLUMNS[one.one["role"]] if any(name in row for row in rows)]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([REASONS, *columns])
+    for row, reason in zip(rows, reasons.to_list(), strict=True):
+        cells = ["" if row.get(name) is None else str(row[name]) for name in columns]
+        writer.writerow([reason, *cells])
+    return WrittenBack(text.getvalue().encode(), ".csv", has_reasons=True)
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    # What could not be decoded cannot be encoded either; it is what must be corrected.
+    return text.encode(encoding, "replace")
+
+
+def _cell(text: str, separator: str) -> str:
+    if any(mark in text for mark in (separator, '"', "\r", "\n")):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def file_name(some: SetAside, ending: str, taken: set[str]) -> str:
+    """A name for a file to be corrected, after the delivered one's; no two are the same."""
+    stem = Path(some.name).name
+    for known in (".gz", ".zst", ".csv", ".txt", ".parquet"):
+        stem = stem.removesuffix(known)
+    name, number = f"{stem}-quarantined{ending}", 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-quarantined-{number}{ending}"
+    taken.add(name)
+    return name
+
+
+def lines_of(some: SetAside) -> Iterator[str]:
+    """One line a row: where it is and what is wrong with it."""
+    for row, errors in some.rows.select("row", "errors").iter_rows():
+        yield f"{some.name}:{row}: {', '.join(errors)}"

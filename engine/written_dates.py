@@ -93,20 +93,20 @@ def compile_form(text: str) -> Form:
     """
     pattern, chrono, parts, starts = "", "", [], []
     fixed = True
-    tokens = _TOKEN.findall(text)
-    for place, token in enumerate(tokens):
-        if token not in _LETTERS:
+    pieces = _TOKEN.findall(text)
+    for place, piece in enumerate(pieces):
+        if piece not in _LETTERS:
             # T stands between date and time in many forms.
-            if token.isascii() and token.isalpha() and token != "T":
-                raise ValueError(f"the letter {token} means nothing here")
-            pattern += re.escape(token)
-            chrono += token.replace("%", "%%")
+            if piece.isascii() and piece.isalpha() and piece != "T":
+                raise ValueError(f"the letter {piece} means nothing here")
+            pattern += re.escape(piece)
+            chrono += piece.replace("%", "%%")
             continue
-        part, matches, directive = _LETTERS[token]
+        part, matches, directive = _LETTERS[piece]
         if part in parts:
             raise ValueError(f"the {part.replace('_', ' ')} is there twice")
         parts.append(part)
-        starts.append(sum(map(len, tokens[:place])))
+        starts.append(sum(map(len, pieces[:place])))
         pattern += f"(?P<{part}>{matches})"
         fixed = fixed and directive is not None
         chrono += directive or ""

@@ -2,58 +2,24 @@
 
 import csv
 import datetime as dt
+import tempfile
 import tomllib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
-import polars as pl
 import pytest
+from deliveries import TRANSACTION_COLUMNS, as_csv, enrollment
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
+from small_nights import ledger_of
 
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Files
-from engine.layout import built_in_layouts, load_layout
-from engine.records import TRANSACTION_COLUMNS
+import engine
+from engine.layout import built_in_layouts
 
 SAMPLES = Path(__file__).parent / "layouts"
-
-
-@dataclass
-class Read:
-    """What a file was read to."""
-
-    rows: list[dict[str, str]] = field(default_factory=list)
-    quarantined: dict[int, list[str]] = field(default_factory=dict)
-    raw: dict[int, str] = field(default_factory=dict)
-    skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
-    read: int = 0
-    record: dict[str, Any] = field(default_factory=dict)
-
-
-def read(path: Path, layout: Any = None, role: str = "transactions", **parameters: str) -> Read:
-    """Reads a file as a run does."""
-    delivered = find_delivered([DeliveredAs(path, layout, parameters)], role)
-    files = Files(TRANSACTIONS if role == "transactions" else ENROLLMENTS, delivered)
-    made = Read()
-    with ThreadPoolExecutor(2) as pool:
-        for pieces, records in files.read(pool, 2, lambda rows: rows):
-            made.read += records
-            for rows in pieces:
-                made.rows += [
-                    {name: as_text(row[name]) for name in row if name != "row_ref"}
-                    for row in rows.good.iter_rows(named=True)
-                ]
-                for row in files.as_quarantined(rows.faulty).iter_rows(named=True):
-                    made.quarantined[row["row"]] = row["errors"]
-                    made.raw[row["row"]] = row["raw"]
-    made.skipped, made.record = files.skipped, files.inputs[0]
-    return made
-
-
-def as_text(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def canonical(folder: Path) -> list[dict[str, str]]:
@@ -76,3 +42,86 @@ def test_a_sample_of_each_layout_that_ships_reads_to_its_canonical_rows(layout_i
     assert made.quarantined == {int(row): one for row, one in expected["quarantined"].items()}
     skipped = sum(rows for rows, _ in made.skipped.values())
     assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.record["rows"]
+
+
+# --- The same rows, through a layout and in the canonical form --------------------------------------
+
+
+@st.composite
+def events(draw: st.DrawFn) -> list[Event]:
+    made = [Event(draw(st.integers(0, 86_400)), "purchase", draw(st.integers(1, 30_000)))]
+    for _ in range(draw(st.integers(0, 12))):
+        kind = draw(st.sampled_from(("purchase", "charge", "refund")))
+        second = draw(st.sampled_from((0, 3600, 86_399, 86_400, 10_000_000)))
+        amount = draw(st.sampled_from((1, 120, 999, 1000, 12_345, 1_000_000)))
+        made.append(Event(second, kind, amount, 0 if kind == "refund" else None))
+    return made
+
+
+def write(folder: Path, written: Written) -> tuple[Path, Path]:
+    theirs, same = folder / f"theirs{written.ending}", folder / "canonical.csv"
+    theirs.write_bytes(written.content)
+    same.write_text(as_csv(written.rows, TRANSACTION_COLUMNS), encoding="utf-8")
+    return theirs, same
+
+
+@pytest.mark.parametrize("layout_id", built_in_layouts())
+@settings(max_examples=12, deadline=None)
+@given(events=events(), seed=st.integers(0, 2**32))
+def test_rows_written_in_a_layouts_form_are_read_back_as_they_were(
+    layout_id: str, events: list[Event], seed: int
+) -> None:
+    written = WRITERS[layout_id](events, Random(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, _ = write(Path(folder), written)
+        made = read(theirs, layout_id, **written.parameters)
+    assert made.quarantined == {}
+    assert made.rows == written.rows
+
+
+@pytest.mark.parametrize("layout_id", built_in_layouts())
+@settings(max_examples=2, deadline=None)
+@given(events=events(), seed=st.integers(0, 2**32))
+def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
+    layout_id: str, events: list[Event], seed: int
+) -> None:
+    written = WRITERS[layout_id](events, Random(seed))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        theirs, same = write(folder, written)
+        services = folder / "services.toml"
+        of_them = sorted({row["service_id"] for row in written.rows}) or ["none"]
+        services.write_text(
+            "".join(
+                f'[[services]]\nservice_id = "{one}"\nname = "{one}"\nbasis = "charge"\n'
+                if one in ("bank", "suica")
+                else f'[[services]]\nservice_id = "{one}"\nname = "{one}"\nbasis = "purchase"\n'
+                for one in of_them
+            )
+        )
+        accounts = sorted({row["account_id"] for row in written.rows})
+        enrollments = folder / "enrollments.csv"
+        enrollments.write_text(
+            as_csv(
+                [
+                    enrollment(number, service_id=of_them[0], account_id=account)
+                    for number, account in enumerate(accounts or [ACCOUNT])
+                ]
+            )
+        )
+        ledgers = []
+        for number, delivered in enumerate(
+            (same, engine.DeliveredAs(theirs, layout_id, written.parameters))
+        ):
+            book = folder / str(number)
+            result = engine.run(
+                book,
+                booked_on=dt.date(2021, 2, 1),
+                transactions=[delivered],
+                enrollments=[enrollments],
+                services=services,
+                max_quarantined=1,
+            )
+            ledgers.append((ledger_of(book), result.record["counts"]["declined"]))
+    assert ledgers[0][0].equals(ledgers[1][0])
+    assert ledgers[0][1] == ledgers[1][1]

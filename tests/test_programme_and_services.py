@@ -23,6 +23,7 @@ import pytest
 
 import engine
 from engine.errors import BookError, InputError, MynapointError
+from engine.layout import load_layout
 from engine.programme import Programme, Terms, built_in_programmes, load_programme, parse_programme
 from engine.services import Service, load_services, parse_services
 from engine.strict_toml import MAX_FILE_BYTES
@@ -30,6 +31,7 @@ from engine.strict_toml import MAX_FILE_BYTES
 BROKEN = Path(__file__).parent / "broken"
 BROKEN_PROGRAMMES = sorted((BROKEN / "programmes").glob("*.toml"))
 BROKEN_SERVICES = sorted((BROKEN / "services").glob("*.toml"))
+BROKEN_LAYOUTS = sorted((BROKEN / "layouts").glob("*.toml"))
 
 PROGRAMME = """\
 programme_id = "small"
@@ -76,6 +78,7 @@ def assert_is_for_people(error: MynapointError) -> None:
     [
         *(pytest.param(f, load_programme, id=f"programmes/{f.stem}") for f in BROKEN_PROGRAMMES),
         *(pytest.param(f, load_services, id=f"services/{f.stem}") for f in BROKEN_SERVICES),
+        *(pytest.param(f, load_layout, id=f"layouts/{f.stem}") for f in BROKEN_LAYOUTS),
     ],
 )
 def test_a_broken_file_is_refused_with_its_words(
@@ -97,20 +100,26 @@ def test_a_broken_file_is_refused_with_its_words(
 def test_every_folder_of_broken_files_has_files() -> None:
     assert len(BROKEN_PROGRAMMES) > 30
     assert len(BROKEN_SERVICES) > 30
+    assert len(BROKEN_LAYOUTS) > 30
 
 
 def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
     raised: set[tuple[str, int]] = set()
-    for file in (*BROKEN_PROGRAMMES, *BROKEN_SERVICES):
+    loads: dict[str, Callable[[Path], object]] = {
+        "programmes": load_programme,
+        "services": load_services,
+        "layouts": load_layout,
+    }
+    for file in (*BROKEN_PROGRAMMES, *BROKEN_SERVICES, *BROKEN_LAYOUTS):
         with pytest.raises(InputError) as caught:
-            load_programme(file) if file in BROKEN_PROGRAMMES else load_services(file)
+            loads[file.parent.name](file)
         raised.update(
             (frame.f_code.co_filename, line) for frame, line in walk_tb(caught.value.__traceback__)
         )
 
     # A missing file and the like are no broken files; tests of their own are below.
-    elsewhere = {"read_text", "load_programme", "terms_as_of"}
-    modules = ("engine.strict_toml", "engine.programme", "engine.services")
+    elsewhere = {"read_text", "load_programme", "terms_as_of", "load_layout", "describe"}
+    modules = ("engine.strict_toml", "engine.programme", "engine.services", "engine.layout")
     paths = [str(sys.modules[module].__file__) for module in modules]
     never = [
         f"{path}:{statement.lineno}"

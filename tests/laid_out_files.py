@@ -1,0 +1,358 @@
+"""Canonical rows as each shipped layout's provider would have written them."""
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from engine.io.deliveries import DeliveredAs, find_delivered
+from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Files
+
+Row = dict[str, str]
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Read:
+    """What a file was read to."""
+
+    rows: list[Row] = field(default_factory=list)
+    quarantined: dict[int, list[str]] = field(default_factory=dict)
+    raw: dict[int, str] = field(default_factory=dict)
+    skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    read: int = 0
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def read(
+    path: Path,
+    layout: str | Path | None = None,
+    role: str = "transactions",
+    **parameters: str,
+) -> Read:
+    """Reads a file as a run does."""
+    delivered = find_delivered([DeliveredAs(path, layout, parameters)], role)
+    files = Files(TRANSACTIONS if role == "transactions" else ENROLLMENTS, delivered)
+    made = Read()
+    with ThreadPoolExecutor(2) as pool:
+        for pieces, records in files.read(pool, 2, lambda rows: rows):
+            made.read += records
+            for rows in pieces:
+                made.rows += [
+                    {name: as_text(row[name]) for name in row if name != "row_ref"}
+                    for row in rows.good.iter_rows(named=True)
+                ]
+                for row in files.as_quarantined(rows.faulty).iter_rows(named=True):
+                    made.quarantined[row["row"]] = row["errors"]
+                    made.raw[row["row"]] = row["raw"]
+    made.skipped, made.record = files.skipped, files.inputs[0]
+    return made
+
+
+def as_text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+# --- Writing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened; a refund is of the event with this number."""
+
+    second: int
+    kind: str
+    amount: int
+    refund_of: int | None = None
+
+    @property
+    def at(self) -> dt.datetime:
+        return dt.datetime(2020, 9, 5) + dt.timedelta(seconds=self.second)
+
+    @property
+    def day(self) -> dt.datetime:
+        return dt.datetime.combine(self.at.date(), dt.time())
+
+
+@dataclass(frozen=True)
+class Written:
+    """A provider's file and the canonical rows that it stands for."""
+
+    content: bytes
+    rows: list[Row]
+    parameters: Mapping[str, str]
+    ending: str = ".csv"
+
+
+Writer = Callable[[Sequence[Event], Random], Written]
+
+ACCOUNT = "A-0001"
+
+
+def canonical(
+    event: Event,
+    transaction_id: str,
+    service_id: str,
+    at: dt.datetime,
+    original: str = "",
+    **more: str,
+) -> Row:
+    return {
+        "transaction_id": transaction_id,
+        "service_id": service_id,
+        "account_id": ACCOUNT,
+        "occurred_at": str(at),
+        "kind": event.kind,
+        "amount": str(event.amount),
+        "original_transaction_id": original,
+        "method": "",
+    } | more
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]], random: Random, **form: Any) -> str:
+    """As CSV, the line end and the quotes as chance has them."""
+    text = io.StringIO(newline="")
+    quoting = random.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting, **form)
+    writer.writerows([names, *rows])
+    ends = random.choice(("\n", "\r\n", "both"))
+    lines = text.getvalue().splitlines()
+    return "".join(
+        line + (random.choice(("\n", "\r\n")) if ends == "both" else ends) for line in lines
+    )
+
+
+def wide(text: str) -> str:
+    return text.translate(str.maketrans("0123456789,-", "０１２３４５６７８９，－"))
+
+
+def yen(amount: int, random: Random, *, signs: bool = False) -> str:
+    """An amount as people write it."""
+    grouped = f"{abs(amount):,}"
+    plain = random.choice((str(abs(amount)), grouped))
+    if amount < 0:
+        return random.choice((f"-{plain}", f"({plain})", f"▲{plain}", wide(f"-{grouped}")))
+    text = random.choice((plain, f"{plain}円", f"\\{plain}", f"￥{plain}", wide(grouped)))
+    return f"+{plain}" if signs and random.random() < 0.3 else text
+
+
+def numbered(ids: Sequence[str]) -> list[str]:
+    """Rows with the same ID are numbered in their order."""
+    seen: dict[str, int] = {}
+    made = []
+    for one in ids:
+        seen[one] = seen.get(one, 0) + 1
+        made.append(f"{one}-{seen[one]}")
+    return made
+
+
+def day(event: Event, random: Random) -> str:
+    at = event.at
+    return random.choice((f"{at:%Y/%m/%d}", f"{at.year}/{at.month}/{at.day}"))
+
+
+def waon(events: Sequence[Event], random: Random) -> Written:
+    words = {"purchase": "支払", "charge": "チャージ", "refund": "支払取消"}
+    ids = numbered([f"{ACCOUNT}-{e.day:%Y%m%d}-{words[e.kind]}-{e.amount}" for e in events])
+    rows, made = [], []
+    for event, its in zip(events, ids, strict=True):
+        original = "" if event.refund_of is None else ids[event.refund_of]
+        shop = random.choice(("㈱髙島①", "ﾏｯｸｽ～", "イオン"))
+        rows.append(
+            [day(event, random), shop, yen(event.amount, random), words[event.kind], "-", original]
+        )
+        made.append(canonical(event, its, "waon", event.day, original))
+    names = ["取引年月日", "利用店舗", "利用金額（税込）", "利用区分", "チャージ区分", "元取引ID"]
+    content = table(names, rows, random).encode("cp932")
+    return Written(content, made, {"account_id": ACCOUNT})
+
+
+def mobile_suica(events: Sequence[Event], random: Random) -> Written:
+    events = [e for e in events if e.kind != "refund"]
+    balance, rows, ids = 50_000, [], []
+    for event in events:
+        signed = event.amount if event.kind == "charge" else -event.amount
+        balance += signed
+        written = yen(signed, random, signs=True)
+        at = random.choice((f"{event.at:%m/%d}", f"{event.at.month}月{event.at.day}日"))
+        rows.append([at, "物販", "東京", "", "", yen(balance, random), written])
+        ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{balance}-{signed}")
+    made = [
+        canonical(event, its, "suica", event.day, method="物販")
+        for event, its in zip(events, numbered(ids), strict=True)
+    ]
+    names = ["月日", "種別", "利用場所", "種別", "利用場所", "残高", "入金・利用額"]
+    content = table(names, rows, random).encode("cp932")
+    return Written(content, made, {"account_id": ACCOUNT, "as_of": "2021-01-20"})
+
+
+def transit_card_reader(events: Sequence[Event], random: Random) -> Written:
+    events = [e for e in events if e.kind != "refund"]
+    rows, made = [], []
+    for number, event in enumerate(events):
+        signed = -event.amount if event.kind == "charge" else event.amount
+        rows.append([day(event, random), str(number), "物販", "東京", yen(signed, random), "0"])
+        its = f"{ACCOUNT}-{event.day:%Y%m%d}-{number}"
+        made.append(canonical(event, its, "suica", event.day, method="物販"))
+    names = ["利用日", "連番", "種別", "利用駅", "金額", "残額"]
+    content = f"カードID={ACCOUNT}\r\n" + table(names, rows, random)
+    return Written(content.encode("cp932"), made, {"service_id": "suica"})
+
+
+def view_card(events: Sequence[Event], random: Random) -> Written:
+    events = [e for e in events if e.kind != "charge"]
+    whole = [e for e in events if e.refund_of is None]
+    ids = dict(
+        zip(
+            map(id, whole),
+            numbered([f"{ACCOUNT}-{e.day:%Y%m%d}-{e.amount}" for e in whole]),
+            strict=True,
+        )
+    )
+    rows, bare, originals = [], [], []
+    for event in events:
+        original = ids[id(whole[0])] if event.kind == "refund" else ""
+        amounts = ["", yen(event.amount, random)] if original else [yen(event.amount, random), "0"]
+        rows.append([day(event, random), "書店", *amounts, "", "１回払", original])
+        end = f"-{original}" if original else ""
+        bare.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{event.amount}{end}")
+        originals.append(original)
+    made = [
+        canonical(event, its, "view", event.day, original, method="１回払")
+        for event, its, original in zip(events, numbered(bare), originals, strict=True)
+    ]
+    names = [
+        "ご利用年月日",
+        "ご利用箇所",
+        "ご利用額",
+        "払戻額",
+        "ご請求額",
+        "支払区分（回数）",
+        "元取引ID",
+    ]
+    content = "会員番号,****\n対象カード,ビュー\n\n\nお支払日,2020/12/04\n" + table(
+        names, rows, random
+    )
+    return Written(content.encode("cp932"), made, {"account_id": ACCOUNT, "service_id": "view"})
+
+
+def paypay(events: Sequence[Event], random: Random) -> Written:
+    words = {"purchase": "支払い", "charge": "チャージ", "refund": "返金"}
+    rows, made = [], []
+    for number, event in enumerate(events):
+        amounts = [f"{event.amount:,}", "-"]
+        if event.kind != "purchase":
+            amounts.reverse()
+        original = "-" if event.refund_of is None else f"{event.refund_of:020}"
+        at = f"{event.at:%Y/%m/%d %H:%M:%S}"
+        rows.append([at, *amounts, words[event.kind], "㈱髙田", "残高", f"{number:020}", original])
+        made.append(
+            canonical(
+                event, f"{number:020}", "paypay", event.at, original.strip("-"), method="残高"
+            )
+        )
+    names = [
+        "取引日",
+        "出金金額（円）",
+        "入金金額（円）",
+        "取引内容",
+        "取引先",
+        "取引方法",
+        "取引番号",
+    ]
+    content = table([*names, "元取引番号"], rows, random)
+    encoding = random.choice(("utf-8", "utf-8-sig"))
+    return Written(content.encode(encoding), made, {"account_id": ACCOUNT})
+
+
+def paypay_merchant(events: Sequence[Event], random: Random) -> Written:
+    rows, made = [], []
+    for number, event in enumerate(events):
+        if event.kind == "charge" or (event.kind == "refund" and event.refund_of is None):
+            continue
+        refund = event.refund_of is not None
+        its = str(event.refund_of if refund else number)
+        signed = -event.amount if refund else event.amount
+        at, status = f"{event.at:%Y/%m/%d %H:%M:%S}", "返金完了" if refund else "取引完了"
+        rows.append(
+            [its, "1", "2", status, at, random.choice((f"{signed:,}", str(signed))), "残高"]
+        )
+        own = f"{its}-{event.day:%Y%m%d}-{signed}" if refund else its
+        original = its if refund else ""
+        made.append(canonical(event, own, "paypay", event.at, original, method="残高"))
+    names = [
+        "取引番号",
+        "加盟店ID",
+        "店舗ID",
+        "取引ステータス",
+        "取引日時",
+        "取引金額",
+        "支払い方法",
+    ]
+    return Written(table(names, rows, random).encode(), made, {"account_id": ACCOUNT})
+
+
+def terminal_journal(events: Sequence[Event], random: Random) -> Written:
+    words = {"purchase": "売上", "charge": "チャージ", "refund": "返品"}
+    rows, made = [], []
+
+    def key(number: int) -> tuple[str, str]:
+        return f"{events[number].day:%Y%m%d}", f"{number:05}"
+
+    for number, event in enumerate(events):
+        its_day, slip = key(number)
+        day_of, original = "", ""
+        if event.refund_of is not None:
+            day_of, slip_of = key(event.refund_of)
+            original = f"{day_of}-T01-{slip_of}"
+        at = event.at
+        written_day = random.choice((its_day, f"{at.year}/{at.month}/{at.day}"))
+        clock = f"{at:%H%M%S}" if written_day == its_day else f"{at.hour}:{at:%M:%S}"
+        rows.append(
+            ["T01", written_day, clock, slip, ACCOUNT, words[event.kind], yen(event.amount, random)]
+            + [day_of, original[-5:]]
+        )
+        made.append(canonical(event, f"{its_day}-T01-{slip}", "tap", event.at, original))
+    names = [
+        *("端末番号", "取引日", "取引時刻", "伝票番号", "会員番号", "取引区分", "金額"),
+        *("元取引日", "元伝票番号"),
+    ]
+    return Written(table(names, rows, random).encode("cp932"), made, {"service_id": "tap"})
+
+
+def zengin_account_transfer(events: Sequence[Event], random: Random) -> Written:
+    """One day, one charge a customer: the account is not ``ACCOUNT``."""
+    first = events[0]
+    records = [f"19100000012345{'ﾏｲﾅ':<40}{first.at:%m%d}".ljust(120)]
+    made = []
+    for number, event in enumerate(e for e in events if e.kind == "charge"):
+        customer = f"C{number:04}"
+        records.append(
+            f"2{'0009':<4}{'ﾐﾂｲ':<15}001{'ﾎﾝﾃﾝ':<15}    17654321{'ﾔﾏﾀﾞ':<30}{event.amount:010}0"
+            f"{customer:<20}0".ljust(120)
+        )
+        its = f"{customer}-{first.day:%Y%m%d}"
+        made.append(canonical(event, its, "bank", first.day) | {"account_id": customer})
+    records += ["8".ljust(120), "9".ljust(120)]
+    end = random.choice(("", "\n", "\r\n"))
+    content = "".join(record + end for record in records).encode("cp932")
+    return Written(content, made, {"service_id": "bank", "as_of": "2020-12-31"}, ".txt")
+
+
+WRITERS: Mapping[str, Writer] = {
+    "waon": waon,
+    "mobile-suica": mobile_suica,
+    "transit-card-reader": transit_card_reader,
+    "view-card": view_card,
+    "paypay": paypay,
+    "paypay-merchant": paypay_merchant,
+    "terminal-journal": terminal_journal,
+    "zengin-account-transfer": zengin_account_transfer,
+}

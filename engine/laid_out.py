@@ -431,6 +431,8 @@ def faults_as_the_provider_names_them(
         places: the rows, among those of the columns.
         errors: of each row its canonical faults, a list of ``column:code``.
     """
+    if len(places) == 0:
+        return errors
     faults = pl.DataFrame({"n": np.arange(len(places)), "error": errors}).explode("error")
     order = faults.with_row_index("order")
     named = []

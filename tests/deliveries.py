@@ -14,6 +14,7 @@ import polars as pl
 import worlds
 
 import engine
+from engine.io.deliveries import DeliveredAs
 from engine.io.nightly_run import RunResult
 
 ROOT = Path(__file__).parent.parent
@@ -113,7 +114,7 @@ class Desk:
     def transactions(self, rows: Iterable[Row], name: str = "transactions.csv") -> Path:
         return self.write(name, as_csv(rows, TRANSACTION_COLUMNS))
 
-    def run(self, *transactions: Path | str, **options: Any) -> RunResult:
+    def run(self, *transactions: Path | str | DeliveredAs, **options: Any) -> RunResult:
         """Books a night, by default with P1's enrollment and whatever share of bad rows."""
         defaults: dict[str, Any] = {
             "booked_on": dt.date(2020, 9, 30),

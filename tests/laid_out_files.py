@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Files
@@ -119,8 +119,8 @@ def canonical(
 def table(names: Sequence[str], rows: Sequence[Sequence[str]], random: Random, **form: Any) -> str:
     """As CSV, the line end and the quotes as chance has them."""
     text = io.StringIO(newline="")
-    quoting = random.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
-    writer = csv.writer(text, lineterminator="\n", quoting=quoting, **form)
+    quotes: tuple[Literal[0, 1], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    writer = csv.writer(text, lineterminator="\n", quoting=random.choice(quotes), **form)
     writer.writerows([names, *rows])
     ends = random.choice(("\n", "\r\n", "both"))
     lines = text.getvalue().splitlines()
@@ -315,10 +315,8 @@ def terminal_journal(events: Sequence[Event], random: Random) -> Written:
         at = event.at
         written_day = random.choice((its_day, f"{at.year}/{at.month}/{at.day}"))
         clock = f"{at:%H%M%S}" if written_day == its_day else f"{at.hour}:{at:%M:%S}"
-        rows.append(
-            ["T01", written_day, clock, slip, ACCOUNT, words[event.kind], yen(event.amount, random)]
-            + [day_of, original[-5:]]
-        )
+        row = ["T01", written_day, clock, slip, ACCOUNT, words[event.kind]]
+        rows.append([*row, yen(event.amount, random), day_of, original[-5:]])
         made.append(canonical(event, f"{its_day}-T01-{slip}", "tap", event.at, original))
     names = [
         *("端末番号", "取引日", "取引時刻", "伝票番号", "会員番号", "取引区分", "金額"),

@@ -44,7 +44,7 @@ def test_a_sample_of_each_layout_that_ships_reads_to_its_canonical_rows(layout_i
     assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.record["rows"]
 
 
-# --- The same rows, through a layout and in the canonical form --------------------------------------
+# --- The same rows, through a layout and in the canonical form ------------------------------------
 
 
 @st.composite
@@ -110,9 +110,8 @@ def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
             )
         )
         ledgers = []
-        for number, delivered in enumerate(
-            (same, engine.DeliveredAs(theirs, layout_id, written.parameters))
-        ):
+        both = (engine.DeliveredAs(same), engine.DeliveredAs(theirs, layout_id, written.parameters))
+        for number, delivered in enumerate(both):
             book = folder / str(number)
             result = engine.run(
                 book,

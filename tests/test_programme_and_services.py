@@ -132,7 +132,7 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
     assert never == []
 
 
-@pytest.mark.parametrize("load", [load_programme, load_services])
+@pytest.mark.parametrize("load", [load_programme, load_services, load_layout])
 def test_a_file_that_cannot_be_read_is_named(
     load: Callable[[Path], object], tmp_path: Path
 ) -> None:

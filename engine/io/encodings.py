@@ -24,14 +24,16 @@ def likely_encoding(data: bytes, other_than: str) -> str | None:
         return "UTF-16"
     if b"\x1b$" in data:
         return "ISO-2022-JP"
-    for encoding, called in CALLED.items():
-        if encoding == other_than:
-            continue
-        try:
-            data.decode(encoding)
-        except UnicodeDecodeError as error:
-            # The text may be cut within its last character.
-            if error.start < len(data) - _MOST_BYTES_OF_A_CHARACTER:
-                continue
-        return called
-    return None
+    likely = (one for one in CALLED if one != other_than and is_likely(data, one))
+    return next((CALLED[one] for one in likely), None)
+
+
+def is_likely(data: bytes, encoding: str) -> bool:
+    """Whether some text, maybe cut within its last character, can be in an encoding."""
+    if b"\x1b$" in data:
+        return False
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start >= len(data) - _MOST_BYTES_OF_A_CHARACTER
+    return True

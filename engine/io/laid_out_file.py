@@ -22,7 +22,7 @@ from engine.io.csv_file import (
     unpacked,
 )
 from engine.io.deliveries import Batch, Delivered, HashingFile, Work, open_file
-from engine.io.encodings import CALLED, likely_encoding, wrong_encoding
+from engine.io.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.fixed_file import FixedFrame, first_record
 from engine.laid_out import (
     Column,
@@ -206,12 +206,8 @@ def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     for encoding in CALLED:
         if encoding != layout.file.encoding and find_header(data, layout, encoding) is not None:
             return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
-    try:
-        data.decode(layout.file.encoding)
-    except UnicodeDecodeError as error:
-        likely = likely_encoding(data, layout.file.encoding)
-        if likely is not None and error.start < len(data) - 4:
-            return wrong_encoding(name, layout.file.encoding, data)
+    if not is_likely(data, layout.file.encoding):
+        return wrong_encoding(name, layout.file.encoding, data)
     return InputError(
         f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
         f"{', '.join(nearest_header(data, layout))}",

@@ -17,7 +17,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.io.deliveries import find_delivered
-from engine.io.encodings import CALLED, likely_encoding
+from engine.io.encodings import is_likely, likely_encoding
 from engine.io.recognising import first_bytes
 from engine.layout import MAX_LINES_AHEAD, RoleName, numbered
 from engine.written_amounts import UNREADABLE, read_amounts
@@ -194,14 +194,7 @@ def _sample(path: Path) -> _Sample:
 
 
 def _encoding(data: bytes) -> str | None:
-    for encoding in CALLED:
-        try:
-            data.decode(encoding)
-        except UnicodeDecodeError as error:
-            if error.start < len(data) - 4:
-                continue
-        return encoding if encoding in ("utf-8", "cp932") else None
-    return None
+    return next((one for one in ("utf-8", "cp932") if is_likely(data, one)), None)
 
 
 def _header_place(records: Sequence[Sequence[str]]) -> int | None:

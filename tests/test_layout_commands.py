@@ -156,7 +156,7 @@ def test_paths_that_the_parser_and_the_order_see_differently_are_refused() -> No
 
 @pytest.mark.parametrize("layout_id", sorted({*built_in_layouts()} - {"zengin-account-transfer"}))
 def test_a_header_says_which_layout_a_file_has(
-    desk: Desk, capsys: pytest.CaptureFixture[str], layout_id: str
+    capsys: pytest.CaptureFixture[str], layout_id: str
 ) -> None:
     folder = SAMPLES / layout_id
     file = next(one for one in folder.iterdir() if one.suffix == ".csv" and "canon" not in one.name)
@@ -338,9 +338,7 @@ def test_a_draft_of_a_plain_file_reads_it_without_a_change(
     assert (record["counts"]["booked"], record["counts"]["skipped"]) == (2, {"failed": 1})
 
 
-def test_a_file_without_a_header_is_no_draft(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_a_header_is_no_draft(desk: Desk) -> None:
     for content, why in (
         (b"1,2,3\n4,5,6\n", "no line looks like a header"),
         (b"", "no line looks like a header"),

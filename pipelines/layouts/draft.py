@@ -90,6 +90,7 @@ _KINDS: Final = (
     ("charge", ("チャージ", "入金", "ﾁｬｰｼﾞ", "charge")),
     ("purchase", ("支払", "売上", "利用", "購入", "決済", "完了", "物販", "purchase")),
 )
+_TOTALS: Final = ("合計", "総合計", "総計", "小計")
 _FAILED: Final = ("失敗", "中止", "障害", "キャンセル", "エラー")
 
 
@@ -119,7 +120,9 @@ def draft(path: Path, role: RoleName) -> str:
         name = _guess(column, sample, taken)
         if name is not None:
             taken[column] = name
-    stem = re.sub("[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-")[:40].strip("-")
+    # Of a file's name without its date.
+    stem = re.sub("[^a-z0-9]+", "-", re.sub("[0-9]{4,}", "", path.name.split(".")[0].lower()))
+    stem = stem.strip("-")[:40].strip("-")
     lines = [
         "# A first draft from the file's header and first rows: check each line, then try it with",
         f"#     mynapoint preview FILE --layout {stem or 'my-provider'}.toml",
@@ -152,6 +155,7 @@ def draft(path: Path, role: RoleName) -> str:
         taken["amount"] = sample.names[-1]
     for column in _COLUMNS[role]:
         lines += _column(column, sample, taken, asked)
+    lines += _skips(sample)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -221,11 +225,22 @@ def _guess(column: str, sample: _Sample, taken: dict[str, str]) -> str | None:
             of_original = name.startswith("元") and column != "original_transaction_id"
             if fits and not of_original and (column not in _DATES or _forms(sample, name)):
                 return name
+    if column == "transaction_id":
+        return next((name for name in free if _is_a_number_of_its_own(sample, name)), None)
+    if column == "original_transaction_id":
+        return next((one for one in free if one == f"元{taken.get('transaction_id')}"), None)
     if column == "occurred_at":
         return next((name for name in free if _forms(sample, name)), None)
     if column == "amount":
         return next((name for name in free if _reads(sample, name, _is_amount)), None)
     return None
+
+
+def _is_a_number_of_its_own(sample: _Sample, name: str) -> bool:
+    """Whether each row has another value in a column whose name says that it is a number."""
+    values = sample.values(name)
+    called = name.endswith(("番号", "ID", "No", "No.", "NO")) and not name.startswith("元")
+    return called and len(values) > 1 and "" not in values and len({*values}) == len(values)
 
 
 def _reads(sample: _Sample, name: str, fits: Callable[[pl.Series], bool]) -> bool:
@@ -275,7 +290,7 @@ def _column(column: str, sample: _Sample, taken: dict[str, str], asked: Sequence
     if column in asked:
         lines = [f"from = {_quoted(column)}"]
     elif column == "kind":
-        lines = _kind(sample, taken.get("kind"))
+        lines = _kind(sample, taken.get("kind"), taken["amount"])
     elif column == "original_transaction_id":
         lines = [f"refund_from = {_quoted(taken.get(column, _ORIGINAL))}"]
     elif column in taken and column in _DATES:
@@ -321,30 +336,44 @@ def _date(column: str, name: str, sample: _Sample) -> list[str]:
     return [f"from = {_quoted(name)}", f"forms = [{', '.join(map(_quoted, forms))}]"]
 
 
-def _kind(sample: _Sample, name: str | None) -> list[str]:
+def _has_negative(sample: _Sample, amount: str) -> bool:
+    return bool(read_amounts(pl.Series(sample.values(amount), dtype=pl.String)).negative.any())
+
+
+def _kind(sample: _Sample, name: str | None, amount: str) -> list[str]:
     if name is None:
         return [
             "# No column was recognised as the kind: charge, purchase or refund.",
             'constant = "purchase"',
         ]
     counted = Counter(value for value in sample.values(name) if value)
-    lines, skipped = [f"from = {_quoted(name)}", "", "[columns.kind.map]"], []
+    lines = [f"from = {_quoted(name)}"]
+    if _has_negative(sample, amount):
+        lines.append('by_sign = { negative = "refund" }  # TODO: a guess')
+    lines += ["", "[columns.kind.map]"]
     for value, _ in counted.most_common(_MOST_VALUES):
         if any(word in value for word in _FAILED):
-            skipped.append(value)
             continue
         kind = next((k for k, words in _KINDS if any(word in value for word in words)), None)
         mark = "" if kind else "  # TODO: a guess"
         lines.append(f"{_quoted(value)} = {_quoted(kind or 'purchase')}{mark}")
-    if skipped:
-        listed = ", ".join(map(_quoted, skipped))
-        lines += [
-            "",
-            "[[skip]]",
-            'reason = "failed"',
-            f"column = {_quoted(name)}",
-            f"is = [{listed}]",
-        ]
+    return lines
+
+
+def _skips(sample: _Sample) -> list[str]:
+    """Rows that seem to be no payments: totals, and what did not succeed."""
+    lines = []
+    for name in sample.names:
+        values = {*sample.values(name)} if name else set()
+        failed = sorted(one for one in values if any(word in one for word in _FAILED))
+        if failed and len(values) <= _MOST_VALUES:
+            listed = ", ".join(map(_quoted, failed))
+            lines += ["[[skip]]", 'reason = "failed"']
+            lines += [f"column = {_quoted(name)}", f"is = [{listed}]", ""]
+    firsts = {row[0].strip(_BLANKS) for row in sample.rows if row}
+    for word in _TOTALS:
+        if any(first.startswith(word) for first in firsts):
+            lines += ["[[skip]]", 'reason = "total"', f"line_begins = {_quoted(word)}", ""]
     return lines
 
 

@@ -7,7 +7,7 @@ U+0000, an instant and a day beyond all years.
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.hashing import Hashes, hash_text
 from engine.layout import Dates, Described, Part, Separated, Skip, Source
 from engine.records import MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
 from engine.written_amounts import UNREADABLE, Amounts, read_amounts
@@ -26,6 +27,7 @@ _UNREADABLE_ID: Final = "\x00"
 _BEYOND_ALL_YEARS_US: Final = 10**18
 _BEYOND_ALL_YEARS_DAYS: Final = 10**7
 _CONTROLS: Final = r"[\x00-\x1F\x7F]"
+_EQUAL_ROWS_SEED: Final = 7
 _SAMPLED: Final = 4096
 _WORTH_GATHERING: Final = 0.5
 _WORDS: Final = ("kind", "basis")
@@ -135,6 +137,41 @@ def _decoded(array: pa.Array, encoding: str) -> pa.Array:
     return pa.StringArray.from_buffers(len(array), pa.py_buffer(offsets), pa.py_buffer(texts))
 
 
+@dataclass(slots=True)
+class EqualRows:
+    """Numbers rows of one ID in a file's order, part by part.
+
+    An ID is known by 64 bits of hash: among the rows that a file may have, two unlike ones are
+    taken for one with a chance below 10^-6, and are then numbered together.
+    """
+
+    _hashes: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
+    _counts: Places = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return self._hashes.size
+
+    def numbers(self, ids: pl.Series) -> Places:
+        """The next rows' numbers, from 1."""
+        hashes = hash_text(ids, _EQUAL_ROWS_SEED)
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        begins = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]) != 0)
+        counts = np.diff(begins, append=ordered.size)
+        unlike = ordered[begins]
+        at = np.minimum(np.searchsorted(self._hashes, unlike), max(self._hashes.size - 1, 0))
+        known = self._hashes[at] == unlike if self._hashes.size else np.zeros(len(at), np.bool_)
+        before = np.where(known, self._counts[at], 0) if self._hashes.size else 0 * counts
+        numbers = np.empty(ordered.size, np.int64)
+        numbers[order] = np.arange(ordered.size) + np.repeat(before - begins, counts) + 1
+        self._counts[at[known]] += counts[known]
+        merged = np.concatenate([self._hashes, unlike[~known]])
+        sorting = np.argsort(merged)
+        self._hashes = merged[sorting]
+        self._counts = np.concatenate([self._counts, counts[~known]])[sorting]
+        return numbers
+
+
 @dataclass(frozen=True, slots=True)
 class CanonicalRows:
     """Rows in the canonical form.
@@ -154,7 +191,7 @@ def lay_out(
     described: Described,
     columns: Mapping[str, Column],
     rows: int,
-    numbers: pl.Series | None = None,
+    equal_rows: EqualRows | None = None,
 ) -> CanonicalRows:
     """Rows of a provider's file in the canonical form.
 
@@ -163,13 +200,13 @@ def lay_out(
         rows: how many there are.
         columns: by name, those that the layout uses, ahead's and parameters' included; under the
             empty name the file's first, if a record's beginning is asked for.
-        numbers: of IDs that number equal rows, each row's number.
+        equal_rows: what numbers equal rows, where the layout does.
     """
     made = _Making(described, columns, rows)
-    table = made.all(numbers)
-    reasons = skip_reasons(described, columns, rows)
+    table = made.all()
+    reasons = _skip_reasons(described, columns, rows)
     if reasons is None:
-        return CanonicalRows(table, np.arange(rows), {})
+        return CanonicalRows(_numbered(table, equal_rows), np.arange(rows), {})
     kept = reasons.is_null()
     skipped: dict[str, tuple[int, int]] = {}
     if "amount" in table.columns:
@@ -183,17 +220,17 @@ def lay_out(
         left_out.group_by("reason").agg(pl.len(), pl.col("yen").sum()).sort("reason").iter_rows()
     ):
         skipped[reason] = (count, total)
-    return CanonicalRows(table.filter(kept), np.flatnonzero(kept), skipped)
+    return CanonicalRows(_numbered(table.filter(kept), equal_rows), np.flatnonzero(kept), skipped)
 
 
-def equal_row_ids(described: Described, columns: Mapping[str, Column], rows: int) -> pl.Series:
-    """The IDs that number equal rows, before they are numbered; null where none can be made."""
-    ids = _Making(described, columns, rows).transaction_ids()
-    reasons = skip_reasons(described, columns, rows)
-    return ids if reasons is None else ids.set(reasons.is_not_null(), None)
+def _numbered(table: pl.DataFrame, equal_rows: EqualRows | None) -> pl.DataFrame:
+    if equal_rows is None:
+        return table
+    numbers = pl.Series(equal_rows.numbers(table["transaction_id"])).cast(pl.String)
+    return table.with_columns(pl.col("transaction_id") + "-" + numbers)
 
 
-def skip_reasons(
+def _skip_reasons(
     described: Described, columns: Mapping[str, Column], rows: int
 ) -> pl.Series | None:
     """Why each row is left out, the first reason that holds; null where it stays."""
@@ -236,8 +273,10 @@ class _Making:
         self._described, self._columns, self._rows = described, columns, rows
         self._sources = described.layout.columns
         self._refunds: pl.Series | None = None
+        self._amounts_read: dict[str, Amounts] = {}
+        self._read: dict[tuple[str, Dates], pl.Series] = {}
 
-    def all(self, numbers: pl.Series | None) -> pl.DataFrame:
+    def all(self) -> pl.DataFrame:
         made: dict[str, pl.Series] = {}
         if "amount" in self._sources:
             made["amount"], made["kind"] = self._amounts_and_kinds()
@@ -247,17 +286,9 @@ class _Making:
                 continue
             if source.dates is not None:
                 made[name] = self._times(source, source.dates, whole_days=name.endswith("_on"))
-            elif source.number_equal_rows and numbers is not None:
-                ids = pl.DataFrame({"id": self._texts(name, source), "number": numbers})
-                made[name] = ids.select(pl.format("{}-{}", "id", "number")).to_series()
             else:
                 made[name] = self._texts(name, source)
         return pl.DataFrame([made[name].alias(name) for name in self._sources])
-
-    def transaction_ids(self) -> pl.Series:
-        _, kinds = self._amounts_and_kinds()
-        self._refunds = kinds == "refund"
-        return self._texts("transaction_id", self._sources["transaction_id"])
 
     def at_fault(self, name: str, source: Source, code: str) -> dict[str, pl.Series]:
         """By what a column is made from, in which rows it is to blame for a fault of the column."""
@@ -305,11 +336,16 @@ class _Making:
         return made_frame["amount"], made_frame["kind"]
 
     def _amounts(self, name: str) -> Amounts:
-        column = self._columns[name]
-        read = read_amounts(column.values)
+        column, read = self._columns[name], self._read_amounts(name)
         if column.codes is None:
             return read
         return Amounts(read.digits.gather(column.codes), read.negative.gather(column.codes))
+
+    def _read_amounts(self, name: str) -> Amounts:
+        """A column's values as amounts, once for all that is made of them."""
+        if name not in self._amounts_read:
+            self._amounts_read[name] = read_amounts(self._columns[name].values)
+        return self._amounts_read[name]
 
     def _texts(self, name: str, source: Source) -> pl.Series:
         if source.constant is not None:
@@ -342,16 +378,28 @@ class _Making:
     def _part(self, part: Part) -> pl.Series:
         column = self._columns[part.name]
         if part.amount:
-            return column.map(_digits)
+            digits = _digits(self._read_amounts(part.name))
+            return digits if column.codes is None else digits.gather(column.codes)
         if part.day is None:
             return column.texts
         dates, latest = part.day, self._latest(part.day)
 
         def day(values: pl.Series) -> pl.Series:
-            days = read_dates(values, dates.forms, dates.era, latest).dt.strftime("%Y%m%d")
-            return days.set(days.is_null() & values.is_not_null(), _UNREADABLE_ID)
+            return _days(read_dates(values, dates.forms, dates.era, latest), values)
 
-        return column.map(day)
+        if column.cells is None:
+            return column.map(day)
+        return _days(self._instants(column, part.name, dates), column.values)
+
+    def _instants(self, column: Column, name: str, dates: Dates) -> pl.Series:
+        """A column of many values as instants, once for all that is made of them."""
+        if (name, dates) not in self._read:
+            assert column.cells is not None
+            plain = read_plain_dates(column.cells, dates.forms[0])
+            if plain is None:
+                plain = read_dates(column.values, dates.forms, dates.era, self._latest(dates))
+            self._read[name, dates] = plain
+        return self._read[name, dates]
 
     def _latest(self, dates: Dates) -> dt.date | None:
         return None if dates.latest_by is None else self._described.day(dates.latest_by)
@@ -360,7 +408,9 @@ class _Making:
         latest = self._latest(dates)
 
         def read(values: pl.Series) -> pl.Series:
-            times = read_dates(values, dates.forms, dates.era, latest)
+            return checked(read_dates(values, dates.forms, dates.era, latest), values)
+
+        def checked(times: pl.Series, values: pl.Series) -> pl.Series:
             if whole_days:
                 times = times.cast(pl.Date)
             beyond = _BEYOND_ALL_YEARS_DAYS if whole_days else _BEYOND_ALL_YEARS_US
@@ -370,11 +420,11 @@ class _Making:
             return times.to_physical().set(unreadable, beyond).cast(times.dtype)
 
         if len(source.parts) == 1:
-            column = self._columns[source.parts[0].name]
-            plain = None
-            if column.cells is not None and not whole_days:
-                plain = read_plain_dates(column.cells, dates.forms[0])
-            return column.map(read) if plain is None else plain
+            name = source.parts[0].name
+            column = self._columns[name]
+            if column.cells is None:
+                return column.map(read)
+            return checked(self._instants(column, name, dates), column.values)
         return read(self._joined(source.parts, source.join))
 
 
@@ -390,8 +440,16 @@ def _mapped(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series
     return mapped.set(mapped.is_null() & values.is_not_null(), mark)
 
 
-def _digits(values: pl.Series) -> pl.Series:
-    signed = read_amounts(values).signed.str.replace(r"^(-?)0+([0-9])", "${1}${2}")
+def _days(instants: pl.Series, values: pl.Series) -> pl.Series:
+    """Days as YYYYMMDD; of each day once, since there are few."""
+    encoded = instants.cast(pl.Date).to_arrow().dictionary_encode()
+    texts = pl.Series(pl.from_arrow(encoded.dictionary), dtype=pl.Date).dt.strftime("%Y%m%d")
+    days = texts.gather(pl.Series(pl.from_arrow(encoded.indices)))
+    return days.set(days.is_null() & values.is_not_null(), _UNREADABLE_ID)
+
+
+def _digits(amounts: Amounts) -> pl.Series:
+    signed = amounts.signed.str.replace(r"^(-?)0+([0-9])", "${1}${2}")
     return signed.set((signed == UNREADABLE).fill_null(value=False), _UNREADABLE_ID)
 
 

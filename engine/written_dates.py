@@ -33,7 +33,8 @@ _ERA_NAMES: Final = {"令和": "令和", "R": "令和", "平成": "平成", "H":
     "S": "昭和",
     "㋿": "令和",
 }
-# Each letter: what it may be, as a regular expression; and how chrono calls it, if of fixed width.
+# Each letter: what it may be, as a regular expression; and how Polars calls it, which takes one
+# digit for two.
 _LETTERS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "YYYY": ("year", "[0-9]{4}", "%Y"),
     "YY": ("short_year", "[0-9]{2}", None),
@@ -41,15 +42,15 @@ _LETTERS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "EE": ("era_year", "[0-9]{2}", None),
     "E": ("era_year", "元|[0-9]{1,2}", None),
     "MM": ("month", "[0-9]{2}", "%m"),
-    "M": ("month", "[0-9]{1,2}", None),
+    "M": ("month", "[0-9]{1,2}", "%m"),
     "DD": ("day", "[0-9]{2}", "%d"),
-    "D": ("day", "[0-9]{1,2}", None),
+    "D": ("day", "[0-9]{1,2}", "%d"),
     "HH": ("hour", "[0-9]{2}", "%H"),
-    "H": ("hour", "[0-9]{1,2}", None),
+    "H": ("hour", "[0-9]{1,2}", "%H"),
     "mm": ("minute", "[0-5][0-9]", "%M"),
-    "m": ("minute", "[0-5]?[0-9]", None),
+    "m": ("minute", "[0-5]?[0-9]", "%M"),
     "ss": ("second", "[0-5][0-9]", "%S"),
-    "s": ("second", "[0-5]?[0-9]", None),
+    "s": ("second", "[0-5]?[0-9]", "%S"),
 }
 _TOKEN: Final = re.compile(r"YYYY|YY|G|EE|E|MM|M|DD|D|HH|H|mm|m|ss|s|.", re.DOTALL)
 _YEARS: Final = ("year", "short_year", "era_year")
@@ -64,8 +65,9 @@ class Form:
 
     Attributes:
         pattern: matches what is written in the form, whole; a named group for each part.
-        chrono: the form as Polars has it, when all its parts have a fixed width.
-        starts: where its parts begin, when besides all else in it is ASCII.
+        chrono: the form as Polars has it, when it has a name for each part, and for nothing less
+            than all of a time of day.
+        starts: where its parts begin, when all of them have a fixed width and the rest is ASCII.
     """
 
     text: str
@@ -92,7 +94,7 @@ def compile_form(text: str) -> Form:
         ValueError: a part is there twice or missing, or a letter means nothing.
     """
     pattern, chrono, parts, starts = "", "", [], []
-    fixed = True
+    named = fixed = True
     pieces = _TOKEN.findall(text)
     for place, piece in enumerate(pieces):
         if piece not in _LETTERS:
@@ -108,8 +110,13 @@ def compile_form(text: str) -> Form:
         parts.append(part)
         starts.append(sum(map(len, pieces[:place])))
         pattern += f"(?P<{part}>{matches})"
-        fixed = fixed and directive is not None
+        named = named and directive is not None
         chrono += directive or ""
+        varies = len(piece) == 1
+        fixed = fixed and not varies
+        if varies and place + 1 < len(pieces) and pieces[place + 1] in _LETTERS:
+            # Where one number ends and the next begins is left to the pattern.
+            named = False
     if sum(part in _YEARS for part in parts) > 1:
         raise ValueError("there are two years")
     if "era" in parts and "era_year" not in parts:
@@ -119,13 +126,13 @@ def compile_form(text: str) -> Form:
             raise ValueError(f"there is a {part} and no {needed}")
     if not {"month", "day"} <= set(parts):
         raise ValueError("month and day must be there")
-    fixed = fixed and "year" in parts
+    named = named and "year" in parts and ("hour" not in parts or "minute" in parts)
     return Form(
         text,
         f"^(?:{pattern})$",
         tuple(parts),
-        chrono if fixed else None,
-        tuple(starts) if fixed and text.isascii() else None,
+        chrono if named else None,
+        tuple(starts) if named and fixed and text.isascii() else None,
     )
 
 

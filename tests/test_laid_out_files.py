@@ -2,17 +2,22 @@
 
 import datetime as dt
 import gzip
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from deliveries import Desk, transaction
+from hypothesis import given
+from hypothesis import strategies as st
 from laid_out_files import Read, read
 from test_individual_numbers import numbers
 
 import engine
 from engine.errors import InputError
 from engine.io import csv_file, fixed_file, laid_out_file
+from engine.laid_out import EqualRows
 
 LAYOUT = """\
 layout_id = "own"
@@ -377,3 +382,38 @@ def test_enrollments_have_layouts_as_well(tmp_path: Path) -> None:
     assert result.record["counts"]["booked"] == 1
     assert desk.table("quarantine")["errors"].to_list() == [["交付申請日:malformed"]]
     assert desk.table("accepted_enrollments")["card_applied_on"].to_list() == [dt.date(2020, 6, 1)]
+
+
+@given(st.lists(st.lists(st.sampled_from("abcde"), max_size=12), max_size=5))
+def test_equal_rows_are_numbered_in_their_order_wherever_a_file_is_cut(
+    parts: list[list[str]],
+) -> None:
+    equal_rows, seen = EqualRows(), Counter[str]()
+    for part in parts:
+        expected = []
+        for one in part:
+            seen[one] += 1
+            expected.append(seen[one])
+        assert equal_rows.numbers(pl.Series(part, dtype=pl.String)).tolist() == expected
+        assert len(equal_rows) == len(seen)
+
+
+def test_rows_in_conflict_are_read_again_with_their_numbers(layout: Path) -> None:
+    # Of the same ID and number in two files, with other contents.
+    changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
+    desk = Desk(layout.parent)
+    files = [
+        desk.write(f"{n}.csv", lines(*rows).encode("cp932"))
+        for n, rows in enumerate(
+            (
+                ["N1,A1,2020/9/5,支払,100", "N1,A1,2020/9/5,支払,200"],
+                ["N1,A1,2020/9/5,支払,100", "N1,A1,2020/9/5,支払,300"],
+            )
+        )
+    ]
+    desk.run(*(engine.DeliveredAs(path, layout) for path in files))
+    assert desk.booked() == ["N1-1"]
+    assert desk.table("quarantine").select("row", "raw").rows() == [
+        (2, "N1,A1,2020/9/5,支払,200"),
+        (2, "N1,A1,2020/9/5,支払,300"),
+    ]

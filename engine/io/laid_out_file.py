@@ -26,9 +26,9 @@ from engine.io.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.fixed_file import FixedFrame, first_record
 from engine.laid_out import (
     Column,
+    EqualRows,
     Places,
     column_of,
-    equal_row_ids,
     faults_as_the_provider_names_them,
     lay_out,
     same_for_all,
@@ -177,28 +177,45 @@ class LaidOutFile:
             yield _LaidOutWork(work, self.described, found.ahead, name, names)
 
     def _numbered(self, works: Iterator["_LaidOutWork"]) -> Iterator[Work]:
-        """The parts with each row's number among the rows of its ID; one part after the other."""
-        before = pl.DataFrame(schema={"id": pl.String, "before": pl.UInt32})
+        """The parts, read one after the other, each row numbered among the rows of its ID."""
+        equal_rows = EqualRows()
         for work in works:
-            ids, places, records = work.equal_row_ids()
-            frame = pl.DataFrame({"id": ids}).join(before, "id", "left", maintain_order="left")
-            number = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("id")
-            numbers = np.zeros(records, np.uint32)
-            numbers[places] = frame.select(number + pl.col("before").fill_null(0)).to_series()
-            before = (
-                pl.concat(
-                    [before, frame.drop_nulls("id").select("id", before=pl.lit(1, pl.UInt32))]
-                )
-                .group_by("id")
-                .agg(pl.col("before").sum().cast(pl.UInt32))
-            )
-            if before.height > MOST_NUMBERED_ROWS:
+            batch = work.numbered(equal_rows)
+            if len(equal_rows) > MOST_NUMBERED_ROWS:
                 raise InputError(
                     f"{self.delivered.name}: the file has more than {MOST_NUMBERED_ROWS:,} rows, "
                     "too many to number the equal ones",
                     hint="have it delivered in several files, cut between days",
                 )
-            yield replace(work, numbers=numbers)
+            yield _ReadAlready(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadAlready:
+    """A part that had to be read in its turn."""
+
+    batch: Batch
+
+    def read(self) -> Batch:
+        """All its records."""
+        return self.batch
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        """Only the records in these places, ascending."""
+        rows = np.searchsorted(self.batch.places, places)
+        assert isinstance(self.batch.table, pl.DataFrame)
+
+        def raw(some: Sequence[int], /) -> list[str]:
+            return self.batch.raw([places[place] for place in some])
+
+        return replace(
+            self.batch,
+            table=self.batch.table[rows],
+            records=len(places),
+            places=np.arange(len(places)),
+            ragged=(),
+            raw=raw,
+        )
 
 
 def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
@@ -222,7 +239,6 @@ class _LaidOutWork:
     Attributes:
         given: values that hold for all rows, from ahead of them.
         names: the names of the part's columns; of one field there may be two.
-        numbers: by place, each row's number among rows of its ID; None where none is asked for.
     """
 
     work: Work
@@ -230,26 +246,18 @@ class _LaidOutWork:
     given: Mapping[str, str]
     name: str
     names: Mapping[str, str] | None = None
-    numbers: np.ndarray | None = None
 
     def read(self) -> Batch:
         """All its records, but for those that the layout leaves out."""
-        return self._laid_out(self.work.read(), self.numbers)
+        return self._laid_out(self.work.read())
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only the records in these places, ascending."""
-        numbers = None if self.numbers is None else self.numbers[np.array(places, np.int64)]
-        return self._laid_out(self.work.read_some(places), numbers)
+        return self._laid_out(self.work.read_some(places))
 
-    def equal_row_ids(self) -> tuple[pl.Series, np.ndarray, int]:
-        """The rows' IDs before they are numbered, their places, and how many records there are."""
-        batch = self.work.read()
-        rows = batch.table.shape[0]
-        return (
-            equal_row_ids(self.described, self._columns(batch.table), rows),
-            batch.places,
-            batch.records,
-        )
+    def numbered(self, equal_rows: EqualRows) -> Batch:
+        """As ``read``, with the rows numbered after those of the parts before."""
+        return self._laid_out(self.work.read(), equal_rows)
 
     def _columns(self, table: pa.Table) -> dict[str, Column]:
         layout = self.described.layout
@@ -271,11 +279,10 @@ class _LaidOutWork:
             if name not in columns
         }
 
-    def _laid_out(self, batch: Batch, numbers: np.ndarray | None) -> Batch:
+    def _laid_out(self, batch: Batch, equal_rows: EqualRows | None = None) -> Batch:
         layout = self.described.layout
         columns = self._columns(batch.table)
-        numbered_rows = None if numbers is None else pl.Series(numbers[batch.places])
-        made = lay_out(self.described, columns, batch.table.shape[0], numbered_rows)
+        made = lay_out(self.described, columns, batch.table.shape[0], equal_rows)
         ragged, skipped = batch.ragged, dict(made.skipped)
         for skip in layout.skips:
             if skip.line_begins is not None:

@@ -116,6 +116,13 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("--layout", "waon", "--transactions", "F"),
         "asks for account",
     ),
+    "what it asks for was set for another layout": (
+        (
+            *("--layout", "waon", "--set", "account_id=1", "--transactions", "F"),
+            *("--layout", "paypay", "--transactions", "F"),
+        ),
+        "layout paypay asks for account_id",
+    ),
     "what it asks for is empty": (
         ("--layout", "waon", "--set", "account_id=", "--transactions", "F"),
         "--set account_id: this is no text",

@@ -29,10 +29,8 @@ _BEYOND_ALL_YEARS_DAYS: Final = 10**7
 _CONTROLS: Final = r"[\x00-\x1F\x7F]"
 _EQUAL_ROWS_SEED: Final = 7
 _SAMPLED: Final = 4096
-_WORTH_GATHERING: Final = 0.5
 _WORDS: Final = ("kind", "basis")
 
-Masks = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
 
 

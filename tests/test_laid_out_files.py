@@ -285,6 +285,8 @@ def test_fixed_records_are_read_with_line_ends_and_without(
     ragged = read_text(layout, "\r\n".join([*records[:4], "short", *records[4:]]))
     assert ragged.quarantined == {5: ["row:malformed"]}
     assert (ragged.raw[5], ragged.read) == ("short", 10)
+    first = read_text(layout, "\r\n".join(["short", *records]))
+    assert (first.quarantined, len(first.rows)) == ({1: ["row:malformed"]}, 9)
     cut = read_text(layout, "".join(records) + "0009")
     assert cut.quarantined == {10: ["row:malformed"]}
 

@@ -14,6 +14,7 @@ from engine.layout import Field, Fixed
 
 BLOCK_BYTES: Final = 4 << 20
 _LINE_ENDS: Final = b"\r\n"
+_ENDS: Final = (b"", b"\r", b"\n")
 # Ctrl-Z, with which old systems end a file.
 _END_OF_FILE: Final = b"\x1a"
 
@@ -81,13 +82,14 @@ def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
         InputError: there is no first record of the layout's length.
     """
     file = frame.file
-    data = read_fully(stream, file.record_bytes + len(_LINE_ENDS))
+    data = read_fully(stream, BLOCK_BYTES)
     record, rest = data[: file.record_bytes], data[file.record_bytes :]
-    frame.lines = rest[:1] in (b"\r", b"\n")
+    frame.lines = b"\n" in data
     if not file.first:
         frame.carry = data
         return {}
-    if len(record) < file.record_bytes or any(end in record for end in (b"\r", b"\n")):
+    whole = len(record) == file.record_bytes and not (frame.lines and rest[:1] not in _ENDS)
+    if not whole or any(end in record for end in _ENDS[1:]):
         raise InputError(
             f"{frame.name}: the first record does not have {file.record_bytes} bytes",
             hint="check that this is a file of fixed records, delivered as it was made",

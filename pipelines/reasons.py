@@ -27,7 +27,7 @@ def reason(code: str, lang: Lang) -> Reason:
 
 def fault(error: str, lang: Lang) -> str:
     """A fault of a quarantined row, such as ``amount:malformed``, in words."""
-    column, _, code = error.partition(":")
+    column, _, code = error.rpartition(":")
     if column == "row":
         return Texts("reasons", lang)("fault_row")
     return _words(f"fault_{code}", lang, column=column) or error

@@ -59,6 +59,18 @@ def whole_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
                 shutil.rmtree(fresh)
 
 
+def check_outside(book: Path, path: Path) -> None:
+    """Makes sure that a result is not written among a book's own files.
+
+    Raises:
+        InputError: it would be.
+    """
+    if path.resolve().is_relative_to(book.resolve()):
+        raise InputError(
+            f"{path}: this is within the book", hint="name a place outside of the book"
+        )
+
+
 def check_replaceable(folder: Path, names: Collection[str]) -> None:
     """Makes sure, before any work is done, that a result may take a folder's place.
 

@@ -9,7 +9,7 @@ from pipelines.claim.settlement import settled
 from pipelines.database import readable_by_duckdb, require_duckdb
 from pipelines.errors import output_may_fail
 from pipelines.months import checked_month
-from pipelines.outputs import check_replaceable, whole_folder
+from pipelines.outputs import check_outside, check_replaceable, whole_folder
 from pipelines.reading import open_book
 from pipelines.spreadsheet import require_xlsxwriter
 from pipelines.texts import Lang, Texts
@@ -41,6 +41,8 @@ def claim(
         require_xlsxwriter("claim")
         check_replaceable(out, NAMES)
     opened = open_book(book)
+    if out is not None:
+        check_outside(book, out)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("claim", lang)

@@ -9,6 +9,7 @@ from pipelines.explain.output import print_json, print_note, print_story
 from pipelines.explain.page import write_page
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
+from pipelines.outputs import check_outside
 from pipelines.reading import open_book
 from pipelines.texts import Lang
 
@@ -39,6 +40,8 @@ def explain(
     if html is not None:
         require_pygal()
     opened, words = open_book(book), Words(lang)
+    if html is not None:
+        check_outside(book, html)
     told: Person | Transaction
     if person is not None:
         told = person_of(opened, person, with_declined=declined)

@@ -10,7 +10,7 @@ from engine.io.durable import sha256_of
 from pipelines.database import Database, readable_by_duckdb, require_duckdb
 from pipelines.errors import output_may_fail
 from pipelines.months import checked_month
-from pipelines.outputs import check_replaceable, whole_folder
+from pipelines.outputs import check_outside, check_replaceable, whole_folder
 from pipelines.reading import OpenedBook, open_book
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
@@ -47,6 +47,7 @@ def reconcile(
     require_xlsxwriter("reconcile")
     check_replaceable(out, NAMES)
     opened = open_book(book)
+    check_outside(book, out)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("reconcile", lang)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import BookError, InputError
-from pipelines.outputs import whole_file
+from pipelines.outputs import check_outside, whole_file
 from pipelines.reading import OpenedBook, open_book
 from pipelines.spreadsheet import require_xlsxwriter
 from pipelines.texts import Lang, Texts
@@ -124,7 +124,4 @@ def _check_places(opened: OpenedBook, paths: list[Path]) -> None:
         if path.is_dir() or not path.parent.is_dir():
             why = "this is a folder" if path.is_dir() else "its folder is not there"
             raise InputError(f"{path}: {why}", hint="name a file in a folder that is there")
-        if opened.book.path.resolve() in path.resolve().parents:
-            raise InputError(
-                f"{path}: this is within the book", hint="name a file outside of the book"
-            )
+        check_outside(opened.book.path, path)

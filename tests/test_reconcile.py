@@ -417,6 +417,16 @@ def test_points_that_come_to_more_than_64_bits_are_refused(
         call(["reconcile", str(six_nights), str(path), "--out", str(tmp_path / "out")])
 
 
+def test_a_difference_of_more_than_64_bits_is_refused(
+    six_nights: Path, ledger: pl.DataFrame, tmp_path: Path
+) -> None:
+    earned = ledger.filter(pl.col("points") > 0).row(0, named=True)
+    row = (earned["service_id"], earned["transaction_id"], -(2**63))
+    path = write_claim(tmp_path / "c.csv", "transaction_id", [row])
+    with pytest.raises(InputError, match="more than 64 bits"):
+        call(["reconcile", str(six_nights), str(path), "--out", str(tmp_path / "out")])
+
+
 # --- The results ----------------------------------------------------------------------------------
 
 

@@ -96,8 +96,9 @@ def _compared(
 
     try:
         return compare(opened, database, claim.key, month)
-    except duckdb.ConversionException as error:
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         raise InputError(
-            f"{claim.path}: the points of one key come to more than 64 bits hold",
+            f"{claim.path}: the points of one key, or what they differ by, come to more than 64 "
+            "bits hold",
             hint="look for points that are no points",
         ) from error

@@ -214,6 +214,13 @@ def test_an_entry_is_told_with_the_reason_for_what_it_earned(case: str) -> None:
     assert re.search("[ぁ-ん]", "".join(Words("ja").why(last)))
 
 
+def test_a_fraction_that_was_cut_is_not_said_to_be_carried() -> None:
+    story = told("transaction", entry(1, 199, 199, 49), entry(2, 99, -99, -24, **REFUND))
+    assert story[1].agrees
+    assert "carried" not in " ".join(Words("en").why(story[1]))
+    assert "繰り越" not in "".join(Words("ja").why(story[1]))
+
+
 def test_an_original_names_the_refunds_that_took_it_back() -> None:
     story = told("cumulative", entry(1, 400, 400, 100), entry(2, 100, -100, -25, **REFUND))
     assert "Later, in run 000001, 100 yen of it were reversed (T2)" in " ".join(

@@ -78,7 +78,7 @@ class Words:
             worth_after=after.points,
             points=one.points,
         )
-        if before.fraction:
+        if before.fraction and rounding != "transaction":
             yield self.texts("fraction_before", fraction=fraction(before))
         if after.fraction:
             key = {"cumulative": "carried", "month": "carried_in_month", "transaction": "cut"}

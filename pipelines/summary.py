@@ -1,20 +1,17 @@
 """What an operator reads at the end of a run: rows and yen in and out, points, and where it is."""
 
-import json
-import sys
 from typing import Any
 
 from rich.table import Table
 
 from engine.io.nightly_run import RunResult
-from pipelines.terminal import output
+from pipelines.terminal import output, print_json
 
 
 def print_record(result: RunResult) -> None:
     """Prints the run record for machines, and whether the run had been booked before."""
     record = result.record | {"already_booked": result.already_booked}
-    json.dump(record, sys.stdout, ensure_ascii=False, indent=1)
-    sys.stdout.write("\n")
+    print_json(record)
 
 
 def print_summary(result: RunResult) -> None:

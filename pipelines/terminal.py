@@ -1,5 +1,6 @@
 """What a command prints for people: tables and lines that no value can break or steer."""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -7,7 +8,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-_WIDTH_OF_A_FILE: Final = 200
+# Wider than any table: a terminal breaks a long line itself, where a table that is made to fit cuts
+# its numbers.
+_WIDTH: Final = 10_000
 
 
 class _Output(Console):
@@ -18,14 +21,21 @@ class _Output(Console):
 
 
 def output() -> Console:
-    """Standard output; in a file or a pipe lines are as wide as they need to be."""
+    """Standard output; lines are as wide as they need to be."""
     return _Output(
-        width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE,
+        width=_WIDTH,
         highlight=False,
         soft_wrap=True,
         markup=False,
         emoji=False,
     )
+
+
+def print_json(value: object) -> None:
+    """Prints a value for machines; JSON's own escapes stand for what might steer a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    whole = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    sys.stdout.write(f"{''.join(whole)}\n")
 
 
 def plain(text: object) -> str:

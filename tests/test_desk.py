@@ -1,12 +1,46 @@
-"""What the auditor's commands share: where results may go."""
+"""What the auditor's commands share: where results may go, and what a terminal is shown."""
 
+import io
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from engine.errors import InputError
+from pipelines import terminal
 from pipelines.cli import call
 from pipelines.outputs import check_outside
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [_Terminal, io.StringIO])
+def test_no_number_and_no_id_is_cut_to_fit_a_terminal(
+    stream: Callable[[], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", said := stream())
+    row = ["s" * 64, *range(1_000_000, 1_000_012), "取" * 64]
+    headings = [(f"heading {place}", place % 2 == 0) for place in range(len(row))]
+    terminal.output().print(terminal.table(headings, [row]))
+    for value in row:
+        assert terminal.cell(value) in said.getvalue()
+
+
+def test_json_for_machines_steers_no_terminal_and_says_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = {"id\u202e": "\u009b2J\x7f\x1b[31m\U000e0001 山田\n"}
+    terminal.print_json(value)
+    out = capsys.readouterr().out
+    assert all(c.isprintable() or c == "\n" for c in out)
+    assert "山田" in out
+    assert json.loads(out) == value
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from pipelines import terminal
 from pipelines.claim.settlement import Claim, Sums
 from pipelines.spreadsheet import Spreadsheet, guarded
 from pipelines.terminal import output, plain, table
@@ -196,5 +196,4 @@ def value(claim: Claim) -> dict[str, Any]:
 
 def print_json(claim: Claim) -> None:
     """Prints the claim for machines."""
-    json.dump(value(claim), sys.stdout, ensure_ascii=False, indent=1)
-    sys.stdout.write("\n")
+    terminal.print_json(value(claim))

@@ -1,10 +1,10 @@
 """A story as people read it in a terminal, and as machines do."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines import terminal
 from pipelines.explain.account import Explained
 from pipelines.explain.story import Application, Declined, Person, Transaction
 from pipelines.explain.wording import Words
@@ -147,8 +147,7 @@ def print_note(told: Person | Transaction, words: Words) -> None:
 def print_json(told: Person | Transaction, words: Words) -> None:
     """Prints a story for machines."""
     value = _person(told, words) if isinstance(told, Person) else _transaction(told, words)
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=1, default=str)
-    sys.stdout.write("\n")
+    terminal.print_json(value)
 
 
 def _person(person: Person, words: Words) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines import terminal
 from pipelines.database import Database
 from pipelines.reasons import fault, reason
 from pipelines.reconcile.differences import MISSING_IN_LEDGER
@@ -161,5 +161,4 @@ def print_reconciled(reconciled: Reconciled, folder: Path, texts: Texts) -> None
 
 def print_json(reconciled: Reconciled) -> None:
     """Prints the summary for machines."""
-    json.dump(reconciled.value(), sys.stdout, ensure_ascii=False, indent=1)
-    sys.stdout.write("\n")
+    terminal.print_json(reconciled.value())

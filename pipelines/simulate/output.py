@@ -1,12 +1,11 @@
 """A simulation as people and machines read it."""
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
+from pipelines import terminal
 from pipelines.simulate import Simulation
 from pipelines.terminal import output, plain, table
 from pipelines.texts import Texts
@@ -43,8 +42,7 @@ def print_json(simulation: Simulation) -> None:
             {"kind": one.kind, "rows": one.rows, "yen": one.yen} for one in simulation.unknown
         ],
     }
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=1)
-    sys.stdout.write("\n")
+    terminal.print_json(value)
 
 
 def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> None:

@@ -1,8 +1,8 @@
 """Findings as people and machines read them."""
 
-import json
 import sys
 
+from pipelines import terminal
 from pipelines.verify import Verified
 from pipelines.verify.findings import PROMISES
 
@@ -34,5 +34,4 @@ def print_json(verified: Verified, *, show_ids: bool) -> None:
         "findings": [one.value(show_ids=show_ids) for one in verified.findings],
         "promises": {str(number): text for number, text in PROMISES.items()},
     }
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=1)
-    sys.stdout.write("\n")
+    terminal.print_json(value)

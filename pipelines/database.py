@@ -1,5 +1,6 @@
 """DuckDB, the second opinion: other code than the engine's, and bounded in what it holds."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,9 +47,22 @@ def readable_by_duckdb(book: Path) -> Iterator[None]:
         ) from error
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise BookError(
-            f"{book}: the ledger cannot be read: {str(error).splitlines()[0]}",
+            f"{book}: the ledger cannot be read: {as_the_user_knows_it(error)}",
             hint="find out with mynapoint verify, and restore the book from a copy",
         ) from error
+
+
+def as_the_user_knows_it(error: Exception) -> str:
+    """An error in one line, a linked file by its own name and not by the plain one of its link."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"/[^'\"]*", lambda path: _linked_to(path[0]), line)
+
+
+def _linked_to(path: str) -> str:
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return path
 
 
 class Database:

@@ -526,6 +526,20 @@ def test_a_ledger_that_does_not_tie_to_its_records_is_not_reconciled(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["reconcile", "claim"])
+def test_a_damaged_ledger_file_is_named_as_the_book_has_it(
+    command: str, six_nights: Path, claim: Path, tmp_path: Path
+) -> None:
+    book = Path(shutil.copytree(six_nights, tmp_path / "it's a book"))
+    path = min((book / "ledger").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    out = ["--out", str(tmp_path / "out")]
+    arguments = {"reconcile": [str(claim), *out], "claim": ["--final", *out]}[command]
+    with pytest.raises(BookError, match=re.escape(f"ledger/{path.name}")):
+        call([command, str(book), *arguments])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_refund_is_claimed_as_what_it_took_back(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     refund = {

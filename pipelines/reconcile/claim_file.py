@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from pipelines.database import Database
+from pipelines.database import Database, as_the_user_knows_it
 from pipelines.months import MONTH_PATTERN
 
 TRANSACTION: Final = "transaction_id"
@@ -227,5 +227,7 @@ def _not_utf8(path: Path, line: int) -> InputError:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"{path}: the claim cannot be read: {reason}", hint="have it written again")
+    return InputError(
+        f"{path}: the claim cannot be read: {as_the_user_knows_it(error)}",
+        hint="have it written again",
+    )

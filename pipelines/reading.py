@@ -160,6 +160,27 @@ class OpenedBook:
     def _programmes(self) -> dict[str, Programme]:
         return {}
 
+    def laid_out(self, number: int) -> dict[str, str | None]:
+        """The files of transactions that a run read by a layout, each with the service that all of
+        its rows are of; None where every row says its own.
+
+        Raises:
+            BookError: a kept layout is missing, or not the one that the record names.
+        """
+        found: dict[str, str | None] = {}
+        for one in self.record(number)["inputs"]:
+            if one["role"] == "transactions" and "layout" in one:
+                from engine.layout import parse_layout
+
+                kept = one["layout"]
+                layout = parse_layout(
+                    *self._kept(number, f"layout-{kept['id']}.toml", kept["sha256"])
+                )
+                source = layout.columns["service_id"]
+                [name] = source.names if len(source.names) == 1 else [""]
+                found[one["name"]] = source.constant or kept["parameters"].get(name)
+        return found
+
     def _kept(self, number: int, name: str, sha256: str) -> tuple[str, str]:
         path = self.book.run(number) / name
         with book_readable(self.book):

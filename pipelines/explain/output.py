@@ -135,7 +135,7 @@ def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> N
         console.print(plain(words.quarantined(quarantined)))
         console.print(plain(words.texts("raw", raw=quarantined.raw)))
     if told.outcome == "never_delivered":
-        console.print(words.texts("never_delivered"))
+        console.print(words.never_delivered(told))
 
 
 def print_note(told: Person | Transaction, words: Words) -> None:
@@ -187,6 +187,7 @@ def _transaction(told: Transaction, words: Words) -> dict[str, Any]:
             for one in told.quarantined
         ],
         "rows_scanned": told.rows_scanned,
+        "without_ids": told.without_ids,
     }
 
 

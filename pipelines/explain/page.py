@@ -90,7 +90,7 @@ def _transaction(told: Transaction, words: Words) -> Iterable[str]:
         yield _paragraph(words.quarantined(quarantined))
         yield _paragraph(words.texts("raw", raw=quarantined.raw))
     if told.outcome == "never_delivered":
-        yield _paragraph(words.texts("never_delivered"))
+        yield _paragraph(words.never_delivered(told))
 
 
 def _figure(person: Person, words: Words) -> str:

@@ -121,6 +121,8 @@ class Transaction:
         declined, quarantined: looked for when it was not booked.
         applications: the account's, where it was declined for what stands in them.
         rows_scanned: how many rows had to be looked at one by one; no index leads to them.
+        without_ids: of one never delivered, how many rows were set aside in a provider's own form,
+            in which an ID may still have been in parts.
     """
 
     service_id: str
@@ -131,6 +133,7 @@ class Transaction:
     applications: list[Application] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     rows_scanned: int = 0
+    without_ids: int = 0
 
     @property
     def outcome(self) -> Outcome:
@@ -192,6 +195,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
                 applications=applications,
                 quarantined=quarantined,
                 rows_scanned=scanned,
+                without_ids=0 if declined or quarantined else _without_ids(opened),
             )
     person = person_of(opened, entry.person_id)
     own = next(
@@ -342,8 +346,15 @@ def _quarantined(opened: OpenedBook, service_id: str, transaction_id: str) -> li
         .filter(pl.col("raw").str.contains_any(sorted(as_it_may_stand)))
         .collect(engine="streaming")
     )
-    named = rows.with_columns(fields_of(rows["raw"])).filter(
-        pl.col("fields").list.contains(service_id) & pl.col("fields").list.contains(transaction_id)
+    # The layout may say of which service a whole file is; its rows do not.
+    named = (
+        rows.with_columns(fields_of(rows["raw"]))
+        .join(_laid_out(opened, rows["run_id"].unique()), on=["run_id", "file"], how="left")
+        .filter(
+            pl.col("fields").list.contains(service_id)
+            | (pl.col("service") == service_id).fill_null(value=False),
+            pl.col("fields").list.contains(transaction_id),
+        )
     )
     deliveries = {
         (record["run_id"], one["name"])
@@ -356,6 +367,24 @@ def _quarantined(opened: OpenedBook, service_id: str, transaction_id: str) -> li
         for row in named.sort("run_id", "file", "row").iter_rows(named=True)
         if (row["run_id"], row["file"]) in deliveries
     ]
+
+
+def _laid_out(opened: OpenedBook, runs: Iterable[str]) -> pl.DataFrame:
+    """The files that some runs read by a layout, and their service where it is one."""
+    files = [
+        (run, file, service) for run in runs for file, service in opened.laid_out(int(run)).items()
+    ]
+    schema = dict.fromkeys(("run_id", "file", "service"), pl.String)
+    return pl.DataFrame(files, schema=schema, orient="row")
+
+
+def _without_ids(opened: OpenedBook) -> int:
+    with book_readable(opened.book):
+        files = _laid_out(opened, [record["run_id"] for record in opened.records])
+        if files.is_empty():
+            return 0
+        rows = opened.table(QUARANTINE).join(files.lazy(), on=["run_id", "file"], how="semi")
+        return int(rows.select(pl.len()).collect(engine="streaming").item())
 
 
 def _rows(frame: pl.LazyFrame) -> list[Row]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pipelines.explain.account import REFUND, Explained, Worth
-from pipelines.explain.story import Application, Declined, Person, Quarantined
+from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
 from pipelines.reasons import fault, reason
 from pipelines.texts import Lang, Texts
 
@@ -146,6 +146,13 @@ class Words:
     def terms(self, one: Declined) -> str:
         """The terms that a transaction was declined under."""
         return self.texts("terms", **one.terms)
+
+    def never_delivered(self, told: Transaction) -> str:
+        """That no run knows of a transaction, as far as that can be told."""
+        said = [self.texts("never_delivered")]
+        if told.without_ids:
+            said.append(self.texts("without_ids", rows=told.without_ids))
+        return self.joined(said)
 
     def quarantined(self, one: Quarantined) -> str:
         """Where a row was set aside, and for what."""

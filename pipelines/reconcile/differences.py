@@ -265,6 +265,8 @@ def _set_aside(opened: OpenedBook, key: str, month: str | None) -> Iterator[pa.T
         booked_in = record["booked_on"][:7]
         if month is not None and booked_in != month:
             continue
+        # The layout may say of which service a whole file is; its rows do not.
+        laid_out = opened.laid_out(int(path.parent.name))
         deliveries = [one["name"] for one in record["inputs"] if one["role"] == "transactions"]
         with book_readable(opened.book), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS):
@@ -272,6 +274,11 @@ def _set_aside(opened: OpenedBook, key: str, month: str | None) -> Iterator[pa.T
                 named = rows.with_columns(fields_of(rows["raw"])).filter(
                     pl.col("file").is_in(deliveries)
                 )
+                if laid_out:
+                    service = pl.col("file").replace_strict(
+                        laid_out, default=None, return_dtype=pl.String
+                    )
+                    named = named.with_columns(pl.concat_list("fields", service).list.drop_nulls())
                 if key == MONTH:
                     named = named.with_columns(pl.col("fields").list.concat([pl.lit(booked_in)]))
                 yield named.select(

@@ -225,5 +225,6 @@ def _disagreements(opened: OpenedBook, of: dict[str, pl.DataFrame]) -> Iterator[
             yield run, "quarantine"
         for split in (counts, yen):
             out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
+            out += sum(split.get("skipped", {}).values())
             if split["read"] != out:
                 yield run, "record"

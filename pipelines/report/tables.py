@@ -248,11 +248,12 @@ class Tables:
     def applications(self) -> Table:
         """What became of the applications."""
         rejected: dict[str, int] = {}
-        sums = dict.fromkeys(("accepted", "unchanged", "quarantined"), 0)
+        sums = dict.fromkeys(("accepted", "unchanged", "quarantined", "skipped"), 0)
         for record in self._opened.records:
             counts = record["counts"]["enrollments"]
-            for what in sums:
+            for what in ("accepted", "unchanged", "quarantined"):
                 sums[what] += counts[what]
+            sums["skipped"] += sum(counts.get("skipped", {}).values())
             for reason, rows in counts["rejected"].items():
                 rejected[reason] = rejected.get(reason, 0) + rows
         of: list[tuple[Value, ...]] = [
@@ -277,6 +278,7 @@ class Tables:
                 for number in (
                     *(split["read"], split["booked"]),
                     *(sum(split["declined"].values()), split["quarantined"]),
+                    sum(split.get("skipped", {}).values()),
                 )
             ]
             where = ", ".join(what for at, what in self._figures.disagreements if at == run)
@@ -294,9 +296,14 @@ class Tables:
             "runs",
             rows,
             *("c_run:code", "c_booked_on:day", "c_terms_of:day", "c_read:number"),
-            *("c_booked:number", "c_declined:number", "c_quarantined:number"),
+            *("c_booked:number", "c_declined:number", "c_quarantined:number", "c_skipped:number"),
             *("c_read_yen:number", "c_booked_yen:number", "c_declined_yen:number"),
-            *("c_quarantined_yen:number", "c_awarded:number", "c_reversed:number"),
+            *(
+                "c_quarantined_yen:number",
+                "c_skipped_yen:number",
+                "c_awarded:number",
+                "c_reversed:number",
+            ),
             *("c_net:number", "c_totals"),
             sortable=True,
         )

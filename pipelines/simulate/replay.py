@@ -11,7 +11,7 @@ import polars as pl
 
 from engine.errors import BookError, InputError
 from engine.io.book import run_id
-from engine.io.deliveries import Delivered
+from engine.io.deliveries import Delivered, DeliveredAs
 from engine.io.nightly_run import Progress
 from engine.io.nightly_run import run as book_a_night
 from engine.io.run_record import DEFAULT_PROGRAMME
@@ -27,7 +27,12 @@ from pipelines.simulate.unknown import (
     unknown_rows,
 )
 from pipelines.verify.bytes import KeptRun
-from pipelines.verify.origin import known_by_digest, linked_deliveries, missing_deliveries
+from pipelines.verify.origin import (
+    as_it_was_read,
+    known_by_digest,
+    linked_deliveries,
+    missing_deliveries,
+)
 
 _KEY: Final = ("service_id", "transaction_id")
 _CANONICAL: Final = (
@@ -62,8 +67,8 @@ class _Replay:
     def book_run(
         self,
         number: int,
-        transactions: Sequence[Path],
-        enrollments: Sequence[Path],
+        transactions: Sequence[Path | DeliveredAs],
+        enrollments: Sequence[Path | DeliveredAs],
         services: Path,
     ) -> None:
         """Books a run again."""
@@ -170,9 +175,9 @@ def book_from_deliveries(
     replay = _Replay(opened, other, scratch, progress)
     for run in runs:
         links = linked_deliveries(run, known, scratch / f"deliveries-{run.id}")
-        by_role: dict[str, list[Path]] = {"transactions": [], "enrollments": []}
-        for link, _, role in links:
-            by_role[role].append(link)
+        by_role: dict[str, list[DeliveredAs]] = {"transactions": [], "enrollments": []}
+        for (link, _, role), one in zip(links, run.record["inputs"], strict=True):
+            by_role[role].append(as_it_was_read(opened.book, run, link, one))
         replay.book_run(run.number, **by_role, services=replay.services(run.number))
     return replay.booked()
 

@@ -125,7 +125,7 @@ def _decide_again(
 ) -> dict[str, Any]:
     terms = run.record["programme"]["terms"]
     delivered = [
-        (_as_it_was_read(book, run, link, one), role)
+        (as_it_was_read(book, run, link, one), role)
         for (link, _, role), one in zip(links, run.record["inputs"], strict=True)
     ]
     return book_a_night(
@@ -141,7 +141,8 @@ def _decide_again(
     ).record
 
 
-def _as_it_was_read(book: Book, run: KeptRun, link: Path, one: Mapping[str, Any]) -> DeliveredAs:
+def as_it_was_read(book: Book, run: KeptRun, link: Path, one: Mapping[str, Any]) -> DeliveredAs:
+    """A delivery of a run, with how the run read it."""
     if "layout" not in one:
         return DeliveredAs(link, CANONICAL)
     return DeliveredAs(link, book.path / run.file(layout_name(one)), one["layout"]["parameters"])

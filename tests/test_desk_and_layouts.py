@@ -1,0 +1,75 @@
+"""The auditor's commands on a book of providers' own files, whose rows lack canonical columns."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deliveries import ROOT, Desk, as_csv, enrollment
+
+from pipelines.cli import call
+from pipelines.reading import open_book
+from pipelines.report import write_report
+
+PAYPAY = ROOT / "tests" / "layouts" / "paypay" / "paypay.csv"
+SET_ASIDE = "04600000000000000005"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """One run of a file of which rows are booked, declined, quarantined and skipped."""
+    desk = Desk(tmp_path)
+    people = [enrollment(1, service_id="paypay", account_id="pp-1", basis="purchase")]
+    desk.enrollments = desk.write("enrollments.csv", as_csv(people))
+    words: list[object] = ["run", desk.book, "--booked-on", "2020-11-30", "--quiet"]
+    words += ["--max-quarantined", "1", "--enrollments", desk.enrollments]
+    words += ["--layout", "paypay", "--set", "account_id=pp-1", "--transactions", PAYPAY]
+    assert call([str(word) for word in words]) == 0
+    assert open_book(desk.book).record(1)["counts"]["skipped"]
+    return desk
+
+
+def test_rows_that_a_layout_skips_are_accounted_for(desk: Desk, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    written = write_report(desk.book, out=page, xlsx=None, lang="en", verify=True)
+    assert written.findings == 0
+    assert "Skipped" in page.read_text(encoding="utf-8")
+
+
+def test_a_row_set_aside_is_found_by_the_service_that_its_layout_says(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert call(["explain", str(desk.book), "--transaction", "paypay", SET_ASIDE, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["row"] for one in told["quarantined"]] == [5]
+    call(["explain", str(desk.book), "--transaction", "waon", SET_ASIDE, "--json"])
+    assert json.loads(capsys.readouterr().out)["quarantined"] == []
+
+    claim = desk.write("claim.csv", f"service_id,transaction_id,points\npaypay,{SET_ASIDE},75\n")
+    out = tmp_path / "out"
+    assert call(["reconcile", str(desk.book), str(claim), "--out", str(out)]) == 1
+    row = pl.read_parquet(out / "breaks.parquet").row(
+        by_predicate=pl.col("transaction_id") == SET_ASIDE, named=True
+    )
+    assert (row["reason"], row["quarantine_row"]) == ("quarantined:取引日:malformed", 5)
+
+
+def test_where_ids_may_still_be_in_parts_never_delivered_is_not_all_that_is_said(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explain", str(desk.book), "--transaction", "paypay", "nobody's", "--lang", "en"]
+    assert call(words) == 1
+    assert "But 2 rows in a provider's own form were set aside" in capsys.readouterr().out
+
+
+def test_deliveries_are_simulated_as_they_were_read(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["simulate", desk.book, "--transactions", PAYPAY, "--enrollments", desk.enrollments]
+    capsys.readouterr()
+    assert call([*map(str, words), "--rate", "30/100", "--quiet", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["exact"]
+    assert value["simulated"]["entries"] == value["booked"]["entries"] > 0
+    assert value["simulated"]["counted_yen"] == value["booked"]["counted_yen"]

@@ -91,10 +91,13 @@ def compile_form(text: str) -> Form:
     """A form from its text.
 
     Raises:
-        ValueError: a part is there twice or missing, or a letter means nothing.
+        ValueError: a part is there twice or missing, a letter means nothing, or where one number
+            ends and the next begins cannot be told.
     """
     pattern, chrono, parts, starts = "", "", [], []
     named = fixed = True
+    # Whether, among the numbers that stand without anything between, one has one or two digits.
+    varied = False
     pieces = _TOKEN.findall(text)
     for place, piece in enumerate(pieces):
         if piece not in _LETTERS:
@@ -103,6 +106,7 @@ def compile_form(text: str) -> Form:
                 raise ValueError(f"the letter {piece} means nothing here")
             pattern += re.escape(piece)
             chrono += piece.replace("%", "%%")
+            varied = False
             continue
         part, matches, directive = _LETTERS[piece]
         if part in parts:
@@ -113,6 +117,9 @@ def compile_form(text: str) -> Form:
         named = named and directive is not None
         chrono += directive or ""
         varies = len(piece) == 1
+        if varies and varied:
+            raise ValueError(f"where the {part.replace('_', ' ')} begins cannot be told")
+        varied = piece != "G" and (varied or varies)
         fixed = fixed and not varies
         if varies and place + 1 < len(pieces) and pieces[place + 1] in _LETTERS:
             # Where one number ends and the next begins is left to the pattern.

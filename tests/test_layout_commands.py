@@ -204,6 +204,32 @@ def test_a_header_that_fits_none_says_what_is_missing_and_names_the_nearest(desk
     assert "mynapoint layout new" in caught.value.hint
 
 
+def test_a_known_header_in_another_encoding_is_refused_and_both_are_named(desk: Desk) -> None:
+    text = WAON.read_text(encoding="cp932")
+    for encoding, called in (("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8")):
+        path = desk.write(f"{encoding}.csv", text.encode(encoding))
+        with pytest.raises(InputError, match=f"layout waon, but in {called}, not in CP932"):
+            run(desk, "--set", f"account_id={CARD}", "--transactions", path)
+    path = desk.write("cp932.csv", PAYPAY.read_text(encoding="utf-8-sig").encode("cp932"))
+    with pytest.raises(InputError, match="layout paypay, but in CP932"):
+        run(desk, "--set", "account_id=pp-1", "--transactions", path)
+
+
+def test_a_column_that_is_read_and_named_twice_is_refused_one_that_is_not_read_may_be(
+    desk: Desk,
+) -> None:
+    header, row = (
+        "取引年月日,利用店舗,利用金額（税込）,利用区分,チャージ区分",
+        "2020/11/1,x,5,支払,-",
+    )
+    what = ("--set", f"account_id={CARD}", "--transactions")
+    path = desk.write("read.csv", f"{header},利用金額（税込）\n{row},6\n".encode("cp932"))
+    with pytest.raises(InputError, match="names the column 利用金額（税込） 2 times"):
+        run(desk, *what, path)
+    path = desk.write("unread.csv", f"{header},利用店舗\n{row},y\n".encode("cp932"))
+    assert run(desk, *what, path)["counts"]["declined"] == {"not_enrolled": 1}
+
+
 def test_nothing_but_the_canonical_form_is_read_when_that_was_said(desk: Desk) -> None:
     with pytest.raises(InputError, match="not UTF-8"):
         run(desk, "--layout", "canonical", "--transactions", WAON)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -165,6 +166,7 @@ class LaidOutFile:
                     hint=f"layout {layout.layout_id} takes {ahead} from there; have the file "
                     "delivered whole",
                 )
+        _check_clear(found, layout, name)
         columns = {used: found.names.index(used) for used in layout.used if used in found.names}
         if any(skip.line_begins for skip in layout.skips):
             columns[_FIRST] = 0
@@ -216,6 +218,24 @@ class _ReadAlready:
             ragged=(),
             raw=raw,
         )
+
+
+def _check_clear(found: Found, layout: Layout, name: str) -> None:
+    """Refuses a header that names a column more often than the layout that reads it knows."""
+    assert isinstance(layout.file, Separated)
+    cells = next(
+        csv.reader(io.StringIO(found.header, newline=""), delimiter=layout.file.separator), []
+    )
+    known = {*layout.file.header, *layout.file.optional}
+    for column, times in Counter(cell.strip(_BLANKS) for cell in cells).items():
+        same = numbered([column] * times)
+        if not known.issuperset(same[1:]) and not {*same}.isdisjoint(layout.used):
+            raise InputError(
+                f"{name}: the header names the column {column} {times} times, and layout "
+                f"{layout.layout_id} cannot tell which is meant",
+                hint="have the others renamed, or copy the layout and write the name into its "
+                "header as often as it is there",
+            )
 
 
 def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:

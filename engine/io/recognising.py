@@ -1,6 +1,7 @@
 """How a delivered file is written: as was said, or as its header shows."""
 
 import io
+from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputError
@@ -14,6 +15,7 @@ from engine.io.csv_file import (
     unpacked,
 )
 from engine.io.deliveries import Delivered, HashingFile, open_file
+from engine.io.encodings import CALLED
 from engine.io.laid_out_file import find_header, nearest_header
 from engine.layout import Described, Layout, RoleName, Separated, describe, shipped
 
@@ -49,6 +51,7 @@ def recognised(
     except InputError as error:
         layout = layout_of(data, role, name)
         if layout is None:
+            _refuse_another_encoding(data, role, name)
             raise InputError(error.message, hint=f"{error.hint}; {_nearest(data, role)}") from error
     else:
         return None
@@ -62,11 +65,7 @@ def layout_of(data: bytes, role: RoleName, name: str) -> Layout | None:
     Raises:
         InputError: the file has the headers of several.
     """
-    fits = [
-        layout
-        for layout in shipped(role)
-        if isinstance(layout.file, Separated) and layout.file.header and find_header(data, layout)
-    ]
+    fits = [layout for layout, _ in _with_headers(role) if find_header(data, layout)]
     if len(fits) > 1:
         ids = " and ".join(layout.layout_id for layout in fits)
         raise InputError(
@@ -76,14 +75,34 @@ def layout_of(data: bytes, role: RoleName, name: str) -> Layout | None:
     return fits[0] if fits else None
 
 
+def _with_headers(role: RoleName) -> Iterator[tuple[Layout, Separated]]:
+    """The layouts that ship whose files have a header."""
+    for layout in shipped(role):
+        if isinstance(layout.file, Separated) and layout.file.header:
+            yield layout, layout.file
+
+
+def _refuse_another_encoding(data: bytes, role: RoleName, name: str) -> None:
+    """Refuses a file that has a layout's header, in another encoding than the layout's."""
+    for layout, file in _with_headers(role):
+        for encoding, called in CALLED.items():
+            if encoding != file.encoding and find_header(data, layout, encoding):
+                expected = CALLED[file.encoding]
+                raise InputError(
+                    f"{name}: this is the header of layout {layout.layout_id}, but in {called}, "
+                    f"not in {expected}",
+                    hint=f"have it delivered in {expected}, or copy the layout and change its "
+                    f"encoding: mynapoint layouts {layout.layout_id}",
+                )
+
+
 def _nearest(data: bytes, role: RoleName) -> str:
     """A hint: the layout whose header comes nearest."""
     found = []
-    for layout in shipped(role):
-        if isinstance(layout.file, Separated) and layout.file.header:
-            missing = nearest_header(data, layout)
-            has = 1 - len(missing) / len(layout.file.header)
-            found.append((has, layout.layout_id, missing))
+    for layout, file in _with_headers(role):
+        missing = nearest_header(data, layout)
+        has = 1 - len(missing) / len(file.header)
+        found.append((has, layout.layout_id, missing))
     has, layout_id, missing = max(found, default=(0.0, "", []))
     if has < _NEAR_ENOUGH:
         return "for a provider's own form write a layout: mynapoint layout new FILE"

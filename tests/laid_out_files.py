@@ -284,7 +284,7 @@ def paypay_merchant(events: Sequence[Event], random: Random) -> Written:
         rows.append(
             [its, "1", "2", status, at, random.choice((f"{signed:,}", str(signed))), "残高"]
         )
-        own = f"{its}-{event.day:%Y%m%d}-{signed}" if refund else its
+        own = f"{its}-{at}-{signed}" if refund else its
         original = its if refund else ""
         made.append(canonical(event, own, "paypay", event.at, original, method="残高"))
     names = [

@@ -6,12 +6,12 @@ change, so a run may book meanwhile. Nothing here proves anything; ``mynapoint v
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -19,6 +19,9 @@ from engine.errors import BookError
 from engine.io.book import Book
 from engine.programme import Programme, parse_programme
 from engine.services import Services, parse_services
+
+if TYPE_CHECKING:
+    from engine.layout import Layout
 
 DECLINED: Final = "declined"
 QUARANTINE: Final = "quarantine"
@@ -170,16 +173,22 @@ class OpenedBook:
         found: dict[str, str | None] = {}
         for one in self.record(number)["inputs"]:
             if one["role"] == "transactions" and "layout" in one:
-                from engine.layout import parse_layout
-
-                kept = one["layout"]
-                layout = parse_layout(
-                    *self._kept(number, f"layout-{kept['id']}.toml", kept["sha256"])
-                )
-                source = layout.columns["service_id"]
-                [name] = source.names if len(source.names) == 1 else [""]
-                found[one["name"]] = source.constant or kept["parameters"].get(name)
+                source = self.layout(number, one["layout"]).columns["service_id"]
+                alone = len(source.names) == 1 and source.words is None
+                [name] = source.names if alone else [""]
+                found[one["name"]] = source.constant or one["layout"]["parameters"].get(name)
         return found
+
+    def layout(self, number: int, kept: Mapping[str, Any]) -> "Layout":
+        """The layout that a run's record names for one of its files.
+
+        Raises:
+            BookError: the kept layout is missing, or not the one that the record names.
+        """
+        from engine.layout import parse_layout
+
+        text, path = self._kept(number, f"layout-{kept['id']}.toml", kept["sha256"])
+        return parse_layout(text, path)
 
     def _kept(self, number: int, name: str, sha256: str) -> tuple[str, str]:
         path = self.book.run(number) / name

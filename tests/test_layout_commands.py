@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 
-from engine.errors import InputError
+from engine.errors import BookError, InputError
 from engine.layout import built_in_layouts, load_layout
 from pipelines.cli import call
 from pipelines.deliveries import in_order
@@ -520,6 +520,16 @@ def test_one_files_rows_go_to_stdout_byte_for_byte(desk: Desk) -> None:
     )
     assert done.stdout.decode("cp932").startswith("mynapoint:errors,端末番号,")
     assert done.stderr == b""
+
+
+def test_a_kept_layout_that_is_another_one_now_is_a_damaged_book(desk: Desk) -> None:
+    run(desk, "--set", "service_id=tap", "--transactions", JOURNAL)
+    kept = desk.book / "runs" / "000001" / "layout-terminal-journal.toml"
+    for harm in (f"{kept.read_text(encoding='utf-8')}# more\n", "x = ["):
+        kept.write_text(harm, encoding="utf-8")
+        for words in (["quarantine", "1"], ["explain", "--transaction", "tap", "T"]):
+            with pytest.raises(BookError, match="layout-terminal-journal"):
+                call([words[0], str(desk.book), *words[1:]])
 
 
 def test_a_run_that_is_none_is_refused_and_one_in_order_has_no_rows(

@@ -15,16 +15,16 @@ from typing import Any, Final
 
 import polars as pl
 
-from engine.errors import BookError, InputError
-from engine.io.book import Book
+from engine.errors import InputError
 from engine.io.csv_file import read_header
 from engine.io.deliveries import Delivered, find_delivered
 from engine.io.durable import sha256_of
 from engine.io.laid_out_file import Found, find_header
 from engine.io.parquet_file import MAGIC
 from engine.io.recognising import first_bytes
-from engine.layout import Fixed, Layout, parse_layout
+from engine.layout import Fixed, Layout
 from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS
+from pipelines.reading import book_readable, open_book
 
 REASONS: Final = "mynapoint:errors"
 _BOM: Final = "\ufeff"
@@ -76,41 +76,26 @@ def set_aside(path: Path, number: int) -> list[SetAside]:
         BookError: the book or its run cannot be read.
         InputError: there is no such run.
     """
-    book = Book(path)
-    committed = book.committed_runs()
-    if committed == 0:
-        raise BookError(f"{path}: there is no book to read", hint="name the folder of a book")
-    if not 1 <= number <= committed:
-        raise InputError(f"{path}: there is no run {number}", hint=f"its runs are 1 to {committed}")
-    record = book.record(number)
-    try:
-        rows = pl.read_parquet(book.run(number) / "quarantine.parquet")
-        layouts = {
-            one["layout"]["id"]: _layout(book.run(number) / f"layout-{one['layout']['id']}.toml")
-            for one in record["inputs"]
-            if "layout" in one
-        }
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise BookError(
-            f"{book.run(number)}: the run's files cannot be read",
-            hint="mynapoint verify names what is damaged",
-        ) from error
+    opened = open_book(path)
+    if not 1 <= number <= opened.runs:
+        raise InputError(
+            f"{path}: there is no run {number}", hint=f"its runs are 1 to {opened.runs}"
+        )
+    record = opened.record(number)
+    with book_readable(opened.book):
+        rows = pl.read_parquet(opened.book.run(number) / "quarantine.parquet")
     # Of a file that was named twice the rows are the same.
     inputs = {one["name"]: one for one in record["inputs"]}
     return [
         SetAside(
             name,
             one,
-            layouts[one["layout"]["id"]] if "layout" in one else None,
+            opened.layout(number, one["layout"]) if "layout" in one else None,
             some.select("row", "errors", "raw").unique("row", maintain_order=True).sort("row"),
         )
         for name, one in inputs.items()
         if (some := rows.filter(pl.col("file") == name)).height
     ]
-
-
-def _layout(path: Path) -> Layout:
-    return parse_layout(path.read_text(encoding="utf-8"), str(path))
 
 
 def find_originals(

@@ -149,10 +149,9 @@ class Words:
 
     def never_delivered(self, told: Transaction) -> str:
         """That no run knows of a transaction, as far as that can be told."""
-        said = [self.texts("never_delivered")]
         if told.without_ids:
-            said.append(self.texts("without_ids", rows=told.without_ids))
-        return self.joined(said)
+            return self.texts("without_ids", rows=told.without_ids)
+        return self.texts("never_delivered")
 
     def quarantined(self, one: Quarantined) -> str:
         """Where a row was set aside, and for what."""

@@ -130,6 +130,7 @@ def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: 
         read_yen=int(entries["amount"].sum()) + int(declined["amount"].sum()),
         enrollments_read=accepted.height,
     )
+    tally.enroll(EnrollmentCounts(accepted.height, unchanged=0, rejected={}))
     tally.decline(declined)
     outputs = []
     folder = f"runs/{run_id(number)}"
@@ -141,7 +142,7 @@ def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: 
     ):
         with TableWriter(staged / f"{name}.parquet", record) as table:
             table.write(frame)
-        outputs.append(table.output(folder))
+        outputs.append(table.written().output(folder))
     for name, text in (("services.toml", services.text), ("programme.toml", programme.text)):
         sha256 = write_text(staged / name, text)
         size = len(text.encode())
@@ -152,7 +153,6 @@ def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: 
     ]
     run_record = tally.record(
         order_record(number, booked_on, programme, programme.terms_as_of(None), services, inputs),
-        EnrollmentCounts(accepted.height, unchanged=0, rejected={}),
         parts,
         sorted(outputs, key=lambda output: str(output["name"])),
         previous_sha256(book, number),

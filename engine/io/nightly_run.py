@@ -7,10 +7,11 @@ commit.
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -38,7 +39,7 @@ from engine.io.run_record import (
     order_record,
     previous_sha256,
 )
-from engine.io.tables import TableWriter
+from engine.io.tables import TableWriter, WrittenTable
 from engine.layout import Layout
 from engine.past import Past
 from engine.programme import Programme, load_programme
@@ -104,6 +105,7 @@ def run(
     threads: int | None = None,
     rows_per_slice: int | None = None,
     progress: Progress | None = None,
+    how: "type[Run] | Callable[..., Run] | None" = None,
 ) -> RunResult:
     """Books one night's deliveries; the contract's ``mynapoint run``.
 
@@ -120,6 +122,7 @@ def run(
         threads: how many parts or slices are under way at once; by default one a core.
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         progress: is told how far the run is.
+        how: makes the run, with the arguments of ``Run``; by default one on this machine alone.
 
     Raises:
         InputError: the input or the call cannot be used; nothing was booked.
@@ -161,7 +164,8 @@ def run(
             place.acknowledge(committed)
             place.clear_leftovers(committed)
             try:
-                return _Run(place, committed, order, *files, given_services, given_programme).do()
+                make = how or Run
+                return make(place, committed, order, *files, given_services, given_programme).do()
             except (OSError, BookError) as error:
                 if _is_booked(place, committed + 1):
                     raise _unconfirmed(place, error) from error
@@ -190,8 +194,12 @@ def _unconfirmed(book: Book, error: OSError | BookError) -> BookError:
     )
 
 
-class _Run:
-    """One run on a locked book."""
+class Run:
+    """One run on a locked book, calculated on this machine.
+
+    Another way to calculate (``calculate``) is a class of its own; what comes before and after it
+    is the same for all.
+    """
 
     def __init__(
         self,
@@ -211,7 +219,32 @@ class _Run:
         self.tally = Tally()
 
     def do(self) -> RunResult:
+        """Calculates the run and makes it part of the book."""
         staged = self.book.stage()
+        parts, tables = self.calculate(staged)
+        if self.same is not None:
+            # A later enrollment may have made room for rows of this very delivery.
+            if not parts and not self.tally.enrollments_accepted:
+                return RunResult(self.book.path, already_booked=True, record=self.same)
+            self.check_quarantined()
+        outputs = self._outputs(staged, tables)
+        self.tally.skipped = self.transactions.skipped
+        self.tally.enrollments_skipped = self.enrollments.skipped
+        record = self.tally.record(
+            self._order_record(), parts, outputs, previous_sha256(self.book, self.number)
+        )
+        record_sha256 = write_json(staged / "record.json", record)
+        self.book.publish(self.number)
+        commit(self.book, self.number, parts, record_sha256=record_sha256)
+        return RunResult(self.book.path, already_booked=False, record=record)
+
+    def calculate(self, staged: Path) -> tuple[list[Part], list[WrittenTable]]:
+        """Takes in the deliveries and decides every row.
+
+        Fills ``tally`` and the files' ``inputs``; the ledger's parts are in ``staging/ledger``
+        then, all other tables in ``staged``. Too large a share of unreadable rows is an error here,
+        unless this very run may have been booked before (``same``).
+        """
         with (
             ThreadPoolExecutor(self.order.threads) as pool,
             TableWriter(staged / "quarantine.parquet", Quarantined) as quarantine,
@@ -219,17 +252,16 @@ class _Run:
         ):
             past = recall(self.book, self.number - 1)
             enrolled = self._take_in_enrollments(pool, past, quarantine)
-            enrollments = pool.submit(_write_enrollments, staged, enrolled)
+            self.tally.enroll(enrolled.counts())
+            enrollments = pool.submit(write_enrollments, staged, enrolled)
             past = past.joined_by(enrolled.accepted)
-            counts = enrolled.counts()
             # The registry has what is needed of them, and they are many.
             del enrolled
             intake, wanted = self._take_in_transactions(pool, past, quarantine, declined)
-            same = self._same_run()
             settled = settle(intake.seen, self.transactions, pool, self._ahead)
             self._quarantine(settled.faulty, quarantine)
-            if same is None:
-                self._check_quarantined()
+            if self.same is None:
+                self.check_quarantined()
             self._decline_strangers(pool, intake.strangers, settled, declined)
             night = Night(
                 run_id(self.number),
@@ -241,21 +273,8 @@ class _Run:
                 past.registry.for_deciding(self.services),
             )
             parts = self._fold(pool, night, intake.enrolled, settled, wanted, declined)
-        if same is not None:
-            # A later enrollment may have made room for rows of this very delivery.
-            if not parts and not counts.accepted:
-                return RunResult(self.book.path, already_booked=True, record=same)
-            self._check_quarantined()
-        outputs = self._outputs(staged, [quarantine, declined, *enrollments.result()])
-        self.tally.skipped = self.transactions.skipped
-        self.tally.enrollments_skipped = self.enrollments.skipped
-        record = self.tally.record(
-            self._order_record(), counts, parts, outputs, previous_sha256(self.book, self.number)
-        )
-        record_sha256 = write_json(staged / "record.json", record)
-        self.book.publish(self.number)
-        commit(self.book, self.number, parts, record_sha256=record_sha256)
-        return RunResult(self.book.path, already_booked=False, record=record)
+        tables = [quarantine, declined, *enrollments.result()]
+        return parts, [table.written() for table in tables]
 
     def _take_in_enrollments(
         self, pool: ThreadPoolExecutor, past: Past, quarantine: TableWriter
@@ -354,7 +373,7 @@ class _Run:
             self._decline(resolve_pending(pl.concat(pending), pl.concat(originals)), declined)
         return parts
 
-    def _outputs(self, staged: Path, tables: Sequence[TableWriter]) -> list[dict[str, Any]]:
+    def _outputs(self, staged: Path, tables: Sequence[WrittenTable]) -> list[dict[str, Any]]:
         folder = f"runs/{run_id(self.number)}"
         outputs = [table.output(folder) for table in tables]
         layouts = self._layouts()
@@ -396,7 +415,12 @@ class _Run:
         self.tally.decline(rows)
         declined.write(rows)
 
-    def _check_quarantined(self) -> None:
+    def check_quarantined(self) -> None:
+        """Refuses a run of which too many rows cannot be read.
+
+        Raises:
+            InputError: naming the share.
+        """
         read = self.tally.read + self.tally.enrollments_read
         bad = self.tally.quarantined + self.tally.enrollments_quarantined
         # The quotient of two whole numbers is rounded as the share on the command line is.
@@ -417,7 +441,9 @@ class _Run:
             self.enrollments.inputs + self.transactions.inputs,
         )
 
-    def _same_run(self) -> dict[str, Any] | None:
+    @cached_property
+    def same(self) -> dict[str, Any] | None:
+        """The record of the run that this very run was before, when all deliveries are read."""
         mine = identity(self._order_record())
         if self.number > 1:
             last = identity(self.book.record(self.number - 1))
@@ -428,13 +454,14 @@ class _Run:
         return next((record for record in records if identity(record) == mine), None)
 
 
-def _write_enrollments(staged: Path, enrolled: Enrolled) -> list[TableWriter]:
+def write_enrollments(folder: Path, enrolled: Enrolled) -> list[TableWriter]:
+    """Writes the accepted and the rejected applications."""
     tables = []
     for name, record, frame in (
         ("accepted_enrollments", Enrollment, enrolled.accepted),
         ("rejected_enrollments", RejectedEnrollment, enrolled.rejected),
     ):
-        with TableWriter(staged / f"{name}.parquet", record) as table:
+        with TableWriter(folder / f"{name}.parquet", record) as table:
             table.write(frame)
         tables.append(table)
     return tables

@@ -37,6 +37,9 @@ class Tally:
     declined_yen: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
     enrollments_read: int = 0
+    enrollments_accepted: int = 0
+    enrollments_unchanged: int = 0
+    enrollments_rejected: dict[str, int] = field(default_factory=dict)
     enrollments_quarantined: int = 0
     enrollments_skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -52,10 +55,15 @@ class Tally:
             self.declined[reason] = self.declined.get(reason, 0) + rows
             self.declined_yen[reason] = self.declined_yen.get(reason, 0) + yen
 
+    def enroll(self, counts: EnrollmentCounts) -> None:
+        """Counts the decided enrollments."""
+        self.enrollments_accepted = counts.accepted
+        self.enrollments_unchanged = counts.unchanged
+        self.enrollments_rejected = counts.rejected
+
     def record(
         self,
         order: Record,
-        enrolled: EnrollmentCounts,
         parts: Sequence[Part],
         outputs: list[Record],
         previous: str | None,
@@ -75,9 +83,9 @@ class Tally:
                 "people_at_the_cap": sum(part.people_at_the_cap for part in parts),
                 "enrollments": {
                     "read": self.enrollments_read,
-                    "accepted": enrolled.accepted,
-                    "unchanged": enrolled.unchanged,
-                    "rejected": enrolled.rejected,
+                    "accepted": self.enrollments_accepted,
+                    "unchanged": self.enrollments_unchanged,
+                    "rejected": self.enrollments_rejected,
                     "quarantined": self.enrollments_quarantined,
                 }
                 | _skipped(self.enrollments_skipped, 0),

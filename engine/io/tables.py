@@ -1,5 +1,6 @@
 """The tables that a run keeps beside the ledger, written part by part."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -16,6 +17,25 @@ from engine.io.ledger import ROWS_PER_GROUP
 from engine.records import arrow_schema
 
 FEW_WORDED: Final = ("service_id", "kind", "basis", "reason", "file")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTable:
+    """A table's file that is on the disk and was read back."""
+
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+
+    def output(self, folder: str) -> dict[str, Any]:
+        """The file as the run record names it in the run's folder."""
+        return {
+            "name": f"{folder}/{self.name}",
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "rows": self.rows,
+        }
 
 
 class TableWriter:
@@ -76,11 +96,6 @@ class TableWriter:
         self._sum += self._sum_of(table[self._checked])
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
-    def output(self, folder: str) -> dict[str, Any]:
-        """The file, closed, as the run record names it in the run's folder."""
-        return {
-            "name": f"{folder}/{self.path.name}",
-            "bytes": self._file.bytes,
-            "sha256": self.sha256,
-            "rows": self.rows,
-        }
+    def written(self) -> WrittenTable:
+        """The file, closed."""
+        return WrittenTable(self.path.name, self._file.bytes, self.sha256, self.rows)

@@ -18,6 +18,7 @@ import polars as pl
 from engine.errors import InputError
 from engine.hashing import Hashes, hash_text
 
+Noted = dict[str, tuple[Hashes, npt.NDArray[np.bool_]]]
 SCREENED: Final = ("person_id", "account_id")
 
 _SEED: Final = 3
@@ -54,8 +55,11 @@ class _Column:
         values, hashes = values.filter(fits), hashes[fits.to_numpy()]
         if hashes.size == 0:
             return
+        self.join(hashes, check_digit_agrees(values))
+
+    def join(self, hashes: Hashes, agrees: npt.NDArray[np.bool_]) -> None:
         hashes = np.concatenate([self.hashes, hashes])
-        agrees = np.concatenate([self.agrees, check_digit_agrees(values)])
+        agrees = np.concatenate([self.agrees, agrees])
         self.hashes, first = np.unique(hashes, return_index=True)
         self.hashes, self.agrees = self.hashes[:_JUDGED], agrees[first][:_JUDGED]
 
@@ -74,6 +78,16 @@ class Screen:
             for name, column in self._columns.items():
                 if name in frame.columns:
                     column.take(frame[name])
+
+    def noted(self) -> Noted:
+        """What was taken note of, to be told to another screen of the same role."""
+        return {name: (column.hashes, column.agrees) for name, column in self._columns.items()}
+
+    def join(self, noted: Noted) -> None:
+        """Takes note of what another screen did."""
+        with self._lock:
+            for name, (hashes, agrees) in noted.items():
+                self._columns[name].join(hashes, agrees)
 
     def judge(self) -> None:
         """Refuses deliveries with Individual Numbers.

@@ -12,7 +12,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from engine.io.deliveries import (
     Delivered,
     HashingFile,
     Ragged,
+    Stretch,
     Work,
     check_required,
     open_file,
@@ -34,12 +35,14 @@ from engine.io.encodings import wrong_encoding
 BLOCK_BYTES: Final = 16 << 20
 MAX_RECORD_BYTES: Final = 1 << 20
 MOST_EXPANSION: Final = 100
+COMPRESSION: Final = 8
 _SLOW_RECORDS: Final = 50_000
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
 PACKED_BADLY: Final = (OSError, EOFError, zlib.error)
 
+T = TypeVar("T")
 Header = list[str]
 Places = npt.NDArray[np.int64]
 
@@ -85,20 +88,47 @@ class CsvFile:
         Raises:
             InputError: the file cannot be used; the work may raise it too.
         """
-        name = self.delivered.name
+        yield from self._through(self._works)
+
+    def stretches(self) -> Iterator[Stretch]:
+        """The file's stretches, in its order; together they are read as ``works`` reads the file.
+
+        To find them the file is read once, as for its digest. A compressed one is a single stretch.
+
+        Raises:
+            InputError: the file cannot be used; a stretch's work may raise it too.
+        """
+        yield from self._through(self._stretches)
+
+    def _through(self, made_of: Callable[["_Bounded"], Iterator[T]]) -> Iterator[T]:
+        """What is made of the file's bytes, and their digest."""
         with open_file(self.delivered) as raw:
             hashing = HashingFile(raw)
             try:
-                yield from self._works(unpacked(hashing, self.delivered))
+                yield from made_of(unpacked(hashing, self.delivered))
                 while hashing.read(1 << 20):
                     pass
             except PACKED_BADLY as error:
-                raise badly_packed(name, error) from error
+                raise badly_packed(self.delivered.name, error) from error
             self.sha256 = hashing.hexdigest()
+
+    def _stretches(self, stream: "_Bounded") -> Iterator[Stretch]:
+        name = self.delivered.name
+        header, rest, start = read_header_at(stream, name)
+        columns = canonical_columns(header, self.required, self.optional, name)
+        if not stream.is_plain:
+            yield _Whole(self.delivered, self.required, self.optional)
+            return
+        for data, quoted, stream_on in _blocks(rest, stream, name, CANONICAL):
+            size = len(data) if stream_on is None else None
+            yield _Stretch(self.delivered, start, size, quoted, len(header), columns)
+            if stream_on is not None:
+                return
+            start += len(data)
 
     def _works(self, stream: Stream) -> Iterator[Work]:
         name = self.delivered.name
-        header, rest = read_header(stream, name)
+        header, rest, _ = read_header_at(stream, name)
         columns = canonical_columns(header, self.required, self.optional, name)
         yield from read_records(rest, stream, columns, len(header), name)
 
@@ -125,7 +155,7 @@ def read_records(
             return
 
 
-def unpacked(file: HashingFile, delivered: Delivered) -> Stream:
+def unpacked(file: HashingFile, delivered: Delivered) -> "_Bounded":
     """The bytes of a file, unpacked where it is compressed, within bounds."""
     return _Bounded(_decompressed(io.BufferedReader(file, 1 << 20)), delivered)
 
@@ -136,6 +166,57 @@ def badly_packed(name: str, error: Exception) -> InputError:
         f"{name}: the compressed file is cut short or damaged: {error}",
         hint="have the file delivered again; nothing was booked",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A file in which nobody can begin in the middle."""
+
+    delivered: Delivered
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    def works(self) -> Iterator[Work]:
+        return CsvFile(self.delivered, self.required, self.optional).works()
+
+    @property
+    def text_bytes(self) -> int:
+        return text_bytes(self.delivered)
+
+
+def text_bytes(delivered: Delivered) -> int:
+    """About how many bytes of text a file holds, by its name."""
+    packed = delivered.name.lower().endswith((".gz", ".zst"))
+    return delivered.size_bytes * (COMPRESSION if packed else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Bytes of a plain file: a block, or, without a size, what the slow reader reads to the end."""
+
+    delivered: Delivered
+    start: int
+    size: int | None
+    quoted: bool
+    fields: int
+    columns: dict[str, int]
+
+    def works(self) -> Iterator[Work]:
+        name = self.delivered.name
+        with open_file(self.delivered) as file:
+            file.seek(self.start)
+            if self.size is None:
+                for records in _slow_records(b"", file, name, CANONICAL):
+                    yield _SlowBlock(records, self.fields, self.columns)
+                return
+            data = read_fully(file, self.size)
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        yield _Block(data, self.quoted, self.fields, self.columns, name, CANONICAL)
+
+    @property
+    def text_bytes(self) -> int:
+        return self.delivered.size_bytes - self.start if self.size is None else self.size
 
 
 def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
@@ -153,6 +234,7 @@ class _Bounded:
 
     def __init__(self, stream: Stream, delivered: Delivered) -> None:
         self._stream, self._name = stream, delivered.name
+        self.is_plain = isinstance(stream, io.BufferedReader)
         self._left = MOST_EXPANSION * (delivered.size_bytes + (1 << 20))
 
     def read(self, size: int, /) -> bytes:
@@ -172,6 +254,12 @@ def read_header(stream: Stream, name: str) -> tuple[Header, bytes]:
     Raises:
         InputError: there is none, or it is not UTF-8.
     """
+    header, rest, _ = read_header_at(stream, name)
+    return header, rest
+
+
+def read_header_at(stream: Stream, name: str) -> tuple[Header, bytes, int]:
+    """The same, and where the bytes beyond begin."""
     data = read_fully(stream, MAX_RECORD_BYTES)
     text = io.StringIO(data.removeprefix(_BOM).decode("utf-8", "surrogateescape"), newline="")
     try:
@@ -182,7 +270,7 @@ def read_header(stream: Stream, name: str) -> tuple[Header, bytes]:
     rest = text.read().encode("utf-8", "surrogateescape")
     if len(data) == MAX_RECORD_BYTES and not rest:
         raise _no_header(name, "the first line is longer than 1 MiB")
-    return [cell.strip(" \t\u3000") for cell in header], rest
+    return [cell.strip(" \t\u3000") for cell in header], rest, len(data) - len(rest)
 
 
 def read_fully(stream: Stream, count: int) -> bytes:

@@ -94,6 +94,19 @@ class Work(Protocol):
         ...
 
 
+class Stretch(Protocol):
+    """A stretch of a file that is known by its place, so that any machine may read it."""
+
+    def works(self) -> Iterator[Work]:
+        """Its parts, in the file's order."""
+        ...
+
+    @property
+    def text_bytes(self) -> int:
+        """About how many bytes of text it holds."""
+        ...
+
+
 CANONICAL: Final = "canonical"
 
 

@@ -102,11 +102,7 @@ class Intake:
         numbers = self.past.registry.finder.find(good["service_id"], good["account_id"])
         enrolled = (numbers >= 0) & known.to_numpy()
         if not enrolled.all():
-            strangers = good.filter(pl.Series(~enrolled)).with_columns(
-                reason=pl.when(known.filter(pl.Series(~enrolled)))
-                .then(pl.lit(NOT_ENROLLED))
-                .otherwise(pl.lit(UNKNOWN_SERVICE))
-            )
+            strangers = with_strangers_reason(good.filter(pl.Series(~enrolled)), self.services)
             self.strangers.add(strangers.select(STRANGER_COLUMNS), self._all_in_one(strangers))
         refunds = pl.Series(enrolled) & (good["kind"] == "refund")
         wanted = self._wanted(good.filter(refunds))
@@ -133,6 +129,14 @@ class Intake:
     def _wanted(self, refunds: pl.DataFrame) -> Hashes:
         ids = refunds["service_id"], refunds["original_transaction_id"]
         return hash_pair(*ids)[self.past.entries_of(*ids) < 0]
+
+
+def with_strangers_reason(rows: pl.DataFrame, services: Services) -> pl.DataFrame:
+    """Rows of which no account is enrolled, each with the reason why it earns nothing."""
+    known = pl.col("service_id").cast(pl.Enum(list(services.by_id)), strict=False).is_not_null()
+    return rows.with_columns(
+        reason=pl.when(known).then(pl.lit(NOT_ENROLLED)).otherwise(pl.lit(UNKNOWN_SERVICE))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A delivered file that is read by its layout: found by its header, framed, laid out."""
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +21,10 @@ from engine.io.csv_file import (
     badly_packed,
     read_fully,
     read_records,
+    text_bytes,
     unpacked,
 )
-from engine.io.deliveries import Batch, Delivered, HashingFile, Work, open_file
+from engine.io.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.fixed_file import FixedFrame, first_record
 from engine.laid_out import (
@@ -118,6 +120,21 @@ def nearest_header(data: bytes, layout: Layout) -> list[str]:
     return min(missing, key=len, default=list(file.header))
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A file that is read from its beginning to its end."""
+
+    delivered: Delivered
+    described: Described
+
+    def works(self) -> Iterator[Work]:
+        return LaidOutFile(self.delivered, self.described).works()
+
+    @property
+    def text_bytes(self) -> int:
+        return text_bytes(self.delivered)
+
+
 @dataclass(slots=True)
 class LaidOutFile:
     """A delivery while it is read by its layout; ``sha256`` holds once it was read to its end."""
@@ -125,6 +142,16 @@ class LaidOutFile:
     delivered: Delivered
     described: Described
     sha256: str = ""
+
+    def stretches(self) -> Iterator[Stretch]:
+        """The file as one stretch: its rows depend on others, or its header may stand anywhere.
+
+        Raises:
+            InputError: the file cannot be opened.
+        """
+        with open_file(self.delivered) as raw:
+            self.sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
+        yield _Whole(self.delivered, self.described)
 
     def works(self) -> Iterator[Work]:
         """The file's parts, in its order.

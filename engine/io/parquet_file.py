@@ -27,6 +27,7 @@ from engine.io.deliveries import (
 
 BATCH_ROWS: Final = 500_000
 GROUP_ROWS: Final = 2_000_000
+ROW_BYTES: Final = 60
 MAGIC: Final = b"PAR1"
 
 
@@ -46,14 +47,30 @@ class ParquetFile:
         Raises:
             InputError: the file cannot be used; the work may raise it too.
         """
+        for stretch in self.stretches():
+            yield from stretch.works()
+
+    def stretches(self) -> Iterator["RowGroup"]:
+        """The file's row groups, each of which may be read on any machine.
+
+        Raises:
+            InputError: the file cannot be used; the work may raise it too.
+        """
         with open_file(self.delivered) as raw:
             self.sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
             try:
-                yield from self._works(pq.ParquetFile(raw))
+                file = pq.ParquetFile(raw)
+                columns = self._columns(file)
+                plain = all(_is_plain(file.schema_arrow.field(column).type) for column in columns)
+                first = 0
+                for number in range(file.num_row_groups):
+                    rows = file.metadata.row_group(number).num_rows
+                    yield RowGroup(self.delivered, number, columns, first, rows, plain)
+                    first += rows
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise _unreadable(self.delivered.name, error) from error
 
-    def _works(self, file: pq.ParquetFile) -> Iterator[Work]:
+    def _columns(self, file: pq.ParquetFile) -> list[str]:
         name, schema = self.delivered.name, file.schema_arrow
         for column, times in Counter(schema.names).items():
             if times > 1:
@@ -66,18 +83,7 @@ class ParquetFile:
         for column in columns:
             check_column_type(name, column, schema.field(column).type, self.forms[column])
         _refuse_int96(file, columns, name)
-        plain = all(_is_plain(schema.field(column).type) for column in columns)
-        first = 0
-        for number in range(file.num_row_groups):
-            rows = file.metadata.row_group(number).num_rows
-            if rows > GROUP_ROWS:
-                for batch in file.iter_batches(BATCH_ROWS, row_groups=[number], columns=columns):
-                    yield _Held(pa.Table.from_batches([batch]), name)
-            elif plain:
-                yield _PlainRowGroup(self.delivered, first, rows, columns)
-            else:
-                yield _RowGroup(self.delivered, number, columns)
-            first += rows
+        return columns
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -154,12 +160,43 @@ def _batch(frame: pl.DataFrame) -> Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _RowGroup:
-    """A row group that is read when it is asked for."""
+class RowGroup:
+    """A row group that is read when it is asked for; a large one in parts."""
 
     delivered: Delivered
     number: int
     columns: list[str]
+    first: int
+    rows: int
+    plain: bool
+
+    @property
+    def text_bytes(self) -> int:
+        """About how many bytes of text it holds."""
+        return self.rows * ROW_BYTES
+
+    def works(self) -> Iterator[Work]:
+        """Itself, or its parts.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        if self.rows <= GROUP_ROWS:
+            yield (
+                _PlainRowGroup(self.delivered, self.first, self.rows, self.columns)
+                if self.plain
+                else self
+            )
+            return
+        name = self.delivered.name
+        try:
+            with open_file(self.delivered) as raw, pq.ParquetFile(raw) as file:
+                for batch in file.iter_batches(
+                    BATCH_ROWS, row_groups=[self.number], columns=self.columns
+                ):
+                    yield _Held(pa.Table.from_batches([batch]), name)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(name, error) from error
 
     def read(self) -> Batch:
         return self._held().read()

@@ -25,10 +25,10 @@ from engine.canonical import (
 )
 from engine.errors import InputError
 from engine.individual_number import Screen
-from engine.io.csv_file import CsvFile
+from engine.io.csv_file import CsvFile, text_bytes
 from engine.io.deliveries import Batch, Delivered, Work, check_unchanged, open_file
 from engine.io.laid_out_file import LaidOutFile
-from engine.io.parquet_file import MAGIC, ParquetFile
+from engine.io.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.recognising import recognised
 from engine.layout import Described, Layout, RoleName
 from engine.records import (
@@ -47,8 +47,6 @@ _PartRead = tuple[int, list[T], Mapping[str, tuple[int, int]]]
 RAGGED: Final = "row:malformed"
 REF_SHIFT: Final = 32
 PIECE_ROWS: Final = 256 * 1024
-_CSV_ROW_BYTES: Final = 60
-_COMPRESSION: Final = 8
 
 ENROLLMENT_VALUES: Final = polars_schema(Enrollment) | {"basis": Basis, "row_ref": pl.Int64()}
 FAULTS_SCHEMA: Final[dict[str, pl.DataType]] = {
@@ -141,21 +139,27 @@ class Files:
                 self._file_of_part.append(index)
                 self._first_row_of_part.append(rows)
                 rows += part
-                self._skip(skipped)
+                self.skip(skipped)
                 yield made, part
             check_unchanged(delivered)
-            self.inputs.append(
-                {
-                    "role": self.role.name,
-                    "name": delivered.name,
-                    "bytes": delivered.size_bytes,
-                    "sha256": file.sha256,
-                    "rows": rows,
-                }
-                | self._layout_record(index)
-            )
+            self.add_input(index, file.sha256, rows)
 
-    def _skip(self, skipped: Mapping[str, tuple[int, int]]) -> None:
+    def add_input(self, index: int, sha256: str, rows: int) -> None:
+        """Notes a file that was read to its end, as the run record names it."""
+        delivered = self.delivered[index]
+        self.inputs.append(
+            {
+                "role": self.role.name,
+                "name": delivered.name,
+                "bytes": delivered.size_bytes,
+                "sha256": sha256,
+                "rows": rows,
+            }
+            | self._layout_record(index)
+        )
+
+    def skip(self, skipped: Mapping[str, tuple[int, int]]) -> None:
+        """Counts rows that a layout left out on purpose, and their yen, by its reasons."""
         for reason, (rows, yen) in skipped.items():
             before = self.skipped.get(reason, (0, 0))
             self.skipped[reason] = (before[0] + rows, before[1] + yen)
@@ -168,57 +172,36 @@ class Files:
         one = {"id": layout.layout_id, "sha256": layout.sha256}
         return {"layout": one | {"parameters": dict(described.parameters)}}
 
-    def _describe(self, index: int, *, is_parquet: bool) -> Described | None:
-        delivered, role = self.delivered[index], self.role
-        if is_parquet:
-            if delivered.written.layout is not None:
-                raise InputError(
-                    f"{delivered.name}: a layout describes text, and this is a Parquet file",
-                    hint="deliver it in the canonical form, without --layout",
-                )
-            return None
-        described = recognised(delivered, role.name, role.required, role.optional)
+    def describe(self, index: int, described: Described | None) -> None:
+        """Notes how a file is written.
+
+        Raises:
+            InputError: another layout of these files has the same name.
+        """
         if described is not None:
             layout = described.layout
             if self.layouts.setdefault(layout.layout_id, layout).sha256 != layout.sha256:
                 raise InputError(
-                    f"{delivered.name}: another layout of this run is called {layout.layout_id}, "
-                    "too",
+                    f"{self.delivered[index].name}: another layout of this run is called "
+                    f"{layout.layout_id}, too",
                     hint="give each layout a layout_id of its own",
                 )
-        return described
+        self._described[index] = described
 
     def described(self, index: int) -> Described | None:
         """The layout by which a file was read, and its parameters; None for the canonical form."""
         return self._described[index]
 
     def _open(self, index: int) -> CsvFile | LaidOutFile | ParquetFile:
-        delivered = self.delivered[index]
-        with open_file(delivered) as file:
-            magic = file.read(len(MAGIC))
         if index not in self._described:
-            self._described[index] = self._describe(index, is_parquet=magic == MAGIC)
-        described = self._described[index]
-        if described is not None:
-            return LaidOutFile(delivered, described)
-        if magic == MAGIC:
-            return ParquetFile(
-                delivered, self.role.required, self.role.optional, _FORMS[self.role.name]
-            )
-        return CsvFile(delivered, self.role.required, self.role.optional)
+            self.describe(index, described_as(self.role, self.delivered[index]))
+        return opened(self.role, self.delivered[index], self._described[index])
 
     def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], _PartRead[T]]:
         first_part = len(self._file_of_part)
 
         def read(work: Work, number: int) -> _PartRead[T]:
-            first_ref = (first_part + number) << REF_SHIFT
-            batch = work.read()
-            made = []
-            for piece in batch.pieces(PIECE_ROWS):
-                reading = self.role.read(piece.table)
-                self.screen.look(reading.values)
-                made.append(then(_rows(reading, piece, first_ref)))
-            return batch.records, made, batch.skipped
+            return read_part(self.role, work, first_part + number, self.screen, then)
 
         return read
 
@@ -248,9 +231,7 @@ class Files:
 
         def read(numbered: tuple[int, Work], _: int) -> Rows:
             part, work = numbered
-            some = row_refs[parts == part]
-            batch = work.read_some((some & ((1 << REF_SHIFT) - 1)).tolist())
-            return _rows(self.role.read(batch.table), batch, 0, some)
+            return read_part_again(self.role, work, row_refs[parts == part])
 
         for index in sorted({int(file_of_part[part]) for part in wanted}):
             delivered = self.delivered[index]
@@ -259,6 +240,65 @@ class Files:
             some = (numbered for numbered in works if numbered[0] in wanted)
             yield from in_order(pool, ahead, some, read)
             check_unchanged(delivered)
+
+
+def described_as(role: Role, delivered: Delivered) -> Described | None:
+    """How a delivered file is written; None for the canonical form.
+
+    Raises:
+        InputError: it cannot be opened, or is not written as was said.
+    """
+    if not _is_parquet(delivered):
+        return recognised(delivered, role.name, role.required, role.optional)
+    if delivered.written.layout is not None:
+        raise InputError(
+            f"{delivered.name}: a layout describes text, and this is a Parquet file",
+            hint="deliver it in the canonical form, without --layout",
+        )
+    return None
+
+
+def opened(
+    role: Role, delivered: Delivered, described: Described | None
+) -> CsvFile | LaidOutFile | ParquetFile:
+    """A delivered file, to be read as what it is.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    if described is not None:
+        return LaidOutFile(delivered, described)
+    if _is_parquet(delivered):
+        return ParquetFile(delivered, role.required, role.optional, _FORMS[role.name])
+    return CsvFile(delivered, role.required, role.optional)
+
+
+def _is_parquet(delivered: Delivered) -> bool:
+    with open_file(delivered) as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def read_part(
+    role: Role, work: Work, part: int, screen: Screen, then: Callable[[Rows], T]
+) -> _PartRead[T]:
+    """A part's number of records, what ``then`` makes of its pieces, and what a layout left out.
+
+    Raises:
+        InputError: the part cannot be read.
+    """
+    batch = work.read()
+    made = []
+    for piece in batch.pieces(PIECE_ROWS):
+        reading = role.read(piece.table)
+        screen.look(reading.values)
+        made.append(then(_rows(reading, piece, part << REF_SHIFT)))
+    return batch.records, made, batch.skipped
+
+
+def read_part_again(role: Role, work: Work, row_refs: Numbers) -> Rows:
+    """Some rows of a part, ascending, once more."""
+    batch = work.read_some((row_refs & ((1 << REF_SHIFT) - 1)).tolist())
+    return _rows(role.read(batch.table), batch, 0, row_refs)
 
 
 def at_fault(rows: pl.DataFrame, raw: list[str], code: str) -> pl.DataFrame:
@@ -298,14 +338,12 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
 
 
 def _rows_expected(file: Delivered) -> int:
-    name = file.name.lower()
-    if name.endswith(".parquet"):
+    if file.name.lower().endswith(".parquet"):
         try:
             return int(pq.read_metadata(file.path).num_rows)
         except (pa.ArrowException, OSError):
             return 0
-    expands = _COMPRESSION if name.endswith((".gz", ".zst")) else 1
-    return file.size_bytes * expands // _CSV_ROW_BYTES
+    return text_bytes(file) // ROW_BYTES
 
 
 def in_order(

@@ -18,13 +18,20 @@ PEERS: Final = Path(__file__).parent / "peers"
 BOOKED_ON: Final = "2021-10-01"
 ENGINE: Final = "engine"
 FLOOR: Final = "floor"
+ON_SPARK: Final = "engine-on-spark"
 # What each peer is called, and what must be installed for it; its program is NAME_job.py.
 KNOWN_PEERS: Final = {
+    ON_SPARK: ("mynapoint run --engine spark", "pyspark"),
     "duckdb": ("DuckDB SQL", "duckdb"),
     "polars": ("plain Polars", "polars"),
     "pandas": ("plain pandas", "pandas"),
     "spark": ("Spark SQL", "pyspark"),
 }
+SPARK_OPTIONS: Final = (
+    *("--engine", "spark", "--master", f"local[{cores()}]"),
+    *("--conf", "spark.driver.memory=2g"),
+    *("--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.driver.bindAddress=127.0.0.1"),
+)
 # Those that hold all rows in memory; the others keep within a limit.
 HOLD_ALL: Final = frozenset({"polars", "pandas"})
 
@@ -97,11 +104,12 @@ class Contestant:
     def command(self, given: Delivery, out: Path, memory_limit: str, rows_out: int) -> list[str]:
         """The command line that does the job; ``rows_out`` is for the floor alone."""
         data = {"--services": given.services, "--enrollments": given.enrollments}
-        if self.name == ENGINE:
+        if self.name in (ENGINE, ON_SPARK):
             return [
                 *mynapoint(),
                 *("run", str(out / "book"), "--json", "--booked-on", BOOKED_ON),
                 *_options({**data, "--transactions": given.transactions}),
+                *(SPARK_OPTIONS if self.name == ON_SPARK else ()),
             ]
         options: dict[str, object] = {
             "--transactions": given.transactions / f"*.{given.file_format}",
@@ -122,7 +130,8 @@ class Contestant:
         """
         if self.name == FLOOR:
             return None
-        return found_by_engine(stdout) if self.name == ENGINE else found_by_peer(stdout)
+        engine = self.name in (ENGINE, ON_SPARK)
+        return found_by_engine(stdout) if engine else found_by_peer(stdout)
 
 
 def line_up(peers: Sequence[str]) -> list[Contestant]:
@@ -189,16 +198,19 @@ def _json(stdout: str) -> dict[str, Any]:
 
 def _peer(name: str) -> Contestant:
     title, module = KNOWN_PEERS[name]
-    program = _program(name)
-    if not program.exists():
-        return Contestant(name, title, "", f"there is no {program.name}")
-    docstring = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+    leaves_out = "nothing"
+    if name != ON_SPARK:
+        program = _program(name)
+        if not program.exists():
+            return Contestant(name, title, "", f"there is no {program.name}")
+        docstring = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+        leaves_out = left_out(docstring)
     absent = None
     if importlib.util.find_spec(module) is None:
         absent = f"{module} is not installed"
-    elif name == "spark" and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+    elif module == "pyspark" and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         absent = "there is no Java"
-    return Contestant(name, title, left_out(docstring), absent)
+    return Contestant(name, title, leaves_out, absent)
 
 
 def _program(name: str) -> Path:

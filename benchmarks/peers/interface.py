@@ -193,19 +193,20 @@ def services(path: Path) -> list[dict[str, Any]]:
         return [defaults | service for service in tomllib.load(file)["services"]]
 
 
-def peak_mb() -> int:
-    """The most memory this process has held at once."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def peak_mb(*, of_children: bool = False) -> int:
+    """The most memory this process, or one of those it started, has held at once."""
+    whose = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
+    return resource.getrusage(whose).ru_maxrss // 1024
 
 
-def cpu_seconds() -> float:
+def cpu_seconds(*, of_children: bool = False) -> float:
     """Processor time of all threads; says more than the clock does where the machine is shared."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF)
     return round(used.ru_utime + used.ru_stime, 2)
 
 
-def print_outcome(outcome: Outcome, seconds: float) -> None:
-    """Print the peer's one line of JSON."""
+def print_outcome(outcome: Outcome, seconds: float, *, of_children: bool = False) -> None:
+    """Print the peer's one line of JSON; ``of_children`` when processes it started did the work."""
     outcome.check()
     found = {
         "rows": outcome.rows,
@@ -220,7 +221,7 @@ def print_outcome(outcome: Outcome, seconds: float) -> None:
         "points_reversed": outcome.points_reversed,
         "points_net": outcome.points_awarded - outcome.points_reversed,
         "seconds": round(seconds, 2),
-        "cpu_seconds": cpu_seconds(),
-        "peak_mb": peak_mb(),
+        "cpu_seconds": cpu_seconds(of_children=of_children),
+        "peak_mb": peak_mb(of_children=of_children),
     }
     print(json.dumps(found))

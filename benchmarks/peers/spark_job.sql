@@ -1,0 +1,258 @@
+-- The first night's job in Spark SQL, as an experienced hand would write it. spark_job.py makes the
+-- views `enrollment_in`, `transaction_in` (all canonical columns, typed) and `service_in`, fills in
+-- the `{names}`, and writes the views `ledger` and `declined`.
+
+CREATE TEMPORARY FUNCTION counted(net BIGINT) RETURNS BIGINT
+RETURN greatest(0L, least(20000L, net));
+
+-- `div` cuts toward zero; a rounding group may go below zero, and there the floor lies lower.
+CREATE TEMPORARY FUNCTION worth(yen BIGINT) RETURNS BIGINT
+RETURN (yen * 25 - pmod(yen * 25, 100L)) div 100;
+
+-- Of a person's applications the first is accepted, and a later one if the service of the one
+-- before it had ended by then.
+CREATE TEMPORARY VIEW enrolled AS
+SELECT person_id, service_id, account_id, counts_from_at, chosen_basis
+FROM (
+    SELECT
+        *,
+        row_number() OVER in_order AS place,
+        lag(awards_close_on) OVER in_order AS earlier_close_on
+    FROM (
+        SELECT
+            e.person_id,
+            e.service_id,
+            e.account_id,
+            e.applied_at,
+            CAST(e.applied_at AS DATE) AS applied_on,
+            s.awards_close_on,
+            CASE s.counts_from
+                WHEN 'instant' THEN e.applied_at
+                WHEN 'application_day' THEN CAST(CAST(e.applied_at AS DATE) AS TIMESTAMP_NTZ)
+                ELSE CAST(date_add(CAST(e.applied_at AS DATE), 1) AS TIMESTAMP_NTZ)
+            END AS counts_from_at,
+            coalesce(nullif(s.basis, 'either'), e.basis) AS chosen_basis
+        FROM enrollment_in AS e
+        JOIN service_in AS s ON s.service_id = e.service_id
+        WHERE (s.basis <> 'either' OR e.basis IS NOT NULL)
+            AND e.card_applied_on <= DATE '2021-04-30'
+            AND CAST(e.applied_at AS DATE) <= DATE '2021-09-30'
+            AND coalesce(CAST(e.applied_at AS DATE) <= s.applications_close_on, true)
+            AND coalesce(e.reserved_at <= e.applied_at, true)
+            AND coalesce(
+                coalesce(e.reserved_at, e.applied_at)
+                    >= e.certificate_issued_at + INTERVAL '24' HOUR,
+                true
+            )
+            AND (
+                NOT s.preregistration
+                OR coalesce(e.preregistered_on <= CAST(e.applied_at AS DATE), false)
+            )
+    )
+    WINDOW in_order AS (PARTITION BY person_id ORDER BY applied_at, service_id, account_id)
+)
+WHERE place = 1 OR earlier_close_on < applied_on;
+
+-- One pass over the files: everything about a row that the row, its service and its enrollment
+-- tell. Kept, since rows are numbered here.
+CREATE TEMPORARY VIEW tx_once AS
+SELECT
+    t.*,
+    monotonically_increasing_id() AS row_no,
+    xxhash64(t.service_id, t.transaction_id) AS key_hash,
+    e.person_id,
+    s.rounding,
+    CASE
+        WHEN s.service_id IS NULL THEN 'unknown_service'
+        WHEN e.person_id IS NULL THEN 'not_enrolled'
+        WHEN t.kind = 'refund' THEN NULL
+        WHEN CAST(t.occurred_at AS DATE) < DATE '2020-09-01' THEN 'before_window'
+        WHEN CAST(t.occurred_at AS DATE) > DATE '2021-09-30' THEN 'after_window'
+        WHEN t.occurred_at < e.counts_from_at THEN 'before_application'
+        WHEN CAST(t.occurred_at AS DATE) > s.awards_close_on THEN 'service_closed'
+        WHEN t.kind <> e.chosen_basis THEN 'not_the_basis'
+        WHEN array_contains(s.excluded_methods, t.method) THEN 'excluded_method'
+    END AS reason
+FROM transaction_in AS t
+LEFT JOIN service_in AS s ON s.service_id = t.service_id
+LEFT JOIN enrolled AS e ON e.service_id = t.service_id AND e.account_id = t.account_id;
+
+CACHE TABLE tx OPTIONS ('storageLevel' = 'DISK_ONLY') AS SELECT * FROM tx_once;
+
+-- Keys that come more than once are few: only their rows are compared.
+CACHE TABLE set_aside AS
+SELECT
+    explode(
+        CASE WHEN contents > 1 THEN row_nos ELSE slice(row_nos, 2, size(row_nos)) END
+    ) AS row_no,
+    contents > 1 AS conflict
+FROM (
+    SELECT
+        sort_array(collect_list(tx.row_no)) AS row_nos,
+        count(DISTINCT
+            struct(
+                account_id, occurred_at, kind, amount, original_transaction_id, method
+            )
+        ) AS contents
+    FROM tx
+    JOIN (SELECT key_hash FROM tx GROUP BY key_hash HAVING count(*) > 1) AS repeated
+        ON repeated.key_hash = tx.key_hash
+    GROUP BY service_id, transaction_id
+    HAVING count(*) > 1
+);
+
+-- Refunds that stand so far, beside the originals they name.
+CACHE TABLE refund AS
+WITH standing AS (
+    SELECT tx.* FROM tx LEFT ANTI JOIN set_aside ON set_aside.row_no = tx.row_no
+    WHERE tx.reason IS NULL
+)
+SELECT
+    r.row_no,
+    r.transaction_id,
+    r.occurred_at,
+    r.amount,
+    o.row_no AS original_row_no,
+    o.occurred_at AS original_occurred_at,
+    o.amount AS original_amount,
+    CASE
+        WHEN o.row_no IS NULL THEN 'original_not_booked'
+        WHEN o.account_id <> r.account_id THEN 'refund_account_differs'
+        WHEN r.occurred_at < o.occurred_at THEN 'refund_before_original'
+    END AS reason
+FROM (SELECT * FROM standing WHERE kind = 'refund') AS r
+LEFT JOIN (SELECT * FROM standing WHERE kind <> 'refund') AS o
+    ON o.service_id = r.service_id AND o.transaction_id = r.original_transaction_id;
+
+-- Where the refunds of an original come to more than it, each takes what the accepted ones before
+-- it left. A running sum would count the refused ones too.
+CREATE TEMPORARY VIEW exceeding AS
+SELECT refunds[i].row_no AS row_no
+FROM (
+    SELECT original_amount, refunds, explode(sequence(0, size(refunds) - 1)) AS i
+    FROM (
+        SELECT
+            original_amount,
+            array_sort(
+                collect_list(struct(occurred_at, transaction_id, amount, row_no))
+            ) AS refunds
+        FROM refund
+        WHERE reason IS NULL
+        GROUP BY original_row_no, original_amount
+        HAVING sum(amount) > original_amount
+    )
+)
+WHERE refunds[i].amount > aggregate(
+    slice(refunds, 1, i),
+    original_amount,
+    (remaining, r) -> CASE WHEN r.amount <= remaining THEN remaining - r.amount ELSE remaining END
+);
+
+-- What the row alone did not tell: keys that came more than once, and how each refund fared.
+CACHE TABLE fate AS
+SELECT
+    row_no,
+    CASE WHEN NOT conflict THEN 'duplicate' END AS fate_reason,
+    conflict,
+    CAST(NULL AS BIGINT) AS original_row_no,
+    CAST(NULL AS TIMESTAMP_NTZ) AS original_occurred_at
+FROM set_aside
+UNION ALL
+SELECT
+    r.row_no,
+    CASE WHEN x.row_no IS NOT NULL THEN 'refund_exceeds_original' ELSE r.reason END,
+    false,
+    r.original_row_no,
+    r.original_occurred_at
+FROM refund AS r
+LEFT JOIN exceeding AS x ON x.row_no = r.row_no;
+
+CREATE TEMPORARY VIEW decided AS
+SELECT
+    tx.*,
+    coalesce(f.fate_reason, tx.reason) AS final_reason,
+    coalesce(f.conflict, false) AS conflict,
+    f.original_row_no,
+    f.original_occurred_at
+FROM tx
+LEFT JOIN fate AS f ON f.row_no = tx.row_no;
+
+CREATE TEMPORARY VIEW spent AS
+SELECT
+    *,
+    counted(net_spend_after) - counted(net_spend_after - signed_amount) AS counted_amount,
+    CASE rounding
+        WHEN 'cumulative' THEN 0L
+        WHEN 'month' THEN
+            CAST(year(coalesce(original_occurred_at, occurred_at)) AS BIGINT) * 12
+            + month(coalesce(original_occurred_at, occurred_at))
+        ELSE coalesce(original_row_no, row_no)
+    END AS group_no
+FROM (
+    SELECT
+        *,
+        CAST(row_number() OVER in_order AS BIGINT) AS entry_seq,
+        sum(signed_amount) OVER so_far AS net_spend_after
+    FROM (
+        SELECT *, CASE WHEN kind = 'refund' THEN -amount ELSE amount END AS signed_amount
+        FROM decided
+        WHERE final_reason IS NULL AND NOT conflict
+    )
+    WINDOW
+        in_order AS (
+            PARTITION BY person_id
+            ORDER BY occurred_at, kind = 'refund', service_id, transaction_id
+        ),
+        so_far AS (
+            PARTITION BY person_id
+            ORDER BY occurred_at, kind = 'refund', service_id, transaction_id
+            ROWS UNBOUNDED PRECEDING
+        )
+);
+
+CREATE TEMPORARY VIEW award AS
+SELECT *, worth(group_sum) - worth(group_sum - counted_amount) AS points
+FROM (
+    SELECT
+        *,
+        sum(counted_amount) OVER (
+            PARTITION BY person_id, service_id, account_id, group_no
+            ORDER BY entry_seq ROWS UNBOUNDED PRECEDING
+        ) AS group_sum
+    FROM spent
+);
+
+CREATE TEMPORARY VIEW ledger AS
+SELECT
+    '{run_id}' AS run_id,
+    DATE '{booked_on}' AS booked_on,
+    person_id,
+    entry_seq,
+    service_id,
+    account_id,
+    transaction_id,
+    occurred_at,
+    kind,
+    amount,
+    original_transaction_id,
+    method,
+    counted_amount,
+    points,
+    net_spend_after,
+    sum(points) OVER (
+        PARTITION BY person_id ORDER BY entry_seq ROWS UNBOUNDED PRECEDING
+    ) AS points_after
+FROM award
+ORDER BY person_id, entry_seq;
+
+CREATE TEMPORARY VIEW declined AS
+SELECT
+    service_id,
+    transaction_id,
+    account_id,
+    occurred_at,
+    kind,
+    amount,
+    final_reason AS reason
+FROM decided
+WHERE final_reason IS NOT NULL AND NOT conflict;

@@ -3,8 +3,10 @@
 PYTHON ?= python3.11
 BOOK ?= build/book
 BIN := .venv/bin
+ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
+	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run test bench check conformance clean
+.PHONY: run test test-spark bench check conformance conformance-spark clean
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
@@ -18,6 +20,10 @@ BIN := .venv/bin
 
 .venv/dev: .venv/run
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/spark: .venv/dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[spark]'
 	touch $@
 
 .venv/bench: .venv/dev
@@ -36,6 +42,10 @@ run: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto
 
+# Needs Java 17: a cluster of its own on the loopback interface.
+test-spark: .venv/spark
+	$(BIN)/python -m pytest -n 0 -m spark
+
 bench: .venv/bench
 	$(BIN)/python -m pytest benchmarks/kernels --benchmark-enable --benchmark-sort=name \
 		--benchmark-columns=median,min,iqr,rounds
@@ -49,6 +59,11 @@ check: .venv/dev
 
 conformance: .venv/dev
 	$(BIN)/python ../shared/conformance/check.py --command $(CURDIR)/$(BIN)/mynapoint
+
+# The same command line with --engine spark: each night starts a Java process, so it takes minutes.
+conformance-spark: .venv/spark
+	$(BIN)/python ../shared/conformance/check.py \
+		--command "sh -c 'exec $(CURDIR)/$(BIN)/mynapoint \"\$$@\" $(ON_SPARK)' --"
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -60,6 +60,9 @@ def run(
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
     threads: PositiveInt | None = None,
+    engine: Literal["one-machine", "spark"] = "one-machine",
+    master: str | None = None,
+    conf: Each | None = None,
     quiet: Flag = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
@@ -91,6 +94,13 @@ def run(
         The largest share of rows, 0 to 1, that may go to quarantine.
     threads: int
         Parts and slices under way at once; by default one a core.
+    engine: str
+        Where the run is calculated: on one-machine, or on a spark cluster. The book is the same.
+    master: str
+        The Spark cluster, such as spark://HOST:7077; by default what Spark is configured to use, or
+        else this machine's cores.
+    conf: list[str]
+        A setting of Spark, NAME=VALUE; may be repeated.
     quiet: bool
         Print nothing but errors.
     as_json: bool
@@ -98,12 +108,16 @@ def run(
     """
     from engine.io.nightly_run import run as book_a_night
     from pipelines.deliveries import in_order
+    from pipelines.engines import engine_of
     from pipelines.progress import progress_bar
     from pipelines.summary import print_record, print_summary
 
     parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
     deliveries = in_order(arguments, parsed) if layout or set_ else parsed
-    with progress_bar(wanted=not quiet) as progress:
+    with (
+        engine_of(engine, master, conf or []) as how,
+        progress_bar(wanted=not quiet) as progress,
+    ):
         result = book_a_night(
             book,
             booked_on=booked_on,
@@ -115,6 +129,7 @@ def run(
             max_quarantined=max_quarantined,
             threads=threads,
             progress=progress,
+            how=how,
         )
     with output_may_fail():
         if as_json:

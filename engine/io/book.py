@@ -32,6 +32,7 @@ from engine.io.durable import (
 )
 
 _LOG: Final = logging.getLogger(__name__)
+WORK_OF_TASKS: Final = "tasks-"
 _RUN: Final = re.compile(r"[0-9]{6}")
 _PART: Final = re.compile(r"[0-9]{6}-[0-9]{5}\.parquet")
 _COMMIT_FILE: Final = re.compile(r"[0-9]{20}\.json")
@@ -269,6 +270,9 @@ class Book:
 
     def clear_leftovers(self, committed: int) -> None:
         """Removes what a run that was not committed left behind; needs the lock."""
+        for folder in sorted(self.staging.glob(f"{WORK_OF_TASKS}*")):
+            # Tasks on other machines that outlive their run find no such folder any more.
+            rename(folder, folder.with_name(f"gone-{folder.name}"))
         remove_folder(self.staging)
         if self.runs.exists():
             for folder in sorted(self.runs.iterdir()):

@@ -121,7 +121,7 @@ def identifier(column: Column) -> Cells:
     """1 to 64 characters, none of U+0000 to U+001F or U+007F."""
     text = _text(column)
     if text.null_count() == len(text):
-        return Cells(text.cast(pl.String), {})
+        return Cells(text, {})
     byte_range = least, greatest = _byte_range(text)
     text = _trimmed(text, byte_range)
     masks: Masks = {}

@@ -4,7 +4,7 @@ The hashes are Polars' own: quick, and the same for the same Polars version. Who
 stores ``FINGERPRINT`` beside it and throws the hashes away when it no longer agrees.
 """
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import polars as pl
 
 Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
+_Number = TypeVar("_Number", np.int64, np.uint64)
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)
@@ -57,7 +58,7 @@ FINGERPRINT: Final = _fingerprint()
 
 
 def places_in(
-    ascending: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+    ascending: npt.NDArray[_Number], wanted: npt.NDArray[_Number]
 ) -> tuple[Positions, npt.NDArray[np.bool_]]:
     """Where each wanted number may stand among ascending ones, and whether it is there."""
     if ascending.size == 0:
@@ -89,8 +90,8 @@ class FewHashes:
             return np.empty(0, np.int64)
         places = np.flatnonzero(self._may_be.take((many >> self._shift).view(np.int64)))
         some = many[places]
-        at = np.minimum(np.searchsorted(self._ascending, some), self._ascending.size - 1)
-        return np.compress(self._ascending[at] == some, places)
+        _, hit = places_in(self._ascending, some)
+        return np.compress(hit, places)
 
 
 def repeated_places(hashes: Hashes) -> Positions:

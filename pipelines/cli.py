@@ -64,7 +64,7 @@ def run(
     master: str | None = None,
     conf: Each | None = None,
     quiet: Flag = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> int:
     """Book one night's deliveries / 一晩分の取引を記帳する.
@@ -147,7 +147,7 @@ def verify(
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
     show_ids: Flag = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
 ) -> int:
     """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
 

@@ -74,11 +74,17 @@ class TableWriter:
                 self._check()
 
     def _check(self) -> None:
-        column = pq.read_table(self.path, columns=[self._checked], use_threads=False).column(0)
-        if (len(column), self._sum_of(column)) != (self.rows, self._sum):
+        rows = total = 0
+        with pq.ParquetFile(self.path) as file:
+            for group in range(file.num_row_groups):
+                column = file.read_row_group(
+                    group, columns=[self._checked], use_threads=False
+                ).column(0)
+                rows, total = rows + len(column), total + self._sum_of(column)
+        if (rows, total) != (self.rows, self._sum):
             raise BookError(
                 f"{self.path.name}: what was read back differs from what was written: "
-                f"{len(column)} rows instead of {self.rows}, or another sum of {self._checked}",
+                f"{rows} rows instead of {self.rows}, or another sum of {self._checked}",
                 hint="check the disk; nothing was booked",
             )
 
@@ -92,9 +98,11 @@ class TableWriter:
         if frame.is_empty():
             return
         self.rows += frame.height
-        table = frame.select(self._schema.names).to_arrow().cast(self._schema)
-        self._sum += self._sum_of(table[self._checked])
-        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        # Copied for Arrow group by group: there may be many people's enrollments.
+        for group in frame.select(self._schema.names).iter_slices(ROWS_PER_GROUP):
+            table = group.to_arrow().cast(self._schema)
+            self._sum += self._sum_of(table[self._checked])
+            self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def written(self) -> WrittenTable:
         """The file, closed."""

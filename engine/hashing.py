@@ -115,8 +115,9 @@ class HashTable:
         self._sorted = hashes[self._order]
         bits = max(1, int(hashes.size).bit_length())
         self._shift = np.uint64(64 - bits)
-        sizes = np.bincount((self._sorted >> self._shift).astype(np.int64), minlength=1 << bits)
-        self._starts = (np.cumsum(sizes) - sizes).astype(np.int32)
+        sizes = np.bincount((self._sorted >> self._shift).view(np.int64), minlength=1 << bits)
+        self._starts = np.zeros(1 << bits, np.int32)
+        np.cumsum(sizes[:-1], out=self._starts[1:])
 
     @property
     def distinct(self) -> bool:

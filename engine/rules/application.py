@@ -71,9 +71,9 @@ ACCOUNT_TAKEN = "account_taken"
 ALREADY_ENROLLED = "already_enrolled"
 
 
-def account_taken(holder: str | None, person_id: str) -> bool:
-    """One account serves one person: ``holder`` has it already."""
-    return holder is not None and holder != person_id
+def account_taken(holder: int | None, person: int) -> bool:
+    """One account serves one person: ``holder`` has it already; people are known by numbers."""
+    return holder is not None and holder != person
 
 
 def bound_until(service: Service | None) -> dt.date:
@@ -85,9 +85,10 @@ def bound_until(service: Service | None) -> dt.date:
 
 
 @quotes("普段利用している決済サービス(1つ)を選択")
-def already_enrolled(bound_until: dt.date | None, applied_on: dt.date) -> bool:
+def already_enrolled(bound_until: int | None, applied_on: int) -> bool:
     """One service a person, unless each service chosen before ended its awards before.
 
-    ``bound_until`` is the latest such day of the person's accepted enrollments, if any.
+    ``bound_until`` is the latest such day of the person's accepted enrollments, if any; days are
+    numbers.
     """
     return bound_until is not None and applied_on <= bound_until

@@ -1,19 +1,23 @@
 """What a transaction, an enrollment, a ledger entry ... is: columns, types, bounds, declared once.
 
-Each record type is a pandera model; ledger rows are validated by theirs. ``polars_schema`` and
-``arrow_schema`` derive every other description of a table from it.
+Every other description of a table follows from these: ``polars_schema``, ``arrow_schema``, and the
+pandera schema by which ``validated`` looks at ledger rows. Pandera is imported then and no sooner:
+most commands ask for no more than a constant.
 Source: the contract's tables "transactions", "enrollments" and "Ledger".
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
-import pandera.polars as pa
 import polars as pl
-from pandera.engines.polars_engine import Date, DateTime
 
 from engine.errors import BookError
 
 if TYPE_CHECKING:
+    import pandera.polars as pandera
     import pyarrow
 
 MIN_AMOUNT_YEN = 1
@@ -43,130 +47,159 @@ ENROLLMENT_OPTIONAL = ("basis", "reserved_at", "certificate_issued_at", "preregi
 ENROLLMENT_COLUMNS = ENROLLMENT_REQUIRED + ENROLLMENT_OPTIONAL
 
 
-def _id_field(*, nullable: bool = False) -> Any:  # noqa: ANN401 - a field stands for any type
-    return pa.Field(nullable=nullable, str_length={"min_value": 1, "max_value": MAX_ID_CHARACTERS})
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's type, and what its values keep to.
 
-
-class _Strict(pa.DataFrameModel):
-    class Config:
-        strict = True
-        ordered = True
-
-
-class Enrollment(_Strict):
-    """An application that was accepted, as it was delivered."""
-
-    person_id: str = _id_field()
-    service_id: str = _id_field()
-    account_id: str = _id_field()
-    applied_at: DateTime = pa.Field(dtype_kwargs={"time_unit": "us"})
-    card_applied_on: Date
-    basis: str = pa.Field(nullable=True, isin=BASES)
-    reserved_at: DateTime = pa.Field(nullable=True, dtype_kwargs={"time_unit": "us"})
-    certificate_issued_at: DateTime = pa.Field(nullable=True, dtype_kwargs={"time_unit": "us"})
-    preregistered_on: Date = pa.Field(nullable=True)
-
-
-class RejectedEnrollment(_Strict):
-    """An application that was not accepted, and the first reason that held."""
-
-    person_id: str = _id_field()
-    service_id: str = _id_field()
-    account_id: str = _id_field()
-    reason: str
-
-
-class Declined(_Strict):
-    """A valid transaction that earns nothing, and the first reason that held."""
-
-    service_id: str = _id_field()
-    transaction_id: str = _id_field()
-    account_id: str = _id_field()
-    occurred_at: DateTime = pa.Field(dtype_kwargs={"time_unit": "us"})
-    kind: str = pa.Field(isin=KINDS)
-    amount: int = pa.Field(in_range={"min_value": MIN_AMOUNT_YEN, "max_value": MAX_AMOUNT_YEN})
-    reason: str
-
-
-class Quarantined(_Strict):
-    """A row that cannot be read: where it stands, what is wrong, and the row as it came."""
-
-    file: str
-    row: int = pa.Field(ge=1)
-    errors: pl.List(pl.String)  # type: ignore[valid-type]
-    raw: str
-
-
-class LedgerEntry(_Strict):
-    """One booked transaction and what it earned; yen and points are whole numbers.
-
-    ``counted_amount`` is what the entry adds to the person's counted spend, ``points`` what it
-    adds to its rounding group's worth; the two ``_after`` columns are the person's running sums.
+    Attributes:
+        least, most: bounds of a number, which then has the first at least; None is no bound.
+        characters: the most of a text that has one at least; None is any text.
+        words: the only texts there may be; none is any text.
     """
 
-    run_id: str
-    booked_on: Date
-    person_id: str = _id_field()
-    entry_seq: int = pa.Field(ge=1)
-    service_id: str = _id_field()
-    account_id: str = _id_field()
-    transaction_id: str = _id_field()
-    occurred_at: DateTime = pa.Field(dtype_kwargs={"time_unit": "us"})
-    kind: str = pa.Field(isin=KINDS)
-    amount: int = pa.Field(in_range={"min_value": MIN_AMOUNT_YEN, "max_value": MAX_AMOUNT_YEN})
-    original_transaction_id: str = _id_field(nullable=True)
-    method: str = pa.Field(nullable=True)
-    counted_amount: int
-    points: int
-    net_spend_after: int = pa.Field(ge=0)
-    points_after: int
+    dtype: pl.DataType
+    nullable: bool = False
+    least: int | None = None
+    most: int | None = None
+    characters: int | None = None
+    words: tuple[str, ...] = ()
 
-    @pa.check("run_id")
-    @classmethod
-    def a_run_id_is_its_number(cls, data: pa.PolarsData) -> pl.LazyFrame:
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Record:
+    """A table's columns, all of them, in their order.
+
+    Attributes:
+        checks: by name, what holds of every row: expressions over the columns.
+    """
+
+    name: str
+    columns: Mapping[str, Column]
+    checks: Mapping[str, pl.Expr] = field(default_factory=dict)
+
+
+_TEXT: Final = Column(pl.String())
+_ID: Final = Column(pl.String(), characters=MAX_ID_CHARACTERS)
+_ID_OR_NONE: Final = Column(pl.String(), nullable=True, characters=MAX_ID_CHARACTERS)
+_DAY: Final = Column(pl.Date())
+_DAY_OR_NONE: Final = Column(pl.Date(), nullable=True)
+_INSTANT: Final = Column(Instant)
+_INSTANT_OR_NONE: Final = Column(Instant, nullable=True)
+_KIND: Final = Column(pl.String(), words=KINDS)
+_AMOUNT: Final = Column(pl.Int64(), least=MIN_AMOUNT_YEN, most=MAX_AMOUNT_YEN)
+_NUMBER: Final = Column(pl.Int64())
+_COUNTED_FROM_1: Final = Column(pl.Int64(), least=1)
+
+_REFUND: Final = pl.col("kind") == "refund"
+_SIGN: Final = pl.when(_REFUND).then(-1).otherwise(1)
+
+
+def _before(column: str) -> pl.Expr:
+    return pl.col(column).shift(1)
+
+
+# An application that was accepted, as it was delivered.
+Enrollment: Final = Record(
+    "Enrollment",
+    {
+        "person_id": _ID,
+        "service_id": _ID,
+        "account_id": _ID,
+        "applied_at": _INSTANT,
+        "card_applied_on": _DAY,
+        "basis": Column(pl.String(), nullable=True, words=BASES),
+        "reserved_at": _INSTANT_OR_NONE,
+        "certificate_issued_at": _INSTANT_OR_NONE,
+        "preregistered_on": _DAY_OR_NONE,
+    },
+)
+
+# An application that was not accepted, and the first reason that held.
+RejectedEnrollment: Final = Record(
+    "RejectedEnrollment",
+    {"person_id": _ID, "service_id": _ID, "account_id": _ID, "reason": _TEXT},
+)
+
+# A valid transaction that earns nothing, and the first reason that held.
+Declined: Final = Record(
+    "Declined",
+    {
+        "service_id": _ID,
+        "transaction_id": _ID,
+        "account_id": _ID,
+        "occurred_at": _INSTANT,
+        "kind": _KIND,
+        "amount": _AMOUNT,
+        "reason": _TEXT,
+    },
+)
+
+# A row that cannot be read: where it stands, what is wrong, and the row as it came.
+Quarantined: Final = Record(
+    "Quarantined",
+    {
+        "file": _TEXT,
+        "row": _COUNTED_FROM_1,
+        "errors": Column(pl.List(pl.String())),
+        "raw": _TEXT,
+    },
+)
+
+# One booked transaction and what it earned; yen and points are whole numbers.
+# ``counted_amount`` is what the entry adds to the person's counted spend, ``points`` what it
+# adds to its rounding group's worth; the two ``_after`` are the person's running sums.
+LedgerEntry: Final = Record(
+    "LedgerEntry",
+    {
+        "run_id": _TEXT,
+        "booked_on": _DAY,
+        "person_id": _ID,
+        "entry_seq": _COUNTED_FROM_1,
+        "service_id": _ID,
+        "account_id": _ID,
+        "transaction_id": _ID,
+        "occurred_at": _INSTANT,
+        "kind": _KIND,
+        "amount": _AMOUNT,
+        "original_transaction_id": _ID_OR_NONE,
+        "method": Column(pl.String(), nullable=True),
+        "counted_amount": _NUMBER,
+        "points": _NUMBER,
+        "net_spend_after": Column(pl.Int64(), least=0),
+        "points_after": _NUMBER,
+    },
+    checks={
         # All of a part have the same, so it is looked at once.
-        fits = pl.col(data.key).unique().str.contains(r"^[0-9]{6,}$").all()
-        return data.lazyframe.select(fits)
-
-    @pa.dataframe_check
-    @classmethod
-    def an_original_stands_on_refunds_alone(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        refund = pl.col("kind") == "refund"
-        return data.lazyframe.select(refund == pl.col("original_transaction_id").is_not_null())
-
-    @pa.dataframe_check
-    @classmethod
-    def counted_within_the_amount_and_of_its_sign(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        refund = pl.col("kind") == "refund"
-        counted = pl.col("counted_amount") * pl.when(refund).then(-1).otherwise(1)
-        return data.lazyframe.select(counted.is_between(0, pl.col("amount")))
-
-    @pa.dataframe_check
-    @classmethod
-    def a_persons_entries_follow_each_other(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        same = pl.col("person_id") == pl.col("person_id").shift(1)
-        sign = pl.when(pl.col("kind") == "refund").then(-1).otherwise(1)
-        follows = (
-            (pl.col("entry_seq") == pl.col("entry_seq").shift(1) + 1)
-            & (
-                pl.col("net_spend_after")
-                == pl.col("net_spend_after").shift(1) + sign * pl.col("amount")
+        "a_run_id_is_its_number": pl.col("run_id").unique().str.contains(r"^[0-9]{6,}$").all(),
+        "an_original_stands_on_refunds_alone": (
+            pl.col("original_transaction_id").is_not_null() == _REFUND
+        ),
+        "counted_within_the_amount_and_of_its_sign": (
+            (pl.col("counted_amount") * _SIGN).is_between(0, pl.col("amount"))
+        ),
+        "a_persons_entries_follow_each_other": (
+            pl.when(pl.col("person_id") == _before("person_id"))
+            .then(
+                (pl.col("entry_seq") == _before("entry_seq") + 1)
+                & (
+                    pl.col("net_spend_after")
+                    == _before("net_spend_after") + _SIGN * pl.col("amount")
+                )
+                & (pl.col("points_after") == _before("points_after") + pl.col("points"))
             )
-            & (pl.col("points_after") == pl.col("points_after").shift(1) + pl.col("points"))
-        )
-        ascending = pl.col("person_id") > pl.col("person_id").shift(1)
-        return data.lazyframe.select(
-            (pl.when(same).then(follows).otherwise(ascending)).fill_null(value=True)
-        )
+            .otherwise(pl.col("person_id") > _before("person_id"))
+            .fill_null(value=True)
+        ),
+    },
+)
 
 
-def polars_schema(record: type[pa.DataFrameModel]) -> dict[str, pl.DataType]:
+def polars_schema(record: Record) -> dict[str, pl.DataType]:
     """The record's columns and Polars types, in their order."""
-    columns = record.to_schema().columns
-    return {name: column.dtype.type for name, column in columns.items()}
+    return {name: column.dtype for name, column in record.columns.items()}
 
 
-def arrow_schema(record: type[pa.DataFrameModel]) -> "pyarrow.Schema":
+def arrow_schema(record: Record) -> "pyarrow.Schema":
     """The record's Arrow schema, with its nullability, as Parquet and Delta Lake store it."""
     import pyarrow
 
@@ -177,30 +210,64 @@ def arrow_schema(record: type[pa.DataFrameModel]) -> "pyarrow.Schema":
         pl.Datetime("us"): pyarrow.timestamp("us"),
         pl.List(pl.String()): pyarrow.list_(pyarrow.string()),
     }
-    columns = record.to_schema().columns
     return pyarrow.schema(
         [
-            pyarrow.field(name, types[column.dtype.type], nullable=column.nullable)
-            for name, column in columns.items()
+            pyarrow.field(name, types[column.dtype], nullable=column.nullable)
+            for name, column in record.columns.items()
         ]
     )
 
 
-def validated(frame: pl.DataFrame, record: type[pa.DataFrameModel]) -> pl.DataFrame:
+@cache
+def _pandera_schema(record: Record) -> "pandera.DataFrameSchema":
+    import pandera.polars as pandera
+
+    def holds(of_rows: pl.Expr, name: str) -> "pandera.Check":
+        return pandera.Check(lambda data: data.lazyframe.select(of_rows), name=name)
+
+    def checks(column: Column) -> "Iterator[pandera.Check]":
+        if column.least is not None and column.most is not None:
+            yield pandera.Check.in_range(column.least, column.most)
+        elif column.least is not None:
+            yield pandera.Check.ge(column.least)
+        if column.characters is not None:
+            yield pandera.Check.str_length(1, column.characters)
+        if column.words:
+            yield pandera.Check.isin(column.words)
+
+    return pandera.DataFrameSchema(
+        {
+            name: pandera.Column(column.dtype, list(checks(column)), nullable=column.nullable)
+            for name, column in record.columns.items()
+        },
+        checks=[holds(of_rows, name) for name, of_rows in record.checks.items()],
+        name=record.name,
+        strict=True,
+        ordered=True,
+    )
+
+
+_MAKING_A_SCHEMA: Final = Lock()
+
+
+def validated(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
     """``frame`` when every row keeps the record's declaration.
 
     Raises:
         BookError: naming the column and the check that failed; nothing may be booked then.
     """
+    # Parts are validated in several threads, and none may meet pandera half imported.
+    with _MAKING_A_SCHEMA:
+        schema = _pandera_schema(record)
     from pandera.errors import SchemaError, SchemaErrors
 
     try:
-        record.validate(frame)
+        schema.validate(frame)
     except (SchemaError, SchemaErrors) as error:
         # The failing rows name people; the check's own name does not.
         reason = str(error).split(" failure case")[0].splitlines()[0]
         raise BookError(
-            f"{record.__name__}: a row breaks its declaration: {reason}",
+            f"{record.name}: a row breaks its declaration: {reason}",
             hint="this is a fault of the engine or of the book's memory, not of the delivery: "
             "nothing was booked; please report it",
         ) from error

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -541,6 +542,28 @@ def test_a_library_that_is_not_installed_is_asked_for(
     with pytest.raises(InputError, match="is not installed") as raised:
         call(arguments)
     assert raised.value.hint == "pip install 'mynapoint[desk]'"
+
+
+def test_looking_at_a_book_imports_no_pandera(six_nights: Path, ledger: pl.DataFrame) -> None:
+    book, person = str(six_nights), ledger["person_id"][0]
+    commands = [
+        ["explain", book, "--person", person],
+        ["verify", book],
+        ["claim", book, "--final"],
+    ]
+    program = (
+        "import sys, json; from pipelines.cli import call\n"
+        "codes = [call(command) for command in json.loads(sys.argv[1])]\n"
+        "print(codes, 'pandera' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.stderr.splitlines()[-1] == "[0, 0, 0] False"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--person", "P", "--transaction", "s", "t"]])

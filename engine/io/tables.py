@@ -5,7 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-import pandera.polars as pa
 import polars as pl
 import pyarrow
 import pyarrow.compute as pc
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from engine.errors import BookError
 from engine.io.durable import NewFile
 from engine.io.ledger import ROWS_PER_GROUP
-from engine.records import arrow_schema
+from engine.records import Record, arrow_schema
 
 FEW_WORDED: Final = ("service_id", "kind", "basis", "reason", "file")
 
@@ -41,7 +40,7 @@ class WrittenTable:
 class TableWriter:
     """Writes one Parquet file of a record type; synced and read back when it is closed."""
 
-    def __init__(self, path: Path, record: type[pa.DataFrameModel]) -> None:
+    def __init__(self, path: Path, record: Record) -> None:
         self.path = path
         self.rows = 0
         self.sha256 = ""

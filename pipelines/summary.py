@@ -62,20 +62,15 @@ def _transactions(record: dict[str, Any]) -> Table:
     table.add_column("円 yen", justify="right")
     table.add_row("読込 read", f"{counts['read']:,}", f"{yen['read']:,}")
     table.add_row("記帳 booked", f"{counts['booked']:,}", f"{yen['booked']:,}")
-    table.add_row(
-        "対象外 declined",
-        f"{sum(counts['declined'].values()):,}",
-        f"{sum(yen['declined'].values()):,}",
-    )
-    for reason, rows in counts["declined"].items():
-        table.add_row(f"    {reason}", f"{rows:,}", f"{yen['declined'][reason]:,}", style="dim")
-    if "skipped" in counts:
-        table.add_row(
-            "読み飛ばし skipped",
-            f"{sum(counts['skipped'].values()):,}",
-            f"{sum(yen['skipped'].values()):,}",
-        )
-        for reason, rows in counts["skipped"].items():
-            table.add_row(f"    {reason}", f"{rows:,}", f"{yen['skipped'][reason]:,}", style="dim")
+    for what, heading in (("declined", "対象外 declined"), ("skipped", "読み飛ばし skipped")):
+        if what in counts:
+            rows_by_reason, yen_by_reason = counts[what], yen[what]
+            table.add_row(
+                heading, f"{sum(rows_by_reason.values()):,}", f"{sum(yen_by_reason.values()):,}"
+            )
+            for reason, rows in rows_by_reason.items():
+                table.add_row(
+                    f"    {reason}", f"{rows:,}", f"{yen_by_reason[reason]:,}", style="dim"
+                )
     table.add_row("隔離 quarantined", f"{counts['quarantined']:,}", f"{yen['quarantined']:,}")
     return table

@@ -112,15 +112,7 @@ def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> N
     console.print(plain(book_line(opened, words)))
     if told.entry:
         entry = told.entry.entry
-        text = words.texts(
-            "booked",
-            run_id=entry.run_id,
-            booked_on=entry.booked_on,
-            person_id=entry.person_id,
-            entry_seq=entry.entry_seq,
-            points=entry.points,
-        )
-        console.print(plain(text))
+        console.print(plain(words.booked(entry)))
         console.print()
         _print_entries([told.entry], words)
         console.print()

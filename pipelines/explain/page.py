@@ -68,16 +68,7 @@ def _person(person: Person, words: Words) -> Iterable[str]:
 def _transaction(told: Transaction, words: Words) -> Iterable[str]:
     if told.entry and told.person:
         entry = told.entry.entry
-        yield _paragraph(
-            words.texts(
-                "booked",
-                run_id=entry.run_id,
-                booked_on=entry.booked_on,
-                person_id=entry.person_id,
-                entry_seq=entry.entry_seq,
-                points=entry.points,
-            )
-        )
+        yield _paragraph(words.booked(entry))
         yield _table([told.entry], words)
         yield _heading(words.texts("person", person_id=entry.person_id))
         yield from _person(told.person, words)

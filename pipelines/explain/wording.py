@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from pipelines.explain.account import REFUND, Explained, Worth
+from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
 from pipelines.reasons import fault, reason
 from pipelines.texts import Lang, Texts
@@ -111,6 +111,17 @@ class Words:
         """A reason with its code, in words, and the clause of the notice."""
         text = self.texts("reason", code=code, words=reason(code, self.lang).words)
         return f"{text} {self._clause(code)}"
+
+    def booked(self, entry: Entry) -> str:
+        """Where an entry stands, and what it earned."""
+        return self.texts(
+            "booked",
+            run_id=entry.run_id,
+            booked_on=entry.booked_on,
+            person_id=entry.person_id,
+            entry_seq=entry.entry_seq,
+            points=entry.points,
+        )
 
     def holds(self, person: Person) -> str:
         """What a person has come to."""

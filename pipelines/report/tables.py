@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from engine.services import Service
+from pipelines.reasons import reason
 from pipelines.report.figures import BANDS, Figures
 from pipelines.texts import Texts
 
@@ -65,6 +66,9 @@ class Tables:
         if service_id is None:
             return self._t("unknown_service_row")
         return self._registry[service_id].name
+
+    def _reason(self, code: str) -> str:
+        return reason(code, self._t.lang).words
 
     def all(self) -> list[Table]:
         """All tables but those of the verification, in the report's order."""
@@ -178,8 +182,8 @@ class Tables:
         )
         total = int(by_reason["rows"].sum())
         rows = [
-            (self._t(f"declined_{reason}"), reason, rows, yen, share(rows, total))
-            for reason, rows, yen in by_reason.iter_rows()
+            (self._reason(code), code, rows, yen, share(rows, total))
+            for code, rows, yen in by_reason.iter_rows()
         ]
         names = ("c_meaning", "c_reason:code", "c_rows:number", "c_yen:number", "c_share:share")
         return self._table("declined", rows, *names)
@@ -187,8 +191,8 @@ class Tables:
     def declined_by_service(self) -> Table:
         """Declined rows by service and reason."""
         rows = [
-            (self.service_name(service), self._t(f"declined_{reason}"), reason, rows, yen)
-            for service, reason, rows, yen in self._figures.declined.iter_rows()
+            (self.service_name(service), self._reason(code), code, rows, yen)
+            for service, code, rows, yen in self._figures.declined.iter_rows()
         ]
         names = ("c_service", "c_meaning", "c_reason:code", "c_rows:number", "c_yen:number")
         return self._table("declined_by_service", rows, *names, sortable=True)
@@ -254,14 +258,14 @@ class Tables:
             for what in ("accepted", "unchanged", "quarantined"):
                 sums[what] += counts[what]
             sums["skipped"] += sum(counts.get("skipped", {}).values())
-            for reason, rows in counts["rejected"].items():
-                rejected[reason] = rejected.get(reason, 0) + rows
+            for code, rows in counts["rejected"].items():
+                rejected[code] = rejected.get(code, 0) + rows
         of: list[tuple[Value, ...]] = [
             (self._t(f"became_{what}"), "", "", sums[what]) for what in sums
         ]
         of[2:2] = [
-            (self._t("became_rejected"), self._t(f"rejected_{reason}"), reason, rows)
-            for reason, rows in sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
+            (self._t("became_rejected"), self._reason(code), code, rows)
+            for code, rows in sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
         ]
         of.append((self._t("total"), "", "", sum(sums.values()) + sum(rejected.values())))
         names = ("c_outcome", "c_meaning", "c_reason:code", "c_rows:number")

@@ -156,8 +156,8 @@ def _group_sums(
 ) -> Integers:
     """The sum of each entry's rounding group after it.
 
-    A person's groups follow one another as long as the person has one account and no refund;
-    the entries of the others are gathered by group.
+    A person's groups follow one another as long as the person has one account, and no refund that
+    goes back to a month's or a transaction's; the entries of the others are gathered by group.
     """
     by_month, by_transaction = rows.roundings == MONTH, rows.roundings == TRANSACTION
     months = np.zeros(order.size, np.int64)
@@ -200,10 +200,11 @@ def _group_sums(
 
 
 def _mixed(rows: Booked, first: Flags) -> Flags:
-    """The entries of people with a refund or with a second account among them."""
+    """The entries of people whose groups may not follow one another."""
     account_changes = np.zeros(first.size, np.bool_)
     account_changes[1:] = rows.account_nos[1:] != rows.account_nos[:-1]
-    odd = rows.refunds | (account_changes & ~first)
+    elsewhere = rows.refunds & (rows.roundings != CUMULATIVE)
+    odd = elsewhere | (account_changes & ~first)
     person = np.cumsum(first) - 1
     people = np.zeros(int(first.sum()), np.bool_)
     people[person[odd]] = True

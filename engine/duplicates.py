@@ -4,6 +4,7 @@ Two transactions are the same when service and transaction ID are. The same cont
 duplicate; other content is a conflict: with the ledger's if it has the key, else of all its rows.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,6 +46,12 @@ class Repeated(NamedTuple):
 
     duplicates: Numbers
     contested: Numbers
+
+    @classmethod
+    def of_all(cls, parts: Iterable["Repeated"]) -> "Repeated":
+        """What was found in several parts, as one."""
+        nothing = cls(np.empty(0, np.int64), np.empty(0, np.int64))
+        return cls(*(np.sort(np.concatenate(r)) for r in zip(nothing, *parts, strict=True)))
 
 
 def repeated_within(seen: Sightings) -> Repeated:

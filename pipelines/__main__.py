@@ -15,6 +15,8 @@ _KEEP_PAGES = "dirty_decay_ms:5000,muzzy_decay_ms:5000"
 def main() -> None:
     """Runs a command and leaves with its exit code."""
     os.environ.setdefault("_RJEM_MALLOC_CONF", _KEEP_PAGES)
+    # pandera names no engine, and its many small queries of frames are slower in the streaming one.
+    os.environ.setdefault("POLARS_ENGINE_AFFINITY", "in-memory")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show Japanese is no reason to fail when the night is booked.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -4,7 +4,8 @@ Small runs keep it in memory; large ones write it to the run's staging folder.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -13,11 +14,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from engine.duplicates import WHERE_SEEN, Repeated, Sightings, repeated_within
+from engine.duplicates import WHERE_SEEN, Sightings
 from engine.io.durable import ScratchFile
 from engine.records import Kind
 
-_ROWS_PER_PART: Final = 16_000_000
+_ROWS_PER_PART: Final = 4_000_000
 
 
 class Exchange:
@@ -117,20 +118,18 @@ class SeenKeys:
             )
         return self._files[number]
 
-    def repeated(self) -> Repeated:
-        """The rows whose keys were seen more than once; the sightings are gone then."""
-        nothing = Repeated(np.empty(0, np.int64), np.empty(0, np.int64))
-        found = [nothing, *(repeated_within(part) for part in self._parts())]
-        return Repeated(*(np.sort(np.concatenate(refs)) for refs in zip(*found, strict=True)))
-
-    def _parts(self) -> Iterator[Sightings]:
+    def parts(self) -> Iterator[Callable[[], Sightings]]:
+        """The sightings, all of a key in one part; each can be had once, in any thread."""
         if self._folder is None:
             held, self._held = self._held, []
             if held:
-                yield Sightings(*(np.concatenate(some) for some in zip(*held, strict=True)))
+                yield lambda: Sightings(*(np.concatenate(some) for some in zip(*held, strict=True)))
             return
         for number in sorted(self._files):
-            keys_file, where_file = self._files.pop(number)
-            with keys_file, where_file:
-                keys = keys_file.take().view(np.uint64)
-                yield Sightings(keys, where_file.take().view(WHERE_SEEN))
+            yield partial(_taken, *self._files.pop(number))
+
+
+def _taken(keys_file: ScratchFile, where_file: ScratchFile) -> Sightings:
+    with keys_file, where_file:
+        keys = keys_file.take().view(np.uint64)
+        return Sightings(keys, where_file.take().view(WHERE_SEEN))

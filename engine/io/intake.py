@@ -13,11 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.duplicates import Sightings, against_the_book, settled_by_text
+from engine.duplicates import (
+    Repeated,
+    Sightings,
+    against_the_book,
+    repeated_within,
+    settled_by_text,
+)
 from engine.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
 from engine.hashing import Hashes, hash_pair, places_in
 from engine.io.exchange import Exchange, SeenKeys
-from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, at_fault
+from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, at_fault, in_order
 from engine.past import Integers, Past, content_hashes
 from engine.registry import Numbers
 from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
@@ -172,7 +178,8 @@ class Settled:
 
 def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
     """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
-    duplicates, contested = seen.repeated()
+    found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
+    duplicates, contested = Repeated.of_all(found)
     if contested.size == 0:
         return Settled.of(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []

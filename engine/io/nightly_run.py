@@ -333,7 +333,7 @@ class Run:
         def take(number: int, _: int) -> pl.DataFrame:
             return without_duplicates(strangers.take(number), settled)
 
-        for rows in in_order(pool, self.order.threads, strangers.filled(), take):
+        for rows in in_order(pool, self._ahead, strangers.filled(), take):
             self._decline(rows, declined)
 
     def _fold(
@@ -363,7 +363,7 @@ class Run:
         slices = list(enrolled.filled())
         parts: list[Part] = []
         pending, originals = [], []
-        for folded, part in in_order(pool, self.order.threads, iter(slices), calculate):
+        for folded, part in in_order(pool, self._ahead, iter(slices), calculate):
             parts += [part] if part else []
             self._decline(folded.declined, declined)
             pending.append(folded.pending)

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -31,15 +31,25 @@ ROW_BYTES: Final = 60
 MAGIC: Final = b"PAR1"
 
 
-@dataclass(slots=True)
+@dataclass
 class ParquetFile:
-    """A Parquet delivery while it is read; ``sha256`` holds once it was read to its end."""
+    """A Parquet delivery while it is read."""
 
     delivered: Delivered
     required: tuple[str, ...]
     optional: tuple[str, ...]
     forms: Mapping[str, Form]
-    sha256: str = ""
+
+    @cached_property
+    def sha256(self) -> str:
+        """The file's digest.
+
+        Raises:
+            InputError: the file changed meanwhile.
+        """
+        check_unchanged(self.delivered)
+        with open_file(self.delivered) as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
 
     def works(self) -> Iterator[Work]:
         """The file's parts, in its order.
@@ -57,7 +67,6 @@ class ParquetFile:
             InputError: the file cannot be used; the work may raise it too.
         """
         with open_file(self.delivered) as raw:
-            self.sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
             try:
                 file = pq.ParquetFile(raw)
                 columns = self._columns(file)

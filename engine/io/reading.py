@@ -132,17 +132,40 @@ class Files:
         Raises:
             InputError: a file cannot be used.
         """
-        for index, delivered in enumerate(self.delivered):
-            file = self._open(index)
-            rows = 0
-            for part, made, skipped in in_order(pool, ahead, file.works(), self._numbered(then)):
-                self._file_of_part.append(index)
-                self._first_row_of_part.append(rows)
-                rows += part
-                self.skip(skipped)
-                yield made, part
-            check_unchanged(delivered)
-            self.add_input(index, file.sha256, rows)
+        files: list[CsvFile | LaidOutFile | ParquetFile] = []
+
+        def works() -> Iterator[tuple[int, Work]]:
+            for index in range(len(self.delivered)):
+                file = self._open(index)
+                files.append(file)
+                for work in file.works():
+                    yield index, work
+
+        def read(one: tuple[int, Work], part: int) -> tuple[int, _PartRead[T]]:
+            index, work = one
+            return index, read_part(self.role, work, part, self.screen, then)
+
+        rows = [0] * len(self.delivered)
+        for index, (records, made, skipped) in in_order(pool, ahead, works(), read):
+            self._finish(files, index, rows)
+            self._file_of_part.append(index)
+            self._first_row_of_part.append(rows[index])
+            rows[index] += records
+            self.skip(skipped)
+            yield made, records
+        self._finish(files, len(files), rows)
+
+    def _finish(
+        self,
+        files: Sequence[CsvFile | LaidOutFile | ParquetFile],
+        before: int,
+        rows: Sequence[int],
+    ) -> None:
+        """Notes the files, up to one, whose last parts have been read."""
+        for index in range(len(self.inputs), before):
+            sha256 = files[index].sha256
+            check_unchanged(self.delivered[index])
+            self.add_input(index, sha256, rows[index])
 
     def add_input(self, index: int, sha256: str, rows: int) -> None:
         """Notes a file that was read to its end, as the run record names it."""
@@ -196,14 +219,6 @@ class Files:
         if index not in self._described:
             self.describe(index, described_as(self.role, self.delivered[index]))
         return opened(self.role, self.delivered[index], self._described[index])
-
-    def _numbered(self, then: Callable[[Rows], T]) -> Callable[[Work, int], _PartRead[T]]:
-        first_part = len(self._file_of_part)
-
-        def read(work: Work, number: int) -> _PartRead[T]:
-            return read_part(self.role, work, first_part + number, self.screen, then)
-
-        return read
 
     def as_quarantined(self, faulty: pl.DataFrame) -> pl.DataFrame:
         """Faulty rows as ``Quarantined``: with the file's name and the row's number in it."""
@@ -352,15 +367,30 @@ def in_order(
     items: Iterator[Any],
     work: Callable[[Any, int], T],
 ) -> Iterator[T]:
-    """The results of work on each item, in order, with at most ``ahead`` items under way."""
+    """The results of work on each item, in order, with at most ``ahead`` items under way.
+
+    An item that cannot be had is told of when the work on those before it is done, so that of
+    several errors the first is told, however many are under way.
+    """
     under_way: list[Future[T]] = []
+    failure: Exception | None = None
+    numbered = enumerate(items)
     try:
-        for number, item in enumerate(items):
+        while True:
+            try:
+                number, item = next(numbered)
+            except StopIteration:
+                break
+            except (InputError, OSError) as error:
+                failure = error
+                break
             under_way.append(pool.submit(work, item, number))
             if len(under_way) >= ahead:
                 yield under_way.pop(0).result()
         while under_way:
             yield under_way.pop(0).result()
+        if failure is not None:
+            raise failure
     finally:
         for future in under_way:
             future.cancel()

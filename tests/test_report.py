@@ -289,7 +289,7 @@ def test_a_book_without_an_entry_has_its_report_too(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.run(desk.transactions([transaction(1)]), enrollments=())
     text = cells(report(desk.book, tmp_path))
-    assert "no accepted application has this account" in text
+    assert "no accepted application names this service and account" in text
 
 
 # --- The workbook ---------------------------------------------------------------------------------

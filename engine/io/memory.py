@@ -14,7 +14,6 @@ from typing import IO, Any, Final, cast
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from engine.errors import BookError
 from engine.hashing import FINGERPRINT
@@ -102,6 +101,7 @@ def _manifest(book: Book, committed: int) -> Manifest | None:
     return None
 
 
+_POLARS_ERRORS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _UNBELIEVABLE: Final = (
     OSError,
     ValueError,
@@ -109,7 +109,7 @@ _UNBELIEVABLE: Final = (
     TypeError,
     AttributeError,
     zipfile.BadZipFile,
-    pl.exceptions.PolarsError,
+    *_POLARS_ERRORS,
 )
 
 
@@ -181,7 +181,7 @@ def _with_run(
     try:
         accepted = pl.read_parquet(book.run(number) / "accepted_enrollments.parquet")
         past = remembered(past, number, accepted, _entries(book, record), facts)
-    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, KeyError, *_POLARS_ERRORS) as error:
         raise BookError(
             f"{book.run(number)}: a file of a booked run is missing or damaged: "
             f"{str(error).splitlines()[0]}",
@@ -201,7 +201,7 @@ def _entries(book: Book, record: dict[str, Any]) -> Iterator[pl.DataFrame]:
     for output in record["outputs"]:
         if output["name"].startswith("ledger/"):
             path = book.path / output["name"]
-            yield pl.DataFrame(pq.read_table(path, columns=list(ENTRY_COLUMNS)))
+            yield pl.read_parquet(path, columns=list(ENTRY_COLUMNS), glob=False)
 
 
 def _facts_name(number: int) -> str:

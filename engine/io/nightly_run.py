@@ -279,6 +279,20 @@ class Run:
     def _take_in_enrollments(
         self, pool: ThreadPoolExecutor, past: Past, quarantine: TableWriter
     ) -> Enrolled:
+        enrolled = enroll(
+            self._readable_enrollments(pool, quarantine),
+            past.registry,
+            self.services,
+            self.terms,
+        )
+        for rows in self.enrollments.read_again(pool, self._ahead, np.sort(enrolled.conflicts)):
+            faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
+            self._quarantine_enrollments(faulty, quarantine)
+        return enrolled
+
+    def _readable_enrollments(
+        self, pool: ThreadPoolExecutor, quarantine: TableWriter
+    ) -> pl.DataFrame:
         frames = [pl.DataFrame(schema=ENROLLMENT_VALUES)]
         for pieces, records in self.enrollments.read(pool, self._ahead, _read_only):
             self.tally.enrollments_read += records
@@ -287,11 +301,7 @@ class Run:
                 self._quarantine_enrollments(rows.faulty, quarantine)
             self._progress("enrollments", self.tally.enrollments_read, self.enrollments)
         self.enrollments.screen.judge()
-        enrolled = enroll(pl.concat(frames), past.registry, self.services, self.terms)
-        for rows in self.enrollments.read_again(pool, self._ahead, np.sort(enrolled.conflicts)):
-            faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
-            self._quarantine_enrollments(faulty, quarantine)
-        return enrolled
+        return pl.concat(frames)
 
     def _take_in_transactions(
         self,

@@ -145,6 +145,8 @@ def enroll(
     accepted = np.delete(applicants.places, refused)
     rejected = delivered.select(ORDER)[np.concatenate([at_fault, applicants.places[refused]])]
     rejected = rejected.with_columns(reason=reasons.append(verdicts.drop_nulls())).sort(ORDER)
+    # In memory of their own: views would keep the texts of all that was delivered.
+    rejected = rejected.select(laid_out_in_order(rejected[name]) for name in (*KEY, "reason"))
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
     columns["content"] = pl.Series(some.contents)
@@ -154,7 +156,7 @@ def enroll(
         # In one piece first: rows are taken from all over it.
         taken = column.rechunk().gather(wanted)
         columns[name] = laid_out_in_order(taken) if taken.dtype == pl.String else taken
-    return Enrolled(pl.DataFrame(columns), rejected.select(*KEY, "reason"), conflicting, unchanged)
+    return Enrolled(pl.DataFrame(columns), rejected, conflicting, unchanged)
 
 
 def _settle_keys(some: _Delivered, registry: Registry) -> tuple[_Mask, Numbers, int]:

@@ -43,9 +43,9 @@ def in_text_order(texts: pl.Series) -> tuple[Positions, npt.NDArray[np.bool_]]:
 
 
 def laid_out_in_order(texts: pl.Series) -> pl.Series:
-    """The same texts, one after the other in memory, and nothing else held with them.
+    """The same texts, one after the other in memory of their own.
 
-    Texts of up to 12 bytes are their own views, so they stand so already.
+    Texts of up to 12 bytes stand in their views, and stay there.
     """
     if int(texts.str.len_bytes().max() or 0) <= _BYTES_IN_A_VIEW:  # type: ignore[arg-type]
         return texts

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,7 +31,7 @@ class Run:
         wall_s: from its start to the end of its first process.
         user_s, system_s: processor time of all its processes.
         peak_bytes: of memory, of its largest process, or of all together as they were seen a few
-            times a second, whichever is more.
+            times a second, whichever is more; pages that processes share count for each of them.
         stopped: why it was stopped from outside, if it was.
     """
 
@@ -57,8 +58,10 @@ def measure(
     Its processes are killed when together they hold more than the cap or take longer than the
     timeout.
     """
-    # Processes that outlive the one which started them are ours to wait for: Spark's JVM is one.
+    # Processes that outlive the one which started them become this one's children, whatever
+    # session or group they made their own: Spark's JVM and its Python workers are such.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    others = frozenset(_children(os.getpid()))
     folder.mkdir(parents=True, exist_ok=True)
     printed = folder / "stdout", folder / "stderr"
     # What the run before left to write must not be written at this one's expense.
@@ -72,15 +75,15 @@ def measure(
             stderr=stderr,
             process_group=0,
         )
-        watch = _Watch(process.pid, began, cap_bytes, timeout_s)
+        watch = _Watch(others, began, cap_bytes, timeout_s)
         try:
             watch.start()
             _, status, usage = os.wait4(process.pid, 0)
             wall_s = time.perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
-            usages = [usage, *_others(process.pid)]
+            usages = [usage, *_left_behind(others)]
         except BaseException:
-            _kill(process.pid)
+            _kill(_family(others))
             raise
         finally:
             watch.end()
@@ -96,28 +99,43 @@ def measure(
     )
 
 
-def _others(group: int) -> Iterator[resource.struct_rusage]:
-    while True:
+def _left_behind(others: Set[int]) -> Iterator[resource.struct_rusage]:
+    """Waits for this process's children, those that they leave behind included."""
+    while pids := set(_children(os.getpid())) - others:
+        for pid in pids:
+            yield os.wait4(pid, 0)[2]
+
+
+def _family(others: Set[int]) -> list[int]:
+    """All processes that descend from this one, but for those others and theirs."""
+    found = [pid for pid in _children(os.getpid()) if pid not in others]
+    for pid in found:
+        found += _children(pid)
+    return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            _, _, usage = os.wait4(-group, 0)
-        except ChildProcessError:
-            return
-        yield usage
+            yield from map(int, children.read_text().split())
+        except OSError:
+            continue
 
 
-def _kill(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 class _Watch(threading.Thread):
-    """Looks at a process group now and then, and kills it when it has too much."""
+    """Looks at what was started now and then, and kills all of it when it has too much."""
 
-    def __init__(self, group: int, began: float, cap_bytes: int | None, timeout_s: float) -> None:
+    def __init__(
+        self, others: Set[int], began: float, cap_bytes: int | None, timeout_s: float
+    ) -> None:
         super().__init__(daemon=True)
-        self._group, self._began = group, began
+        self._others, self._began = others, began
         self._cap_bytes, self._timeout_s = cap_bytes, timeout_s
         self._ended = threading.Event()
         self.peak_bytes = 0
@@ -125,30 +143,20 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):
-            held = sum(_resident_bytes(pid) for pid in _family(self._group))
+            family = _family(self._others)
+            held = sum(map(_resident_bytes, family))
             self.peak_bytes = max(self.peak_bytes, held)
-            if self._cap_bytes is not None and held > self._cap_bytes:
+            if self.stopped is None and self._cap_bytes is not None and held > self._cap_bytes:
                 self.stopped = f"held more than the cap of {self._cap_bytes / 1e9:.1f} GB"
-            elif time.perf_counter() - self._began > self._timeout_s:
+            elif self.stopped is None and time.perf_counter() - self._began > self._timeout_s:
                 self.stopped = f"took longer than {self._timeout_s:.0f} s"
             if self.stopped:
-                _kill(self._group)
-                return
+                # And again at the next look, for those that were started meanwhile.
+                _kill(family)
 
     def end(self) -> None:
         self._ended.set()
         self.join()
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            pids = children.read_text().split()
-        except OSError:
-            continue
-        for child in pids:
-            yield from _family(int(child))
 
 
 def _resident_bytes(pid: int) -> int:

@@ -83,10 +83,32 @@ def test_what_a_process_prints_and_how_it_ends_is_kept(tmp_path: Path) -> None:
     assert last_line(run.stderr + "\n\n") == "a reason"
 
 
-def test_processes_that_outlive_their_parent_are_waited_for_and_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", ["", ", process_group=0", ", start_new_session=True"])
+def test_processes_that_outlive_their_parent_are_waited_for_and_counted(
+    tmp_path: Path, own: str
+) -> None:
+    # As Spark's workers do: the parent ends first, they belong to a group of their own.
     busy = "import time\nwhile time.process_time() < 0.5: pass"
-    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {busy!r}])"
+    starts = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {busy!r}])"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {starts!r}]{own})"
     assert python(code, tmp_path).cpu_s > 0.5
+
+
+def test_what_else_this_process_started_is_neither_counted_nor_stopped(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        run = python("import time; time.sleep(60)", tmp_path, timeout_s=0.5)
+        assert run.stopped
+        assert other.poll() is None
+        other.kill()
+
+
+def test_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
+    holds = "import time; held = b'x' * 100_000_000; time.sleep(1)"
+    code = "import subprocess, sys\n"
+    code += f"started = [subprocess.Popen([sys.executable, '-c', {holds!r}], start_new_session=True)"
+    code += " for _ in range(2)]\nfor one in started: one.wait()"
+    peak_bytes, _, _ = measured_by_a_small_process(code, tmp_path)
+    assert 200_000_000 < peak_bytes < 400_000_000
 
 
 def test_who_holds_more_than_the_cap_is_stopped_before_it_ends(tmp_path: Path) -> None:
@@ -96,7 +118,7 @@ def test_who_holds_more_than_the_cap_is_stopped_before_it_ends(tmp_path: Path) -
 
 
 def test_who_takes_too_long_is_stopped_with_all_its_processes(tmp_path: Path) -> None:
-    sleeps = "import subprocess; subprocess.run(['sleep', '60'])"
+    sleeps = "import subprocess; subprocess.run(['sleep', '60'], start_new_session=True)"
     began = time.monotonic()
     run = python(sleeps, tmp_path, timeout_s=0.5)
     assert run.stopped == "took longer than 0 s"

@@ -20,6 +20,7 @@ from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.memory import check_memory
+from pipelines.verify.memory_in_parts import check_memory_in_parts
 from pipelines.verify.origin import Deliveries, check_origin
 
 __all__ = ["Finding", "Findings", "Verified", "verify"]
@@ -93,6 +94,7 @@ def _check(
     if check_arithmetic(book, kept, scratch, findings):
         checked.append(ARITHMETIC)
     check_memory(book, kept, scratch, findings)
+    check_memory_in_parts(book, kept, scratch, findings)
     if any(delivered.values()):
         whole, unused = check_origin(book, kept, delivered, scratch, findings)
         checked += [ORIGIN] if whole else []

@@ -16,7 +16,7 @@ from engine.io.durable import make_folder, remove, rename, sha256_of, sync, writ
 from engine.io.spark.key_memory import Segment
 from engine.io.spark.people_memory import PeopleFile
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
 
 
@@ -75,7 +75,9 @@ class PartitionedMemory:
         """Becomes a memory of so many runs: takes up what tasks wrote, drops what it replaces."""
         gone = set(replaced)
         kept = [one for one in self.segments if one.name not in gone]
-        fresh = PartitionedMemory(self.book, runs, tuple(people), (*kept, *segments))
+        # Tasks end in any order; people are read in that of their ranges.
+        in_order = tuple(sorted(people, key=lambda one: one.first or ""))
+        fresh = PartitionedMemory(self.book, runs, in_order, (*kept, *segments))
         make_folder(self.folder)
         known = set(self.files())
         for name in fresh.files():

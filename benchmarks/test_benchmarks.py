@@ -105,7 +105,9 @@ def test_what_else_this_process_started_is_neither_counted_nor_stopped(tmp_path:
 def test_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
     holds = "import time; held = b'x' * 100_000_000; time.sleep(1)"
     code = "import subprocess, sys\n"
-    code += f"started = [subprocess.Popen([sys.executable, '-c', {holds!r}], start_new_session=True)"
+    code += (
+        f"started = [subprocess.Popen([sys.executable, '-c', {holds!r}], start_new_session=True)"
+    )
     code += " for _ in range(2)]\nfor one in started: one.wait()"
     peak_bytes, _, _ = measured_by_a_small_process(code, tmp_path)
     assert 200_000_000 < peak_bytes < 400_000_000

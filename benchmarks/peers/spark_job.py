@@ -1,7 +1,9 @@
 """The first night's job in Spark SQL: the SQL beside this file, on `local[THREADS]`.
 
-It is plain Spark SQL with adaptive execution, no Python function in it. It books what the engine
-books on a fresh book from input that is already known to be well formed, and leaves out:
+It is plain Spark SQL with adaptive execution, no Python function in it. Whole rows are exchanged
+once, by ranges of people; enrollments are broadcast, which some millions of them allow. It books
+what the engine books on a fresh book from input that is already known to be well formed, and
+leaves out:
 
 - reading with suspicion: trimming, codes for malformed values, ragged rows, offsets in times.
   Conflicting keys are counted, not written to quarantine;
@@ -10,8 +12,9 @@ books on a fresh book from input that is already known to be well formed, and le
 - books: no earlier nights, no lock, no commit to a Delta table, no run record, no digest of the
   files read or written, nothing synced to disk, nothing read back.
 
-The ledger and the declined rows are folders of Parquet files. Of the memory that is measured most
-is the Java process's heap, which takes what it is given: `--memory-limit`.
+The ledger and the declined rows are folders of Parquet files, as are the tables on the way. Of the
+memory that is measured most is the Java process's heap, which takes what it is given:
+`--memory-limit`.
 """
 
 import os
@@ -38,6 +41,7 @@ SERVICES = (
 )
 SETTINGS = {
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.log.level": "ERROR",
@@ -56,7 +60,7 @@ def started(job: interface.Job) -> SparkSession:
         "spark.driver.memory": job.memory_limit.lower().removesuffix("b"),
         "spark.local.dir": str(job.out / "spill"),
         "spark.sql.warehouse.dir": str(job.out / "warehouse"),
-        "spark.sql.shuffle.partitions": str(32 * job.threads),
+        "spark.sql.shuffle.partitions": str(16 * job.threads),
     }
     for name, value in settings.items():
         builder = builder.config(name, value)

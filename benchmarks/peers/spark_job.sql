@@ -1,6 +1,7 @@
 -- The first night's job in Spark SQL, as an experienced hand would write it. spark_job.py makes the
 -- views `enrollment_in`, `transaction_in` (all canonical columns, typed) and `service_in`, fills in
--- the `{names}`, and writes the views `ledger` and `declined`.
+-- the `{names}`, and writes the views `ledger` and `declined`. What is used more than once is a table
+-- of Parquet files: of it each use reads the columns that it needs.
 
 CREATE TEMPORARY FUNCTION counted(net BIGINT) RETURNS BIGINT
 RETURN greatest(0L, least(20000L, net));
@@ -54,9 +55,9 @@ FROM (
 WHERE place = 1 OR earlier_close_on < applied_on;
 
 -- One pass over the files: everything about a row that the row, its service and its enrollment
--- tell. Kept, since rows are numbered here.
-CREATE TEMPORARY VIEW tx_once AS
-SELECT
+-- tell. The enrollments are sent to all tasks, which moves less than an exchange of all rows would.
+CREATE TABLE tx USING parquet OPTIONS (compression 'lz4_raw') AS
+SELECT /*+ BROADCAST(s), BROADCAST(e) */
     t.*,
     monotonically_increasing_id() AS row_no,
     xxhash64(t.service_id, t.transaction_id) AS key_hash,
@@ -77,10 +78,22 @@ FROM transaction_in AS t
 LEFT JOIN service_in AS s ON s.service_id = t.service_id
 LEFT JOIN enrolled AS e ON e.service_id = t.service_id AND e.account_id = t.account_id;
 
-CACHE TABLE tx OPTIONS ('storageLevel' = 'DISK_ONLY') AS SELECT * FROM tx_once;
+-- Keys that come more than once, a refund's naming of its original included, are few: only their
+-- rows, and refunds, are looked at again.
+CREATE TABLE met_again USING parquet AS
+SELECT key_hash
+FROM (
+    SELECT key_hash FROM tx
+    UNION ALL
+    SELECT xxhash64(service_id, original_transaction_id) FROM tx WHERE kind = 'refund'
+)
+GROUP BY key_hash
+HAVING count(*) > 1;
 
--- Keys that come more than once are few: only their rows are compared.
-CACHE TABLE set_aside AS
+CREATE TABLE contested USING parquet AS
+SELECT * FROM tx WHERE kind = 'refund' OR key_hash IN (SELECT key_hash FROM met_again);
+
+CREATE TABLE set_aside USING parquet AS
 SELECT
     explode(
         CASE WHEN contents > 1 THEN row_nos ELSE slice(row_nos, 2, size(row_nos)) END
@@ -88,24 +101,19 @@ SELECT
     contents > 1 AS conflict
 FROM (
     SELECT
-        sort_array(collect_list(tx.row_no)) AS row_nos,
-        count(DISTINCT
-            struct(
-                account_id, occurred_at, kind, amount, original_transaction_id, method
-            )
-        ) AS contents
-    FROM tx
-    JOIN (SELECT key_hash FROM tx GROUP BY key_hash HAVING count(*) > 1) AS repeated
-        ON repeated.key_hash = tx.key_hash
+        sort_array(collect_list(row_no)) AS row_nos,
+        size(collect_set(
+            struct(account_id, occurred_at, kind, amount, original_transaction_id, method)
+        )) AS contents
+    FROM contested
     GROUP BY service_id, transaction_id
     HAVING count(*) > 1
 );
 
 -- Refunds that stand so far, beside the originals they name.
-CACHE TABLE refund AS
+CREATE TABLE refund USING parquet AS
 WITH standing AS (
-    SELECT tx.* FROM tx LEFT ANTI JOIN set_aside ON set_aside.row_no = tx.row_no
-    WHERE tx.reason IS NULL
+    SELECT * FROM contested LEFT ANTI JOIN set_aside USING (row_no) WHERE reason IS NULL
 )
 SELECT
     r.row_no,
@@ -149,7 +157,7 @@ WHERE refunds[i].amount > aggregate(
 );
 
 -- What the row alone did not tell: keys that came more than once, and how each refund fared.
-CACHE TABLE fate AS
+CREATE TABLE fate USING parquet AS
 SELECT
     row_no,
     CASE WHEN NOT conflict THEN 'duplicate' END AS fate_reason,
@@ -168,7 +176,7 @@ FROM refund AS r
 LEFT JOIN exceeding AS x ON x.row_no = r.row_no;
 
 CREATE TEMPORARY VIEW decided AS
-SELECT
+SELECT /*+ BROADCAST(f) */
     tx.*,
     coalesce(f.fate_reason, tx.reason) AS final_reason,
     coalesce(f.conflict, false) AS conflict,
@@ -177,6 +185,7 @@ SELECT
 FROM tx
 LEFT JOIN fate AS f ON f.row_no = tx.row_no;
 
+-- Cut into ranges of people once: all windows and the order of the ledger keep to them.
 CREATE TEMPORARY VIEW spent AS
 SELECT
     *,
@@ -194,7 +203,9 @@ FROM (
         CAST(row_number() OVER in_order AS BIGINT) AS entry_seq,
         sum(signed_amount) OVER so_far AS net_spend_after
     FROM (
-        SELECT *, CASE WHEN kind = 'refund' THEN -amount ELSE amount END AS signed_amount
+        SELECT /*+ REPARTITION_BY_RANGE(person_id) */
+            *,
+            CASE WHEN kind = 'refund' THEN -amount ELSE amount END AS signed_amount
         FROM decided
         WHERE final_reason IS NULL AND NOT conflict
     )

@@ -1,6 +1,8 @@
 """The peers book what the contract says, on first nights of cases that are within their scope."""
 
+import csv
 import importlib.util
+import io
 import json
 import subprocess
 import sys
@@ -426,6 +428,11 @@ def text_of(frame: pl.DataFrame) -> str:
     return frame.write_csv(include_header=False)
 
 
+def table(path: Path) -> pl.DataFrame:
+    """A table that a peer wrote, as a file or as a folder of files in order."""
+    return pl.read_parquet(path / "*.parquet" if path.is_dir() else path)
+
+
 def deliver(table: str, folder: Path, kind: str) -> Path:
     """Write a delivered table as CSV, or as typed Parquet."""
     folder.mkdir(exist_ok=True)
@@ -476,9 +483,15 @@ def peer(request: pytest.FixtureRequest) -> str:
 def test_a_peer_books_and_declines_what_the_case_expects(
     peer: str, case: Case, tmp_path: Path
 ) -> None:
-    printed = run(peer, case, tmp_path, "csv")
-    ledger = pl.read_parquet(tmp_path / "out" / "ledger.parquet")
-    declined = pl.read_parquet(tmp_path / "out" / "declined.parquet")
+    check(peer, case, tmp_path, "csv")
+
+
+def check(peer: str, case: Case, folder: Path, kind: str) -> None:
+    """Runs a peer on a case; its tables and its counts must be those of the case."""
+    printed = run(peer, case, folder, kind)
+    ledger, declined = (
+        table(folder / "out" / f"{name}.parquet") for name in ("ledger", "declined")
+    )
 
     columns = ["person_id", "entry_seq", "transaction_id", "counted_amount", "points"]
     columns += ["net_spend_after", "points_after"]
@@ -508,6 +521,51 @@ def test_a_peer_reads_typed_parquet_as_it_reads_csv(peer: str, tmp_path: Path) -
 def test_a_peers_ledger_has_the_columns_and_types_of_the_engines(peer: str, tmp_path: Path) -> None:
     run(peer, CASES["the order of delivery changes nothing"], tmp_path, "csv")
     assert dict(pl.read_parquet_schema(tmp_path / "out" / "ledger.parquet")) == LEDGER
+
+
+def all_in_one() -> Case:
+    """All cases as one night, each with people, accounts and transactions of its own."""
+    enrollments, transactions, ledger, declined = [], [], [], []
+    for number, case in enumerate(CASES.values()):
+        mine = f"{number:02}-"
+        enrollments += renamed(case.enrollments, mine)
+        transactions += renamed(case.transactions, mine)
+        for line in case.ledger.splitlines():
+            person, seq, transaction, rest = line.split(",", 3)
+            ledger.append(f"{mine}{person},{seq},{mine}{transaction},{rest}\n")
+        for line in case.declined.splitlines():
+            service, transaction, reason = line.split(",")
+            declined.append((service, f"{mine}{transaction}", reason))
+    return Case(
+        written(FULL_ENROLLMENT, enrollments),
+        written(WITH_METHOD, transactions),
+        "".join(ledger),
+        "".join(",".join(row) + "\n" for row in sorted(declined)),
+        sum(case.conflicts for case in CASES.values()),
+    )
+
+
+def renamed(table: str, prefix: str) -> list[dict[str, str]]:
+    """A table's rows, with IDs of their own."""
+    ids = ("person_id", "account_id", "transaction_id", "original_transaction_id")
+    rows = list(csv.DictReader(io.StringIO(table)))
+    return [{n: f"{prefix}{v}" if n in ids and v else v for n, v in row.items()} for row in rows]
+
+
+def written(header: str, rows: list[dict[str, str]]) -> str:
+    text = io.StringIO()
+    into = csv.DictWriter(text, header.strip().split(","), restval="", lineterminator="\n")
+    into.writeheader()
+    into.writerows(rows)
+    return text.getvalue()
+
+
+@pytest.mark.spark
+def test_spark_books_and_declines_what_the_cases_expect(tmp_path: Path) -> None:
+    # At once: each start of Spark takes longer than all cases together.
+    check("spark", all_in_one(), tmp_path, "csv")
+    ledger = sorted((tmp_path / "out" / "ledger.parquet").glob("*.parquet"))
+    assert dict(pl.read_parquet_schema(ledger[0])) == LEDGER
 
 
 def test_the_floor_writes_as_many_rows_as_it_is_told_in_the_ledgers_shape(tmp_path: Path) -> None:

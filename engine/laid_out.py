@@ -7,167 +7,26 @@ U+0000, an instant and a day beyond all years.
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from engine.hashing import Hashes, hash_text
 from engine.layout import Dates, Described, Part, Separated, Skip, Source
+from engine.provider_column import Column, Places
 from engine.records import MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
+from engine.text_bytes import of_one_width, side_by_side
 from engine.written_amounts import UNREADABLE, Amounts, read_amounts
 from engine.written_dates import read_dates, read_plain_dates
 
-_BLANKS: Final = " \t\u3000"
 _UNREADABLE_ID: Final = "\x00"
 _BEYOND_ALL_YEARS_US: Final = 10**18
 _BEYOND_ALL_YEARS_DAYS: Final = 10**7
 _CONTROLS: Final = r"[\x00-\x1F\x7F]"
-_EQUAL_ROWS_SEED: Final = 7
-_SAMPLED: Final = 4096
+_FEW_DAYS: Final = 100_000
+_LAST_DAY: Final = 10**7
 _WORDS: Final = ("kind", "basis")
-
-Places = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A provider's column: trimmed texts, null where there is nothing.
-
-    Attributes:
-        values: of each row; or, with ``codes``, the unlike ones, and ``codes`` says whose is whose.
-        cells: the texts as they came, when there are no ``codes``.
-    """
-
-    values: pl.Series
-    codes: pl.Series | None
-    cells: pa.Array | None = None
-
-    def map(self, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
-        """Of each row what a function makes of its text; unlike texts are looked at once."""
-        made = function(self.values)
-        return made if self.codes is None else made.gather(self.codes)
-
-    @property
-    def texts(self) -> pl.Series:
-        """Each row's."""
-        return self.map(lambda values: values)
-
-
-def same_for_all(value: str | None, rows: int) -> Column:
-    """A column with one value."""
-    return Column(pl.Series([value], dtype=pl.String), pl.zeros(rows, pl.UInt32, eager=True))
-
-
-def column_of(cells: pa.ChunkedArray, encoding: str, empty: Sequence[str]) -> Column:
-    """A column from its cells, texts or bytes in some encoding.
-
-    Raises:
-        UnicodeDecodeError: a cell is not in the encoding.
-    """
-    array = cells.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    codes = None
-    if _has_few_values(array):
-        encoded = array.dictionary_encode()
-        array = encoded.dictionary
-        codes = pl.Series(pl.from_arrow(encoded.indices.cast(pa.uint32())))
-    array = _decoded(array, encoding)
-    values = pl.Series(pl.from_arrow(array), dtype=pl.String)
-    if _may_be_untrimmed(array):
-        values = values.str.strip_chars(_BLANKS)
-    nothing = values.str.len_bytes() == 0
-    meant = values.is_in(empty) if empty else None
-    if meant is not None:
-        nothing |= meant
-    values = values.set(nothing, None) if nothing.any() else values
-    return Column(values, codes, array if codes is None else None)
-
-
-def _has_few_values(array: pa.Array) -> bool:
-    """Whether a value stands in two rows or more, as a rule; judged by how often some meet."""
-    rows = len(array)
-    size = min(rows, _SAMPLED)
-    if size == 0:
-        return False
-    sample = array.take(pa.array(np.linspace(0, rows - 1, size).astype(np.int64)))
-    met = size - len(pc.unique(sample))
-    return size * size <= met * rows
-
-
-def _may_be_untrimmed(array: pa.Array) -> bool:
-    """Whether a text may begin or end with a blank, by the bytes that U+3000 has, too."""
-    _, offsets, data = array.buffers()
-    if data is None or len(array) == 0:
-        return False
-    ends = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
-    filled = ends[1:] > ends[:-1]
-    raw = np.frombuffer(data, np.uint8)
-    first, last = raw[ends[:-1][filled]], raw[ends[1:][filled] - 1]
-    return bool(
-        ((first == 0x20) | (first == 0x09) | (first == 0xE3)).any()
-        or ((last == 0x20) | (last == 0x09) | (last == 0x80)).any()
-    )
-
-
-def _decoded(array: pa.Array, encoding: str) -> pa.Array:
-    if not pa.types.is_binary(array.type):
-        return array
-    _, _, data = array.buffers()
-    if data is None or data.to_pybytes().isascii():
-        return array.cast(pa.string())
-    whole = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
-    joined = pc.binary_join(whole, pa.scalar(b"\n", pa.binary()))[0].as_py().decode(encoding)
-    text = joined.encode()
-    ends = np.append(np.flatnonzero(np.frombuffer(text, np.uint8) == 0x0A), len(text))
-    if ends.size != len(array):
-        # A text has several lines.
-        return pa.array([one.decode(encoding) for one in array.to_pylist()], pa.string())
-    # Each text ends where a line does; the line ends themselves are left out.
-    lengths = np.diff(ends, prepend=-1) - 1
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    texts = text.replace(b"\n", b"")
-    return pa.StringArray.from_buffers(len(array), pa.py_buffer(offsets), pa.py_buffer(texts))
-
-
-@dataclass(slots=True)
-class EqualRows:
-    """Numbers rows of one ID in a file's order, part by part.
-
-    An ID is known by 64 bits of hash: among the rows that a file may have, two unlike ones are
-    taken for one with a chance below 10^-6, and are then numbered together.
-    """
-
-    _hashes: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
-    _counts: Places = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def __len__(self) -> int:
-        return self._hashes.size
-
-    def numbers(self, ids: pl.Series) -> Places:
-        """The next rows' numbers, from 1."""
-        hashes = hash_text(ids, _EQUAL_ROWS_SEED)
-        order = np.argsort(hashes, kind="stable")
-        ordered = hashes[order]
-        begins = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]) != 0)
-        counts = np.diff(begins, append=ordered.size)
-        unlike = ordered[begins]
-        at = np.minimum(np.searchsorted(self._hashes, unlike), max(self._hashes.size - 1, 0))
-        known = self._hashes[at] == unlike if self._hashes.size else np.zeros(len(at), np.bool_)
-        before = np.where(known, self._counts[at], 0) if self._hashes.size else 0 * counts
-        numbers = np.empty(ordered.size, np.int64)
-        numbers[order] = np.arange(ordered.size) + np.repeat(before - begins, counts) + 1
-        self._counts[at[known]] += counts[known]
-        merged = np.concatenate([self._hashes, unlike[~known]])
-        sorting = np.argsort(merged)
-        self._hashes = merged[sorting]
-        self._counts = np.concatenate([self._counts, counts[~known]])[sorting]
-        return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +48,7 @@ def lay_out(
     described: Described,
     columns: Mapping[str, Column],
     rows: int,
-    equal_rows: EqualRows | None = None,
+    number: Callable[[pl.Series], Places] | None = None,
 ) -> CanonicalRows:
     """Rows of a provider's file in the canonical form.
 
@@ -198,34 +57,38 @@ def lay_out(
         rows: how many there are.
         columns: by name, those that the layout uses, ahead's and parameters' included; under the
             empty name the file's first, if a record's beginning is asked for.
-        equal_rows: what numbers equal rows, where the layout does.
+        number: numbers rows by their IDs, where the layout does so with equal rows.
+
+    Raises:
+        UnicodeDecodeError: a cell that is read is not in the file's encoding.
     """
     made = _Making(described, columns, rows)
     table = made.all()
     reasons = _skip_reasons(described, columns, rows)
     if reasons is None:
-        return CanonicalRows(_numbered(table, equal_rows), np.arange(rows), {})
+        return CanonicalRows(_numbered(table, number), np.arange(rows), {})
     kept = reasons.is_null()
     skipped: dict[str, tuple[int, int]] = {}
-    if "amount" in table.columns:
-        digits = table["amount"].str.strip_chars_start("-")
-        yen = digits.cast(pl.Int64, strict=False)
-        yen = yen.set(~yen.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN).fill_null(value=False), 0)
-    else:
-        yen = pl.zeros(rows, pl.Int64, eager=True)
-    left_out = pl.DataFrame({"reason": reasons, "yen": yen}).filter(~kept)
+    left_out = pl.DataFrame({"reason": reasons, "yen": made.yen()}).filter(~kept)
     for reason, count, total in (
         left_out.group_by("reason").agg(pl.len(), pl.col("yen").sum()).sort("reason").iter_rows()
     ):
         skipped[reason] = (count, total)
-    return CanonicalRows(_numbered(table.filter(kept), equal_rows), np.flatnonzero(kept), skipped)
+    table = table if kept.all() else table.filter(kept)
+    return CanonicalRows(_numbered(table, number), np.flatnonzero(kept), skipped)
 
 
-def _numbered(table: pl.DataFrame, equal_rows: EqualRows | None) -> pl.DataFrame:
-    if equal_rows is None:
+def _numbered(table: pl.DataFrame, number: Callable[[pl.Series], Places] | None) -> pl.DataFrame:
+    if number is None:
         return table
-    numbers = pl.Series(equal_rows.numbers(table["transaction_id"])).cast(pl.String)
-    return table.with_columns(pl.col("transaction_id") + "-" + numbers)
+    ids = table["transaction_id"]
+    numbers = number(ids)
+    numbered = ids + "-1"
+    # Few rows have an ID that others have.
+    more = np.flatnonzero(numbers > 1)
+    if more.size:
+        numbered.scatter(more, ids.gather(more) + "-" + pl.Series(numbers[more]).cast(pl.String))
+    return table.with_columns(numbered)
 
 
 def _skip_reasons(
@@ -270,7 +133,7 @@ class _Making:
     def __init__(self, described: Described, columns: Mapping[str, Column], rows: int) -> None:
         self._described, self._columns, self._rows = described, columns, rows
         self._sources = described.layout.columns
-        self._refunds: pl.Series | None = None
+        self._amounts_and_kinds_read: tuple[pl.Series, pl.Series] | None = None
         self._amounts_read: dict[str, Amounts] = {}
         self._read: dict[tuple[str, Dates], pl.Series] = {}
 
@@ -278,7 +141,6 @@ class _Making:
         made: dict[str, pl.Series] = {}
         if "amount" in self._sources:
             made["amount"], made["kind"] = self._amounts_and_kinds()
-            self._refunds = made["kind"] == "refund"
         for name, source in self._sources.items():
             if name in made:
                 continue
@@ -292,7 +154,7 @@ class _Making:
         """By what a column is made from, in which rows it is to blame for a fault of the column."""
         refunds = pl.repeat(value=False, n=self._rows, eager=True)
         if source.refund_parts:
-            refunds = (self._amounts_and_kinds()[1] == "refund").fill_null(value=False)
+            refunds = self._refunds()
         masks: dict[str, pl.Series] = {}
         for parts, applies in ((source.parts, ~refunds), (source.refund_parts, refunds)):
             for part in parts:
@@ -307,77 +169,117 @@ class _Making:
                 masks[part.name] = masks[part.name] | blame if part.name in masks else blame
         return masks
 
+    def yen(self) -> pl.Series:
+        """Each row's amount where it can be read, else none."""
+        if "amount" not in self._sources:
+            return pl.zeros(self._rows, pl.Int64, eager=True)
+        yen = self._amounts_and_kinds()[0].cast(pl.Int64, strict=False).abs()
+        return yen.set(~yen.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN).fill_null(value=False), 0)
+
     def _amounts_and_kinds(self) -> tuple[pl.Series, pl.Series]:
+        if self._amounts_and_kinds_read is None:
+            self._amounts_and_kinds_read = self._read_amounts_and_kinds()
+        return self._amounts_and_kinds_read
+
+    def _read_amounts_and_kinds(self) -> tuple[pl.Series, pl.Series]:
         kind = self._sources["kind"]
         parts = [part.name for part in self._sources["amount"].parts]
         amounts = {name: self._amounts(name) for name in parts}
+        if any(one.digits.dtype == pl.String for one in amounts.values()):
+            amounts = {name: one.as_texts for name, one in amounts.items()}
         asked = parts if len(parts) > 1 else [name for name in parts if name in kind.by_column]
-        filled = {name: _filled(amounts[name].digits) for name in asked}
+        filled = {name: amounts[name].filled for name in asked}
         amount = _the_one_filled(list(amounts.values()), list(filled.values()))
         positive, negative = kind.by_sign
         kinds = self._texts("kind", kind)
+        if positive is None and negative is None and not kind.by_column:
+            return amount.signed, kinds
+        readable = amount.digits.is_not_null() & ~amount.unreadable
         frame = pl.DataFrame(
-            [kinds.alias("kind"), amount.negative.alias("negative"), amount.digits.alias("digits")]
+            [kinds.alias("kind"), amount.negative.alias("negative"), readable.alias("readable")]
             + [filled[name].alias(f"filled {name}") for name in kind.by_column]
         )
-        signed = pl.when("negative").then(pl.lit("-") + pl.col("digits")).otherwise("digits")
         made = pl.col("kind")
-        readable = pl.col("digits").is_not_null() & (pl.col("digits") != UNREADABLE)
         if positive is not None:
-            made = pl.when(readable & ~pl.col("negative")).then(pl.lit(positive)).otherwise(made)
+            positives = pl.col("readable") & ~pl.col("negative")
+            made = pl.when(positives).then(pl.lit(positive)).otherwise(made)
         if negative is not None:
-            made = pl.when(readable & pl.col("negative")).then(pl.lit(negative)).otherwise(made)
-            signed = pl.col("digits")
+            negatives = pl.col("readable") & pl.col("negative")
+            made = pl.when(negatives).then(pl.lit(negative)).otherwise(made)
         for name, word in kind.by_column.items():
             made = pl.when(f"filled {name}").then(pl.lit(word)).otherwise(made)
-        made_frame = frame.select(amount=signed, kind=made)
-        return made_frame["amount"], made_frame["kind"]
+        signed = amount.signed if negative is None else amount.digits
+        return signed, frame.select(made.alias("kind")).to_series()
 
     def _amounts(self, name: str) -> Amounts:
-        column, read = self._columns[name], self._read_amounts(name)
-        if column.codes is None:
-            return read
-        return Amounts(read.digits.gather(column.codes), read.negative.gather(column.codes))
+        """A column's values as amounts."""
+        codes = self._columns[name].unlike[1]
+        read = self._read_amounts(name)
+        return read if codes is None else read.gather(codes)
 
     def _read_amounts(self, name: str) -> Amounts:
-        """A column's values as amounts, once for all that is made of them."""
+        """A column's unlike values as amounts, once for all that is made of them."""
         if name not in self._amounts_read:
-            self._amounts_read[name] = read_amounts(self._columns[name].values)
+            self._amounts_read[name] = read_amounts(self._columns[name].unlike[0])
         return self._amounts_read[name]
 
     def _texts(self, name: str, source: Source) -> pl.Series:
         if source.constant is not None:
             return pl.repeat(source.constant, self._rows, eager=True)
-        made = self._joined(source.parts, source.join) if source.parts else None
-        if source.words is not None:
-            words = source.words
-            if len(source.parts) == 1 and _is_plain(source.parts[0]):
-                column = self._columns[source.parts[0].name]
-                made = column.map(lambda values: _mapped(name, values, words))
-            elif made is not None:
-                made = _mapped(name, made, words)
+        made = None
+        if source.words is not None and len(source.parts) == 1 and _is_plain(source.parts[0]):
+            words, column = source.words, self._columns[source.parts[0].name]
+            made = column.map(lambda values: _mapped(name, values, words))
+        elif source.parts:
+            made = self._joined(source.parts, source.join)
+            made = made if source.words is None else _mapped(name, made, source.words)
         if made is None:
             made = pl.repeat(None, self._rows, dtype=pl.String, eager=True)
-        if source.refund_parts and self._refunds is not None and self._refunds.any():
-            instead = self._joined(source.refund_parts, source.join)
-            made = (
-                pl.DataFrame({"a": made, "b": instead, "refund": self._refunds})
-                .select(pl.when("refund").then("b").otherwise("a"))
-                .to_series()
-            )
+        if source.refund_parts:
+            refunds = np.flatnonzero(self._refunds())
+            some = {part.name: self._columns[part.name] for part in source.refund_parts}
+            taken = {name: column.take(refunds) for name, column in some.items()}
+            of_refunds = _Making(self._described, taken, refunds.size)
+            instead = of_refunds._joined(source.refund_parts, source.join)
+            # A copy, for a column's own texts stay as they are.
+            made = made.clone().scatter(refunds, instead)
         return made
 
+    def _refunds(self) -> pl.Series:
+        return (self._amounts_and_kinds()[1] == "refund").fill_null(value=False)
+
     def _joined(self, parts: Sequence[Part], join: str) -> pl.Series:
+        if len(parts) == 1:
+            return self._part(parts[0])
+        if (joined := self._side_by_side(parts, join)) is not None:
+            return joined
         texts = [self._part(part).alias(str(number)) for number, part in enumerate(parts)]
-        if len(texts) == 1:
-            return texts[0]
         return pl.DataFrame(texts).select(pl.concat_str(pl.all(), separator=join)).to_series()
+
+    def _side_by_side(self, parts: Sequence[Part], join: str) -> pl.Series | None:
+        """The same where all texts of each part have one width, as slips' numbers have."""
+        if self._rows == 0 or any(part.amount for part in parts):
+            return None
+        written = {
+            part: self._columns[part.name].of_one_width for part in parts if part.day is None
+        }
+        if any(one is None for one in written.values()):
+            return None
+        for part in parts:
+            if part.day is not None:
+                texts = self._part(part)
+                written[part] = of_one_width(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        columns = [one for part in parts if (one := written[part]) is not None]
+        if len(columns) < len(parts) or max(map(len, columns)) < self._rows:
+            return None
+        return pl.Series(pl.from_arrow(side_by_side(columns, join.encode())))
 
     def _part(self, part: Part) -> pl.Series:
         column = self._columns[part.name]
         if part.amount:
+            codes = column.unlike[1]
             digits = _digits(self._read_amounts(part.name))
-            return digits if column.codes is None else digits.gather(column.codes)
+            return digits if codes is None else digits.gather(codes)
         if part.day is None:
             return column.texts
         dates, latest = part.day, self._latest(part.day)
@@ -385,18 +287,19 @@ class _Making:
         def day(values: pl.Series) -> pl.Series:
             return _days(read_dates(values, dates.forms, dates.era, latest), values)
 
-        if column.cells is None:
+        if column.has_few:
             return column.map(day)
-        return _days(self._instants(column, part.name, dates), column.values)
+        instants = self._instants(part.name, dates)
+        return _days(instants, column.texts if instants.has_nulls() else None)
 
-    def _instants(self, column: Column, name: str, dates: Dates) -> pl.Series:
+    def _instants(self, name: str, dates: Dates) -> pl.Series:
         """A column of many values as instants, once for all that is made of them."""
         if (name, dates) not in self._read:
-            assert column.cells is not None
-            plain = read_plain_dates(column.cells, dates.forms[0])
-            if plain is None:
-                plain = read_dates(column.values, dates.forms, dates.era, self._latest(dates))
-            self._read[name, dates] = plain
+            column = self._columns[name]
+            read = _plain_dates([column], "", dates)
+            if read is None:
+                read = read_dates(column.texts, dates.forms, dates.era, self._latest(dates))
+            self._read[name, dates] = read
         return self._read[name, dates]
 
     def _latest(self, dates: Dates) -> dt.date | None:
@@ -408,22 +311,40 @@ class _Making:
         def read(values: pl.Series) -> pl.Series:
             return checked(read_dates(values, dates.forms, dates.era, latest), values)
 
-        def checked(times: pl.Series, values: pl.Series) -> pl.Series:
+        def checked(times: pl.Series, values: pl.Series | None) -> pl.Series:
             if whole_days:
                 times = times.cast(pl.Date)
+            if values is None:
+                return times
             beyond = _BEYOND_ALL_YEARS_DAYS if whole_days else _BEYOND_ALL_YEARS_US
             unreadable = times.is_null() & values.is_not_null()
             if not unreadable.any():
                 return times
             return times.to_physical().set(unreadable, beyond).cast(times.dtype)
 
-        if len(source.parts) == 1:
-            name = source.parts[0].name
-            column = self._columns[name]
-            if column.cells is None:
-                return column.map(read)
-            return checked(self._instants(column, name, dates), column.values)
-        return read(self._joined(source.parts, source.join))
+        columns = [self._columns[part.name] for part in source.parts]
+        if len(columns) == 1:
+            if columns[0].has_few:
+                return columns[0].map(read)
+            times = self._instants(source.parts[0].name, dates)
+            return checked(times, columns[0].texts if times.has_nulls() else None)
+        if all(map(_is_plain, source.parts)):
+            plain = _plain_dates(columns, source.join, dates)
+            if plain is not None:
+                return checked(plain, None)
+        joined = Column.of_texts(self._joined(source.parts, source.join))
+        if joined.has_few or (plain := _plain_dates([joined], "", dates)) is None:
+            return joined.map(read)
+        return checked(plain, None)
+
+
+def _plain_dates(columns: Sequence[Column], join: str, dates: Dates) -> pl.Series | None:
+    # What means nothing may look like a date.
+    if any(column.empty for column in columns) and any(
+        column.texts.has_nulls() for column in columns
+    ):
+        return None
+    return read_plain_dates([column.cells for column in columns], join, dates.forms)
 
 
 def _is_plain(part: Part) -> bool:
@@ -438,22 +359,31 @@ def _mapped(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series
     return mapped.set(mapped.is_null() & values.is_not_null(), mark)
 
 
-def _days(instants: pl.Series, values: pl.Series) -> pl.Series:
-    """Days as YYYYMMDD; of each day once, since there are few."""
-    encoded = instants.cast(pl.Date).to_arrow().dictionary_encode()
-    texts = pl.Series(pl.from_arrow(encoded.dictionary), dtype=pl.Date).dt.strftime("%Y%m%d")
-    days = texts.gather(pl.Series(pl.from_arrow(encoded.indices)))
-    return days.set(days.is_null() & values.is_not_null(), _UNREADABLE_ID)
+def _days(instants: pl.Series, values: pl.Series | None) -> pl.Series:
+    """Days as YYYYMMDD; of each day once, since there are few. No values: all could be read."""
+    days = instants.cast(pl.Date).to_physical()
+    known = days.drop_nulls().to_numpy()
+    first, last = known.min(initial=_LAST_DAY), known.max(initial=-_LAST_DAY)
+    if last - first in range(_FEW_DAYS):
+        each = pl.Series(np.arange(first, last + 1, dtype=np.int32))
+        texts = _written_days(each).gather((days - int(first)).cast(pl.UInt32))
+    else:
+        texts = _written_days(days)
+    if values is None:
+        return texts
+    return texts.set(texts.is_null() & values.is_not_null(), _UNREADABLE_ID)
+
+
+def _written_days(days: pl.Series) -> pl.Series:
+    return days.cast(pl.Date).dt.strftime("%Y%m%d")
 
 
 def _digits(amounts: Amounts) -> pl.Series:
-    signed = amounts.signed.str.replace(r"^(-?)0+([0-9])", "${1}${2}")
-    return signed.set((signed == UNREADABLE).fill_null(value=False), _UNREADABLE_ID)
-
-
-def _filled(digits: pl.Series) -> pl.Series:
-    """Whether something other than zero is written."""
-    return digits.str.contains("[^0]").fill_null(value=False)
+    signed = amounts.signed
+    if signed.dtype == pl.Int64:
+        return signed.cast(pl.String)
+    signed = signed.str.replace(r"^(-?)0+([0-9])", "${1}${2}")
+    return signed.set(amounts.unreadable, _UNREADABLE_ID)
 
 
 def _the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> Amounts:
@@ -470,10 +400,11 @@ def _the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> 
         *[pl.when(f"f{n}").then(f"d{n}") for n in places], *[pl.col(f"d{n}") for n in places]
     )
     negative = pl.coalesce(*[pl.when(f"f{n}").then(f"n{n}") for n in places], pl.lit(value=False))
-    made = frame.select(
-        digits=pl.when(count > 1).then(pl.lit(UNREADABLE)).otherwise(digits), negative=negative
-    )
-    return Amounts(made["digits"], made["negative"])
+    made = frame.select(digits=digits, negative=negative, several=count > 1)
+    made_one = Amounts(made["digits"], made["negative"])
+    if not made["several"].any():
+        return made_one
+    return Amounts(made_one.as_texts.digits.set(made["several"], UNREADABLE), made_one.negative)
 
 
 def faults_as_the_provider_names_them(
@@ -516,7 +447,7 @@ def _named(
         return _each([error], len(places))
     if len(names) == 1:
         return _each([f"{names[0]}:{code}"], len(places))
-    some = {name: Column(one.texts.gather(places), None) for name, one in columns.items()}
+    some = {name: one.take(places) for name, one in columns.items()}
     making = _Making(described, some, len(places))
     at_fault = making.at_fault(column, source, code)
     frame = pl.DataFrame([mask.alias(name) for name, mask in at_fault.items() if name in names])

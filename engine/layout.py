@@ -462,7 +462,10 @@ def _columns(top: StrictTable, role: RoleName, names: _Names) -> dict[str, Sourc
     columns = {}
     for name in _COLUMNS[role]:
         if outer.has(name):
-            columns[name] = _source(name, outer.table(name, _KEYS.get(name, _TEXT_KEYS)), names)
+            table = outer.table(name, _KEYS.get(name, _TEXT_KEYS))
+            columns[name] = _source(name, table, names)
+            if role == "enrollments" and table.has("refund_from"):
+                raise table.fault("refund_from", "an enrollment is no refund", "leave it out")
         elif name in _REQUIRED[role]:
             raise outer.fault(
                 name,

@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from engine.text_bytes import Bytes, bytes_of, copy_bytes, of_one_width
 
 ERAS: Final[Mapping[str, tuple[dt.date, dt.date]]] = {
     "令和": (dt.date(2019, 5, 1), dt.date(9999, 12, 31)),
@@ -68,6 +71,7 @@ class Form:
         chrono: the form as Polars has it, when it has a name for each part, and for nothing less
             than all of a time of day.
         starts: where its parts begin, when all of them have a fixed width and the rest is ASCII.
+        between: all of it that is no digit, when that is ASCII and known.
     """
 
     text: str
@@ -75,6 +79,7 @@ class Form:
     parts: tuple[str, ...]
     chrono: str | None
     starts: tuple[int, ...] | None
+    between: str | None
 
     @property
     def has_year(self) -> bool:
@@ -133,6 +138,8 @@ def compile_form(text: str) -> Form:
             raise ValueError(f"there is a {part} and no {needed}")
     if not {"month", "day"} <= set(parts):
         raise ValueError("month and day must be there")
+    between = "".join(piece for piece in pieces if piece not in _LETTERS)
+    era = "era" in parts or "era_year" in parts
     named = named and "year" in parts and ("hour" not in parts or "minute" in parts)
     return Form(
         text,
@@ -140,6 +147,7 @@ def compile_form(text: str) -> Form:
         tuple(parts),
         chrono if named else None,
         tuple(starts) if named and fixed and text.isascii() else None,
+        between if re.fullmatch("[^0-9]*", text) and text.isascii() and not era else None,
     )
 
 
@@ -169,38 +177,129 @@ def read_dates(
     return values
 
 
+Places = npt.NDArray[np.int64]
 _ISO: Final = b"0000-00-00 00:00:00"
 _ISO_PLACES: Final = {"year": 0, "month": 5, "day": 8, "hour": 11, "minute": 14, "second": 17}
+_FIRST_INSTANT_US: Final = -62_135_596_800_000_000
 
 
-def read_plain_dates(cells: pa.Array, form: Form) -> pl.Series | None:
-    """The same as ``read_dates`` where each text is in one form of a fixed width, and faster.
+def read_plain_dates(
+    columns: Sequence[pa.Array], join: str, forms: Sequence[Form]
+) -> pl.Series | None:
+    """The same as ``read_dates`` where all is written in one form of digits, and faster.
 
-    None when that is not so.
+    None when that is not so. What is written is that of some columns, joined.
     """
-    _, offsets, data = cells.buffers()
-    if form.starts is None or cells.null_count or data is None or len(cells) == 0:
-        return None
-    width, rows = len(form.text), len(cells)
-    ends = np.frombuffer(offsets, np.int32)[cells.offset : cells.offset + rows + 1]
-    if ends[-1] - ends[0] != width * rows or (np.diff(ends) != width).any():
-        return None
-    written = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]].reshape(rows, width)
-    plain = np.tile(np.frombuffer(_ISO, np.uint8), (rows, 1))
-    others = np.ones(width, np.bool_)
+    written = [of_one_width(column) for column in columns]
+    parts: list[tuple[int, Bytes]] = []
+    end = -len(join)
+    for part in written:
+        if part is not None:
+            parts.append((end + len(join), part))
+            end = parts[-1][0] + part.shape[1]
+    one_width = len(parts) == len(columns)
+    passed = set()
+    for form in forms:
+        if form.starts is not None and one_width and len(form.text) != end:
+            # It reads none of them, whatever stands between their digits.
+            continue
+        # What an earlier form may read is for that one to read.
+        if form.between is None or form.between in passed:
+            return None
+        passed.add(form.between)
+        values = None
+        if form.starts is not None and one_width:
+            values = _in_form(parts, join, form)
+        elif form.chrono is not None and len(columns) == 1:
+            values = _in_varied_form(columns[0], form)
+        if values is not None:
+            return values
+    return None
+
+
+def _in_form(parts: Sequence[tuple[int, Bytes]], join: str, form: Form) -> pl.Series | None:
+    """Texts of one width, their columns' beginnings beside them, in a form of this width."""
+    assert form.starts is not None
+    plain = _no_instants(len(parts[0][1]))
+    others = {*range(len(form.text))}
     for part, start in zip(form.parts, form.starts, strict=True):
         digits = len("0000") if part == "year" else len("00")
-        plain[:, _ISO_PLACES[part] :][:, :digits] = written[:, start : start + digits]
-        others[start : start + digits] = False
-    if (written[:, others] != np.frombuffer(form.text.encode(), np.uint8)[others]).any():
+        others -= {*range(start, start + digits)}
+        first, written = next(one for one in reversed(parts) if one[0] <= start)
+        if start + digits > first + written.shape[1]:
+            return None
+        copy_bytes(written, start - first, plain, _ISO_PLACES[part], digits)
+    for first, written in parts:
+        if first and form.text[first - len(join) : first] != join:
+            return None
+        for place in others.intersection(range(first, first + written.shape[1])):
+            if (written[:, place - first] != ord(form.text[place])).any():
+                return None
+    return _instants(plain)
+
+
+def _marks(column: pa.Array, between: str) -> tuple[Bytes, Places, Places] | None:
+    """The bytes of texts, where each ends, and where in each stands what is no digit.
+
+    None if that is not the same in all.
+    """
+    ends, data = bytes_of(column)
+    if column.null_count or data.size == 0 or not between:
         return None
-    ends = np.arange(rows + 1, dtype=np.int32) * len(_ISO)
-    texts = pa.StringArray.from_buffers(rows, pa.py_buffer(ends), pa.py_buffer(plain))
+    some, bounds = data[ends[0] : ends[-1]], ends.astype(np.int64) - ends[0]
+    marks = np.flatnonzero(some - np.uint8(0x30) > 9)
+    if marks.size != len(column) * len(between):
+        return None
+    each = marks.reshape(-1, len(between))
+    inside = (each[:, 0] >= bounds[:-1]) & (each[:, -1] < bounds[1:])
+    same = some[each] == np.frombuffer(between.encode(), np.uint8)
+    return (some, bounds, each) if inside.all() and same.all() else None
+
+
+def _in_varied_form(column: pa.Array, form: Form) -> pl.Series | None:
+    """Texts of any width: what is no digit shows where numbers begin and end."""
+    assert form.between is not None
+    found = _marks(column, form.between)
+    if found is None:
+        return None
+    some, bounds, marks = found
+    plain = _no_instants(len(column))
+    start, passed = bounds[:-1], 0
+    pieces = _TOKEN.findall(form.text)
+    for piece, after in zip(pieces, [*pieces[1:], ""], strict=True):
+        stop = marks[:, passed] if passed < len(form.between) else bounds[1:]
+        if after in _LETTERS and piece in _LETTERS:
+            stop = start + len(piece)
+        if piece not in _LETTERS:
+            if (stop != start).any():
+                return None
+            start, passed = stop + 1, passed + 1
+            continue
+        part, count = _LETTERS[piece][0], stop - start
+        place, digits = _ISO_PLACES[part], len("0000") if part == "year" else len("00")
+        if (count != digits).any() and (len(piece) > 1 or (count != 1).any(where=count != 2)):
+            return None
+        for digit in range(1, digits + 1):
+            plain[:, place + digits - digit] = some[np.maximum(stop - digit, 0)]
+        if len(piece) == 1:
+            plain[:, place][count == 1] = ord("0")
+        start = stop
+    return _instants(plain) if (start == bounds[1:]).all() else None
+
+
+def _no_instants(rows: int) -> Bytes:
+    return np.tile(np.frombuffer(_ISO, np.uint8), (rows, 1))
+
+
+def _instants(plain: Bytes) -> pl.Series | None:
+    """Instants written in ISO 8601; None if one is none."""
+    ends = np.arange(len(plain) + 1, dtype=np.int32) * len(_ISO)
+    texts = pa.StringArray.from_buffers(len(plain), pa.py_buffer(ends), pa.py_buffer(plain))
     try:
         values = pl.Series(pl.from_arrow(pc.cast(texts, pa.timestamp("us"))))
     except pa.ArrowInvalid:
         return None
-    return None if (values.dt.year() < FIRST_YEAR).any() else values
+    return None if (values.to_physical() < _FIRST_INSTANT_US).any() else values
 
 
 def _narrowed(texts: pl.Series) -> pl.Series:

@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -15,9 +16,12 @@ from laid_out_files import Read, read
 from test_individual_numbers import numbers
 
 import engine
+from engine.equal_rows import EqualRows, Ids
 from engine.errors import InputError
 from engine.io import csv_file, fixed_file, laid_out_file
-from engine.laid_out import EqualRows
+from engine.io.deliveries import Batch, Work, find_delivered
+from engine.io.laid_out_file import LaidOutFile
+from engine.layout import Described
 
 LAYOUT = """\
 layout_id = "own"
@@ -396,7 +400,7 @@ def test_equal_rows_are_numbered_in_their_order_wherever_a_file_is_cut(
         for one in part:
             seen[one] += 1
             expected.append(seen[one])
-        assert equal_rows.numbers(pl.Series(part, dtype=pl.String)).tolist() == expected
+        assert equal_rows.numbers(Ids.of(pl.Series(part, dtype=pl.String))).tolist() == expected
         assert len(equal_rows) == len(seen)
 
 
@@ -419,3 +423,79 @@ def test_rows_in_conflict_are_read_again_with_their_numbers(layout: Path) -> Non
         (2, "N1,A1,2020/9/5,支払,200"),
         (2, "N1,A1,2020/9/5,支払,300"),
     ]
+
+
+def parts_of(layout: Path, text: str) -> list[Work]:
+    path = layout.parent / "theirs.csv"
+    path.write_bytes(text.encode("cp932"))
+    delivered = find_delivered([engine.DeliveredAs(path, layout)], "transactions")[0]
+    assert delivered.written.layout is not None
+    return list(LaidOutFile(delivered, Described(delivered.written.layout, {})).works())
+
+
+def ids_of(batch: Batch) -> list[str]:
+    assert isinstance(batch.table, pl.DataFrame)
+    return batch.table["transaction_id"].to_list()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 2, 0, 3), (3,)])
+def test_parts_are_numbered_in_the_files_order_whichever_is_read_first_or_at_all(
+    layout: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+) -> None:
+    changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
+    rows = [f"N{n % 3},A1,2020/9/5,支払,100" for n in range(40)]
+    monkeypatch.setattr(csv_file, "MAX_RECORD_BYTES", 40)
+    monkeypatch.setattr(laid_out_file, "MAX_RECORD_BYTES", 40)
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 300)
+    works = parts_of(layout, lines(*rows))
+    assert len(works) >= 4
+    expected = [f"N{n % 3}-{n // 3 + 1}" for n in range(40)]
+    starts = [0]
+    for work in parts_of(layout, lines(*rows)):
+        starts.append(starts[-1] + work.read().records)
+    assert starts[-1] == 40
+    for part in order:
+        here = expected[starts[part] : starts[part + 1]]
+        assert ids_of(works[part].read()) == here
+        assert ids_of(works[part].read_some([1, 3])) == [here[1], here[3]]
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda work: ids_of(work.read()), parts_of(layout, lines(*rows))))
+    assert [one for part in again for one in part] == expected
+
+
+def test_parts_that_nobody_reads_are_not_held_until_the_last(
+    layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
+    monkeypatch.setattr(csv_file, "MAX_RECORD_BYTES", 40)
+    monkeypatch.setattr(laid_out_file, "MAX_RECORD_BYTES", 40)
+    monkeypatch.setattr(laid_out_file, "_MOST_WAITING", 2)
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 60)
+    works = parts_of(layout, lines(*(f"N{n % 3},A1,2020/9/5,支払,100" for n in range(400))))
+    assert len(works) > 100
+    assert [work.is_numbered for work in works[-4:]] == [True, True, False, False]  # type: ignore[attr-defined]
+    assert ids_of(works[-1].read())[-1] == "N0-134"
+
+
+@pytest.mark.parametrize(
+    "numbers", [["0001", "0002"], ["1", "20"], ["ア01", "ア02"], [" 001", "002 "]]
+)
+@pytest.mark.parametrize("days", [["2020/9/5", "2020/9/6"], ["2020/9/5", "2020/13/5"]])
+def test_an_id_of_several_columns_is_the_same_however_wide_they_are(
+    layout: Path, numbers: list[str], days: list[str]
+) -> None:
+    made = '["会員", { day = "日時", forms = ["YYYY/M/D"] }, "番号"]'
+    changed(layout, ('transaction_id = { from = "番号" }', f"transaction_id = {{ from = {made} }}"))
+    texts = [
+        f"{number},A1,{day},支払,100" for number, day in zip(numbers * 3, days * 3, strict=True)
+    ]
+    read = read_text(layout, lines(*texts))
+    expected = [
+        f"A1-{day.replace('/9/', '09').zfill(2)[:6]}0{day[-1]}-{number.strip()}"
+        for number, day in zip(numbers * 3, days * 3, strict=True)
+        if "13" not in day
+    ]
+    assert [row["transaction_id"] for row in read.rows] == expected
+    bad = {2, 4, 6} if "13" in days[1] else set()
+    assert {*read.quarantined} == bad
+    assert all(errors == ["日時:malformed"] for errors in read.quarantined.values())

@@ -3,8 +3,11 @@
 import csv
 import hashlib
 import io
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,6 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from engine.equal_rows import EqualRows, Ids
 from engine.errors import InputError
 from engine.io.csv_file import (
     MAX_RECORD_BYTES,
@@ -27,21 +31,16 @@ from engine.io.csv_file import (
 from engine.io.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.fixed_file import FixedFrame, first_record
-from engine.laid_out import (
-    Column,
-    EqualRows,
-    Places,
-    column_of,
-    faults_as_the_provider_names_them,
-    lay_out,
-    same_for_all,
-)
-from engine.layout import MAX_LINES_AHEAD, Described, Fixed, Layout, Separated, numbered
+from engine.laid_out import faults_as_the_provider_names_them, lay_out
+from engine.layout import MAX_LINES_AHEAD, Described, Encoding, Fixed, Layout, Separated, numbered
+from engine.provider_column import Column, Places, same_for_all
 
 MOST_NUMBERED_ROWS: Final = 5_000_000
 _BOM: Final = "\ufeff"
 _BLANKS: Final = " \t\u3000"
 _FIRST: Final = ""
+# As many as may be under way, and one.
+_MOST_WAITING: Final = (os.cpu_count() or 1) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,45 +205,93 @@ class LaidOutFile:
             yield _LaidOutWork(work, self.described, found.ahead, name, names)
 
     def _numbered(self, works: Iterator["_LaidOutWork"]) -> Iterator[Work]:
-        """The parts, read one after the other, each row numbered among the rows of its ID."""
+        """The parts, whose rows are numbered among all of their ID."""
         equal_rows = EqualRows()
+        before: _NumberedWork | None = None
+        waiting: deque[_NumberedWork] = deque()
         for work in works:
-            batch = work.numbered(equal_rows)
-            if len(equal_rows) > MOST_NUMBERED_ROWS:
-                raise InputError(
-                    f"{self.delivered.name}: the file has more than {MOST_NUMBERED_ROWS:,} rows, "
-                    "too many to number the equal ones",
-                    hint="have it delivered in several files, cut between days",
-                )
-            yield _ReadAlready(batch)
+            before = _NumberedWork(work, equal_rows, before)
+            waiting.append(before)
+            while waiting[0].is_numbered:
+                waiting.popleft()
+                if not waiting:
+                    break
+            # Parts that nobody reads must not be held until the last one asks for their numbers.
+            if len(waiting) > _MOST_WAITING:
+                waiting.popleft().see_numbered()
+            yield before
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadAlready:
-    """A part that had to be read in its turn."""
+@dataclass(slots=True)
+class _NumberedWork:
+    """A part of which each row is numbered after those of its ID in the parts before.
 
-    batch: Batch
+    Parts are read in any thread, and then numbered one after the other: who reads a part waits for
+    those before it, and reads them itself if nobody does. Whoever holds a part's lock asks but for
+    locks of parts before it, so nobody waits for ever.
+    """
+
+    work: "_LaidOutWork"
+    equal_rows: EqualRows
+    before: "_NumberedWork | None"
+    numbers: Places | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_numbered(self) -> bool:
+        return self.numbers is not None
 
     def read(self) -> Batch:
-        """All its records."""
-        return self.batch
+        """All its records, but for those that the layout leaves out."""
+        with self.lock:
+            return self.work.numbered(self._number)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only the records in these places, ascending."""
-        rows = np.searchsorted(self.batch.places, places)
-        assert isinstance(self.batch.table, pl.DataFrame)
+        batch = self.read()
+        rows = np.searchsorted(batch.places, places)
+        assert isinstance(batch.table, pl.DataFrame)
 
         def raw(some: Sequence[int], /) -> list[str]:
-            return self.batch.raw([places[place] for place in some])
+            return batch.raw([places[place] for place in some])
 
         return replace(
-            self.batch,
-            table=self.batch.table[rows],
+            batch,
+            table=batch.table[rows],
             records=len(places),
             places=np.arange(len(places)),
             ragged=(),
             raw=raw,
         )
+
+    def see_numbered(self) -> None:
+        """Reads it, unless it was read already."""
+        with self.lock:
+            if self.numbers is None:
+                self.work.numbered(self._number)
+
+    def _number(self, ids: pl.Series) -> Places:
+        if self.numbers is None:
+            hashed = Ids.of(ids)
+            for part in self._parts_before():
+                part.see_numbered()
+            self.numbers = self.equal_rows.numbers(hashed)
+            self.before = None
+            if len(self.equal_rows) > MOST_NUMBERED_ROWS:
+                raise InputError(
+                    f"{self.work.name}: the file has more than {MOST_NUMBERED_ROWS:,} rows, "
+                    "too many to number the equal ones",
+                    hint="have it delivered in several files, cut between days",
+                )
+        return self.numbers
+
+    def _parts_before(self) -> "list[_NumberedWork]":
+        """The parts before it without numbers, in the file's order."""
+        parts, part = [], self.before
+        while part is not None and not part.is_numbered:
+            parts.append(part)
+            part = part.before
+        return parts[::-1]
 
 
 def _check_clear(found: Found, layout: Layout, name: str) -> None:
@@ -302,21 +349,18 @@ class _LaidOutWork:
         """Only the records in these places, ascending."""
         return self._laid_out(self.work.read_some(places))
 
-    def numbered(self, equal_rows: EqualRows) -> Batch:
-        """As ``read``, with the rows numbered after those of the parts before."""
-        return self._laid_out(self.work.read(), equal_rows)
+    def numbered(self, number: Callable[[pl.Series], Places]) -> Batch:
+        """As ``read``, with the rows numbered by their IDs."""
+        return self._laid_out(self.work.read(), number)
 
     def _columns(self, table: pa.Table) -> dict[str, Column]:
         layout = self.described.layout
         names = self.names or {name: name for name in table.column_names}
         rows = table.num_rows
-        try:
-            read = {
-                column: column_of(table[column], layout.file.encoding, layout.empty)
-                for column in table.column_names
-            }
-        except UnicodeDecodeError as error:
-            raise wrong_encoding(self.name, layout.file.encoding, error.object) from error
+        read = {
+            column: Column.of_chunks(table[column], layout.file.encoding, layout.empty)
+            for column in table.column_names
+        }
         columns = {name: read[column] for name, column in names.items()}
         given = {**self.given, **self.described.parameters}
         return columns | {
@@ -326,10 +370,11 @@ class _LaidOutWork:
             if name not in columns
         }
 
-    def _laid_out(self, batch: Batch, equal_rows: EqualRows | None = None) -> Batch:
+    def _laid_out(self, batch: Batch, number: Callable[[pl.Series], Places] | None = None) -> Batch:
         layout = self.described.layout
         columns = self._columns(batch.table)
-        made = lay_out(self.described, columns, batch.table.shape[0], equal_rows)
+        with _decoding(self.name, layout.file.encoding):
+            made = lay_out(self.described, columns, batch.table.shape[0], number)
         ragged, skipped = batch.ragged, dict(made.skipped)
         for skip in layout.skips:
             if skip.line_begins is not None:
@@ -344,8 +389,17 @@ class _LaidOutWork:
             places=batch.places[made.kept],
             ragged=ragged,
             skipped=skipped,
-            name_faults=_Namer(self.described, columns, batch.places),
+            name_faults=_Namer(self.described, columns, batch.places, self.name),
         )
+
+
+@contextmanager
+def _decoding(name: str, encoding: Encoding) -> Iterator[None]:
+    """What a cell in another encoding than the file's means."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(name, encoding, error.object) from error
 
 
 @dataclass(frozen=True)
@@ -355,7 +409,9 @@ class _Namer:
     described: Described
     columns: Mapping[str, Column] = field(repr=False)
     places: Places = field(repr=False)
+    name: str
 
     def __call__(self, places: Places, errors: pl.Series) -> pl.Series:
         rows = np.searchsorted(self.places, places)
-        return faults_as_the_provider_names_them(self.described, self.columns, rows, errors)
+        with _decoding(self.name, self.described.layout.file.encoding):
+            return faults_as_the_provider_names_them(self.described, self.columns, rows, errors)

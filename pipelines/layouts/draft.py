@@ -20,7 +20,7 @@ from engine.io.deliveries import find_delivered
 from engine.io.encodings import is_likely, likely_encoding
 from engine.io.recognising import first_bytes
 from engine.layout import MAX_LINES_AHEAD, RoleName, numbered
-from engine.written_amounts import UNREADABLE, read_amounts
+from engine.written_amounts import read_amounts
 from engine.written_dates import compile_form, read_dates
 
 _SAMPLED_BYTES: Final = 1 << 16
@@ -249,7 +249,7 @@ def _reads(sample: _Sample, name: str, fits: Callable[[pl.Series], bool]) -> boo
 
 
 def _is_amount(values: pl.Series) -> bool:
-    return not (read_amounts(values).digits == UNREADABLE).any() and bool(
+    return not read_amounts(values).unreadable.any() and bool(
         values.str.contains("[,円¥\\\\]").any()
     )
 

@@ -27,6 +27,8 @@ _CONTROLS: Final = r"[\x00-\x1F\x7F]"
 _FEW_DAYS: Final = 100_000
 _LAST_DAY: Final = 10**7
 _WORDS: Final = ("kind", "basis")
+# No one column of an ID is to blame for another content.
+_CONFLICT: Final = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,7 @@ def _holds(skip: Skip, columns: Mapping[str, Column], rows: int) -> pl.Series:
             begins = skip.begins if skip.begins is not None else skip.line_begins
             assert begins is not None
             return values.str.starts_with(begins).fill_null(value=False)
-        if skip.values:
-            return values.is_in(skip.values).fill_null(value=False)
-        return ~values.is_in(skip.other_than).fill_null(value=False)
+        return values.is_in(skip.values).fill_null(value=False)
 
     name = "" if skip.line_begins is not None else skip.column
     assert name is not None
@@ -441,12 +441,10 @@ def _named(
     described: Described, columns: Mapping[str, Column], places: Places, error: str
 ) -> pl.Series:
     column, code = error.rsplit(":", 1)
+    names = _names(described, column)
     source = described.layout.columns.get(column)
-    names = [name for name in (source.names if source else ()) if _is_of_file(described, name)]
-    if source is None or not names:
-        return _each([error], len(places))
-    if len(names) == 1:
-        return _each([f"{names[0]}:{code}"], len(places))
+    if source is None or len(names) < 2 or code == _CONFLICT:
+        return _each([jointly_named(described, error)], len(places))
     some = {name: one.take(places) for name, one in columns.items()}
     making = _Making(described, some, len(places))
     at_fault = making.at_fault(column, source, code)
@@ -454,8 +452,20 @@ def _named(
     named = pl.concat_list(
         [pl.when(name).then(pl.lit(f"{name}:{code}")) for name in frame.columns]
     ).list.drop_nulls()
-    together = pl.lit([f"{'+'.join(names)}:{code}"], pl.List(pl.String))
+    together = pl.lit([jointly_named(described, error)], pl.List(pl.String))
     return frame.select(pl.when(named.list.len() > 0).then(named).otherwise(together)).to_series()
+
+
+def jointly_named(described: Described, error: str) -> str:
+    """A canonical column's fault by all of the provider's columns that it is made from."""
+    column, code = error.rsplit(":", 1)
+    names = _names(described, column)
+    return f"{'+'.join(names)}:{code}" if names else error
+
+
+def _names(described: Described, column: str) -> list[str]:
+    source = described.layout.columns.get(column)
+    return [name for name in (source.names if source else ()) if _is_of_file(described, name)]
 
 
 def _each(errors: list[str], rows: int) -> pl.Series:

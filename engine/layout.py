@@ -91,8 +91,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "amount": ("from",),
 } | dict.fromkeys((*INSTANTS, *DAYS), _TIME_KEYS)
 _PART_KEYS: Final = ("day", "forms", "era", "latest_by", "amount")
-_SKIP_KEYS: Final = ("reason", "column", "is", "is_not", "begins", "filled", "line_begins")
-_TESTS: Final = ("is", "is_not", "begins", "filled")
+_SKIP_KEYS: Final = ("reason", "column", "is", "begins", "filled", "line_begins")
+_TESTS: Final = ("is", "begins", "filled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,8 @@ class Skip:
     """Which rows are left out on purpose; one of the tests is set.
 
     Attributes:
-        values, other_than: the column's value is one of these, or none of these.
+        values: the column's value is one of these. That it is none of some is no test: a word that
+            nobody knows must be a fault, and not be left out.
         begins: the column's value begins with this.
         filled: whether the column has a value.
         line_begins: the record begins with this, whatever its number of fields.
@@ -170,7 +171,6 @@ class Skip:
     reason: str
     column: str | None = None
     values: tuple[str, ...] = ()
-    other_than: tuple[str, ...] = ()
     begins: str | None = None
     filled: bool | None = None
     line_begins: str | None = None
@@ -684,7 +684,6 @@ def _skip(table: StrictTable, names: _Names) -> Skip:
         reason,
         column,
         values=_values(table, "is"),
-        other_than=_values(table, "is_not"),
         begins=table.text("begins") if table.has("begins") else None,
         filled=table.boolean("filled", default=True) if table.has("filled") else None,
     )

@@ -358,6 +358,8 @@ def simulate(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
+    layout: Each | None = None,
+    set_: Annotated[Each | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     rate: str | None = None,
@@ -367,6 +369,7 @@ def simulate(
     quiet: Flag = False,
     as_json: Json = False,
     lang: Lang | None = None,
+    arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> int:
     """Simulate other terms / 条件を変えて試算する; nothing is booked.
 
@@ -383,6 +386,11 @@ def simulate(
         Delivered transactions; with a book, all nights': files, folders or quoted globs.
     enrollments: list[str]
         Delivered enrollments, likewise.
+    layout: list[str]
+        Without a book: how the files that follow are written, as for mynapoint run. A book says
+        itself how its deliveries were.
+    set_: list[str]
+        Without a book: what a layout asks for, NAME=VALUE, for the files that follow.
     services: Path
         Another services file.
     programme: str
@@ -402,6 +410,7 @@ def simulate(
     lang: Lang
         ja or en; by default the locale's.
     """
+    from pipelines.deliveries import in_order
     from pipelines.progress import progress_bar
     from pipelines.simulate import OtherTerms
     from pipelines.simulate import simulate as simulate_terms
@@ -416,11 +425,18 @@ def simulate(
             "no other terms were named",
             hint="name at least one of --rate, --cap, --terms-as-of, --programme and --services",
         )
+    if book is not None and (layout or set_):
+        raise InputError(
+            f"{book}: a book says itself how its deliveries are written, not --layout or --set",
+            hint="leave them out",
+        )
+    parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
+    deliveries = in_order(arguments, parsed) if layout or set_ else parsed
     with progress_bar(wanted=not quiet) as progress:
         simulation = simulate_terms(
             book,
-            transactions=transactions or [],
-            enrollments=enrollments or [],
+            transactions=deliveries["transactions"],
+            enrollments=deliveries["enrollments"],
             other=other,
             max_quarantined=max_quarantined,
             progress=progress,

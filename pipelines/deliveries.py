@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import InputError
-from engine.io.deliveries import CANONICAL, DeliveredAs
+from engine.io.deliveries import CANONICAL, DeliveredAs, find_delivered
+from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Role, described_as
 from engine.layout import load_layout
 
 ROLES: Final = ("transactions", "enrollments")
+_READ_AS: Final[Mapping[str, Role]] = {role.name: role for role in (TRANSACTIONS, ENROLLMENTS)}
 _BY_HEADER: Final = "auto"
 _ORDERED: Final = (*(f"--{role}" for role in ROLES), "--layout", "--set")
 
@@ -20,12 +22,14 @@ class _Ahead:
     Attributes:
         layouts: by role; a layout holds for the deliveries of its own role.
         used: what of it a delivery has taken.
+        waiting: what was set and no delivery has taken yet.
     """
 
     layouts: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     last: str | None = None
     used: set[str] = field(default_factory=set)
+    waiting: dict[str, str] = field(default_factory=dict)
 
 
 def parameter(text: str) -> tuple[str, str]:
@@ -54,7 +58,8 @@ def in_order(
         parsed: by role, the paths that it was understood to name.
 
     Raises:
-        InputError: a layout is none, or no delivery follows it; or the order cannot be told.
+        InputError: a layout is none, or no delivery follows it or what is set; or the order cannot
+            be told.
     """
     ahead = _Ahead()
     deliveries: dict[str, list[DeliveredAs]] = {role: [] for role in ROLES}
@@ -63,15 +68,22 @@ def in_order(
             _layout(ahead, value)
         elif option == "--set":
             name, text = parameter(value)
-            ahead.parameters[name] = text
+            ahead.parameters[name] = ahead.waiting[name] = text
         else:
             role = option.removeprefix("--")
             layout = ahead.layouts.get(role)
             if layout is not None:
                 ahead.used.add(layout)
             parameters = ahead.parameters if layout == ahead.last else {}
+            if parameters:
+                ahead.waiting = {}
             deliveries[role].append(DeliveredAs(value, layout, dict(parameters)))
     _check_used(ahead)
+    for name, text in ahead.waiting.items():
+        raise InputError(
+            f"--set {name}={text}: no file that it could hold for follows it",
+            hint="what is set holds for what follows it: name it ahead of the files",
+        )
     if {role: [str(one.path) for one in some] for role, some in deliveries.items()} != {
         role: list(parsed.get(role, ())) for role in ROLES
     }:
@@ -79,10 +91,46 @@ def in_order(
             "the order of the deliveries and their layouts cannot be told",
             hint="name each path with a --transactions or --enrollments of its own",
         )
+    check_parameters(deliveries)
     return deliveries
 
 
+def check_parameters(deliveries: Mapping[str, Sequence[DeliveredAs]]) -> None:
+    """Refuses what was set for files whose headers decide, and none of which asks for it.
+
+    Raises:
+        InputError: naming it; or a file cannot be recognised.
+    """
+    needless: dict[tuple[str, str], DeliveredAs] = {}
+    asked: set[tuple[str, str]] = set()
+    for role, some in deliveries.items():
+        for one in some:
+            if one.layout not in (None, CANONICAL) or not one.parameters:
+                # A layout that was named has looked at what was set for it.
+                continue
+            names: set[str] = set()
+            for delivered in find_delivered([one], role):
+                described = described_as(_READ_AS[role], delivered)
+                names.update(described.layout.parameters if described is not None else ())
+            for name, text in one.parameters.items():
+                needless.setdefault((name, text), one)
+                if name in names:
+                    asked.add((name, text))
+    for (name, text), one in needless.items():
+        if (name, text) not in asked:
+            raise InputError(
+                f"--set {name}={text}: {one.path}: no layout of these files asks for {name}",
+                hint="leave it out, or name the layout that asks for it ahead of it; see mynapoint "
+                "layouts",
+            )
+
+
 def _layout(ahead: _Ahead, value: str) -> None:
+    for name, text in ahead.waiting.items():
+        raise InputError(
+            f"--set {name}={text}: it stands ahead of --layout {value}, which ends what was set",
+            hint=f"name it after its layout: --layout {value} --set {name}={text}",
+        )
     _check_used(ahead)
     ahead.parameters = {}
     if value in (CANONICAL, _BY_HEADER):

@@ -318,6 +318,80 @@ def test_each_row_is_booked_declined_quarantined_or_skipped_by_the_layouts_reaso
     assert (yen["declined"], yen["skipped"]) == ({"not_enrolled": 200}, {"failed": 300})
 
 
+def test_rows_that_are_left_out_do_not_thin_out_those_that_cannot_be_read(layout: Path) -> None:
+    desk = Desk(layout.parent)
+    rows = [f"N{n},A1,2020/9/5,失敗,300円" for n in range(19)] + ["N20,A1,2020/9/5,不明,400円"]
+    path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
+    delivered = engine.DeliveredAs(path, layout)
+    with pytest.raises(InputError, match="1 of 2 rows cannot be read"):
+        desk.run(delivered, max_quarantined=0.49)
+    assert desk.holds_nothing()
+    assert desk.run(delivered, max_quarantined=0.5).record["counts"]["quarantined"] == 1
+
+
+def test_a_file_of_nothing_but_rows_that_are_left_out_is_booked(layout: Path) -> None:
+    desk = Desk(layout.parent)
+    path = desk.write("theirs.csv", lines("N1,A1,2020/9/5,失敗,300円").encode("cp932"))
+    delivered = engine.DeliveredAs(path, layout)
+    assert desk.run(delivered, enrollments=[], max_quarantined=0).record["counts"]["read"] == 1
+
+
+def test_bytes_that_are_no_text_matter_where_they_are_read(layout: Path) -> None:
+    sound = "N1,A1,2020/9/5,支払,100".encode("cp932")
+    header = f"{HEADER},メモ\n".encode("cp932")
+    read = read_text(layout, header + sound + b",\x81 A\n")
+    assert [row["transaction_id"] for row in read.rows] == ["N1"]
+    # Where the row is kept for people, they are shown as what nobody can read.
+    read = read_text(layout, header + sound.replace(b"2020/9/5", b"x") + b",\x81 A\n")
+    assert read.raw == {1: "N1,A1,x,支払,100,\ufffd A"}
+    refused(layout, header + sound.replace(b"A1", b"A\x81 1") + b",\n", "is not CP932")
+
+
+CONFLICTS = {
+    "alone": ('{ from = "番号" }', "番号:conflict"),
+    "composed": (
+        '{ from = ["会員", { day = "日時", forms = ["YYYY/M/D"] }] }',
+        "会員+日時:conflict",
+    ),
+    "composed, equal rows numbered": (
+        '{ from = ["会員", "番号"], number_equal_rows = true }',
+        "会員+番号:conflict",
+    ),
+}
+
+
+WHERE = [
+    (made, where)
+    for made in CONFLICTS
+    for where in ("in one file", "in two", "in the book")
+    # Numbered, they are two rows of one file, and not one with two contents.
+    if not ("numbered" in made and where == "in one file")
+]
+
+
+@pytest.mark.parametrize(("made", "where"), WHERE)
+def test_a_conflict_is_named_by_the_providers_columns(layout: Path, made: str, where: str) -> None:
+    made_from, fault = CONFLICTS[made]
+    changed(layout, ('transaction_id = { from = "番号" }', f"transaction_id = {made_from}"))
+    desk = Desk(layout.parent)
+    rows = ["N0,A1,2020/9/4,支払,100円", "N1,A1,2020/9/5,支払,100円", "N1,A1,2020/9/5,支払,200円"]
+    cuts = {
+        "in one file": [rows],
+        "in two": [rows[:2], ["N2,A1,2020/9/6,支払,1円", rows[2]]],
+        "in the book": [rows[:2], ["N2,A1,2020/9/6,支払,1円", rows[2]]],
+    }
+    deliveries = [
+        engine.DeliveredAs(desk.write(f"{n}.csv", lines(*some).encode("cp932")), layout)
+        for n, some in enumerate(cuts[where])
+    ]
+    runs = [[one] for one in deliveries] if where == "in the book" else [deliveries]
+    for some in runs:
+        desk.run(*some)
+    last = desk.table("quarantine", len(runs))
+    assert {*last["raw"]} == {*rows[1:]} if where != "in the book" else {rows[2]}
+    assert {*last["errors"].explode()} == {fault}
+
+
 def test_a_conflict_within_a_laid_out_file_shows_the_rows_as_they_came(layout: Path) -> None:
     desk = Desk(layout.parent)
     rows = ["N1,A1,2020/9/5,支払,100円", "N2,A1,2020/9/5,支払,5円", "N1,A1,2020/9/5,支払,200円"]

@@ -134,6 +134,26 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
         ),
         "--set as_of: this is no day",
     ),
+    "a value ahead of its layout": (
+        ("--set", "account_id=1", "--layout", "waon", "--transactions", "F"),
+        "--set account_id=1: it stands ahead of --layout waon",
+    ),
+    "a value that no file follows": (
+        ("--layout", "waon", "--set", "account_id=1", "--transactions", "F", "--set", "x=1"),
+        "--set x=1: no file that it could hold for follows",
+    ),
+    "a value that no file's layout asks for": (
+        ("--set", "acount_id=1", "--set", "account_id=1", "--transactions", "F"),
+        "--set acount_id=1: .*no layout of these files asks for acount_id",
+    ),
+    "a value for a canonical file": (
+        ("--set", "account_id=1", "--transactions", "C"),
+        "--set account_id=1: .*no layout of these files asks for account_id",
+    ),
+    "a value for nothing but the canonical form": (
+        ("--layout", "canonical", "--set", "account_id=1", "--transactions", "C"),
+        "--set account_id=1: .*no layout of these files asks for account_id",
+    ),
     "a Parquet file": (
         ("--layout", "waon", "--set", "account_id=1", "--transactions", "P"),
         "this is a Parquet file",
@@ -146,11 +166,28 @@ def test_wrong_usage_of_layouts_is_refused_in_a_line(desk: Desk, what: str) -> N
     arguments, why = WRONG[what]
     parquet = desk.folder / "p.parquet"
     pq.write_table(pa.Table.from_pylist([transaction(1)]), parquet)
-    places = {"F": str(WAON), "P": str(parquet)}
+    places = {"F": str(WAON), "P": str(parquet), "C": str(desk.transactions([transaction(1)]))}
     with pytest.raises(InputError, match=why) as caught:
         run(desk, *(places.get(one, one) for one in arguments))
     assert caught.value.exit_code == 2
+    assert caught.value.hint
     assert desk.holds_nothing()
+
+
+def test_a_value_may_be_meant_for_some_of_the_files_that_follow(desk: Desk) -> None:
+    plain = desk.transactions([transaction(1)])
+    record = run(
+        desk, "--set", f"account_id={CARD}", "--transactions", plain, "--transactions", WAON
+    )
+    assert layouts_of(record) == [None, ("waon", {"account_id": CARD})]
+
+
+def test_a_preview_refuses_a_value_that_the_file_does_not_ask_for(desk: Desk) -> None:
+    plain = str(desk.transactions([transaction(1)]))
+    with pytest.raises(InputError, match="no layout of these files asks for account_id"):
+        call(["preview", plain, "--set", "account_id=1"])
+    with pytest.raises(InputError, match="no layout of these files asks for acount_id"):
+        call(["preview", str(WAON), "--set", "account_id=1", "--set", "acount_id=1"])
 
 
 def test_paths_that_the_parser_and_the_order_see_differently_are_refused() -> None:

@@ -17,7 +17,7 @@ from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
 from small_nights import ledger_of
 
 import engine
-from engine.layout import built_in_layouts
+from engine.layout import built_in_layouts, load_layout
 
 SAMPLES = Path(__file__).parent / "layouts"
 
@@ -42,6 +42,62 @@ def test_a_sample_of_each_layout_that_ships_reads_to_its_canonical_rows(layout_i
     assert made.quarantined == {int(row): one for row, one in expected["quarantined"].items()}
     skipped = sum(rows for rows, _ in made.skipped.values())
     assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.record["rows"]
+
+
+@pytest.mark.parametrize(
+    ("layout_id", "words", "unknown", "fault"),
+    [
+        ("paypay", ("ポイント、残高の獲得",), "ポイント、残高の穫得", "取引内容:unknown"),
+        ("paypay", ("支払い", "ポイント、残高の獲得"), "支払", "取引内容:unknown"),
+        ("paypay", ("ポイント、残高の獲得",), "", "取引内容:missing"),
+        ("zengin-account-transfer", ("1        \r",), "5        \r", "振替結果コード:unknown"),
+        ("zengin-account-transfer", ("1        \r",), "         \r", "振替結果コード:missing"),
+    ],
+)
+def test_a_row_with_a_word_that_nobody_knows_is_set_aside_and_not_left_out(
+    layout_id: str, words: tuple[str, ...], unknown: str, fault: str, tmp_path: Path
+) -> None:
+    path, expected = case(layout_id)
+    encoding = "utf-8" if layout_id == "paypay" else "cp932"
+    text = path.read_bytes().decode(encoding)
+    before = read(path, layout_id, **expected["parameters"])
+    for word in words:
+        text = text.replace(word, unknown)
+    changed = tmp_path / path.name
+    changed.write_bytes(text.encode(encoding))
+    made = read(changed, layout_id, **expected["parameters"])
+    assert fault in {one for errors in made.quarantined.values() for one in errors}
+    left_out = {
+        reason for reason in ("no_charge_or_purchase", "not_collected") if reason in made.skipped
+    }
+    assert left_out == set()
+    assert len(made.rows) <= len(before.rows)
+
+
+def test_no_layout_that_ships_can_leave_out_an_original_of_a_payment_without_a_word() -> None:
+    # A column that holds nothing but originals is read of every row; the others say why not.
+    only_of_refunds = {
+        layout_id
+        for layout_id in built_in_layouts()
+        if (source := load_layout(layout_id).columns.get("original_transaction_id"))
+        and not source.parts
+    }
+    assert only_of_refunds == {"terminal-journal", "paypay-merchant"}
+
+
+@pytest.mark.parametrize("layout_id", ["waon", "view-card", "paypay"])
+def test_an_original_on_a_row_that_is_no_refund_is_a_fault(layout_id: str, tmp_path: Path) -> None:
+    events = [Event(0, "purchase", 100), Event(3600, "purchase", 200)]
+    written = WRITERS[layout_id](events, Random(1))
+    encoding = "utf-8-sig" if layout_id == "paypay" else "cp932"
+    *lines, last = written.content.decode(encoding).splitlines()
+    name = "元取引番号" if layout_id == "paypay" else "元取引ID"
+    end = last.rindex(",") + 1
+    changed = tmp_path / "theirs.csv"
+    changed.write_bytes("\r\n".join([*lines, f"{last[:end]}X1", ""]).encode(encoding))
+    made = read(changed, layout_id, **written.parameters)
+    assert made.quarantined == {2: [f"{name}:unexpected"]}
+    assert len(made.rows) == 1
 
 
 # --- The same rows, through a layout and in the canonical form ------------------------------------

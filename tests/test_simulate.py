@@ -42,6 +42,23 @@ WIDER = (
     .replace("card_applications_last = 2021-04-30", "card_applications_last = 2021-08-31")
 )
 
+OWN = """\
+layout_id = "own"
+name = "own"
+role = "transactions"
+follows = "invented"
+[file]
+encoding = "utf-8"
+header = ["番号", "会員", "日", "金額"]
+[columns]
+transaction_id = { from = "番号" }
+service_id = { constant = "coin" }
+account_id = { from = "会員" }
+occurred_at = { from = "日", forms = ["YYYY/M/D"] }
+amount = { from = "金額" }
+kind = { constant = "purchase" }
+"""
+
 
 @pytest.fixture
 def sample(six_nights: Path) -> Path:
@@ -291,6 +308,18 @@ def test_other_content_of_what_is_not_booked_any_more_is_named(desk: Desk) -> No
         enrollments=[desk.enrollments],
     )
     assert (said.comparison.simulated.net, exact.comparison.simulated.net) == (0, 249)
+
+
+def test_other_content_in_a_providers_own_file_is_named_too(desk: Desk) -> None:
+    layout = desk.write("own.toml", OWN)
+    header = "番号,会員,日,金額\n"
+    first = desk.write("first.csv", f"{header}N1,A1,2021/5/1,100\n")
+    second = desk.write("second.csv", f"{header}N1,A1,2021/5/1,999\n")
+    desk.run(engine.DeliveredAs(first, layout))
+    desk.run(engine.DeliveredAs(second, layout), enrollments=(), booked_on=dt.date(2021, 6, 1))
+    assert desk.table("quarantine", 2)["errors"].to_list() == [["番号:conflict"]]
+    said = simulate(desk.book, other=OtherTerms.parsed(as_of=dt.date(2020, 7, 1)))
+    assert kinds(said) == {"conflict": (1, None)}
 
 
 def test_what_was_delivered_again_is_decided_when_it_came(desk: Desk) -> None:

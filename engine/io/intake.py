@@ -23,7 +23,7 @@ from engine.duplicates import (
 from engine.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
 from engine.hashing import Hashes, hash_pair, places_in
 from engine.io.exchange import Exchange, SeenKeys
-from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, at_fault, in_order
+from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, in_order
 from engine.past import Integers, Past, content_hashes
 from engine.registry import Numbers
 from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
@@ -96,8 +96,7 @@ class Intake:
         fresh = positions < 0
         if not fresh.all():
             conflicts = good.filter(pl.Series(differs))
-            raw = rows.raw_of(conflicts["row_ref"].to_numpy())
-            faulty = pl.concat([faulty, at_fault(conflicts, raw, CONFLICT)]).sort("row_ref")
+            faulty = pl.concat([faulty, rows.some_at_fault(conflicts, CONFLICT)]).sort("row_ref")
             declined = good.filter(pl.Series(~fresh & ~differs))
             good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
         self.seen.add(Sightings.of(keys, contents, good["row_ref"].to_numpy()))

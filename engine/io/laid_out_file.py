@@ -255,6 +255,9 @@ class _NumberedWork:
         def raw(some: Sequence[int], /) -> list[str]:
             return batch.raw([places[place] for place in some])
 
+        def name_faults(some: Places, errors: pl.Series, /) -> pl.Series:
+            return batch.name_faults(np.asarray(places, np.int64)[some], errors)
+
         return replace(
             batch,
             table=batch.table[rows],
@@ -262,6 +265,7 @@ class _NumberedWork:
             places=np.arange(len(places)),
             ragged=(),
             raw=raw,
+            name_faults=name_faults,
         )
 
     def see_numbered(self) -> None:

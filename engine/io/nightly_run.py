@@ -432,6 +432,8 @@ class Run:
             InputError: naming the share.
         """
         read = self.tally.read + self.tally.enrollments_read
+        # Rows that a layout leaves out on purpose do not thin out those that cannot be read.
+        read -= self.transactions.skipped_rows + self.enrollments.skipped_rows
         bad = self.tally.quarantined + self.tally.enrollments_quarantined
         # The quotient of two whole numbers is rounded as the share on the command line is.
         if read and bad / read > self.order.max_quarantined:

@@ -88,13 +88,19 @@ class Rows:
     batch: Batch
     first_ref: int
 
-    def all_at_fault(self, code: str) -> pl.DataFrame:
+    def all_at_fault(self, error: str) -> pl.DataFrame:
         """The good rows, as faulty ones, of a batch that holds nothing else."""
-        return at_fault(self.good, self.batch.raw(range(self.good.height)), code)
+        return self._at_fault(self.good, np.arange(self.good.height), error)
 
-    def raw_of(self, row_refs: Numbers) -> list[str]:
-        """Some of the rows as they came."""
-        return self.batch.raw((row_refs - self.first_ref).tolist())
+    def some_at_fault(self, rows: pl.DataFrame, error: str) -> pl.DataFrame:
+        """Some of the good rows, as faulty ones."""
+        return self._at_fault(rows, rows["row_ref"].to_numpy() - self.first_ref, error)
+
+    def _at_fault(self, rows: pl.DataFrame, places: Numbers, error: str) -> pl.DataFrame:
+        """Rows, by their places in the batch, as faulty ones."""
+        errors = pl.Series([[error]], dtype=pl.List(pl.String)).new_from_index(0, rows.height)
+        named = self.batch.name_faults(places, errors)
+        return at_fault(rows, self.batch.raw(places.tolist()), error).with_columns(errors=named)
 
 
 @dataclass
@@ -186,6 +192,11 @@ class Files:
         for reason, (rows, yen) in skipped.items():
             before = self.skipped.get(reason, (0, 0))
             self.skipped[reason] = (before[0] + rows, before[1] + yen)
+
+    @property
+    def skipped_rows(self) -> int:
+        """How many rows layouts left out on purpose."""
+        return sum(rows for rows, _ in self.skipped.values())
 
     def _layout_record(self, index: int) -> dict[str, Any]:
         described = self.described(index)

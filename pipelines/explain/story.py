@@ -195,7 +195,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
                 applications=applications,
                 quarantined=quarantined,
                 rows_scanned=scanned,
-                without_ids=0 if declined or quarantined else _without_ids(opened),
+                without_ids=0 if declined or quarantined else _without_ids(opened, service_id),
             )
     person = person_of(opened, entry.person_id)
     own = next(
@@ -378,9 +378,12 @@ def _laid_out(opened: OpenedBook, runs: Iterable[str]) -> pl.DataFrame:
     return pl.DataFrame(files, schema=schema, orient="row")
 
 
-def _without_ids(opened: OpenedBook) -> int:
+def _without_ids(opened: OpenedBook, service_id: str) -> int:
+    """The set-aside rows of layouts' files that may be of a service."""
     with book_readable(opened.book):
-        files = _laid_out(opened, [record["run_id"] for record in opened.records])
+        files = _laid_out(opened, [record["run_id"] for record in opened.records]).filter(
+            pl.col("service").is_null() | (pl.col("service") == service_id)
+        )
         if files.is_empty():
             return 0
         rows = opened.table(QUARANTINE).join(files.lazy(), on=["run_id", "file"], how="semi")

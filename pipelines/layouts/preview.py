@@ -16,8 +16,10 @@ from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.intake import CONFLICT
 from engine.io.reading import ENROLLMENTS, REF_SHIFT, TRANSACTIONS, Files, Rows
 from engine.io.recognising import first_bytes, layout_of
+from engine.laid_out import jointly_named
 from engine.layout import Described, RoleName, load_layout
 from engine.past import content_hashes
+from pipelines.deliveries import check_parameters
 
 FIRST: Final = 3
 _EXAMPLES: Final = 3
@@ -93,6 +95,7 @@ def preview(
     )
     if len(files.delivered) != 1:
         raise InputError(f"{path}: these are several files", hint="name one file")
+    check_parameters({role: [what]})
     made = Preview(str(path), role)
     keys: list[pl.DataFrame] = []
     threads = os.cpu_count() or 1
@@ -107,8 +110,8 @@ def preview(
                 made.first += _first(pieces, made.read, wanted)
             made.read += records
     files.screen.judge()
-    _settle(made, keys)
     made.described, made.skipped = files.described(0), files.skipped
+    _settle(made, keys)
     return made
 
 
@@ -170,7 +173,9 @@ def _settle(made: Preview, keys: list[pl.DataFrame]) -> None:
     made.repeated = int((repeated["len"] - 1).sum()) - int((in_conflict["len"] - 1).sum())
     conflicts = int(in_conflict["len"].sum())
     if conflicts:
-        made.faults[CONFLICT] = Fault(conflicts)
+        described = made.described
+        error = CONFLICT if described is None else jointly_named(described, CONFLICT)
+        made.faults[error] = Fault(conflicts)
         made.quarantined += conflicts
         made.readable -= conflicts
 

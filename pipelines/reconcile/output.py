@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ XLSX: Final = "breaks.xlsx"
 SUMMARY: Final = "summary.json"
 NAMES: Final = (PARQUET, CSV, XLSX, SUMMARY)
 
+# A provider may have called a column with a comma.
+_FAULT: Final = re.compile(r"(.+?:[a-z_]+)(?:,|$)", re.DOTALL)
 _BATCH_ROWS: Final = 20_000
 _TEXTS: Final = ("reason", "run_id", "quarantine_file")
 
@@ -93,7 +96,7 @@ def explanation(row: Sequence[Any], texts: Texts) -> str:
     _, _, kind, _, _, difference, rows, codes, _, file, place = row
     told = [texts(f"why_{kind}", rows=rows, difference=difference)]
     if codes is not None and file is not None:
-        faults = codes.removeprefix("quarantined:").split(",")
+        faults = _FAULT.findall(codes.removeprefix("quarantined:"))
         words = "; ".join(fault(one, texts.lang) for one in faults)
         told.append(texts("why_quarantined", file=file, row=place, words=words))
     elif codes is not None:

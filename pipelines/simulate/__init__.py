@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from engine.errors import BookError, InputError
-from engine.io.deliveries import find_delivered
+from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.nightly_run import Progress, no_progress
 from pipelines.reading import open_book
 from pipelines.simulate.compare import Comparison, compare
@@ -56,8 +56,8 @@ class Simulation:
 def simulate(
     path: str | Path | None,
     *,
-    transactions: Sequence[str | Path] = (),
-    enrollments: Sequence[str | Path] = (),
+    transactions: Sequence[str | Path | DeliveredAs] = (),
+    enrollments: Sequence[str | Path | DeliveredAs] = (),
     other: OtherTerms,
     max_quarantined: float = 0.05,
     progress: Progress = no_progress,
@@ -114,8 +114,8 @@ def simulate(
 
 
 def _at_once(
-    transactions: Sequence[str | Path],
-    enrollments: Sequence[str | Path],
+    transactions: Sequence[str | Path | DeliveredAs],
+    enrollments: Sequence[str | Path | DeliveredAs],
     other: OtherTerms,
     max_quarantined: float,
     scratch: Path,

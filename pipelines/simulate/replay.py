@@ -105,8 +105,8 @@ class _Replay:
 
 
 def book_at_once(
-    transactions: Sequence[str | Path],
-    enrollments: Sequence[str | Path],
+    transactions: Sequence[str | Path | DeliveredAs],
+    enrollments: Sequence[str | Path | DeliveredAs],
     other: OtherTerms,
     max_quarantined: float,
     scratch: Path,

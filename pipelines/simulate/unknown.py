@@ -54,8 +54,8 @@ def unknown_rows(opened: OpenedBook, anew: OpenedBook, other: OtherTerms) -> tup
         found = (
             _methods(anew),
             _originals(opened, anew, changed),
-            _conflicts(opened, "transaction_id:conflict", "conflict", matters=is_lost),
-            _conflicts(opened, "person_id:conflict", "application_conflict", matters=turned_away),
+            _conflicts(opened, "transactions", "conflict", matters=is_lost),
+            _conflicts(opened, "enrollments", "application_conflict", matters=turned_away),
             Unknown("application", applications.height),
             _payments(anew, applications),
         )
@@ -126,11 +126,23 @@ def _originals(opened: OpenedBook, anew: OpenedBook, changed: pl.DataFrame) -> U
     return Unknown("original", rows, yen)
 
 
-def _conflicts(opened: OpenedBook, error: str, kind: str, *, matters: bool) -> Unknown:
+def _conflicts(opened: OpenedBook, role: str, kind: str, *, matters: bool) -> Unknown:
     """Rows with other content than one that was booked, and that may stand alone now."""
     if not matters:
         return Unknown(kind, 0)
-    rows = opened.table(QUARANTINE).filter(pl.col("errors").list.contains(error))
+    files = pl.LazyFrame(
+        [
+            (record["run_id"], one["name"])
+            for record in opened.records
+            for one in record["inputs"]
+            if one["role"] == role
+        ],
+        schema={"run_id": pl.String, "file": pl.String},
+        orient="row",
+    )
+    # By whichever column's name the provider knows it.
+    conflict = pl.col("errors").list.eval(pl.element().str.ends_with(":conflict")).list.any()
+    rows = opened.table(QUARANTINE).filter(conflict).join(files, on=["run_id", "file"], how="semi")
     return Unknown(kind, int(rows.select(pl.len()).collect().item()))
 
 

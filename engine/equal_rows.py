@@ -10,6 +10,7 @@ import polars as pl
 from engine.hashing import FewHashes, Hashes, hash_text, places_in
 
 _SEED: Final = 7
+_FEW: Final = 4
 
 Numbers = npt.NDArray[np.int64]
 
@@ -52,9 +53,13 @@ class EqualRows:
         at, known = places_in(self._hashes, unlike)
         before = np.zeros(unlike.size, np.int64)
         before[known] = self._counts[at[known]]
-        # Few rows have an ID that others have.
         again = (counts > 1) | known
-        rows = FewHashes(unlike[again]).places_among(ids.hashes)
+        # As a rule few rows have an ID that others have; else all are sorted at once.
+        if counts[again].sum() * _FEW > numbers.size:
+            again = np.ones(unlike.size, np.bool_)
+            rows = np.arange(numbers.size)
+        else:
+            rows = FewHashes(unlike[again]).places_among(ids.hashes)
         order = np.argsort(ids.hashes[rows], kind="stable")
         firsts = np.cumsum(counts[again]) - counts[again]
         numbers[rows[order]] = (

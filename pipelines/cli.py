@@ -93,7 +93,7 @@ def run(
     max_quarantined: float
         The largest share of rows, 0 to 1, that may go to quarantine.
     threads: int
-        Parts and slices under way at once; by default one a core.
+        Parts and slices under way at once; by default one more than cores.
     engine: str
         Where the run is calculated: on one-machine, or on a spark cluster. The book is the same.
     master: str

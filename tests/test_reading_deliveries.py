@@ -590,15 +590,21 @@ def test_large_row_groups_are_read_as_small_ones(
 ) -> None:
     rows = [transaction(n % 19, amount="x" if n == 7 else str(n % 5 + 1)) for n in range(23)]
     outcomes = []
-    for name, group_rows, limit in (("one", 23, 100), ("small", 4, 100), ("large", 23, 5)):
+    for name, group_rows, limit, plain in (
+        ("one", 23, 100, 100),
+        ("small", 4, 100, 100),
+        ("shared", 23, 100, 4),
+        ("large", 23, 5, 100),
+    ):
         monkeypatch.setattr(parquet_file, "GROUP_ROWS", limit)
+        monkeypatch.setattr(parquet_file, "PLAIN_ROWS", plain)
         monkeypatch.setattr(parquet_file, "BATCH_ROWS", 3)
         desk = Desk(tmp_path / name)
         path = write_parquet(desk, rows)
         pq.write_table(pq.read_table(path), path, row_group_size=group_rows)
         desk.run(path, threads=2)
         outcomes.append(desk.outcome())
-    assert outcomes[1:] == outcomes[:1] * 2
+    assert outcomes[1:] == outcomes[:1] * 3
     codes = {code for _, codes, _ in outcomes[0]["quarantined"] for code in codes}
     assert codes == {"amount:malformed", "transaction_id:conflict"}
 

@@ -119,7 +119,8 @@ def run(
         programme: the programme's ID or file; by default the book's, or ``mynapoint-2020``.
         terms_as_of: the day whose terms are in force; by default the latest.
         max_quarantined: the largest share of rows, 0 to 1, that may go to quarantine.
-        threads: how many parts or slices are under way at once; by default one a core.
+        threads: how many parts or slices are under way at once; by default one more than there
+            are cores, for one may wait for the disk.
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         progress: is told how far the run is.
         how: makes the run, with the arguments of ``Run``; by default one on this machine alone.
@@ -142,7 +143,7 @@ def run(
         booked_on,
         terms_as_of,
         max_quarantined,
-        threads or os.cpu_count() or 1,
+        threads or (os.cpu_count() or 1) + 1,
         rows_per_slice or ROWS_PER_SLICE,
         progress or no_progress,
     )

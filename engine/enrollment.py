@@ -117,7 +117,7 @@ class _Applicants(NamedTuple):
         theirs = rows.select(ORDER)[places[at]].with_columns(person=people[at])
         in_order = theirs.select(pl.arg_sort_by("person", *ORDER)).to_series().to_numpy()
         places[at] = places[at[in_order]]
-        # People are found by a table of them all, which no applications need not wait for.
+        # People are found by a table of them all; a night without applications needs none.
         person_nos = registry.people_finder.find(person_ids)[order] if order.size else order
         return cls(places, people, several, person_nos)
 

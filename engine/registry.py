@@ -108,7 +108,7 @@ class Registry:
             person_no=self._numbers_of(accepted["person_id"]).cast(pl.Int32),
         )
         if not self.people:
-            return Registry.of(numbered)
+            return Registry.of(numbered.rechunk())
         before = self.accounts
         if before["service_id"].dtype != services:
             before = before.with_columns(pl.col("service_id").cast(pl.String).cast(services))

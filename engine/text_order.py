@@ -45,7 +45,7 @@ def in_text_order(texts: pl.Series) -> tuple[Positions, npt.NDArray[np.bool_]]:
 def laid_out_in_order(texts: pl.Series) -> pl.Series:
     """The same texts, one after the other in memory of their own.
 
-    Texts of up to 12 bytes stand in their views, and stay there.
+    Where none has more than 12 bytes they stand in their views, and stay there.
     """
     if int(texts.str.len_bytes().max() or 0) <= _BYTES_IN_A_VIEW:  # type: ignore[arg-type]
         return texts

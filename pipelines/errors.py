@@ -21,7 +21,10 @@ def one_line_errors() -> Iterator[None]:
         _leave("interrupted", "run again: what is booked is recognised", 130)
     except MemoryError:
         _leave("memory ran out", "run with fewer --threads, or on a larger machine", 2)
-    except Exception as error:
+    except BaseException as error:
+        # Beyond Exception are an exit, which is meant, and panics of the libraries written in Rust.
+        if isinstance(error, (SystemExit, GeneratorExit)):
+            raise
         if os.environ.get("MYNAPOINT_TRACEBACK"):
             raise
         # The error's own text may hold values of rows, and those are people's.

@@ -29,7 +29,7 @@ from engine.errors import BookError, InputError
 from engine.io.spark.people_memory import sampled
 from engine.records import LedgerEntry, arrow_schema
 from pipelines.cli import call
-from pipelines.verify import Verified, verify
+from pipelines.verify import Verified, memory_in_parts, verify
 from pipelines.verify.commits import Commits
 
 ROOT = Path(__file__).parent.parent
@@ -573,17 +573,40 @@ def test_any_flipped_byte_of_the_memory_in_parts_is_found_or_says_the_same(
     book_in_parts: Path,
 ) -> None:
     folder = book_in_parts / "memory-in-parts"
-    for path in sorted(folder.iterdir()):
+    # Names of files are of chance; their kinds and number are not.
+    by_kind = sorted(folder.iterdir(), key=lambda path: path.name.partition(".")[::-2])
+    for number, path in enumerate(by_kind):
         sound = path.read_bytes()
-        at = random.Random(path.name).randrange(len(sound))
+        at = random.Random(number).randrange(len(sound))
         flip(path, at)
         findings = verify(book_in_parts).findings
         if path.suffix == ".parquet" and not findings:
             # A byte that nobody reads: what is in the file is as it was.
             assert pl.read_parquet(path).equals(pl.read_parquet(io.BytesIO(sound)))
         else:
-            assert findings, (path, at)
+            assert {finding.kind for finding in findings} == {"memory"}, (path, at)
         path.write_bytes(sound)
+
+
+def test_a_memory_in_parts_is_compared_in_parts_of_its_keys(
+    book_in_parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_in_parts, "_ENTRIES_AT_ONCE", 4)
+    assert not verify(book_in_parts).findings
+    for kind in ("accounts", "refunded"):
+        path = next((book_in_parts / "memory-in-parts").glob(f"*.{kind}.npy"))
+        flip(path, path.stat().st_size - 1, 0x01)
+        assert f"memory-in-parts/{path.name}" in named(book_in_parts)
+        flip(path, path.stat().st_size - 1, 0x01)
+
+
+def test_a_memory_in_parts_whose_manifest_holds_other_types_is_found(book_in_parts: Path) -> None:
+    manifest = book_in_parts / "memory-in-parts" / "manifest.json"
+    sound = json.loads(manifest.read_text())
+    for key, value in (("beyond", 4.5), ("first", None), ("entries", "3"), ("name", 7)):
+        segment = sound["segments"][0] | {key: value}
+        manifest.write_text(json.dumps(sound | {"segments": [segment, *sound["segments"][1:]]}))
+        assert named(book_in_parts) == {"memory-in-parts/manifest.json"}, key
 
 
 def test_a_memory_in_parts_without_a_file_or_a_row_is_found(book_in_parts: Path) -> None:

@@ -19,6 +19,8 @@ from engine.io.durable import ScratchFile
 from engine.records import Kind
 
 _ROWS_PER_PART: Final = 4_000_000
+# Each is two open files, beside those of the slices.
+_MOST_PARTS_BITS: Final = 7
 
 
 class Exchange:
@@ -87,7 +89,7 @@ class SeenKeys:
     def __init__(self, folder: Path | None, rows_expected: int) -> None:
         """Keeps sightings in memory when ``folder`` is None."""
         self._folder = folder
-        self._bits = max(1, (rows_expected // _ROWS_PER_PART).bit_length())
+        self._bits = min(_MOST_PARTS_BITS, max(1, (rows_expected // _ROWS_PER_PART).bit_length()))
         self._lock = threading.Lock()
         self._held: list[Sightings] = []
         self._files: dict[int, tuple[ScratchFile, ScratchFile]] = {}

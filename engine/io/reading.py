@@ -380,8 +380,8 @@ def in_order(
 ) -> Iterator[T]:
     """The results of work on each item, in order, with at most ``ahead`` items under way.
 
-    An item that cannot be had is told of when the work on those before it is done, so that of
-    several errors the first is told, however many are under way.
+    An item that cannot be had is told of when the work on those before it is done: their errors
+    come first, however many are under way.
     """
     under_way: list[Future[T]] = []
     failure: Exception | None = None

@@ -2,7 +2,8 @@
 
 Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked?
 ``arithmetic``: does the ledger, on its own, say what it should? ``origin``: do the deliveries,
-decided again, give this very book? The answers are findings, one a line.
+decided again, give this very book? Beside the bytes, ``memory`` and ``memory_in_parts`` ask whether
+what the book remembers follows from its ledger. The answers are findings, one a line.
 """
 
 import tempfile

@@ -84,7 +84,8 @@ def _same(one: Path, other: Path) -> bool:
             with np.load(one) as left, np.load(other) as right:
                 return set(left) == set(right) and all(_equal(left[n], right[n]) for n in left)
         return _equal(np.load(one, mmap_mode="r"), np.load(other, mmap_mode="r"))
-    except Exception:  # noqa: BLE001 - whatever a damaged file makes of its readers
+    # Whatever a damaged file makes of its readers.
+    except (Exception, pl.exceptions.PanicException):  # noqa: BLE001
         return False
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
@@ -78,8 +79,12 @@ def _differences(book: Book, kept: Kept, scratch: Path) -> Differences:
     if damaged:
         yield from damaged
         return
-    yield from _people(memory, whole[:runs], scratch / "people-in-parts")
-    yield from _keys(memory, whole[:runs], scratch / "keys-in-parts")
+    try:
+        yield from _people(memory, whole[:runs], scratch / "people-in-parts")
+    except duckdb.Error as error:
+        yield _MANIFEST, f"people could not be compared: {str(error).splitlines()[0]}"
+    # A wrong file differs in every part of the keys, and is named once.
+    yield from dict.fromkeys(_keys(memory, whole[:runs], scratch / "keys-in-parts"))
 
 
 # --- People -----------------------------------------------------------------------------------
@@ -99,7 +104,8 @@ def _is_people_file(path: Path, told: PeopleFile) -> bool:
         people = pl.read_parquet(path)
         same = people.schema == pl.Schema(STATE_SCHEMA) and people.height == told.accounts
         return same and sampled(people["person_id"]) == told.sample
-    except Exception:  # noqa: BLE001 - whatever a damaged file makes of its readers
+    # Whatever a damaged file makes of its readers.
+    except (Exception, pl.exceptions.PanicException):  # noqa: BLE001
         return False
 
 

@@ -48,6 +48,7 @@ class PartitionedMemory:
             if (
                 manifest["format"] == FORMAT
                 and manifest["hashes"] == FINGERPRINT
+                and all(type(number) is int for number in memory._numbers())
                 and 0 < memory.runs <= committed
                 and manifest["last_record"] == _record_mark(book, memory.runs)
                 and manifest["files"] == _sizes(folder, memory.files())
@@ -56,6 +57,12 @@ class PartitionedMemory:
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return cls(book, 0, (), ())
+
+    def _numbers(self) -> Iterator[object]:
+        yield self.runs
+        yield from (one.accounts for one in self.people)
+        for one in self.segments:
+            yield from (one.first, one.beyond, one.entries, one.refunded)
 
     def files(self) -> Iterator[str]:
         """The names of its files."""

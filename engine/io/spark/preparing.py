@@ -98,8 +98,9 @@ def plan(job: Job, arriving: Iterator[Message]) -> Iterator[Message]:
         described = described_as(role, item.delivered)
         file = opened(role, item.delivered, described)
         stretches = tuple(file.stretches())
+        sha256 = file.sha256
         check_unchanged(item.delivered)
-        planned = Planned(item.role, item.index, file.sha256, stretches, described)
+        planned = Planned(item.role, item.index, sha256, stretches, described)
         yield done(planned, item.index)
 
 
@@ -209,8 +210,13 @@ def decide_enrollments(task: EnrollJob, arriving: Iterator[Message]) -> Iterator
     schema = polars_schema(Enrollment)
     known = all_of(payloads, pl.DataFrame(schema=schema))
     registry = Registry.empty().extended(known.sort("person_id", maintain_order=True))
-    delivered = pl.read_ipc(job.work / collected.values).cast({"basis": ENROLLMENT_VALUES["basis"]})
-    enrolled = enroll(delivered, registry, job.services, job.terms)
+    # Held by none but who decides them, for they are all applications of the run.
+    enrolled = enroll(
+        pl.read_ipc(job.work / collected.values).cast({"basis": ENROLLMENT_VALUES["basis"]}),
+        registry,
+        job.services,
+        job.terms,
+    )
     tally, faulty = Tally(), []
     tally.enroll(enrolled.counts())
     refs = np.sort(enrolled.conflicts)

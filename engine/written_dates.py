@@ -270,6 +270,8 @@ def _in_varied_form(column: pa.Array, form: Form) -> pl.Series | None:
         stop = marks[:, passed] if passed < len(form.between) else bounds[1:]
         if after in _LETTERS and piece in _LETTERS:
             stop = start + len(piece)
+            if (stop > bounds[1:]).any():
+                return None
         if piece not in _LETTERS:
             if (stop != start).any():
                 return None

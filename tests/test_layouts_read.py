@@ -17,7 +17,7 @@ from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
 from small_nights import ledger_of
 
 import engine
-from engine.layout import built_in_layouts, load_layout
+from engine.layout import Separated, built_in_layouts, load_layout
 
 SAMPLES = Path(__file__).parent / "layouts"
 
@@ -98,6 +98,21 @@ def test_an_original_on_a_row_that_is_no_refund_is_a_fault(layout_id: str, tmp_p
     made = read(changed, layout_id, **written.parameters)
     assert made.quarantined == {2: [f"{name}:unexpected"]}
     assert len(made.rows) == 1
+
+
+@pytest.mark.parametrize("time", ["512", "09300", "9", "0930001"])
+def test_a_last_row_whose_time_has_too_few_digits_is_set_aside(time: str, tmp_path: Path) -> None:
+    names = load_layout("terminal-journal").file
+    assert isinstance(names, Separated)
+    rows = [
+        f"T01,20201005,{clock},{slip:05},A1,売上,100,,"
+        for slip, clock in enumerate(("093000", "101500", time))
+    ]
+    path = tmp_path / "journal.csv"
+    path.write_bytes("\r\n".join([",".join(names.header), *rows, ""]).encode("cp932"))
+    made = read(path, "terminal-journal", service_id="tap")
+    assert made.quarantined == {3: ["取引日+取引時刻:malformed"]}
+    assert len(made.rows) == 2
 
 
 # --- The same rows, through a layout and in the canonical form ------------------------------------

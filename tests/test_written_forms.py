@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.written_amounts import read_amounts
@@ -156,6 +156,7 @@ MANY_FORMS = [
 
 
 @pytest.mark.parametrize("forms", MANY_FORMS, ids=" or ".join)
+@settings(deadline=None)
 @given(st.lists(FIXED, min_size=1, max_size=4) | st.lists(VARIED | NEARLY, min_size=1, max_size=4))
 def test_the_fast_way_reads_what_the_thorough_way_reads_or_nothing(
     forms: list[str], texts: list[str]
@@ -165,13 +166,63 @@ def test_the_fast_way_reads_what_the_thorough_way_reads_or_nothing(
     assert fast is None or fast.to_list() == read_dates(pl.Series(texts), compiled).to_list()
 
 
-@pytest.mark.parametrize("form", ["YYYY/MM/DD HH:mm:ss", "YYYY/M/D H:mm:ss"])
+# Forms, and how they are written.
+AS_USUAL = {
+    "YYYY/MM/DD HH:mm:ss": "{0.year:04}/{0:%m/%d %H:%M:%S}",
+    "YYYY/M/D H:mm:ss": "{0.year:04}/{0.month}/{0.day} {0.hour}:{0:%M:%S}",
+    "YYYY/M/D H:mm": "{0.year:04}/{0.month}/{0.day} {0.hour}:{0:%M}",
+    "YYYY/M/D": "{0.year:04}/{0.month}/{0.day}",
+    "YYYYMMDD H:mm:ss": "{0.year:04}{0:%m%d} {0.hour}:{0:%M:%S}",
+    "YYYYMMDD HHmmss": "{0.year:04}{0:%m%d %H%M%S}",
+    "YYYY/MM/DD HHmmss": "{0.year:04}/{0:%m/%d %H%M%S}",
+    "YYYY-MM-DDTHHmmss": "{0.year:04}-{0:%m-%dT%H%M%S}",
+    "YYYYMMDDHHmmss": "{0.year:04}{0:%m%d%H%M%S}",
+    "YYYYMMDD": "{0.year:04}{0:%m%d}",
+}
+
+
+def written(form: str) -> st.SearchStrategy[list[str]]:
+    return st.lists(INSTANTS.map(AS_USUAL[form].format), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("form", AS_USUAL)
+@settings(deadline=None)
 @given(data=st.data())
 def test_what_is_written_as_usual_is_read_the_fast_way(form: str, data: st.DataObject) -> None:
-    texts = data.draw(st.lists(FIXED if "MM" in form else VARIED, min_size=1, max_size=4))
-    assert read_plain_dates([pa.array(texts)], "", [compile_form(form)]) is not None
+    texts, forms = data.draw(written(form)), [compile_form(form)]
+    fast, thorough = (
+        read_plain_dates([pa.array(texts)], "", forms),
+        read_dates(pl.Series(texts), forms),
+    )
+    assert not thorough.has_nulls()
+    assert fast is not None
+    assert fast.to_list() == thorough.to_list()
 
 
+@pytest.mark.parametrize("form", AS_USUAL)
+@settings(deadline=None)
+@given(data=st.data())
+def test_one_text_that_is_written_otherwise_is_never_read_for_another(
+    form: str, data: st.DataObject
+) -> None:
+    texts, forms = data.draw(written(form)), [compile_form(form)]
+    place = data.draw(st.integers(0, len(texts) - 1))
+    text = texts[place]
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, len(text)))
+    texts[place] = text[:start] + data.draw(st.text("059/:- T", max_size=3)) + text[stop:]
+    fast = read_plain_dates([pa.array(texts)], "", forms)
+    assert fast is None or fast.to_list() == read_dates(pl.Series(texts), forms).to_list()
+
+
+@pytest.mark.parametrize("form", ["YYYYMMDD HHmmss", "YYYY/MM/DD HHmmss", "YYYY-MM-DDTHHmmss"])
+def test_a_last_text_that_ends_too_early_is_not_read_beyond_its_end(form: str) -> None:
+    whole = AS_USUAL[form].format(dt.datetime(2020, 10, 5, 9, 30))
+    texts, forms = [whole, whole[:-3]], [compile_form(form)]
+    assert read_plain_dates([pa.array(texts)], "", forms) is None
+
+
+@settings(deadline=None)
 @given(st.lists(INSTANTS, min_size=1, max_size=4))
 def test_a_day_and_a_time_in_two_columns_are_read_as_if_they_were_in_one(
     instants: list[dt.datetime],

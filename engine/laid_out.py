@@ -15,7 +15,7 @@ import polars as pl
 
 from engine.layout import Dates, Described, Part, Separated, Skip, Source
 from engine.provider_column import Column, Places
-from engine.records import MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
+from engine.records import KINDS, MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
 from engine.text_bytes import of_one_width, side_by_side
 from engine.written_amounts import UNREADABLE, Amounts, read_amounts
 from engine.written_dates import read_dates, read_plain_dates
@@ -199,15 +199,17 @@ class _Making:
             [kinds.alias("kind"), amount.negative.alias("negative"), readable.alias("readable")]
             + [filled[name].alias(f"filled {name}") for name in kind.by_column]
         )
+        # A word that nobody knows, or none, stays a fault: it may say that nothing was paid back.
+        decides = pl.col("kind").is_in(KINDS) if kind.parts else pl.lit(value=True)
         made = pl.col("kind")
         if positive is not None:
-            positives = pl.col("readable") & ~pl.col("negative")
+            positives = decides & pl.col("readable") & ~pl.col("negative")
             made = pl.when(positives).then(pl.lit(positive)).otherwise(made)
         if negative is not None:
-            negatives = pl.col("readable") & pl.col("negative")
+            negatives = decides & pl.col("readable") & pl.col("negative")
             made = pl.when(negatives).then(pl.lit(negative)).otherwise(made)
         for name, word in kind.by_column.items():
-            made = pl.when(f"filled {name}").then(pl.lit(word)).otherwise(made)
+            made = pl.when(decides & pl.col(f"filled {name}")).then(pl.lit(word)).otherwise(made)
         signed = amount.signed if negative is None else amount.digits
         return signed, frame.select(made.alias("kind")).to_series()
 

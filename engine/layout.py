@@ -134,8 +134,9 @@ class Source:
         refund_parts: these instead when the row is a refund.
         words: what each of the provider's values means; None when values are taken as they are.
         dates: for a time or a day; None is the canonical form.
-        by_sign: for a kind, what the amount's sign makes of it: positive, negative.
-        by_column: for a kind, what the amount's column makes of it.
+        by_sign: for a kind, what the amount's sign makes of it: positive, negative. Where the
+            kind has parts, too, only of a known word.
+        by_column: for a kind, likewise, what the amount's column makes of it.
         number_equal_rows: for an ID, whether rows with the same are numbered, in the file's order.
     """
 

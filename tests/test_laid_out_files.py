@@ -347,6 +347,33 @@ def test_bytes_that_are_no_text_matter_where_they_are_read(layout: Path) -> None
     refused(layout, header + sound.replace(b"A1", b"A\x81 1") + b",\n", "is not CP932")
 
 
+@pytest.mark.parametrize("word", ["支払", "取消", "不明", ""])
+@pytest.mark.parametrize("decided", ["", 'by_sign = { negative = "refund" }', "by_column"])
+def test_a_sign_or_a_column_decides_only_where_the_word_is_known(
+    layout: Path, word: str, decided: str
+) -> None:
+    changed(
+        layout,
+        ('"金額"]', '"金額", "払戻額"]'),
+        ('{ from = "金額" }', '{ from = ["金額", "払戻額"] }'),
+        ('[columns.kind]\nfrom = "区分"', f"[columns.kind]\n{_deciding(decided)}"),
+    )
+    amounts = ",100" if decided == "by_column" else "-100," if decided else "100,"
+    row = f"N1,A1,2020/9/5,{word},{amounts},N0"
+    read = read_text(layout, lines(row, header=f"{HEADER},払戻額,元番号"))
+    if word in ("支払", "取消"):
+        kind = "refund" if decided or word == "取消" else "purchase"
+        assert [(one["kind"], one["amount"]) for one in read.rows] == [(kind, "100")]
+        assert read.quarantined == {}
+    else:
+        assert read.quarantined == {1: ["区分:unknown" if word else "区分:missing"]}
+
+
+def _deciding(decided: str) -> str:
+    by_column = 'by_column = { "払戻額" = "refund" }'
+    return f'from = "区分"\n{by_column if decided == "by_column" else decided}'
+
+
 CONFLICTS = {
     "alone": ('{ from = "番号" }', "番号:conflict"),
     "composed": (

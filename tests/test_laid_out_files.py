@@ -347,6 +347,51 @@ def test_bytes_that_are_no_text_matter_where_they_are_read(layout: Path) -> None
     refused(layout, header + sound.replace(b"A1", b"A\x81 1") + b",\n", "is not CP932")
 
 
+BROKEN = b"\x81 "
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_records_of_another_width_do_not_make_unread_bytes_matter(
+    layout: Path, end: str, quote: str
+) -> None:
+    rows = [f"{quote}{row}{quote}".replace(",", f"{quote},{quote}") for row in ROWS[:6]]
+    rows[2] = "N2,A1,2020/9/5"
+    text = lines(
+        *(f"{row},メモ" for row in rows), "", "合計,5,メモ", header=f"{HEADER},メモ", end=end
+    )
+    broken = text.encode("cp932").replace(
+        "メモ".encode("cp932") + end.encode(), BROKEN + end.encode()
+    )
+    read = read_text(layout, broken.replace(BROKEN, "メモ".encode("cp932"), 1))
+    assert [row["transaction_id"] for row in read.rows] == ["N0", "N1", "N3", "N4", "N5"]
+    assert [row["method"] for row in read.rows] == ["支払"] * 5
+    assert read.raw == {3: "N2,A1,2020/9/5,\ufffd "}
+    assert read.skipped == {"total": (1, 0)}
+    assert read.read == 7
+    refused(layout, broken.replace(b"A1", b"A\x81 1", 1), "is not CP932")
+
+
+def test_a_file_of_nothing_but_records_of_another_width_is_read(layout: Path) -> None:
+    read = read_text(layout, lines("合計,1", "N1,A1", "合計,2"))
+    assert (read.rows, read.quarantined) == ([], {2: ["row:malformed"]})
+    assert read.skipped == {"total": (2, 0)}
+
+
+@pytest.mark.parametrize("last", ["", "合計,1"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932"])
+def test_utf_8_and_irregular_quotes_are_decoded_whole(
+    layout: Path, encoding: str, last: str
+) -> None:
+    changed(layout, ('"cp932"', f'"{encoding}"'))
+    stray = "x" if encoding == "utf-8" else 'a"b'
+    text = lines(*(f"{row},{stray}" for row in ROWS), last, header=f"{HEADER},メモ").encode(
+        encoding
+    )
+    assert len(read_text(layout, text).rows) == 40
+    refused(layout, text.replace(stray.encode(), stray.encode() + BROKEN, 1), "the file is not")
+
+
 @pytest.mark.parametrize("word", ["支払", "取消", "不明", ""])
 @pytest.mark.parametrize("decided", ["", 'by_sign = { negative = "refund" }', "by_column"])
 def test_a_sign_or_a_column_decides_only_where_the_word_is_known(

@@ -40,6 +40,7 @@ _SLOW_RECORDS: Final = 50_000
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
+_IN_ASCII: Final = bytes(byte if byte < 0x80 else ord("?") for byte in range(256))
 PACKED_BADLY: Final = (OSError, EOFError, zlib.error)
 
 T = TypeVar("T")
@@ -436,7 +437,9 @@ class _Block:
 
         table = self._table(self.data, set_aside if self._is_utf8 else None)
         if table is None:
-            table = self._table(self._as_utf8(), set_aside)
+            # Which records are ragged is told by separators, quotes and line ends alone.
+            self._table(self.data.translate(_IN_ASCII), set_aside)
+            table = self._table(_without(self.data, ragged, quoted=self.quoted), None)
             assert table is not None
         records = table.num_rows + len(ragged)
         places = np.delete(np.arange(records), ragged)
@@ -451,12 +454,6 @@ class _Block:
     def _is_utf8(self) -> bool:
         return self.dialect.encoding == CANONICAL.encoding
 
-    def _as_utf8(self) -> bytes:
-        try:
-            return self.data.decode(self.dialect.encoding).encode()
-        except UnicodeDecodeError as error:
-            raise wrong_encoding(self.name, self.dialect.encoding, self.data) from error
-
     def _table(
         self, data: bytes, set_aside: Callable[[pa_csv.InvalidRow], str] | None
     ) -> pa.Table | None:
@@ -464,7 +461,7 @@ class _Block:
 
         pyarrow gives a ragged record as text, so its bytes must be UTF-8 then.
         """
-        if data[:1] in (b"\r", b"\n") and not data.strip(b"\r\n"):
+        if data[:1] in (b"", b"\r", b"\n") and not data.strip(b"\r\n"):
             return pa.table({column: pa.array([], pa.string()) for column in self.columns})
         cell = pa.string() if set_aside else pa.binary()
         names = [str(place) for place in range(self.fields)]
@@ -506,6 +503,22 @@ class _Block:
 
 
 def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> list[bytes]:
+    starts, ends = _bounds(data, quoted=quoted)
+    return [data[starts[row] : ends[row]].removesuffix(b"\r") for row in rows]
+
+
+def _without(data: bytes, rows: Sequence[int], *, quoted: bool) -> bytes:
+    """Some records without those of some ascending places."""
+    starts, ends = _bounds(data, quoted=quoted)
+    parts, last = [], 0
+    for row in rows:
+        parts.append(data[last : starts[row]])
+        last = ends[row] + 1
+    return b"".join([*parts, data[last:]])
+
+
+def _bounds(data: bytes, *, quoted: bool) -> tuple[Places, Places]:
+    """Where each record begins, and the newline at its end; empty lines are none."""
     view = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(view == 0x0A)
     if quoted:
@@ -514,8 +527,7 @@ def _records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> 
     starts = np.concatenate([[0], ends[:-1] + 1])
     length = ends - starts
     filled = ~((length == 0) | ((length == 1) & (view[starts] == 0x0D)))
-    starts, ends = starts[filled], ends[filled]
-    return [data[starts[row] : ends[row]].removesuffix(b"\r") for row in rows]
+    return starts[filled], ends[filled]
 
 
 @dataclass(slots=True)

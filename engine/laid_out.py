@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from engine.layout import Dates, Described, Part, Separated, Skip, Source
@@ -150,24 +151,33 @@ class _Making:
                 made[name] = self._texts(name, source)
         return pl.DataFrame([made[name].alias(name) for name in self._sources])
 
-    def at_fault(self, name: str, source: Source, code: str) -> dict[str, pl.Series]:
+    def at_fault(self, name: str, source: Source, code: str) -> dict[str, npt.NDArray[np.bool_]]:
         """By what a column is made from, in which rows it is to blame for a fault of the column."""
-        refunds = pl.repeat(value=False, n=self._rows, eager=True)
+        refunds = np.zeros(self._rows, np.bool_)
         if source.refund_parts:
-            refunds = self._refunds()
-        masks: dict[str, pl.Series] = {}
+            refunds = self._refunds().to_numpy()
+        masks: dict[str, npt.NDArray[np.bool_]] = {}
         for parts, applies in ((source.parts, ~refunds), (source.refund_parts, refunds)):
+            # What a row is not made from is not looked at, nor decoded.
+            places = np.flatnonzero(applies)
+            made_from = self._some(parts, places)
             for part in parts:
-                text = self._columns[part.name].texts
-                if code == "missing" and name != "amount":
-                    blame = text.is_null()
-                elif code == "malformed" and name != "amount":
-                    blame = self._part(part).str.contains(_CONTROLS).fill_null(value=False)
-                else:
-                    blame = text.is_not_null()
-                blame &= applies
-                masks[part.name] = masks[part.name] | blame if part.name in masks else blame
+                mask = masks.setdefault(part.name, np.zeros(self._rows, np.bool_))
+                mask[places] |= made_from._to_blame(part, name, code).to_numpy()
         return masks
+
+    def _to_blame(self, part: Part, name: str, code: str) -> pl.Series:
+        text = self._columns[part.name].texts
+        if code == "missing" and name != "amount":
+            return text.is_null()
+        if code == "malformed" and name != "amount":
+            return self._part(part).str.contains(_CONTROLS).fill_null(value=False)
+        return text.is_not_null()
+
+    def _some(self, parts: Sequence[Part], places: Places) -> "_Making":
+        """Some of the rows, with the columns of some parts alone."""
+        taken = {part.name: self._columns[part.name].take(places) for part in parts}
+        return _Making(self._described, taken, places.size)
 
     def yen(self) -> pl.Series:
         """Each row's amount where it can be read, else none."""
@@ -239,9 +249,7 @@ class _Making:
             made = pl.repeat(None, self._rows, dtype=pl.String, eager=True)
         if source.refund_parts:
             refunds = np.flatnonzero(self._refunds())
-            some = {part.name: self._columns[part.name] for part in source.refund_parts}
-            taken = {name: column.take(refunds) for name, column in some.items()}
-            of_refunds = _Making(self._described, taken, refunds.size)
+            of_refunds = self._some(source.refund_parts, refunds)
             instead = of_refunds._joined(source.refund_parts, source.join)
             # A copy, for a column's own texts stay as they are.
             made = made.clone().scatter(refunds, instead)
@@ -366,7 +374,7 @@ def _days(instants: pl.Series, values: pl.Series | None) -> pl.Series:
     days = instants.cast(pl.Date).to_physical()
     known = days.drop_nulls().to_numpy()
     first, last = known.min(initial=_LAST_DAY), known.max(initial=-_LAST_DAY)
-    if last - first in range(_FEW_DAYS):
+    if 0 <= int(last) - int(first) < _FEW_DAYS:
         each = pl.Series(np.arange(first, last + 1, dtype=np.int32))
         texts = _written_days(each).gather((days - int(first)).cast(pl.UInt32))
     else:
@@ -450,7 +458,7 @@ def _named(
     some = {name: one.take(places) for name, one in columns.items()}
     making = _Making(described, some, len(places))
     at_fault = making.at_fault(column, source, code)
-    frame = pl.DataFrame([mask.alias(name) for name, mask in at_fault.items() if name in names])
+    frame = pl.DataFrame({name: mask for name, mask in at_fault.items() if name in names})
     named = pl.concat_list(
         [pl.when(name).then(pl.lit(f"{name}:{code}")) for name in frame.columns]
     ).list.drop_nulls()

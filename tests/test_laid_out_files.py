@@ -372,6 +372,19 @@ def test_records_of_another_width_do_not_make_unread_bytes_matter(
     refused(layout, broken.replace(b"A1", b"A\x81 1", 1), "is not CP932")
 
 
+def test_naming_a_fault_reads_no_more_of_a_row_than_it_is_made_from(layout: Path) -> None:
+    day = '{ day = "日時", forms = ["YYYY/M/D"] }'
+    made = f'{{ from = ["会員", {day}], refund_from = ["会員", {day}, "元番号"] }}'
+    changed(layout, ('{ from = "番号" }', made))
+    rows = ["N1,A1,2020/13/5,支払,100,!", "N2,A1,2020/13/5,取消,100,N1", "N3,A1,x,取消,100,"]
+    text = lines(*rows, header=f"{HEADER},元番号").encode("cp932").replace(b"!", BROKEN)
+    assert read_text(layout, text).quarantined == {
+        1: ["日時:malformed"],
+        2: ["日時:malformed"],
+        3: ["元番号:missing", "日時:malformed"],
+    }
+
+
 def test_a_file_of_nothing_but_records_of_another_width_is_read(layout: Path) -> None:
     read = read_text(layout, lines("合計,1", "N1,A1", "合計,2"))
     assert (read.rows, read.quarantined) == ([], {2: ["row:malformed"]})

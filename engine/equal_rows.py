@@ -10,6 +10,7 @@ import polars as pl
 from engine.hashing import FewHashes, Hashes, hash_text, places_in
 
 _SEED: Final = 7
+# Up to one row in so many has an ID that others have: only these are sorted.
 _FEW: Final = 4
 
 Numbers = npt.NDArray[np.int64]
@@ -54,7 +55,7 @@ class EqualRows:
         before = np.zeros(unlike.size, np.int64)
         before[known] = self._counts[at[known]]
         again = (counts > 1) | known
-        # As a rule few rows have an ID that others have; else all are sorted at once.
+        # As a rule they are few; else all are sorted at once.
         if counts[again].sum() * _FEW > numbers.size:
             again = np.ones(unlike.size, np.bool_)
             rows = np.arange(numbers.size)

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deliveries import Desk, transaction
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from laid_out_files import Read, read
 from test_individual_numbers import numbers
@@ -549,7 +549,26 @@ def test_enrollments_have_layouts_as_well(tmp_path: Path) -> None:
     assert desk.table("accepted_enrollments")["card_applied_on"].to_list() == [dt.date(2020, 6, 1)]
 
 
-@given(st.lists(st.lists(st.sampled_from("abcde"), max_size=12), max_size=5))
+def few_repeated(repeated: list[list[str]], among: int) -> list[list[str]]:
+    """Parts of so many IDs that are their own, with a few others here and there."""
+    parts = [[f"{number} {n}" for n in range(among)] for number in range(len(repeated))]
+    for part, some in zip(parts, repeated, strict=True):
+        for number, one in enumerate(some):
+            part.insert(number * 37 % len(part), one)
+    return parts
+
+
+ALL_REPEATED = st.lists(st.lists(st.sampled_from("abcde"), max_size=12), max_size=5)
+FEW_REPEATED = st.builds(
+    few_repeated,
+    st.lists(st.lists(st.sampled_from("abcde"), max_size=12), min_size=2, max_size=3),
+    st.sampled_from((100, 300)),
+)
+
+
+@settings(deadline=None)
+@given(ALL_REPEATED | FEW_REPEATED)
+@example(few_repeated([[*"abcab"], [*"cda"]], 300))
 def test_equal_rows_are_numbered_in_their_order_wherever_a_file_is_cut(
     parts: list[list[str]],
 ) -> None:

@@ -517,6 +517,8 @@ def _source(name: str, table: StrictTable, names: _Names) -> Source:
     )
     if source.constant is not None and source.parts:
         raise table.fault("constant", "there is a from as well", "leave one of the two out")
+    if source.constant is not None and source.refund_parts:
+        raise table.fault("refund_from", "there is a constant as well", "leave one of the two out")
     made = source.constant is not None or source.parts or source.by_column or any(source.by_sign)
     if not made and not (name == "original_transaction_id" and source.refund_parts):
         raise table.fault(

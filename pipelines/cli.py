@@ -546,11 +546,11 @@ def preview(
     lang: Lang
         ja or en; by default the locale's.
     """
-    from pipelines.deliveries import parameter
+    from pipelines.deliveries import parameters_of
     from pipelines.layouts.output import print_preview
     from pipelines.layouts.preview import preview as look_at
 
-    parameters = dict(parameter(one) for one in set_ or [])
+    parameters = parameters_of(set_ or [])
     seen = look_at(file, layout=layout, role=role, parameters=parameters, first=rows)
     with output_may_fail():
         print_preview(seen, lang or lang_of_locale())

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import InputError
-from engine.io.deliveries import CANONICAL, DeliveredAs, find_delivered
-from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Role, described_as
+from engine.io.deliveries import CANONICAL, DeliveredAs
 from engine.layout import load_layout
 
 ROLES: Final = ("transactions", "enrollments")
-_READ_AS: Final[Mapping[str, Role]] = {role.name: role for role in (TRANSACTIONS, ENROLLMENTS)}
 _BY_HEADER: Final = "auto"
 _ORDERED: Final = (*(f"--{role}" for role in ROLES), "--layout", "--set")
 
@@ -32,16 +30,30 @@ class _Ahead:
     waiting: dict[str, str] = field(default_factory=dict)
 
 
-def parameter(text: str) -> tuple[str, str]:
-    """A ``NAME=VALUE``.
+def parameters_of(texts: Sequence[str]) -> dict[str, str]:
+    """What several ``NAME=VALUE`` say of one file.
 
     Raises:
-        InputError: it is none.
+        InputError: one is none, or a name is there twice.
     """
+    parameters: dict[str, str] = {}
+    for text in texts:
+        name, value = _parameter(text, parameters)
+        parameters[name] = value
+    return parameters
+
+
+def _parameter(text: str, others: Mapping[str, str]) -> tuple[str, str]:
+    """A ``NAME=VALUE``, besides others for the same files."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InputError(
             f"--set {text}: this is no NAME=VALUE", hint="write it like --set account_id=A-123"
+        )
+    if name in others:
+        raise InputError(
+            f"--set {text}: {name} was set to {others[name]} for the same files",
+            hint="leave one of the two out, or name the files of each after it",
         )
     return name, value
 
@@ -67,7 +79,7 @@ def in_order(
         if option == "--layout":
             _layout(ahead, value)
         elif option == "--set":
-            name, text = parameter(value)
+            name, text = _parameter(value, ahead.waiting)
             ahead.parameters[name] = ahead.waiting[name] = text
         else:
             role = option.removeprefix("--")
@@ -91,38 +103,7 @@ def in_order(
             "the order of the deliveries and their layouts cannot be told",
             hint="name each path with a --transactions or --enrollments of its own",
         )
-    check_parameters(deliveries)
     return deliveries
-
-
-def check_parameters(deliveries: Mapping[str, Sequence[DeliveredAs]]) -> None:
-    """Refuses what was set for files whose headers decide, and none of which asks for it.
-
-    Raises:
-        InputError: naming it; or a file cannot be recognised.
-    """
-    needless: dict[tuple[str, str], DeliveredAs] = {}
-    asked: set[tuple[str, str]] = set()
-    for role, some in deliveries.items():
-        for one in some:
-            if one.layout not in (None, CANONICAL) or not one.parameters:
-                # A layout that was named has looked at what was set for it.
-                continue
-            names: set[str] = set()
-            for delivered in find_delivered([one], role):
-                described = described_as(_READ_AS[role], delivered)
-                names.update(described.layout.parameters if described is not None else ())
-            for name, text in one.parameters.items():
-                needless.setdefault((name, text), one)
-                if name in names:
-                    asked.add((name, text))
-    for (name, text), one in needless.items():
-        if (name, text) not in asked:
-            raise InputError(
-                f"--set {name}={text}: {one.path}: no layout of these files asks for {name}",
-                hint="leave it out, or name the layout that asks for it ahead of it; see mynapoint "
-                "layouts",
-            )
 
 
 def _layout(ahead: _Ahead, value: str) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 
+import engine
 from engine.errors import BookError, InputError
 from engine.layout import built_in_layouts, load_layout
 from pipelines.cli import call
@@ -154,6 +155,13 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("--layout", "canonical", "--set", "account_id=1", "--transactions", "C"),
         "--set account_id=1: .*no layout of these files asks for account_id",
     ),
+    "a name that is set twice": (
+        (
+            *("--layout", "waon", "--set", "account_id=1"),
+            *("--set", "account_id=2", "--transactions", "F"),
+        ),
+        "--set account_id=2: account_id was set to 1 for the same files",
+    ),
     "a Parquet file": (
         ("--layout", "waon", "--set", "account_id=1", "--transactions", "P"),
         "this is a Parquet file",
@@ -188,6 +196,23 @@ def test_a_preview_refuses_a_value_that_the_file_does_not_ask_for(desk: Desk) ->
         call(["preview", plain, "--set", "account_id=1"])
     with pytest.raises(InputError, match="no layout of these files asks for acount_id"):
         call(["preview", str(WAON), "--set", "account_id=1", "--set", "acount_id=1"])
+
+
+def test_a_preview_refuses_a_name_that_is_set_twice() -> None:
+    with pytest.raises(InputError, match="account_id was set to 1 for the same files"):
+        call(["preview", str(WAON), "--set", "account_id=1", "--set", "account_id=1"])
+
+
+@pytest.mark.parametrize("layout", [None, "canonical", "waon"])
+def test_a_programme_that_sets_what_no_file_asks_for_is_refused_as_well(
+    desk: Desk, layout: str | None
+) -> None:
+    path = desk.transactions([transaction(1)]) if layout == "canonical" else WAON
+    delivered = engine.DeliveredAs(path, layout, {"account_id": CARD, "acount_id": "1"})
+    told = r"has no parameter acount_id|no layout of these files asks for a(c|cc)ount_id"
+    with pytest.raises(InputError, match=told):
+        desk.run(delivered)
+    assert desk.holds_nothing()
 
 
 def test_paths_that_the_parser_and_the_order_see_differently_are_refused() -> None:

@@ -30,7 +30,15 @@ from engine.io.exchange import Exchange, SeenKeys
 from engine.io.intake import Intake, Settled, settle, without_duplicates
 from engine.io.ledger import Part, commit, write_part
 from engine.io.memory import recall
-from engine.io.reading import ENROLLMENT_VALUES, ENROLLMENTS, TRANSACTIONS, Files, Rows, in_order
+from engine.io.reading import (
+    ENROLLMENT_VALUES,
+    ENROLLMENTS,
+    TRANSACTIONS,
+    Files,
+    Rows,
+    check_parameters,
+    in_order,
+)
 from engine.io.run_record import (
     Tally,
     identity,
@@ -151,6 +159,7 @@ def run(
         Files(ENROLLMENTS, find_delivered(enrollments, "enrollments")),
         Files(TRANSACTIONS, find_delivered(transactions, "transactions")),
     )
+    check_parameters(*files)
     given_services = None if services is None else load_services(services)
     given_programme = None if programme is None else load_programme(programme)
     place = Book(Path(book))

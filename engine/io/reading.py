@@ -226,10 +226,18 @@ class Files:
         """The layout by which a file was read, and its parameters; None for the canonical form."""
         return self._described[index]
 
-    def _open(self, index: int) -> CsvFile | LaidOutFile | ParquetFile:
+    def described_as(self, index: int) -> Described | None:
+        """How a file is written, found out once; None for the canonical form.
+
+        Raises:
+            InputError: it cannot be opened, or is not written as was said.
+        """
         if index not in self._described:
             self.describe(index, described_as(self.role, self.delivered[index]))
-        return opened(self.role, self.delivered[index], self._described[index])
+        return self._described[index]
+
+    def _open(self, index: int) -> CsvFile | LaidOutFile | ParquetFile:
+        return opened(self.role, self.delivered[index], self.described_as(index))
 
     def as_quarantined(self, faulty: pl.DataFrame) -> pl.DataFrame:
         """Faulty rows as ``Quarantined``: with the file's name and the row's number in it."""
@@ -266,6 +274,34 @@ class Files:
             some = (numbered for numbered in works if numbered[0] in wanted)
             yield from in_order(pool, ahead, some, read)
             check_unchanged(delivered)
+
+
+def check_parameters(*files: Files) -> None:
+    """Refuses what was set for files whose headers decide, and none of which asks for it.
+
+    Raises:
+        InputError: naming it; or a file cannot be recognised.
+    """
+    needless: dict[tuple[str, str], str] = {}
+    asked: set[tuple[str, str]] = set()
+    for some in files:
+        for index, delivered in enumerate(some.delivered):
+            parameters = delivered.written.parameters
+            if delivered.written.layout is not None or not parameters:
+                # A layout that was named has looked at what was set for it.
+                continue
+            described = some.described_as(index)
+            for name, text in parameters.items():
+                needless.setdefault((name, text), delivered.name)
+                if described is not None and name in described.layout.parameters:
+                    asked.add((name, text))
+    for (name, text), where in needless.items():
+        if (name, text) not in asked:
+            raise InputError(
+                f"--set {name}={text}: {where}: no layout of these files asks for {name}",
+                hint="leave it out, or name the layout that asks for it ahead of it; see mynapoint "
+                "layouts",
+            )
 
 
 def described_as(role: Role, delivered: Delivered) -> Described | None:

@@ -14,12 +14,18 @@ from engine.errors import InputError
 from engine.hashing import hash_pair
 from engine.io.deliveries import DeliveredAs, find_delivered
 from engine.io.intake import CONFLICT
-from engine.io.reading import ENROLLMENTS, REF_SHIFT, TRANSACTIONS, Files, Rows
+from engine.io.reading import (
+    ENROLLMENTS,
+    REF_SHIFT,
+    TRANSACTIONS,
+    Files,
+    Rows,
+    check_parameters,
+)
 from engine.io.recognising import first_bytes, layout_of
 from engine.laid_out import jointly_named
 from engine.layout import Described, RoleName, load_layout
 from engine.past import content_hashes
-from pipelines.deliveries import check_parameters
 
 FIRST: Final = 3
 _EXAMPLES: Final = 3
@@ -95,7 +101,7 @@ def preview(
     )
     if len(files.delivered) != 1:
         raise InputError(f"{path}: these are several files", hint="name one file")
-    check_parameters({role: [what]})
+    check_parameters(files)
     made = Preview(str(path), role)
     keys: list[pl.DataFrame] = []
     threads = os.cpu_count() or 1

@@ -433,6 +433,37 @@ def test_a_draft_of_a_plain_file_reads_it_without_a_change(
     assert (record["counts"]["booked"], record["counts"]["skipped"]) == (2, {"failed": 1})
 
 
+ORIGINALS = {
+    "on refunds alone": (["", "N1", ""], "from"),
+    "nowhere": (["", "", ""], "from"),
+    "a dash on others": (["-", "N1", "-"], "from"),
+    "zeros on others": (["0", "N1", "0"], "refund_from"),
+    "the row's own on others": (["N1", "N1", "N3"], "refund_from"),
+}
+
+
+@pytest.mark.parametrize("by_sign", [False, True])
+@pytest.mark.parametrize("where", ORIGINALS)
+def test_a_draft_reads_an_original_of_every_row_unless_ordinary_rows_fill_the_column(
+    desk: Desk, capsys: pytest.CaptureFixture[str], where: str, by_sign: bool
+) -> None:
+    originals, key = ORIGINALS[where]
+    word, sign = ("支払", "-") if by_sign else ("返金", "")
+    rows = [
+        f"N1,A1,2020/9/5 10:00,支払,1200,{originals[0]}",
+        f"N2,A1,2020/9/6 10:00,{word},{sign}200,{originals[1]}",
+        f"N3,A1,2020/9/7 10:00,支払,300,{originals[2]}",
+    ]
+    header = "取引番号,会員番号,取引日時,取引区分,金額,元取引番号"
+    path = desk.write("store.csv", "\n".join([header, *rows]))
+    assert call(["layout", "new", str(path)]) == 0
+    layout = load_layout(desk.write("store.toml", capsys.readouterr().out))
+    source = layout.columns["original_transaction_id"]
+    assert source.names == ("元取引番号",)
+    assert bool(source.parts) == (key == "from")
+    assert bool(source.refund_parts) == (key == "refund_from")
+
+
 def test_a_file_without_a_header_is_no_draft(desk: Desk) -> None:
     for content, why in (
         (b"1,2,3\n4,5,6\n", "no line looks like a header"),

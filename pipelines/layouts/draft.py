@@ -292,7 +292,7 @@ def _column(column: str, sample: _Sample, taken: dict[str, str], asked: Sequence
     elif column == "kind":
         lines = _kind(sample, taken.get("kind"), taken["amount"])
     elif column == "original_transaction_id":
-        lines = [f"refund_from = {_quoted(taken.get(column, _ORIGINAL))}"]
+        lines = _original(sample, taken)
     elif column in taken and column in _DATES:
         lines = _date(column, taken[column], sample)
     elif column in taken:
@@ -302,6 +302,29 @@ def _column(column: str, sample: _Sample, taken: dict[str, str], asked: Sequence
     else:
         return []
     return [f"[columns.{column}]", *lines, ""]
+
+
+def _original(sample: _Sample, taken: dict[str, str]) -> list[str]:
+    name = taken.get("original_transaction_id")
+    if name is None:
+        return [f"from = {_quoted(_ORIGINAL)}"]
+    filled = [value not in ("", "-") for value in sample.values(name)]
+    if any(one and not refund for one, refund in zip(filled, _refunds(sample, taken), strict=True)):
+        return ["# Other rows fill the column, too.", f"refund_from = {_quoted(name)}"]
+    return [f"from = {_quoted(name)}"]
+
+
+def _refunds(sample: _Sample, taken: dict[str, str]) -> list[bool]:
+    """Which rows the draft takes for refunds."""
+    if "kind" not in taken:
+        return [False] * len(sample.values(taken["amount"]))
+    words = [_kind_of(value) == "refund" for value in sample.values(taken["kind"])]
+    amounts = read_amounts(pl.Series(sample.values(taken["amount"]), dtype=pl.String))
+    return [word or sign for word, sign in zip(words, amounts.negative, strict=True)]
+
+
+def _kind_of(value: str) -> str | None:
+    return next((kind for kind, words in _KINDS if any(word in value for word in words)), None)
 
 
 def _composed(sample: _Sample, taken: dict[str, str]) -> list[str]:
@@ -354,7 +377,7 @@ def _kind(sample: _Sample, name: str | None, amount: str) -> list[str]:
     for value, _ in counted.most_common(_MOST_VALUES):
         if any(word in value for word in _FAILED):
             continue
-        kind = next((k for k, words in _KINDS if any(word in value for word in words)), None)
+        kind = _kind_of(value)
         mark = "" if kind else "  # TODO: a guess"
         lines.append(f"{_quoted(value)} = {_quoted(kind or 'purchase')}{mark}")
     return lines

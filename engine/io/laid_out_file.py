@@ -39,7 +39,8 @@ MOST_NUMBERED_ROWS: Final = 5_000_000
 _BOM: Final = "\ufeff"
 _BLANKS: Final = " \t\u3000"
 _FIRST: Final = ""
-# As many as may be under way, and one.
+# As many as a run has under way by default: one more than threads, of which there is one more than
+# cores.
 _MOST_WAITING: Final = (os.cpu_count() or 1) + 2
 
 

@@ -16,7 +16,13 @@ import polars as pl
 
 from engine.layout import Dates, Described, Part, Separated, Skip, Source
 from engine.provider_column import Column, Places
-from engine.records import KINDS, MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
+from engine.records import (
+    ENROLLMENT_CONFLICT,
+    KINDS,
+    MAX_AMOUNT_YEN,
+    MIN_AMOUNT_YEN,
+    TRANSACTION_CONFLICT,
+)
 from engine.text_bytes import of_one_width, side_by_side
 from engine.written_amounts import UNREADABLE, Amounts, read_amounts
 from engine.written_dates import read_dates, read_plain_dates
@@ -28,8 +34,8 @@ _CONTROLS: Final = r"[\x00-\x1F\x7F]"
 _FEW_DAYS: Final = 100_000
 _LAST_DAY: Final = 10**7
 _WORDS: Final = ("kind", "basis")
-# No one column of an ID is to blame for another content.
-_CONFLICT: Final = "conflict"
+# No one column of an ID is to blame for these.
+_CONFLICTS: Final = (TRANSACTION_CONFLICT, ENROLLMENT_CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,7 +459,7 @@ def _named(
     column, code = error.rsplit(":", 1)
     names = _names(described, column)
     source = described.layout.columns.get(column)
-    if source is None or len(names) < 2 or code == _CONFLICT:
+    if source is None or len(names) < 2 or error in _CONFLICTS:
         return _each([jointly_named(described, error)], len(places))
     some = {name: one.take(places) for name, one in columns.items()}
     making = _Making(described, some, len(places))

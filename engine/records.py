@@ -27,6 +27,10 @@ MAX_ID_CHARACTERS = 64
 KINDS = ("charge", "purchase", "refund")
 BASES = ("charge", "purchase")
 
+# Faults of rows: other content under a key that is known.
+TRANSACTION_CONFLICT = "transaction_id:conflict"
+ENROLLMENT_CONFLICT = "person_id:conflict"
+
 Kind = pl.Enum(KINDS)
 Basis = pl.Enum(BASES)
 Instant = pl.Datetime("us")

@@ -25,6 +25,7 @@ from engine.hashing import Hashes, hash_pair, places_in
 from engine.io.exchange import Exchange, SeenKeys
 from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, in_order
 from engine.past import Integers, Past, content_hashes
+from engine.records import TRANSACTION_CONFLICT
 from engine.registry import Numbers
 from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
 from engine.services import Services
@@ -40,7 +41,6 @@ SLICE_COLUMNS: Final = (
     "row_ref",
 )
 STRANGER_COLUMNS: Final = (*DECLINED_COLUMNS, "row_ref")
-CONFLICT: Final = "transaction_id:conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class Intake:
         faulty, declined = rows.faulty, good.clear()
         fresh = positions < 0
         if not fresh.all():
-            conflicts = good.filter(pl.Series(differs))
-            faulty = pl.concat([faulty, rows.some_at_fault(conflicts, CONFLICT)]).sort("row_ref")
+            conflicts = rows.some_at_fault(good.filter(pl.Series(differs)), TRANSACTION_CONFLICT)
+            faulty = pl.concat([faulty, conflicts]).sort("row_ref")
             declined = good.filter(pl.Series(~fresh & ~differs))
             good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
         self.seen.add(Sightings.of(keys, contents, good["row_ref"].to_numpy()))
@@ -187,7 +187,7 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
         hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         contents = pl.Series("content", content_hashes(rows.good, hashes))
         keys.append(rows.good.select("service_id", "transaction_id", "row_ref", contents))
-        faulty.append(rows.all_at_fault(CONFLICT))
+        faulty.append(rows.all_at_fault(TRANSACTION_CONFLICT))
     more, conflicts = settled_by_text(pl.concat(keys))
     in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
     return Settled.of(

@@ -51,14 +51,19 @@ from engine.io.tables import TableWriter, WrittenTable
 from engine.layout import Layout
 from engine.past import Past
 from engine.programme import Programme, load_programme
-from engine.records import Declined, Enrollment, Quarantined, RejectedEnrollment
+from engine.records import (
+    ENROLLMENT_CONFLICT,
+    Declined,
+    Enrollment,
+    Quarantined,
+    RejectedEnrollment,
+)
 from engine.registry import Registry
 from engine.services import Services, load_services
 
 ROWS_PER_SLICE: Final = 500_000
 MOST_SLICES: Final = 256
 MOST_SLICES_OF_STRANGERS: Final = 32
-ENROLLMENT_CONFLICT: Final = "person_id:conflict"
 
 
 class Progress(Protocol):

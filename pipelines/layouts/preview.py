@@ -13,7 +13,6 @@ import polars as pl
 from engine.errors import InputError
 from engine.hashing import hash_pair
 from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.intake import CONFLICT
 from engine.io.reading import (
     ENROLLMENTS,
     REF_SHIFT,
@@ -26,6 +25,7 @@ from engine.io.recognising import first_bytes, layout_of
 from engine.laid_out import jointly_named
 from engine.layout import Described, RoleName, load_layout
 from engine.past import content_hashes
+from engine.records import TRANSACTION_CONFLICT
 
 FIRST: Final = 3
 _EXAMPLES: Final = 3
@@ -180,7 +180,9 @@ def _settle(made: Preview, keys: list[pl.DataFrame]) -> None:
     conflicts = int(in_conflict["len"].sum())
     if conflicts:
         described = made.described
-        error = CONFLICT if described is None else jointly_named(described, CONFLICT)
+        error = TRANSACTION_CONFLICT
+        if described is not None:
+            error = jointly_named(described, error)
         made.faults[error] = Fault(conflicts)
         made.quarantined += conflicts
         made.readable -= conflicts

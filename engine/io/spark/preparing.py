@@ -15,7 +15,7 @@ from engine.hashing import FewHashes, hash_text
 from engine.individual_number import Screen
 from engine.io.deliveries import Stretch, check_unchanged
 from engine.io.durable import new_file
-from engine.io.nightly_run import ENROLLMENT_CONFLICT, write_enrollments
+from engine.io.nightly_run import write_enrollments
 from engine.io.reading import (
     ENROLLMENT_VALUES,
     ENROLLMENTS,
@@ -36,7 +36,12 @@ from engine.io.spark.routes import ROUTE, write_routes
 from engine.io.spark.stations import Read, done, name_rows, works_of
 from engine.io.tables import WrittenTable
 from engine.layout import Described
-from engine.records import ENROLLMENT_COLUMNS, Enrollment, polars_schema
+from engine.records import (
+    ENROLLMENT_COLUMNS,
+    ENROLLMENT_CONFLICT,
+    Enrollment,
+    polars_schema,
+)
 from engine.registry import Registry
 
 _SEED: Final = 5

@@ -25,7 +25,7 @@ from engine.individual_number import Screen
 from engine.io.book import run_id
 from engine.io.deliveries import Work, check_unchanged
 from engine.io.durable import new_file
-from engine.io.intake import CONFLICT, Settled, with_strangers_reason
+from engine.io.intake import Settled, with_strangers_reason
 from engine.io.ledger import write_part
 from engine.io.reading import (
     FAULTS_SCHEMA,
@@ -58,7 +58,7 @@ from engine.io.spark.people_memory import (
 from engine.io.spark.routes import Router
 from engine.io.tables import TableWriter, WrittenTable
 from engine.past import months_of
-from engine.records import Declined, Kind, Quarantined
+from engine.records import TRANSACTION_CONFLICT, Declined, Kind, Quarantined
 from engine.registry import Numbers
 from engine.remembering import ENTRY_COLUMNS
 
@@ -504,7 +504,7 @@ def _read_conflicts(job: Job, refs: Numbers) -> Iterator[Message]:
             some = refs[parts == part]
             if some.size:
                 rows = read_part_again(TRANSACTIONS, work, some)
-                yield from _faulty(rows.all_at_fault(CONFLICT))
+                yield from _faulty(rows.all_at_fault(TRANSACTION_CONFLICT))
         check_unchanged(job.transactions[index])
 
 

@@ -20,51 +20,59 @@ from engine.io.memory import FORMAT, recall
 from pipelines.verify.bytes import Kept
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding, Findings
 
-_MANIFEST: Final = "manifest.json"
+MANIFEST: Final = "manifest.json"
 _AT_ONCE: Final = 1 << 20
 _HINT: Final = "; BOOK/memory may be deleted, the next run makes it anew"
 
 
 def check_memory(book: Book, kept: Kept, scratch: Path, findings: Findings) -> None:
     """Compares what the book remembers with what its committed runs say."""
-    if not (book.memory / _MANIFEST).exists():
+    if not (book.memory / MANIFEST).exists():
         return
     for name, what in _differences(book, kept, scratch):
         where = f"memory/{name}"
         findings.add(Finding("memory", NO_CHANGED_BYTE, where, what + _HINT))
 
 
-def _differences(book: Book, kept: Kept, scratch: Path) -> Iterator[tuple[str, str]]:
+def to_compare(folder: Path, kept: Kept, version: int) -> tuple[dict[str, Any] | None, str | None]:
+    """The manifest of a memory that can be compared, else what is wrong with it, if anything is."""
     try:
-        manifest = json.loads((book.memory / _MANIFEST).read_text(encoding="utf-8"))
-        runs, version = manifest["runs"], (manifest["format"], manifest["hashes"])
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        runs, made_by = manifest["runs"], (manifest["format"], manifest["hashes"])
     except (OSError, ValueError, KeyError, TypeError):
-        yield _MANIFEST, "the memory's manifest cannot be read"
-        return
-    if version != (FORMAT, FINGERPRINT):
+        return None, "the memory's manifest cannot be read"
+    if made_by != (version, FINGERPRINT):
         # Of another version of the engine or of its hashes: no run of this version believes it.
-        return
+        return None, None
     if not isinstance(runs, int) or not 0 < runs <= len(kept.runs):
-        yield _MANIFEST, "the memory is not of as many runs as the log: it, or the log, was changed"
-        return
+        return None, "the memory is not of as many runs as the log: it, or the log, was changed"
     if kept.whole_runs() is None:
         # What it should be is not known until the ledger's files are restored.
+        return None, None
+    return manifest, None
+
+
+def _differences(book: Book, kept: Kept, scratch: Path) -> Iterator[tuple[str, str]]:
+    manifest, wrong = to_compare(book.memory, kept, FORMAT)
+    if wrong is not None:
+        yield MANIFEST, wrong
+    if manifest is None:
         return
     anew = Book(scratch / "anew")
     anew.path.mkdir()
     anew.ledger.symlink_to(book.ledger.resolve())
     anew.runs.symlink_to(book.runs.resolve())
     try:
-        recall(anew, runs)
+        recall(anew, manifest["runs"])
     except (BookError, ArithmeticError, LookupError, ValueError, pl.exceptions.PolarsError):
-        yield _MANIFEST, "no memory can be made from the ledger to compare it with"
+        yield MANIFEST, "no memory can be made from the ledger to compare it with"
         return
-    expected = json.loads((anew.memory / _MANIFEST).read_text(encoding="utf-8"))
+    expected = json.loads((anew.memory / MANIFEST).read_text(encoding="utf-8"))
     if _without_sizes(manifest) != _without_sizes(expected):
-        yield _MANIFEST, "the memory's manifest is not the one that the ledger gives"
+        yield MANIFEST, "the memory's manifest is not the one that the ledger gives"
         return
     for file in sorted(anew.memory.iterdir()):
-        if file.name != _MANIFEST and not _same(book.memory / file.name, file):
+        if file.name != MANIFEST and not _same(book.memory / file.name, file):
             yield file.name, "the memory is not what the ledger says"
 
 

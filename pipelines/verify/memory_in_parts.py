@@ -4,7 +4,6 @@ How it is cut depends on the runs that made it, so it is not its files that are 
 is in them: the entries' facts by ranges of their keys' hashes, the people in SQL.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.hashing import FINGERPRINT, hash_pair
+from engine.hashing import hash_pair
 from engine.io.book import Book
 from engine.io.spark.key_memory import (
     ENTRY,
@@ -32,8 +31,8 @@ from engine.remembering import ENTRY_COLUMNS
 from pipelines.database import Database
 from pipelines.verify.bytes import Kept, KeptRun
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding, Findings
+from pipelines.verify.memory import MANIFEST, to_compare
 
-_MANIFEST: Final = "manifest.json"
 _ROWS_AT_ONCE: Final = 1 << 18
 _ENTRIES_AT_ONCE: Final = 1 << 22
 _BEYOND_ALL: Final = 1 << 64
@@ -47,7 +46,7 @@ Differences = Iterator[tuple[str, str]]
 def check_memory_in_parts(book: Book, kept: Kept, scratch: Path, findings: Findings) -> None:
     """Compares what the book remembers for runs on Spark with what its committed runs say."""
     folder = folder_of(book)
-    if not (folder / _MANIFEST).exists():
+    if not (folder / MANIFEST).exists():
         return
     for name, what in _differences(book, kept, scratch):
         where = f"{folder.name}/{name}"
@@ -55,25 +54,16 @@ def check_memory_in_parts(book: Book, kept: Kept, scratch: Path, findings: Findi
 
 
 def _differences(book: Book, kept: Kept, scratch: Path) -> Differences:
-    try:
-        manifest = json.loads((folder_of(book) / _MANIFEST).read_text(encoding="utf-8"))
-        runs, version = manifest["runs"], (manifest["format"], manifest["hashes"])
-    except (OSError, ValueError, KeyError, TypeError):
-        yield _MANIFEST, "the memory's manifest cannot be read"
-        return
-    if version != (FORMAT, FINGERPRINT):
-        # Of another version of the engine or of its hashes: no run of this version believes it.
-        return
-    if not isinstance(runs, int) or not 0 < runs <= len(kept.runs):
-        yield _MANIFEST, "the memory is not of as many runs as the log: it, or the log, was changed"
-        return
+    manifest, wrong = to_compare(folder_of(book), kept, FORMAT)
+    if wrong is not None:
+        yield MANIFEST, wrong
     whole = kept.whole_runs()
-    if whole is None:
-        # What it should be is not known until the ledger's files are restored.
+    if manifest is None or whole is None:
         return
+    runs = manifest["runs"]
     memory = PartitionedMemory.of(book, runs)
     if memory.runs == 0:
-        yield _MANIFEST, "the memory is not of this book, or a file of it is missing or cut short"
+        yield MANIFEST, "the memory is not of this book, or a file of it is missing or cut short"
         return
     damaged = [*_damaged_people(memory), *_damaged_segments(memory)]
     if damaged:
@@ -82,7 +72,7 @@ def _differences(book: Book, kept: Kept, scratch: Path) -> Differences:
     try:
         yield from _people(memory, whole[:runs], scratch / "people-in-parts")
     except duckdb.Error as error:
-        yield _MANIFEST, f"people could not be compared: {str(error).splitlines()[0]}"
+        yield MANIFEST, f"people could not be compared: {str(error).splitlines()[0]}"
     # A wrong file differs in every part of the keys, and is named once.
     yield from dict.fromkeys(_keys(memory, whole[:runs], scratch / "keys-in-parts"))
 
@@ -93,7 +83,7 @@ def _differences(book: Book, kept: Kept, scratch: Path) -> Differences:
 def _damaged_people(memory: PartitionedMemory) -> Differences:
     edges = [None, *(one.beyond for one in memory.people)]
     if [*(one.first for one in memory.people), None] != edges:
-        yield _MANIFEST, "the ranges of people do not follow each other"
+        yield MANIFEST, "the ranges of people do not follow each other"
     for one in memory.people:
         if not _is_people_file(memory.folder / one.name, one):
             yield one.name, "the file does not hold what the manifest says of it"
@@ -127,7 +117,7 @@ def _people(memory: PartitionedMemory, runs: list[KeptRun], scratch: Path) -> Di
         script = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
         database.script(script)
         for file, what in database.rows("SELECT file, what FROM wrong_people ORDER BY ALL"):
-            yield _MANIFEST if file is None else names[file], what
+            yield MANIFEST if file is None else names[file], what
 
 
 # --- Keys -------------------------------------------------------------------------------------
@@ -137,7 +127,7 @@ def _damaged_segments(memory: PartitionedMemory) -> Differences:
     for segment in memory.segments:
         width = segment.beyond - segment.first
         if width <= 0 or width & (width - 1) or segment.first % width:
-            yield _MANIFEST, "a range of keys is none that runs make"
+            yield MANIFEST, "a range of keys is none that runs make"
             continue
         for name, dtype, rows in zip(
             segment.files(),
@@ -236,7 +226,7 @@ def _entries(held: Held, expected: np.ndarray, bounds: tuple[int, int]) -> Diffe
     # Where each is one of those expected, as many as those, and no two the same, all are there.
     together = pl.concat(all_found)
     if sound and not (together.height == right.height and together.is_unique().all()):
-        yield _MANIFEST, "entries are missing, or stand there twice"
+        yield MANIFEST, "entries are missing, or stand there twice"
 
 
 def _refunded(held: Held, expected: np.ndarray, bounds: tuple[int, int]) -> Differences:
@@ -252,7 +242,7 @@ def _refunded(held: Held, expected: np.ndarray, bounds: tuple[int, int]) -> Diff
     for name in together.join(wrong, on=key, how="semi")["file"].unique().sort():
         yield name, _OTHERWISE
     if wrong.is_empty() and summed.height != right.height:
-        yield _MANIFEST, "what was refunded is missing"
+        yield MANIFEST, "what was refunded is missing"
 
 
 def _within(ascending: Any, bounds: tuple[int, int]) -> slice:  # noqa: ANN401 - an array

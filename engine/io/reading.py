@@ -98,9 +98,8 @@ class Rows:
 
     def _at_fault(self, rows: pl.DataFrame, places: Numbers, error: str) -> pl.DataFrame:
         """Rows, by their places in the batch, as faulty ones."""
-        errors = pl.Series([[error]], dtype=pl.List(pl.String)).new_from_index(0, rows.height)
-        named = self.batch.name_faults(places, errors)
-        return at_fault(rows, self.batch.raw(places.tolist()), error).with_columns(errors=named)
+        errors = self.batch.name_faults(places, alike(error, rows.height))
+        return at_fault(rows, self.batch.raw(places.tolist()), errors)
 
 
 @dataclass
@@ -363,12 +362,17 @@ def read_part_again(role: Role, work: Work, row_refs: Numbers) -> Rows:
     return _rows(role.read(batch.table), batch, 0, row_refs)
 
 
-def at_fault(rows: pl.DataFrame, raw: list[str], code: str) -> pl.DataFrame:
-    """Readable rows as faulty ones, with one code."""
+def alike(error: str, rows: int) -> pl.Series:
+    """The faults of rows that have one each, and the same."""
+    return pl.Series([[error]], dtype=pl.List(pl.String)).new_from_index(0, rows)
+
+
+def at_fault(rows: pl.DataFrame, raw: list[str], errors: pl.Series) -> pl.DataFrame:
+    """Readable rows as faulty ones."""
     amount = pl.col("amount") if "amount" in rows.columns else pl.lit(None, pl.Int64)
     return rows.select(
         "row_ref",
-        pl.lit([code], pl.List(pl.String)).alias("errors"),
+        errors.alias("errors"),
         pl.Series("raw", raw, dtype=pl.String),
         amount.alias("amount"),
     )
@@ -392,7 +396,7 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
                 at_fault(
                     pl.DataFrame({"row_ref": ragged}, schema={"row_ref": pl.Int64}),
                     [record.raw for record in batch.ragged],
-                    RAGGED,
+                    alike(RAGGED, len(ragged)),
                 ),
             ]
         ).sort("row_ref")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.hashing import Hashes, hash_pair, repeated_places
+from engine.own_memory import rows_on_their_own, texts_on_their_own
 from engine.programme import Terms
 from engine.records import ENROLLMENT_COLUMNS
 from engine.registry import Numbers, Registry, enrollment_contents, terms_of_services
@@ -26,7 +27,7 @@ from engine.rules.application import (
     rules_for_applications,
 )
 from engine.services import Services
-from engine.text_order import in_text_order, laid_out_in_order
+from engine.text_order import in_text_order
 
 KEY: Final = ("person_id", "service_id", "account_id")
 ASKED_OF_SERVICES: Final = ("service_basis", "applications_end_at", "preregistration")
@@ -145,8 +146,7 @@ def enroll(
     accepted = np.delete(applicants.places, refused)
     rejected = delivered.select(ORDER)[np.concatenate([at_fault, applicants.places[refused]])]
     rejected = rejected.with_columns(reason=reasons.append(verdicts.drop_nulls())).sort(ORDER)
-    # In memory of their own: views would keep the texts of all that was delivered.
-    rejected = rejected.select(laid_out_in_order(rejected[name]) for name in (*KEY, "reason"))
+    rejected = rows_on_their_own(rejected.select(*KEY, "reason"))
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
     columns["content"] = pl.Series(some.contents)
@@ -155,7 +155,7 @@ def enroll(
     for name, column in columns.items():
         # In one piece first: rows are taken from all over it.
         taken = column.rechunk().gather(wanted)
-        columns[name] = laid_out_in_order(taken) if taken.dtype == pl.String else taken
+        columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
     return Enrolled(pl.DataFrame(columns), rejected, conflicting, unchanged)
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from engine.awarding import Awards, Booked, award, booking_order
 from engine.deciding import Flags, decide
 from engine.hashing import FewHashes, Hashes, hash_coded_pair
+from engine.own_memory import rows_on_their_own
 from engine.past import Past
 from engine.programme import Programme, Terms
 from engine.records import Declined, polars_schema
@@ -73,14 +74,9 @@ class Folded:
         return replace(
             self,
             entries=self.entries.clear(),
-            pending=_on_their_own(self.pending),
-            originals=_on_their_own(self.originals),
+            pending=rows_on_their_own(self.pending),
+            originals=rows_on_their_own(self.originals),
         )
-
-
-def _on_their_own(few: pl.DataFrame) -> pl.DataFrame:
-    """The same rows in memory of their own: views would keep the texts of the whole slice."""
-    return pl.DataFrame(few.to_arrow())
 
 
 def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:

@@ -10,7 +10,6 @@ import polars as pl
 from engine.hashing import Positions
 
 _BYTES: Final = 8
-_BYTES_IN_A_VIEW: Final = 12
 
 
 def in_text_order(texts: pl.Series) -> tuple[Positions, npt.NDArray[np.bool_]]:
@@ -40,16 +39,6 @@ def in_text_order(texts: pl.Series) -> tuple[Positions, npt.NDArray[np.bool_]]:
         order[places], keys = rows[within], keys[within]
         same[places[1:]] = (ties[1:] == ties[:-1]) & (keys[1:] == keys[:-1])
     return order, same
-
-
-def laid_out_in_order(texts: pl.Series) -> pl.Series:
-    """The same texts, one after the other in memory of their own.
-
-    Where none has more than 12 bytes they stand in their views, and stay there.
-    """
-    if int(texts.str.len_bytes().max() or 0) <= _BYTES_IN_A_VIEW:  # type: ignore[arg-type]
-        return texts
-    return pl.Series(texts.name, texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 def _bytes_in_common(first: bytes, last: bytes) -> int:

@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.text_order import in_text_order, laid_out_in_order
+from engine.text_order import in_text_order
 
 # As IDs are: long beginnings in common, the same again, characters of one to four bytes.
 PIECES = ["", "a", "b", "0" * 8, "0" * 20, "é", "水", "𠮷", "\U0010ffff"]
@@ -21,9 +21,3 @@ def test_texts_stand_in_the_order_of_their_code_points(texts: list[str]) -> None
     assert there == sorted(texts)
     assert sorted(order.tolist()) == list(range(len(texts)))
     assert same.tolist() == [row > 0 and text == there[row - 1] for row, text in enumerate(there)]
-
-
-@given(TEXTS)
-def test_texts_laid_out_in_order_are_the_same_texts(texts: list[str]) -> None:
-    reversed_texts = pl.Series("texts", texts, dtype=pl.String).reverse()
-    assert laid_out_in_order(reversed_texts).equals(reversed_texts, check_names=True)

@@ -24,6 +24,7 @@ from engine.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
 from engine.hashing import Hashes, hash_pair, places_in
 from engine.io.exchange import Exchange, SeenKeys
 from engine.io.reading import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, in_order
+from engine.own_memory import rows_on_their_own
 from engine.past import Integers, Past, content_hashes
 from engine.records import TRANSACTION_CONFLICT
 from engine.registry import Numbers
@@ -186,7 +187,8 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
     for rows in files.read_again(pool, ahead, contested):
         hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         contents = pl.Series("content", content_hashes(rows.good, hashes))
-        keys.append(rows.good.select("service_id", "transaction_id", "row_ref", contents))
+        some = rows.good.select("service_id", "transaction_id", "row_ref", contents)
+        keys.append(rows_on_their_own(some))
         faulty.append(rows.all_at_fault(TRANSACTION_CONFLICT))
     more, conflicts = settled_by_text(pl.concat(keys))
     in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())

@@ -16,6 +16,8 @@ from engine.services import ROUNDINGS
 CUMULATIVE: Final = ROUNDINGS.index("cumulative")
 MONTH: Final = ROUNDINGS.index("month")
 TRANSACTION: Final = ROUNDINGS.index("transaction")
+_ACCOUNTS: Final = 1 << 62
+_MONTH_BITS: Final = 20
 
 # An Enum would sort by its words' places.
 SERVICE: Final = pl.col("service_id").cast(pl.String)
@@ -178,25 +180,24 @@ def _group_sums(
 
     group_first = first | by_transaction
     group_first[1:] |= by_month[1:] & (months[1:] != months[:-1])
-    starts = np.flatnonzero(group_first)
-    after = _running(counted, starts, np.diff(starts, append=order.size), before[starts])
+    after = _group_running(counted, group_first, before)
 
-    mixed = _mixed(rows, first)
-    if mixed.any():
-        some = np.flatnonzero(mixed)
-        groups = pl.DataFrame(
-            {
-                "account_no": rows.account_nos[some],
-                "month": months[some],
-                "original_id": np.where(by_transaction[some], original_ids[some], 0),
-                "counted": counted[some],
-            }
-        )
-        gathered = groups.select(
-            pl.col("counted").cum_sum().over("account_no", "month", "original_id")
-        )
-        after[some] = gathered.to_series().to_numpy() + before[some]
+    some = np.flatnonzero(_mixed(rows, first))
+    # One number a group. Originals have positions below 2^62, or negative ones in the slice.
+    of_accounts = _ACCOUNTS + (rows.account_nos[some].astype(np.int64) << _MONTH_BITS)
+    groups = np.where(by_transaction[some], original_ids[some], of_accounts + months[some])
+    gathered = np.argsort(groups, kind="stable")
+    some, groups = some[gathered], groups[gathered]
+    group_first = np.ones(some.size, np.bool_)
+    group_first[1:] = groups[1:] != groups[:-1]
+    after[some] = _group_running(counted[some], group_first, before[some])
     return after
+
+
+def _group_running(counted: Integers, group_first: Flags, before: Integers) -> Integers:
+    """The running sum within each group, which begins where it is marked."""
+    starts = np.flatnonzero(group_first)
+    return _running(counted, starts, np.diff(starts, append=counted.size), before[starts])
 
 
 def _mixed(rows: Booked, first: Flags) -> Flags:

@@ -52,10 +52,10 @@ class _Column:
             few = np.flatnonzero(hashes < self.hashes[-1])
             values, hashes = values.gather(few), hashes[few]
         fits = values.str.contains(_FORM).fill_null(value=False)
-        values, hashes = values.filter(fits), hashes[fits.to_numpy()]
-        if hashes.size == 0:
-            return
-        self.join(hashes, check_digit_agrees(values))
+        values = values.filter(fits)
+        hashes, first = np.unique(hashes[fits.to_numpy()], return_index=True)
+        if hashes.size:
+            self.join(hashes[:_JUDGED], check_digit_agrees(values.gather(first[:_JUDGED])))
 
     def join(self, hashes: Hashes, agrees: npt.NDArray[np.bool_]) -> None:
         hashes = np.concatenate([self.hashes, hashes])

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +26,7 @@ from engine.records import (
     MIN_AMOUNT_YEN,
     TRANSACTION_REQUIRED,
 )
+from engine.text_bytes import bytes_of
 
 _BLANKS: Final = " \t\u3000"
 _INSTANT: Final = (
@@ -93,12 +93,8 @@ def _text(column: Column) -> pl.Series:
 
 def _byte_range(text: pl.Series) -> tuple[int, int]:
     """The least and the greatest byte of the texts; nulls' may be among them, on the safe side."""
-    array = text.to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = array.buffers()
-    if data is None or not len(array):
-        return 0xFF, 0
-    ends = np.frombuffer(offsets, dtype=np.int64)
-    some = np.frombuffer(data, np.uint8)[ends[array.offset] : ends[array.offset + len(array)]]
+    ends, data = bytes_of(text.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    some = data[ends[0] : ends[-1]]
     return int(some.min(initial=0xFF)), int(some.max(initial=0))
 
 

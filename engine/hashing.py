@@ -28,6 +28,13 @@ def hash_text(texts: pl.Series, seed: int) -> Hashes:
     return texts.hash(seed=seed).to_numpy()
 
 
+def hash_coded(coded: pl.Series, seed: int) -> Hashes:
+    """The same as ``hash_text`` for an Enum without missing values: each word is hashed once."""
+    assert isinstance(coded.dtype, pl.Enum)
+    words = hash_text(coded.dtype.categories, seed)
+    return words.take(coded.to_physical().to_numpy())
+
+
 def combined(first: Hashes, second: Hashes) -> Hashes:
     """The hash of an ordered pair; unlike a plain xor it tells (a, b) from (b, a)."""
     mixed = (first ^ (first >> _SHIFT)) * _ODD
@@ -42,10 +49,8 @@ def hash_pair(service_id: pl.Series, identifier: pl.Series, seed: int = KEY_SEED
 
 
 def hash_coded_pair(coded: pl.Series, identifier: pl.Series, seed: int = KEY_SEED) -> Hashes:
-    """The same as ``hash_pair`` for a first text that is an Enum: each word is hashed once."""
-    assert isinstance(coded.dtype, pl.Enum)
-    words = hash_text(coded.dtype.categories, seed)
-    return combined(words[coded.to_physical().to_numpy()], hash_text(identifier, seed))
+    """The same as ``hash_pair`` for a first text that is an Enum."""
+    return combined(hash_coded(coded, seed), hash_text(identifier, seed))
 
 
 def _fingerprint() -> str:

@@ -19,10 +19,12 @@ from engine.hashing import (
     Hashes,
     Positions,
     combined,
+    hash_coded,
     hash_pair,
     hash_text,
     places_in,
 )
+from engine.records import Kind
 from engine.registry import Registry
 
 Integers = npt.NDArray[np.int64]
@@ -187,12 +189,9 @@ def content_hashes(frame: pl.DataFrame, key_hashes: Hashes) -> Hashes:
     # The transaction's own text again, in another hash: keys that collide differ in content.
     content = combined(key_hashes, hash_text(frame["transaction_id"], CHECK_SEED))
     content = combined(content, hash_text(frame["account_id"], CHECK_SEED))
-    for numbers in (
-        frame["occurred_at"].to_physical(),
-        frame["amount"],
-        frame["kind"].cast(pl.String).hash(CHECK_SEED),
-    ):
+    for numbers in (frame["occurred_at"].to_physical(), frame["amount"]):
         content = combined(content, numbers.to_numpy().view(np.uint64))
+    content = combined(content, hash_coded(frame["kind"].cast(Kind), CHECK_SEED))
     for name in ("original_transaction_id", "method"):
         if frame[name].null_count() < frame.height:
             content = combined(content, hash_text(frame[name], CHECK_SEED))

@@ -14,7 +14,6 @@ from typing import Any
 
 import oracle
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 import worlds
 from deliveries import (

@@ -16,7 +16,8 @@ from engine.services import ROUNDINGS
 CUMULATIVE: Final = ROUNDINGS.index("cumulative")
 MONTH: Final = ROUNDINGS.index("month")
 TRANSACTION: Final = ROUNDINGS.index("transaction")
-_ACCOUNTS: Final = 1 << 62
+_BEYOND_POSITIONS: Final = 1 << 62
+# Months are below 12 * 10,000.
 _MONTH_BITS: Final = 20
 
 # An Enum would sort by its words' places.
@@ -183,19 +184,21 @@ def _group_sums(
     after = _group_running(counted, group_first, before)
 
     some = np.flatnonzero(_mixed(rows, first))
-    # One number a group. Originals have positions below 2^62, or negative ones in the slice.
-    of_accounts = _ACCOUNTS + (rows.account_nos[some].astype(np.int64) << _MONTH_BITS)
+    # One number a group: an original's is its position, or negative when it is of the slice.
+    of_accounts = _BEYOND_POSITIONS + (rows.account_nos[some].astype(np.int64) << _MONTH_BITS)
     groups = np.where(by_transaction[some], original_ids[some], of_accounts + months[some])
-    gathered = np.argsort(groups, kind="stable")
-    some, groups = some[gathered], groups[gathered]
-    group_first = np.ones(some.size, np.bool_)
-    group_first[1:] = groups[1:] != groups[:-1]
-    after[some] = _group_running(counted[some], group_first, before[some])
+    together = np.argsort(groups, kind="stable")
+    at, groups = some[together], groups[together]
+    begins = np.ones(at.size, np.bool_)
+    begins[1:] = groups[1:] != groups[:-1]
+    after[at] = _group_running(counted[at], begins, before[at])
     return after
 
 
 def _group_running(counted: Integers, group_first: Flags, before: Integers) -> Integers:
-    """The running sum within each group, which begins where it is marked."""
+    """The running sum of each group, which begins where it is marked, on top of what it held
+    before: the same for all of a group.
+    """
     starts = np.flatnonzero(group_first)
     return _running(counted, starts, np.diff(starts, append=counted.size), before[starts])
 

@@ -1,6 +1,5 @@
 """``mynapoint`` and ``python -m pipelines``."""
 
-import ctypes
 import io
 import os
 import sys
@@ -12,19 +11,32 @@ from pipelines.errors import one_line_errors
 # Read by polars' allocator when it is loaded: pages that it keeps for some seconds need not be
 # cleared by the system over and over, a tenth of a large run's processor time.
 _KEEP_PAGES = "dirty_decay_ms:5000,muzzy_decay_ms:5000"
-# The same for numpy's, which is glibc's: one arena, which grows by 64 MiB, serves all threads, and
-# gives hardly anything back in between (a thirtieth). By <malloc.h>: M_ARENA_MAX, M_MMAP_THRESHOLD,
-# M_TRIM_THRESHOLD, M_TOP_PAD.
-_KEEP_HEAP = {-8: 1, -3: 32 << 20, -1: (2 << 30) - 1, -2: 64 << 20}
+# The same for numpy's allocator, which is glibc's: one heap for all threads, which grows by 64 MiB,
+# keeps large arrays too, and gives back what is beyond 2 GiB; a thirtieth of a run's time.
+# Names and numbers are <malloc.h>'s.
+_KEEP_HEAP = {
+    "M_ARENA_MAX": (-8, 1),
+    "M_TOP_PAD": (-2, 64 << 20),
+    "M_MMAP_THRESHOLD": (-3, 32 << 20),
+    "M_TRIM_THRESHOLD": (-1, (1 << 31) - 1),
+}
+_SET_BY_THE_OPERATOR = ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
+
+
+def keep_heap() -> None:
+    """Has the C library keep its memory, where it is one that can."""
+    with suppress(ImportError, AttributeError, OSError, TypeError):
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in _KEEP_HEAP.values():
+            mallopt(option, value)
 
 
 def main() -> None:
     """Runs a command and leaves with its exit code."""
-    # Another system's C library has no such call, or heeds it not.
-    with suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in _KEEP_HEAP.items():
-            mallopt(option, value)
+    if not any(name in os.environ for name in _SET_BY_THE_OPERATOR):
+        keep_heap()
     os.environ.setdefault("_RJEM_MALLOC_CONF", _KEEP_PAGES)
     # pandera names no engine, and its many small queries of frames are slower in the streaming one.
     os.environ.setdefault("POLARS_ENGINE_AFFINITY", "in-memory")

@@ -34,6 +34,7 @@ from engine.enrollment import Enrolled
 from engine.errors import BookError, InputError
 from engine.fold import Folded
 from engine.io import memory, nightly_run
+from engine.io.durable import NewFile
 from engine.records import LedgerEntry, validated
 
 NEXT_DAY = dt.date(2020, 10, 1)
@@ -575,6 +576,25 @@ def test_a_disk_that_gives_back_something_else_stops_the_run(
     read = pl.scan_parquet
     monkeypatch.setattr(pl, "scan_parquet", lambda *args, **more: read(*args, **more).slice(1))
     with pytest.raises(BookError, match="read back differs"):
+        desk.run(one(desk, 1), one(desk, 2))
+    assert desk.holds_nothing()
+
+
+def test_a_disk_that_gives_back_what_is_no_table_stops_the_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = NewFile.finish
+
+    def spoil(file: NewFile) -> str:
+        sha256 = finish(file)
+        if file.path.parent.name == "ledger":
+            with file.path.open("r+b") as written:
+                written.seek(len("PAR1"))
+                written.write(b"\xff" * (file.bytes // 2))
+        return sha256
+
+    monkeypatch.setattr(NewFile, "finish", spoil)
+    with pytest.raises(BookError, match="cannot be read back"):
         desk.run(one(desk, 1), one(desk, 2))
     assert desk.holds_nothing()
 

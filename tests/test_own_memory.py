@@ -14,6 +14,7 @@ from engine.io import intake
 from engine.own_memory import rows_on_their_own, texts_on_their_own
 
 MANY = pl.DataFrame({"text": [f"{number:064}" for number in range(10_000)], "yen": range(10_000)})
+SHORT = pl.DataFrame({"text": [f"{number}" for number in range(10)], "yen": range(10)})
 
 
 def bytes_held(texts: pl.Series) -> int:
@@ -28,8 +29,9 @@ def test_texts_on_their_own_are_the_same_texts(texts: list[str | None]) -> None:
     assert texts_on_their_own(taken).equals(taken, check_names=True)
 
 
-def test_a_few_rows_on_their_own_hold_nothing_of_the_many() -> None:
-    few = MANY[[1, 5_000]]
+@pytest.mark.parametrize("rows", [[1, 5_000], [10_001, 10_002]], ids=["long", "short"])
+def test_a_few_rows_on_their_own_hold_nothing_of_the_many(rows: list[int]) -> None:
+    few = pl.concat([MANY, SHORT], rechunk=True)[rows]
     own = rows_on_their_own(few)
     assert own.equals(few)
     assert bytes_held(own["text"]) < 1_000 < bytes_held(few["text"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import pty
 import re
 import subprocess
@@ -386,3 +387,16 @@ def test_output_that_cannot_be_written_changes_no_exit_code(desk: Desk) -> None:
         )
     assert (done.returncode, b"warning: the output could not" in done.stderr) == (0, True)
     assert desk.record()["counts"]["enrollments"]["read"] == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+def test_the_c_library_takes_every_setting_that_keeps_its_heap() -> None:
+    # In a process of its own, whose heap may be kept.
+    program = (
+        "import ctypes; from pipelines.__main__ import _KEEP_HEAP; "
+        "print([ctypes.CDLL(None).mallopt(*setting) for setting in _KEEP_HEAP.values()])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "[1, 1, 1, 1]"

@@ -151,7 +151,7 @@ class ScratchFile(NewFile):
         """
         self.write_held()
         self.close()
-        # Arrow keeps the memory of the one before; the system would clear other memory first.
+        # Arrow's pool has the pages of the file before; others would be cleared by the system.
         data = pa.allocate_buffer(self.bytes)
         with self.path.open("rb") as file:
             whole = file.readinto(data) == self.bytes and not file.read(1)

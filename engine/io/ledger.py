@@ -71,7 +71,7 @@ class Totals:
             points_awarded=points.filter(points > 0).sum(),
             points_reversed=-points.filter(points < 0).sum(),
         )
-        return cls(**sums.collect().row(0, named=True))
+        return cls(**sums.collect(engine="in-memory").row(0, named=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,7 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
         first_person,
         last_person,
     )
-    # By another library than wrote it.
-    read_back = Totals.of(pl.scan_parquet(path, glob=False))
+    read_back = _read_back(path)
     if read_back != part.totals:
         raise BookError(
             f"{name}: what was read back differs from what was written: "
@@ -146,6 +145,17 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
             hint="check the disk; nothing was booked",
         )
     return part
+
+
+def _read_back(path: Path) -> Totals:
+    """The totals that a file has, by another library than wrote it."""
+    try:
+        return Totals.of(pl.scan_parquet(path, glob=False, hive_partitioning=False))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise BookError(
+            f"{path.name}: what was written cannot be read back",
+            hint="check the disk; nothing was booked",
+        ) from error
 
 
 def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) -> None:

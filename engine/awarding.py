@@ -120,8 +120,7 @@ def award(
     ``originals`` are of the refunds among them, by the places that the transactions had before
     they were taken in ``order``.
     """
-    first = np.ones(order.size, np.bool_)
-    first[1:] = rows.ranks[1:] != rows.ranks[:-1]
+    first = _begins(rows.ranks)
     starts = np.flatnonzero(first)
     lengths = np.diff(starts, append=order.size)
     people = rows.person_nos[starts]
@@ -140,6 +139,13 @@ def award(
         net_spend_after=net_after,
         points_after=_running(points, starts, lengths, past.balances.points[people]),
     )
+
+
+def _begins(numbers: Integers) -> Flags:
+    """Where each stretch of equal numbers begins."""
+    begins = np.ones(numbers.size, np.bool_)
+    begins[1:] = numbers[1:] != numbers[:-1]
+    return begins
 
 
 def _running(values: Integers, starts: Numbers, lengths: Numbers, before: Integers) -> Integers:
@@ -189,9 +195,7 @@ def _group_sums(
     groups = np.where(by_transaction[some], original_ids[some], of_accounts + months[some])
     together = np.argsort(groups, kind="stable")
     at, groups = some[together], groups[together]
-    begins = np.ones(at.size, np.bool_)
-    begins[1:] = groups[1:] != groups[:-1]
-    after[at] = _group_running(counted[at], begins, before[at])
+    after[at] = _group_running(counted[at], _begins(groups), before[at])
     return after
 
 

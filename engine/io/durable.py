@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 before_operation: Callable[[str, Path], None] | None = None
@@ -143,7 +142,7 @@ class ScratchFile(NewFile):
     def _remember(self, data: memoryview) -> None:
         self._crc = zlib.crc32(data, self._crc)
 
-    def take(self) -> npt.NDArray[np.uint8]:
+    def take(self) -> pa.Buffer:
         """All that was written; the file is gone then.
 
         Raises:
@@ -158,7 +157,7 @@ class ScratchFile(NewFile):
         if not whole or zlib.crc32(data) != self._crc:
             raise _differs(self.path)
         remove(self.path)
-        return np.frombuffer(data, np.uint8)
+        return data
 
 
 def _differs(path: Path) -> OSError:

@@ -74,7 +74,7 @@ class Exchange:
         with file:
             writer.close()
             data = file.take()
-        with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
+        with pa.ipc.open_stream(data) as stream:
             frame = pl.DataFrame(stream.read_all())
         return frame.with_columns(pl.col("kind").cat.to(Kind))
 
@@ -133,5 +133,5 @@ class SeenKeys:
 
 def _taken(keys_file: ScratchFile, where_file: ScratchFile) -> Sightings:
     with keys_file, where_file:
-        keys = keys_file.take().view(np.uint64)
-        return Sightings(keys, where_file.take().view(WHERE_SEEN))
+        keys = np.frombuffer(keys_file.take(), np.uint64)
+        return Sightings(keys, np.frombuffer(where_file.take(), WHERE_SEEN))

@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from engine.enrollment import EnrollmentCounts
-from engine.io.book import Book, part_name, run_id
+from engine.booking.enrollment import EnrollmentCounts
+from engine.io.book.folder import Book, part_name, run_id
+from engine.io.book.index import recall
+from engine.io.book.ledger import commit, write_part
+from engine.io.book.run_record import Tally, order_record, previous_sha256
+from engine.io.book.tables import TableWriter
 from engine.io.durable import write_json, write_text
-from engine.io.ledger import commit, write_part
-from engine.io.memory import recall
-from engine.io.run_record import Tally, order_record, previous_sha256
-from engine.io.tables import TableWriter
-from engine.programme import load_programme
 from engine.records import (
     Declined,
     Enrollment,
@@ -29,7 +28,8 @@ from engine.records import (
     RejectedEnrollment,
     polars_schema,
 )
-from engine.services import load_services
+from engine.terms.programme import load_programme
+from engine.terms.services import load_services
 
 SERVICES = ("paypay", "aupay", "merpay", "nanaco")
 BASES = {"paypay": "purchase", "aupay": "charge", "merpay": "purchase", "nanaco": "charge"}

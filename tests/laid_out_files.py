@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Files
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.delivered.rows import ENROLLMENTS, TRANSACTIONS, Files
 
 Row = dict[str, str]
 

@@ -29,16 +29,19 @@ from deliveries import (
     transaction,
 )
 
-import engine
-from engine.enrollment import Enrolled
+import mynapoint
+from engine.booking.enrollment import Enrolled
+from engine.booking.fold import Folded
 from engine.errors import BookError, InputError
-from engine.fold import Folded
-from engine.io import memory, nightly_run
+from engine.io.book import index as memory
 from engine.io.durable import NewFile
+from engine.io.run import nightly as nightly_run
 from engine.records import LedgerEntry, validated
 
 NEXT_DAY = dt.date(2020, 10, 1)
-PROGRAMME = (Path(engine.__file__).parent / "programmes" / "mynapoint-2020.toml").read_text()
+PROGRAMME = (
+    Path(__file__).parent.parent / "engine" / "terms" / "programmes" / "mynapoint-2020.toml"
+).read_text()
 DERIVED = ("memory/",)
 
 
@@ -165,7 +168,7 @@ def test_without_any_the_built_in_services_and_programme_are_used(desk: Desk) ->
     result = desk.run(one(desk, 1), services=None)
     assert result.record["programme"]["id"] == "mynapoint-2020"
     assert result.record["programme"]["terms"]["announced_on"] == "2021-03-25"
-    assert result.record["services_sha256"] == engine.load_services(None).sha256
+    assert result.record["services_sha256"] == mynapoint.load_services(None).sha256
     assert result.record["counts"]["declined"] == {"unknown_service": 1}
 
 
@@ -403,7 +406,7 @@ def test_an_empty_folder_becomes_a_book(desk: Desk) -> None:
 
 def test_a_book_that_may_not_be_made_is_an_error_with_a_hint(desk: Desk) -> None:
     desk.book = desk.services / "book"
-    with pytest.raises(engine.MynapointError, match=r"services\.toml") as caught:
+    with pytest.raises(mynapoint.MynapointError, match=r"services\.toml") as caught:
         desk.run(one(desk, 1))
     assert caught.value.hint
 

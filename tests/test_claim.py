@@ -14,7 +14,7 @@ from deliveries import Desk, as_csv, enrollment, transaction
 from engine.errors import BookError, InputError
 from engine.io.durable import sha256_of
 from pipelines.cli import call
-from pipelines.reading import OpenedBook, open_book
+from pipelines.desk.opened_book import OpenedBook, open_book
 
 
 @pytest.fixture(scope="module")

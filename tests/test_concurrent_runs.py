@@ -12,10 +12,10 @@ import polars as pl
 import small_nights
 from small_nights import Night, deliver, digests, ledger_of, same_ledger
 
-import engine
-from engine.io.book import Book
+import mynapoint
+from engine.io.book.folder import Book
 
-COMMAND = (sys.executable, "-m", "pipelines")
+COMMAND = (sys.executable, "-m", "mynapoint")
 IN_USE = "another run is writing to this book"
 RUNS = 10
 MOST_ATTEMPTS = RUNS * 10
@@ -124,7 +124,7 @@ def test_a_second_run_within_one_process_stops_too(tmp_path: Path) -> None:
     with Book(book).locked():
         try:
             night.book(book)
-        except engine.BookError as error:
+        except mynapoint.BookError as error:
             message = error.message
         else:
             message = ""

@@ -9,10 +9,10 @@ from deliveries import ROOT, Desk, as_csv, enrollment
 
 from engine.errors import InputError
 from pipelines.cli import call
-from pipelines.reading import open_book
+from pipelines.desk.opened_book import open_book
 from pipelines.reconcile.output import explanation
 from pipelines.report import write_report
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 PAYPAY = ROOT / "tests" / "layouts" / "paypay" / "paypay.csv"
 SET_ASIDE = "04600000000000000005"

@@ -20,14 +20,21 @@ import worlds
 from deliveries import Desk, enrollment, transaction
 
 from engine.errors import BookError, InputError
-from engine.io.memory import find_entry
+from engine.io.book.index import find_entry
 from engine.rules.clauses import clause_of
 from pipelines.cli import call
+from pipelines.desk.opened_book import (
+    ACCEPTED,
+    DECLINED,
+    QUARANTINE,
+    REJECTED,
+    OpenedBook,
+    open_book,
+)
 from pipelines.explain.account import Entry, Explained, Terms, Worth, explained
 from pipelines.explain.story import person_of, transaction_of
 from pipelines.explain.wording import Words, fraction
-from pipelines.reading import ACCEPTED, DECLINED, QUARANTINE, REJECTED, OpenedBook, open_book
-from pipelines.texts import Lang
+from pipelines.shown.texts import Lang
 
 LANGS = get_args(Lang)
 

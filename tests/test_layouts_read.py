@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
 from small_nights import ledger_of
 
-import engine
-from engine.layout import Separated, built_in_layouts, load_layout
+import mynapoint
+from engine.layouts.model import Separated, built_in_layouts, load_layout
 
 SAMPLES = Path(__file__).parent / "layouts"
 
@@ -183,10 +183,13 @@ def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
             )
         )
         ledgers = []
-        both = (engine.DeliveredAs(same), engine.DeliveredAs(theirs, layout_id, written.parameters))
+        both = (
+            mynapoint.DeliveredAs(same),
+            mynapoint.DeliveredAs(theirs, layout_id, written.parameters),
+        )
         for number, delivered in enumerate(both):
             book = folder / str(number)
-            result = engine.run(
+            result = mynapoint.run(
                 book,
                 booked_on=dt.date(2021, 2, 1),
                 transactions=[delivered],

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.io import csv_file, parquet_file
+from engine.io.delivered import csv_file, parquet_file
 
 HEADER = ",".join(TRANSACTION_COLUMNS)
 MIB = 1 << 20

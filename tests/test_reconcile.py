@@ -20,8 +20,8 @@ import pipelines.reconcile.output
 import pipelines.reconcile.report
 from engine.errors import BookError, InputError
 from pipelines.cli import call
-from pipelines.database import Database
-from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, open_book
+from pipelines.desk.database import Database
+from pipelines.desk.opened_book import DECLINED, QUARANTINE, REJECTED, OpenedBook, open_book
 from pipelines.reconcile.claim_file import load, recognised
 from pipelines.reconcile.differences import KINDS, compare
 

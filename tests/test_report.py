@@ -17,16 +17,16 @@ import pytest
 from deliveries import ROOT, Desk, transaction
 from sample_book import HOSTILE, booked_sample, hostile_book
 
-import engine
+import mynapoint
 import pipelines.report
 from engine.errors import BookError, InputError
 from pipelines.cli import call
-from pipelines.reading import open_book
+from pipelines.desk.opened_book import open_book
 from pipelines.report import tables as report_tables
 from pipelines.report import write_report
 from pipelines.report.figures import BANDS, Figures, gather
 from pipelines.report.tables import Tables
-from pipelines.texts import LANGS, Lang, Texts
+from pipelines.shown.texts import LANGS, Lang, Texts
 
 VENDOR = ROOT / "pipelines" / "report" / "vendor"
 LIBRARY_SHA256 = "38017a5586acd9c6eb6bbfe8b6938e1a25bdc717c5acfcb07e0c9d663282c59d"
@@ -81,7 +81,7 @@ def test_people_are_counted_in_the_band_of_their_last_entry(sample: Path, figure
 
 def test_a_cap_that_ten_does_not_divide_has_bands_that_hold_its_people(tmp_path: Path) -> None:
     programme = tmp_path / "programme.toml"
-    text = engine.load_programme("mynapoint-2020").text
+    text = mynapoint.load_programme("mynapoint-2020").text
     programme.write_text(text.replace("spending_yen = 20_000", "spending_yen = 12_345"))
     book = booked_sample(tmp_path / "book", nights=1, programme=programme)
     figures = gather(open_book(book))
@@ -352,7 +352,7 @@ def test_an_old_report_stays_until_the_new_one_is_whole(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(xlsx))
 
-    monkeypatch.setattr("pipelines.spreadsheet.Spreadsheet.table", full)
+    monkeypatch.setattr("pipelines.shown.spreadsheet.Spreadsheet.table", full)
     with pytest.raises(InputError, match="No space left on device"):
         write_report(sample, out=out, xlsx=xlsx, lang="en", verify=False)
     assert (out.read_text(), xlsx.read_text()) == ("old", "old")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from deliveries import CASES, Desk, as_csv, enrollment, transaction
 
-from engine.programme import Programme, Terms, load_programme
 from engine.rules import application, refunds, spending
-from engine.services import Service, load_services
+from engine.terms.programme import Programme, Terms, load_programme
+from engine.terms.services import Service, load_services
 
 # The contract's tables, top to bottom.
 REJECTED_FOR = (
@@ -59,10 +59,10 @@ def test_the_rules_stand_in_the_contracts_order() -> None:
     for_refunds = [rule.reason for rule in refunds.rules_for_refunds()]
     for_spending = [rule.reason for rule in spending.rules_for_spending(terms, services)]
     in_turn = [application.ACCOUNT_TAKEN, application.ALREADY_ENROLLED]
-    strangers = [spending.DUPLICATE, spending.UNKNOWN_SERVICE, spending.NOT_ENROLLED]
+    unenrolled = [spending.DUPLICATE, spending.UNKNOWN_SERVICE, spending.NOT_ENROLLED]
     overrun = [refunds.REFUND_EXCEEDS_ORIGINAL]
     assert tuple(for_applications + in_turn) == REJECTED_FOR
-    assert tuple(strangers + for_refunds + overrun + for_spending) == DECLINED_FOR
+    assert tuple(unenrolled + for_refunds + overrun + for_spending) == DECLINED_FOR
 
 
 STRICT = """\

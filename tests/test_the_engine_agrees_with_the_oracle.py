@@ -24,7 +24,7 @@ import pyarrow as pa
 import pytest
 import worlds
 
-import engine
+import mynapoint
 
 ROOT = Path(__file__).parent.parent
 CASES = Path(__file__).parent / "cases"
@@ -124,7 +124,7 @@ def run_engine(
     threads: int | None = None,
     rows_per_slice: int | None = None,
 ) -> None:
-    result = engine.run(
+    result = mynapoint.run(
         book,
         booked_on=delivery.night.booked_on,
         transactions=delivery.transactions,
@@ -141,7 +141,7 @@ def run_engine(
 
 
 def run_command(book: Path, delivery: DeliveredAs) -> None:
-    command = [sys.executable, "-m", "pipelines", "run", str(book)]
+    command = [sys.executable, "-m", "mynapoint", "run", str(book)]
     command += ["--booked-on", str(delivery.night.booked_on), "--max-quarantined", "1"]
     for path in delivery.transactions:
         command += ["--transactions", str(path)]

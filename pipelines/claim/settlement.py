@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from engine.errors import BookError
 from engine.records import LedgerEntry, arrow_schema
-from pipelines.database import Database
-from pipelines.reading import OpenedBook, book_readable
+from pipelines.desk.database import Database
+from pipelines.desk.opened_book import OpenedBook, book_readable
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines import terminal
+from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.story import Application, Declined, Person, Transaction
 from pipelines.explain.wording import Words
-from pipelines.reading import OpenedBook
-from pipelines.terminal import output, plain, table
+from pipelines.shown import terminal
+from pipelines.shown.terminal import output, plain, table
 
 _COLUMNS = (
     ("column_seq", True),

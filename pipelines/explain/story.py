@@ -7,10 +7,8 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from engine.services import Services
-from pipelines.explain.account import Entry, Explained, Terms, disagreeing, explained
-from pipelines.quarantined import fields_of
-from pipelines.reading import (
+from engine.terms.services import Services
+from pipelines.desk.opened_book import (
     ACCEPTED,
     DECLINED,
     QUARANTINE,
@@ -19,6 +17,8 @@ from pipelines.reading import (
     OpenedBook,
     book_readable,
 )
+from pipelines.desk.quarantined import fields_of
+from pipelines.explain.account import Entry, Explained, Terms, disagreeing, explained
 
 ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
 
@@ -235,7 +235,7 @@ def _recalled(
 ) -> tuple[Entry | None, Sequence[LedgerFile]]:
     """A transaction's entry by the book's memory; and the files that the memory says nothing of."""
     # What it imports takes as long as all else that a person's story needs.
-    from engine.io.memory import find_entry
+    from engine.io.book.index import find_entry
 
     place, remembered = find_entry(opened.book, opened.runs, service_id, transaction_id)
     if place is not None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from pipelines.desk.reasons import fault, reason
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
-from pipelines.reasons import fault, reason
-from pipelines.texts import Lang, Texts
+from pipelines.shown.texts import Lang, Texts
 
 
 class Words:

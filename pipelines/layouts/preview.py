@@ -10,10 +10,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from engine.booking.state import content_hashes
+from engine.columns.hashing import hash_pair
 from engine.errors import InputError
-from engine.hashing import hash_pair
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.reading import (
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.delivered.recognising import first_bytes, layout_of
+from engine.io.delivered.rows import (
     ENROLLMENTS,
     REF_SHIFT,
     TRANSACTIONS,
@@ -21,10 +23,8 @@ from engine.io.reading import (
     Rows,
     check_parameters,
 )
-from engine.io.recognising import first_bytes, layout_of
-from engine.laid_out import jointly_named
-from engine.layout import Described, RoleName, load_layout
-from engine.past import content_hashes
+from engine.layouts.canonical_rows import jointly_named
+from engine.layouts.model import Described, RoleName, load_layout
 from engine.records import TRANSACTION_CONFLICT
 
 FIRST: Final = 3

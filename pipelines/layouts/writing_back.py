@@ -16,15 +16,15 @@ from typing import Any, Final
 import polars as pl
 
 from engine.errors import InputError
-from engine.io.csv_file import read_header
-from engine.io.deliveries import Delivered, find_delivered
+from engine.io.delivered.csv_file import read_header
+from engine.io.delivered.deliveries import Delivered, find_delivered
+from engine.io.delivered.laid_out_file import Found, find_header
+from engine.io.delivered.parquet_file import MAGIC
+from engine.io.delivered.recognising import first_bytes
 from engine.io.durable import sha256_of
-from engine.io.laid_out_file import Found, find_header
-from engine.io.parquet_file import MAGIC
-from engine.io.recognising import first_bytes
-from engine.layout import Fixed, Layout
+from engine.layouts.model import Fixed, Layout
 from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS
-from pipelines.reading import book_readable, open_book
+from pipelines.desk.opened_book import book_readable, open_book
 
 REASONS: Final = "mynapoint:errors"
 _BOM: Final = "\ufeff"
@@ -83,7 +83,7 @@ def set_aside(path: Path, number: int) -> list[SetAside]:
         )
     record = opened.record(number)
     with book_readable(opened.book):
-        rows = pl.read_parquet(opened.book.run(number) / "quarantine.parquet")
+        rows = pl.read_parquet(opened.book.run_folder(number) / "quarantine.parquet")
     # Of a file that was named twice the rows are the same.
     inputs = {one["name"]: one for one in record["inputs"]}
     return [

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.io.durable import sha256_of
-from pipelines.database import Database, readable_by_duckdb, require_duckdb
-from pipelines.errors import output_may_fail
-from pipelines.months import checked_month
-from pipelines.outputs import check_outside, check_replaceable, whole_folder
-from pipelines.reading import OpenedBook, open_book
+from pipelines.desk.database import Database, readable_by_duckdb, require_duckdb
+from pipelines.desk.months import checked_month
+from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
 from pipelines.reconcile.output import (
@@ -22,8 +20,10 @@ from pipelines.reconcile.output import (
     write_results,
 )
 from pipelines.reconcile.report import Reconciled
-from pipelines.spreadsheet import require_xlsxwriter
-from pipelines.texts import Lang, Texts
+from pipelines.shown.errors import output_may_fail
+from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
+from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.texts import Lang, Texts
 
 
 def reconcile(

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import BookError
-from engine.io.book import run_id
+from engine.io.book.folder import run_id
 from engine.records import Declined, LedgerEntry, RejectedEnrollment, arrow_schema
-from pipelines.database import Database
-from pipelines.quarantined import fields_of
-from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
+from pipelines.desk.database import Database
+from pipelines.desk.opened_book import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
+from pipelines.desk.quarantined import fields_of
 from pipelines.reconcile.claim_file import ACCOUNT, MONTH, TRANSACTION
 
 MISSING_IN_CLAIM: Final = "missing_in_claim"

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import BookError, InputError
-from pipelines.outputs import check_outside, whole_file
-from pipelines.reading import OpenedBook, open_book
-from pipelines.spreadsheet import require_xlsxwriter
-from pipelines.texts import Lang, Texts
+from pipelines.desk.opened_book import OpenedBook, open_book
+from pipelines.shown.result_files import check_outside, whole_file
+from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.texts import Lang, Texts
 
 if TYPE_CHECKING:
     from pipelines.report.status import Status

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.reading import ACCEPTED, DECLINED, QUARANTINE, OpenedBook, book_readable
+from pipelines.desk.opened_book import ACCEPTED, DECLINED, QUARANTINE, OpenedBook, book_readable
 
 BANDS: Final = 10
 """Bands of equal width below the cap; one more is the cap itself."""

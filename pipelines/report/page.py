@@ -11,7 +11,7 @@ from pipelines.report.charts import Charts
 from pipelines.report.figures import Figures
 from pipelines.report.status import Status
 from pipelines.report.tables import Table, Tables, share, shown
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 MOST_ROWS: Final = 10_000
 _SECTIONS: Final = (

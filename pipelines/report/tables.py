@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from engine.services import Service
-from pipelines.reasons import reason
+from engine.terms.services import Service
+from pipelines.desk.reasons import reason
 from pipelines.report.figures import BANDS, Figures
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 MOST_DAYS: Final = 10_000
 """A table by day and service with more rows than that goes by month."""

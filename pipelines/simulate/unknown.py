@@ -13,8 +13,8 @@ import polars as pl
 from engine.rules.application import ACCOUNT_TAKEN, ALREADY_ENROLLED
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_EXCEEDS_ORIGINAL
 from engine.rules.spending import NOT_ENROLLED, UNKNOWN_SERVICE
-from engine.services import Services
-from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
+from engine.terms.services import Services
+from pipelines.desk.opened_book import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
 from pipelines.simulate.compare import by_account
 from pipelines.simulate.terms import OtherTerms, announced_on
 
@@ -149,7 +149,7 @@ def _conflicts(opened: OpenedBook, role: str, kind: str, *, matters: bool) -> Un
 def _applications(opened: OpenedBook, other: OtherTerms, *, turned_away: bool) -> pl.DataFrame:
     """The accounts of rejected applications that other terms or services might let in."""
     frames = [
-        pl.scan_parquet(opened.book.run(number) / f"{REJECTED}.parquet", glob=False)
+        pl.scan_parquet(opened.book.run_folder(number) / f"{REJECTED}.parquet", glob=False)
         .filter(
             pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away)))
         )

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.io.book import Book
+from engine.io.book.folder import Book
 from engine.records import (
     Declined,
     Enrollment,
@@ -21,7 +21,7 @@ from engine.records import (
     RejectedEnrollment,
     arrow_schema,
 )
-from pipelines.database import Database
+from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun
 from pipelines.verify.findings import (
     MOST_SHOWN,

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.io.book import Book, run_id
+from engine.io.book.folder import Book, run_id
 from engine.io.durable import sha256_of
 from pipelines.verify.commits import Commits
 from pipelines.verify.findings import (

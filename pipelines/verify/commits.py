@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from deltalake import Schema
 
-from engine.io.book import run_id
+from engine.io.book.folder import run_id
+from engine.io.book.ledger import APPLICATION, CONFIGURATION, DESCRIPTION, NAME
 from engine.io.durable import sha256_of
-from engine.io.ledger import APPLICATION, CONFIGURATION, DESCRIPTION, NAME
 from engine.records import LedgerEntry, arrow_schema
 from pipelines.verify.findings import NEVER_TWICE, NO_CHANGED_BYTE, WHOLE_RUNS, Finding
 from pipelines.verify.shape import COUNT, TEXT, Matches, Optionally, differences

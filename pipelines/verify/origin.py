@@ -13,10 +13,10 @@ from typing import Any, Final
 import polars as pl
 
 from engine.errors import MynapointError
-from engine.io.book import Book
-from engine.io.deliveries import CANONICAL, Delivered, DeliveredAs
+from engine.io.book.folder import Book
+from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
-from engine.io.nightly_run import run as book_a_night
+from engine.io.run.nightly import run as book_a_night
 from engine.records import (
     Declined,
     Enrollment,
@@ -25,7 +25,7 @@ from engine.records import (
     RejectedEnrollment,
     arrow_schema,
 )
-from pipelines.database import Database
+from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun, layout_name
 from pipelines.verify.findings import (
     MOST_SHOWN,

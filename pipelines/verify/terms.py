@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.io.book import Book
+from engine.io.book.folder import Book
 from pipelines.verify.bytes import KeptRun
 
 RUNS: Final = {

@@ -247,6 +247,42 @@ LedgerEntry: Final = Record(
     },
 )
 
+PAYOUT_ENTRIES = ("instructed", "done", "refused")
+DIRECTIONS = ("pay", "take_back")
+OUTCOMES = ("done", "partly", "refused")
+
+# A payout as it was instructed, or what the points system answered. An answer that replaces another
+# takes that one's entries back by the same with the sign turned.
+PayoutEntry: Final = Record(
+    "PayoutEntry",
+    {
+        "payout_run_id": _TEXT,
+        "entry": Column(pl.String(), words=PAYOUT_ENTRIES),
+        "payout_id": _ID,
+        "service_id": _ID,
+        "account_id": _ID,
+        "enrolled_account_id": _ID,
+        "direction": Column(pl.String(), words=DIRECTIONS),
+        "points": _NUMBER,
+        "on": _DAY,
+        "due_on": _DAY_OR_NONE,
+        "code": Column(pl.String(), nullable=True),
+    },
+    checks={
+        "points_are_instructed_answered_or_taken_back": (
+            pl.when(pl.col("entry") == "instructed")
+            .then(pl.col("points") > 0)
+            .otherwise(pl.col("points") != 0)
+        ),
+        "a_due_day_stands_on_instructions_alone": (
+            pl.col("due_on").is_null() | (pl.col("entry") == "instructed")
+        ),
+        "a_code_stands_on_answers_alone": (
+            pl.col("code").is_null() | (pl.col("entry") != "instructed")
+        ),
+    },
+)
+
 
 # --- Format 2 of the book -------------------------------------------------------------------------
 

@@ -78,6 +78,10 @@ EVENT_BY_KIND = (
 )
 EVENT_OPTIONAL = (*EVENT_BY_KIND, "note")
 EVENT_COLUMNS = EVENT_REQUIRED + EVENT_OPTIONAL
+ANSWER_REQUIRED = ("payout_id", "outcome", "answered_on")
+ANSWER_OPTIONAL = ("points", "code")
+ANSWER_COLUMNS = ANSWER_REQUIRED + ANSWER_OPTIONAL
+OUTCOMES = ("done", "partly", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +253,6 @@ LedgerEntry: Final = Record(
 
 PAYOUT_ENTRIES = ("instructed", "done", "refused")
 DIRECTIONS = ("pay", "take_back")
-OUTCOMES = ("done", "partly", "refused")
 
 # A payout as it was instructed, or what the points system answered. An answer that replaces another
 # takes that one's entries back by the same with the sign turned.

@@ -1,6 +1,5 @@
 """Which answers stand: that of the latest day, in whatever order they come."""
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,12 +18,8 @@ ANSWER: Final = {
     "answered_on": pl.Date(),
     "code": pl.String(),
 }
-UNKNOWN: Final = "payout_id:unknown"
 CONFLICT: Final = "payout_id:conflict"
 OVERTAKEN: Final = "payout_id:overtaken"
-POINTS_MISSING: Final = "points:missing"
-POINTS_OUT_OF_RANGE: Final = "points:out_of_range"
-TOO_EARLY: Final = "answered_on:out_of_range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +45,13 @@ ACCEPTED: Final = {
 }
 
 
-def faults(answers: pl.DataFrame, lines: pl.DataFrame, today: dt.date) -> pl.DataFrame:
-    """Answers with `errors`: what is wrong with each by what was instructed; sorted.
+def decide(answers: pl.DataFrame, lines: pl.DataFrame, services: Services) -> Decision:
+    """Decides answers that can be read by those that were accepted before.
 
     Args:
-        answers: columns of `ANSWER`; outcome, day and points null where they cannot be read.
-        lines: the payouts as `lines_of` gives them.
-        today: an answer of a later day is none yet.
-    """
-    outcome, points, instructed = pl.col("outcome"), pl.col("points"), pl.col("instructed")
-    most = pl.when(outcome == "partly").then(instructed - 1).otherwise(instructed)
-    least = pl.when(outcome == "partly").then(1).otherwise(instructed)
-    outside = (
-        pl.when(outcome == "refused")
-        .then(points != 0)
-        .otherwise(~points.is_between(least, most))
-        .fill_null(value=False)
-    )
-    checks = {
-        UNKNOWN: pl.col("payout_id").is_not_null() & instructed.is_null(),
-        POINTS_MISSING: (outcome == "partly") & points.is_null() & ~pl.col("points_at_fault"),
-        POINTS_OUT_OF_RANGE: outcome.is_not_null() & outside & ~pl.col("points_at_fault"),
-        TOO_EARLY: pl.col("answered_on") > today,
-    }
-    return (
-        answers.lazy()
-        .join(lines.lazy().select("payout_id", "instructed"), on="payout_id", how="left")
-        .with_columns(
-            errors=pl.concat_list(
-                [
-                    pl.when(check.fill_null(value=False)).then(pl.lit(error))
-                    for error, check in checks.items()
-                ]
-            ).list.drop_nulls()
-        )
-        .drop("instructed")
-        .sort("row_ref")
-        .collect()
-    )
-
-
-def decide(answers: pl.DataFrame, lines: pl.DataFrame, services: Services) -> Decision:
-    """Decides valid answers by the answers that were accepted before.
+        answers: columns of `ANSWER`.
+        lines: the payouts, at least those that are answered, as `lines_of` gives them.
+        services: the registry in force, which may have answers ignored by their codes.
 
     Other points for one day are a conflict, and then the payout is left alone: what else this run
     has of a later day is set aside with them.

@@ -5,6 +5,8 @@ awarded = granted - taken back + unanswered + due + withheld + not yet due + lap
 
 import polars as pl
 
+from engine.payouts.schedule import KEY
+
 TERMS = (
     "awarded",
     "granted",
@@ -51,3 +53,28 @@ def is_closed(sums: pl.DataFrame) -> bool:
     )
     signed = [name for name in TERMS if name != "unanswered"]
     return bool(sums.select(((gap == 0) & pl.all_horizontal(pl.col(signed) >= 0)).all()).item())
+
+
+def coming(entries: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """What comes due after the day, by service and day: `service_id`, `due_on`, `points`.
+
+    Args:
+        entries: dated entries of some accounts.
+        rows: their figures with the terms of the bridge; what is not yet due there is cut up here.
+    """
+    waiting = rows.lazy().filter(pl.col("not_yet_due") > 0).select(*KEY, "awarded", "arrived")
+    paid = pl.max_horizontal("arrived", pl.min_horizontal("points", "awarded"))
+    return (
+        entries.lazy()
+        .join(waiting, on=KEY, how="inner")
+        .group_by(*KEY, "due_on")
+        .agg(pl.col("points").sum(), pl.col("awarded", "arrived").first())
+        .sort(*KEY, "due_on")
+        .with_columns(points=pl.col("points").cum_sum().over(KEY))
+        .with_columns(paid=paid)
+        .with_columns(before=pl.col("paid").shift(1).over(KEY).fill_null(pl.col("arrived")))
+        .group_by("service_id", "due_on")
+        .agg(points=(pl.col("paid") - pl.col("before")).sum())
+        .sort("service_id", "due_on")
+        .collect()
+    )

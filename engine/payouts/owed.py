@@ -220,12 +220,12 @@ def lines_of(payouts: pl.DataFrame, accounts: Accounts) -> pl.DataFrame:
             answered_on=pl.col("on").filter(standing & last).first(),
             code=pl.col("code").filter(standing & last).first(),
         )
-        .with_columns(_belongs(accounts))
+        .with_columns(belongs(accounts))
         .collect()
     )
 
 
-def _belongs(accounts: Accounts) -> pl.Expr:
+def belongs(accounts: Accounts) -> pl.Expr:
     """The account that a line's number belongs to now."""
     if not accounts.belongs:
         return pl.col("number").alias("account_id")

@@ -35,8 +35,9 @@ from engine.io.book.format import (
     layout_file,
 )
 from engine.io.book.index import recall
-from engine.io.book.kept import kept_programme, kept_services, previous_sha256
+from engine.io.book.kept import kept_programme, kept_services
 from engine.io.book.ledger import Part, commit, write_part
+from engine.io.book.payouts import previous_sha256, settle_tables
 from engine.io.book.run_record import Output, RunRecord, RunRequest, UsedProgramme
 from engine.io.book.tables import TableWriter, WrittenTable, table_writer
 from engine.io.book.tally import Tally
@@ -167,14 +168,7 @@ def run(
     place = Book(Path(book))
     try:
         with place.locked():
-            place.clear_torn_commit()
-            committed = place.committed_runs()
-            place.check_acknowledged(committed)
-            if committed:
-                # The run before may have died between its commit and the sync of it.
-                place.sync_commit(committed)
-            place.acknowledge(committed)
-            place.clear_leftovers(committed)
+            committed, _ = settle_tables(place)
             try:
                 make = how or Run
                 return make(place, committed, order, *files, given_services, given_programme).do()
@@ -243,7 +237,7 @@ class Run:
         self.tally.skipped = self.transactions.skipped
         self.tally.enrollments_skipped = self.enrollments.skipped
         record = self.tally.record(
-            self._request(), parts, outputs, previous_sha256(self.book, self.number)
+            self._request(), parts, outputs, previous_sha256(self.book, self.number - 1)
         )
         record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
         self.book.publish(self.number)

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.errors import BookError
+from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.io.book.kept import kept_services
 from engine.io.book.payouts import PayoutBook
@@ -126,7 +126,8 @@ def known(path: str | Path) -> Known:
     """A book as it stands, for those who read it and never write to it.
 
     Raises:
-        BookError: there is no book, it holds no run, or it is damaged.
+        InputError: there is no book, or it holds no run.
+        BookError: it is damaged.
     """
     book = Book(Path(path))
     runs = book.committed_runs() if book.log.exists() else 0
@@ -136,9 +137,9 @@ def known(path: str | Path) -> Known:
     return Known(book, runs, payouts.committed_runs() if payouts.log.exists() else 0)
 
 
-def no_book(book: Book) -> BookError:
+def no_book(book: Book) -> InputError:
     """What is said where there is no book, or no run in it."""
-    return BookError(
+    return InputError(
         f"{book.path}: there is no book with a run in it",
         hint="name the folder of a book that mynapoint run has made",
     )

@@ -98,6 +98,13 @@ class PayoutBook(Book):
         rename(fresh, self.copying)
         sync(self.path)
 
+    def forget_copies_after(self, committed: int) -> None:
+        """Forgets the copies of a payout run that died before its commit."""
+        copying = self.being_copied()
+        kept = {number: folder for number, folder in copying.items() if number <= committed}
+        if kept != copying:
+            self.set_being_copied(kept)
+
     def tell_of_copies(self, committed: int) -> None:
         """Says which payout runs' files were not all copied."""
         for number, folder in sorted(self.being_copied().items()):

@@ -184,6 +184,7 @@ def _locked(book: str | Path) -> Iterator[Known]:
             if runs == 0:
                 raise no_book(place)
             payouts.acknowledge(payout_runs)
+            payouts.forget_copies_after(payout_runs)
             try:
                 yield Known(place, runs, payout_runs)
             except (OSError, BookError) as error:

@@ -79,8 +79,10 @@ class Book:
                 and before["service_id"] == entry["service_id"]
                 and before["transaction_id"] == entry["original_transaction_id"]
             ):
-                return before["occurred_at"].date()
-        return entry["occurred_at"].date()
+                entry = before
+                break
+        occurred_at: dt.datetime = entry["occurred_at"]
+        return occurred_at.date()
 
     def reached_on(self, account: Account, yen: int, on: dt.date) -> dt.date | None:
         spent: dict[dt.date, int] = defaultdict(int)
@@ -110,7 +112,8 @@ class Book:
             if reached is not None:
                 later = max(reached, day)
                 due = min(due, month_day(later, schedule["months"], schedule["day"]))
-        return max(due, entry["booked_on"])
+        latest: dt.date = max(due, entry["booked_on"])
+        return latest
 
     def lines(self) -> dict[str, Row]:
         """Payouts by ID, with the answer that stands."""
@@ -157,7 +160,7 @@ class Book:
                 else:
                     taken += line["done"]
             person, in_force = self.view.enrolled.get(account, (None, False))
-            newest = self.view.newest(*account, until)
+            newest = self.view.newest(service, account[1], until)
             answered = [one for one in mine if one["direction"] == "pay" and one["answer"]]
             held = False
             if answered:
@@ -276,7 +279,11 @@ class Book:
                 if answer["code"] in ignore:
                     unchanged += 1
                     continue
-                points = {"done": whole, "refused": 0}.get(answer["outcome"], answer["points"])
+                outcomes: dict[str, int] = {"done": whole, "refused": 0}
+                points = outcomes.get(answer["outcome"])
+                if points is None:
+                    points = answer["points"]
+                assert points is not None
                 said.append((place, answer["answered_on"], points, answer["code"]))
             before = line["answer"]
             old_on = before[0] if before else dt.date.min

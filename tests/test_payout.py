@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ __all__ = ["paid"]
 
 # Each: what a notice would say; the schedule; nights (booked on, transactions); payouts (the day,
 # and what is paid then).
-GOLDEN = {
+GOLDEN: dict[str, tuple[str, list[tuple[str, str]], list[tuple[str, Any]]]] = {
     "a month's 10,001 and 5,000 yen come as one payment on the 28th of the next": (
         '{ when = "month_day", months = 1, day = 28 }',
         [("2020-10-01", "T1,A1,2020-09-03,purchase,10001 T2,A1,2020-09-20,purchase,5000")],

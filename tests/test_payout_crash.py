@@ -99,7 +99,7 @@ def at_every_operation(
 ) -> list[bool]:
     """What `after` says, each time the act was cut short at one operation more."""
     failed: set[str] = set()
-    outcomes = []
+    outcomes: list[bool] = []
     while True:
         story.begin()
         fault = FAULTS[kind](failed)

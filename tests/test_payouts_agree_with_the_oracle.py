@@ -40,7 +40,7 @@ SCHEDULES: list[Row] = [
         "rest_on": dt.date(2021, 4, 30),
     },
 ]
-ENTRY = {
+ENTRY: dict[str, Any] = {
     "booked_on": pl.Date,
     "person_id": pl.String,
     "entry_seq": pl.Int64,

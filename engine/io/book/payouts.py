@@ -7,6 +7,7 @@ run left; ``.copying`` names payout runs whose files have not all reached their 
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -201,6 +202,17 @@ def _settle(table: Book) -> int:
         table.acknowledge(committed)
     table.clear_leftovers(committed)
     return committed
+
+
+def record_before(book: Book, number: int) -> Path:
+    """The record that a run's record comes after in the chain, whether it can be read or not."""
+    last = book.run_folder(number - 1) / RECORD_FILE
+    for folder in sorted(PayoutBook(book.path).runs.glob("[0-9]*")):
+        # That a record cannot be read is found where it is looked at.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if json.loads((folder / RECORD_FILE).read_bytes())["run_id"] == run_id(number - 1):
+                last = folder / RECORD_FILE
+    return last
 
 
 def last_record(book: Book, runs: int) -> Path | None:

@@ -389,6 +389,8 @@ def claim(
     *,
     month: str | None = None,
     final: Flag = False,
+    granted: Flag = False,
+    lapsed: Each | None = None,
     out: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -406,6 +408,11 @@ def claim(
         What was booked in a month, YYYY-MM (概算払い).
     final: bool
         What was booked over all (精算払い).
+    granted: bool
+        What was granted instead of what was booked: by the month of the answer, net of what was
+        taken back and of the service's lapse rate.
+    lapsed: list[str]
+        With --granted --final: SERVICE_ID=POINTS that lapsed in fact; may be repeated.
     out: Path
         Also write claim.parquet, claim.csv, claim.xlsx and claim.json to this new or empty folder.
     lang: Lang
@@ -413,6 +420,20 @@ def claim(
     as_json: bool
         Print the claim as JSON.
     """
+    if granted:
+        from pipelines.claim.granted import claim_granted
+
+        return claim_granted(
+            book,
+            month=month,
+            final=final,
+            lapsed=lapsed or [],
+            out=out,
+            lang=lang or lang_of_locale(),
+            as_json=as_json,
+        )
+    if lapsed:
+        raise InputError("--lapsed: says nothing without --granted", hint="leave it out")
     from pipelines.claim.command import claim as claim_by_the_book
 
     return claim_by_the_book(

@@ -89,12 +89,15 @@ def dated(entries: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     )
 
 
-def figures(entries: pl.DataFrame, lines: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def figures(
+    entries: pl.DataFrame, lines: pl.DataFrame, enrolled: pl.DataFrame, asked: Asked
+) -> pl.DataFrame:
     """What each account is owed: one row for each that has an entry or a line, sorted.
 
     Args:
         entries: all ledger entries of some accounts, as `dated` gives them.
         lines: all lines of these accounts, as `lines_of` gives them.
+        enrolled: whose these accounts are, rows of `Accounts.enrolled`, and maybe others'.
         asked: the day and what is known.
     """
     is_due = pl.col("due_on") <= asked.on
@@ -107,10 +110,9 @@ def figures(entries: pl.DataFrame, lines: pl.DataFrame, asked: Asked) -> pl.Data
             due_on=pl.col("due_on").filter(is_due & (pl.col("points") != 0)).max(),
         )
     )
-    enrolled = asked.accounts.enrolled.lazy()
     table = (
         awarded.join(_paid(lines).lazy(), on=KEY, how="full", coalesce=True)
-        .join(enrolled, on=KEY, how="left")
+        .join(enrolled.lazy(), on=KEY, how="left")
         .join(asked.few_numbers.lazy(), on=KEY, how="left")
         .join(asked.few_stopped.lazy(), on=KEY, how="left")
         .with_columns(pl.col("awarded", "due", *SUMS).fill_null(0))

@@ -22,7 +22,7 @@ from engine.payouts.lines import lines
 from engine.payouts.owed import Asked, belongs, dated, figures, lines_of, pay
 from engine.payouts.schedule import KEY
 
-ENTRIES_PER_RANGE: Final = 2_000_000
+ENTRIES_PER_RANGE: Final = 1_000_000
 MOST_RANGES: Final = 256
 _LINE_COLUMNS: Final = ("number", "direction", "points", "due_on")
 
@@ -67,6 +67,8 @@ class Calculation:
             whose = numbers.with_columns(belongs(self._asked.accounts))
             payouts.add(*self._cut(rows, whose))
         self.services |= self.with_entries
+        enrolled = self._asked.accounts.enrolled
+        whose, bounds = self._cut(enrolled, enrolled)
         none = next(iter(self.known.entries()), None)
         for number in range(self.ranges):
             if not entries.rows[number] and not payouts.rows[number]:
@@ -83,7 +85,9 @@ class Calculation:
             )
             own_entries = dated(taken, self._asked)
             own_lines = lines_of(some, self._asked.accounts)
-            yield own_entries, own_lines, figures(own_entries, own_lines, self._asked)
+            enrolled = whose[bounds[number] : bounds[number + 1]]
+            rows = figures(own_entries, own_lines, enrolled, self._asked)
+            yield own_entries, own_lines, rows
 
     def paid(self, services: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """Figures with `pay`, range by range, and at last those of people with several accounts."""

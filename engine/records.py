@@ -25,6 +25,9 @@ MAX_AMOUNT_YEN = 100_000_000
 MAX_ID_CHARACTERS = 64
 
 KINDS = ("charge", "purchase", "refund")
+VOIDS = ("charge_void", "purchase_void", "refund_void")
+RECOUNT = "recount"
+ENTRY_KINDS = (*KINDS, *VOIDS, RECOUNT)
 BASES = ("charge", "purchase")
 
 # Faults of rows: other content under a key that is known.
@@ -83,6 +86,7 @@ class Record:
 
 
 _TEXT: Final = Column(pl.String())
+_TEXT_OR_NONE: Final = Column(pl.String(), nullable=True)
 _ID: Final = Column(pl.String(), characters=MAX_ID_CHARACTERS)
 _ID_OR_NONE: Final = Column(pl.String(), nullable=True, characters=MAX_ID_CHARACTERS)
 _DAY: Final = Column(pl.Date())
@@ -90,12 +94,16 @@ _DAY_OR_NONE: Final = Column(pl.Date(), nullable=True)
 _INSTANT: Final = Column(Instant)
 _INSTANT_OR_NONE: Final = Column(Instant, nullable=True)
 _KIND: Final = Column(pl.String(), words=KINDS)
+_ENTRY_KIND: Final = Column(pl.String(), words=ENTRY_KINDS)
 _AMOUNT: Final = Column(pl.Int64(), least=MIN_AMOUNT_YEN, most=MAX_AMOUNT_YEN)
 _NUMBER: Final = Column(pl.Int64())
 _COUNTED_FROM_1: Final = Column(pl.Int64(), least=1)
 
-_REFUND: Final = pl.col("kind") == "refund"
-_SIGN: Final = pl.when(_REFUND).then(-1).otherwise(1)
+_OF_A_REFUND: Final = pl.col("kind").is_in(["refund", "refund_void"])
+_RECOUNT: Final = pl.col("kind") == RECOUNT
+_SIGN: Final = (
+    pl.when(pl.col("kind").is_in(["refund", "charge_void", "purchase_void"])).then(-1).otherwise(1)
+)
 
 
 def _before(column: str) -> pl.Expr:
@@ -118,10 +126,9 @@ Enrollment: Final = Record(
     },
 )
 
-# An application that was not accepted, and the first reason that held.
+# An application that was not accepted, as it was delivered, and the first reason that held.
 RejectedEnrollment: Final = Record(
-    "RejectedEnrollment",
-    {"person_id": _ID, "service_id": _ID, "account_id": _ID, "reason": _TEXT},
+    "RejectedEnrollment", {**Enrollment.columns, "reason": _TEXT}
 )
 
 # A valid transaction that earns nothing, and the first reason that held.
@@ -134,6 +141,8 @@ Declined: Final = Record(
         "occurred_at": _INSTANT,
         "kind": _KIND,
         "amount": _AMOUNT,
+        "original_transaction_id": _ID_OR_NONE,
+        "method": _TEXT_OR_NONE,
         "reason": _TEXT,
     },
 )
@@ -149,9 +158,10 @@ Quarantined: Final = Record(
     },
 )
 
-# One booked transaction and what it earned; yen and points are whole numbers.
-# ``counted_amount`` is what the entry adds to the person's counted spend, ``points`` what it
-# adds to its rounding group's worth; the two ``_after`` are the person's running sums.
+# What a transaction, a void or a recount changed; yen and points are whole numbers.
+# ``net_amount`` is what the entry adds to the person's net spend; ``counted_amount`` and
+# ``points`` are what it changes in its own rounding group; the two ``_after`` are the person's
+# running sums.
 LedgerEntry: Final = Record(
     "LedgerEntry",
     {
@@ -163,32 +173,37 @@ LedgerEntry: Final = Record(
         "account_id": _ID,
         "transaction_id": _ID,
         "occurred_at": _INSTANT,
-        "kind": _KIND,
-        "amount": _AMOUNT,
+        "kind": _ENTRY_KIND,
+        "amount": Column(pl.Int64(), least=0, most=MAX_AMOUNT_YEN),
         "original_transaction_id": _ID_OR_NONE,
-        "method": Column(pl.String(), nullable=True),
+        "method": _TEXT_OR_NONE,
+        "enrolled_account_id": _ID_OR_NONE,
+        "net_amount": _NUMBER,
         "counted_amount": _NUMBER,
         "points": _NUMBER,
         "net_spend_after": Column(pl.Int64(), least=0),
-        "points_after": _NUMBER,
+        "points_after": Column(pl.Int64(), least=0),
+        "event_id": _ID_OR_NONE,
     },
     checks={
         # All of a part have the same, so it is looked at once.
         "a_run_id_is_its_number": pl.col("run_id").unique().str.contains(r"^[0-9]{6,}$").all(),
         "an_original_stands_on_refunds_alone": (
-            pl.col("original_transaction_id").is_not_null() == _REFUND
+            pl.col("original_transaction_id").is_not_null() == _OF_A_REFUND
         ),
-        "counted_within_the_amount_and_of_its_sign": (
-            (pl.col("counted_amount") * _SIGN).is_between(0, pl.col("amount"))
+        "a_recount_alone_has_no_amount": (pl.col("amount") == 0) == _RECOUNT,
+        "net_within_the_amount_and_of_its_sign": (
+            (pl.col("net_amount") * _SIGN).is_between(0, pl.col("amount"))
+        ),
+        "counted_within_the_net_and_of_its_sign": (
+            _RECOUNT
+            | (pl.col("counted_amount") * _SIGN).is_between(0, pl.col("net_amount") * _SIGN)
         ),
         "a_persons_entries_follow_each_other": (
             pl.when(pl.col("person_id") == _before("person_id"))
             .then(
                 (pl.col("entry_seq") == _before("entry_seq") + 1)
-                & (
-                    pl.col("net_spend_after")
-                    == _before("net_spend_after") + _SIGN * pl.col("amount")
-                )
+                & (pl.col("net_spend_after") == _before("net_spend_after") + pl.col("net_amount"))
                 & (pl.col("points_after") == _before("points_after") + pl.col("points"))
             )
             .otherwise(pl.col("person_id") > _before("person_id"))

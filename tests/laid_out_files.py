@@ -28,7 +28,7 @@ class Read:
     raw: dict[int, str] = field(default_factory=dict)
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     read: int = 0
-    record: dict[str, Any] = field(default_factory=dict)
+    rows_of_file: int = 0
 
 
 def read(
@@ -52,7 +52,7 @@ def read(
                 for row in files.as_quarantined(rows.faulty).iter_rows(named=True):
                     made.quarantined[row["row"]] = row["errors"]
                     made.raw[row["row"]] = row["raw"]
-    made.skipped, made.record = files.skipped, files.inputs[0]
+    made.skipped, made.rows_of_file = files.skipped, files.inputs[0].rows
     return made
 
 

@@ -83,7 +83,7 @@ def test_ten_runs_at_once_book_everything_once(tmp_path: Path) -> None:
     assert same_ledger(ledger.select(what).sort(order), expected.select(what).sort(order))
     assert not ledger.select("service_id", "transaction_id").is_duplicated().any()
     records = [Book(book).record(number) for number in range(1, RUNS + 1)]
-    assert sorted(record["booked_on"] for record in records) == [
+    assert sorted(record.booked_on for record in records) == [
         night.booked_on.isoformat() for night in nights
     ]
 
@@ -115,7 +115,7 @@ def test_a_second_run_stops_a_reader_does_not_and_a_dead_writer_is_no_writer(
     # What the killed run left is gone: the files alone say what the log says.
     alone = pl.read_parquet(book / "ledger" / "*.parquet").sort("run_id", "person_id", "entry_seq")
     assert same_ledger(alone, ledger_of(book))
-    assert Book(book).record(2)["booked_on"] == third.booked_on.isoformat()
+    assert Book(book).record(2).booked_on == third.booked_on
 
 
 def test_a_second_run_within_one_process_stops_too(tmp_path: Path) -> None:

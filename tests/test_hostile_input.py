@@ -120,8 +120,8 @@ def book_it(folder: Path, book: Path, file: Path) -> dict[str, int] | None:
     except mynapoint.InputError as error:
         refused = error
     else:
-        counts: dict[str, int] = result.record["counts"]
-        declined = sum(result.record["counts"]["declined"].values())
+        counts: dict[str, int] = result.record.to_json()["counts"]
+        declined = sum(result.record.counts.declined.values())
         assert counts["booked"] == pl.read_delta(str(book / "ledger")).height
         assert counts["read"] == counts["booked"] + counts["quarantined"] + declined
         return counts

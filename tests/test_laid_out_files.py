@@ -311,11 +311,11 @@ def test_each_row_is_booked_declined_quarantined_or_skipped_by_the_layouts_reaso
     ]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
     record = desk.run(mynapoint.DeliveredAs(path, layout)).record
-    counts, yen = record["counts"], record["yen"]
-    assert (counts["read"], counts["booked"], counts["quarantined"]) == (5, 1, 2)
-    assert (counts["declined"], counts["skipped"]) == ({"not_enrolled": 1}, {"failed": 1})
-    assert (yen["read"], yen["booked"], yen["quarantined"]) == (2400, 1000, 900)
-    assert (yen["declined"], yen["skipped"]) == ({"not_enrolled": 200}, {"failed": 300})
+    counts, yen = record.counts, record.yen
+    assert (counts.read, counts.booked, counts.quarantined) == (5, 1, 2)
+    assert (counts.declined, counts.skipped) == ({"not_enrolled": 1}, {"failed": 1})
+    assert (yen.read, yen.booked, yen.quarantined) == (2400, 1000, 900)
+    assert (yen.declined, yen.skipped) == ({"not_enrolled": 200}, {"failed": 300})
 
 
 def test_rows_that_are_left_out_do_not_thin_out_those_that_cannot_be_read(layout: Path) -> None:
@@ -326,14 +326,14 @@ def test_rows_that_are_left_out_do_not_thin_out_those_that_cannot_be_read(layout
     with pytest.raises(InputError, match="1 of 2 rows cannot be read"):
         desk.run(delivered, max_quarantined=0.49)
     assert desk.holds_nothing()
-    assert desk.run(delivered, max_quarantined=0.5).record["counts"]["quarantined"] == 1
+    assert desk.run(delivered, max_quarantined=0.5).record.counts.quarantined == 1
 
 
 def test_a_file_of_nothing_but_rows_that_are_left_out_is_booked(layout: Path) -> None:
     desk = Desk(layout.parent)
     path = desk.write("theirs.csv", lines("N1,A1,2020/9/5,失敗,300円").encode("cp932"))
     delivered = mynapoint.DeliveredAs(path, layout)
-    assert desk.run(delivered, enrollments=[], max_quarantined=0).record["counts"]["read"] == 1
+    assert desk.run(delivered, enrollments=[], max_quarantined=0).record.counts.read == 1
 
 
 def test_bytes_that_are_no_text_matter_where_they_are_read(layout: Path) -> None:
@@ -488,7 +488,7 @@ def test_a_conflict_within_a_laid_out_file_shows_the_rows_as_they_came(layout: P
 
 def test_a_record_without_layouts_has_nothing_new_in_it(layout: Path) -> None:
     desk = Desk(layout.parent)
-    record = desk.run(desk.transactions([transaction(1)])).record
+    record = desk.run(desk.transactions([transaction(1)])).record.to_json()
     assert "skipped" not in record["counts"]
     assert "skipped" not in record["yen"]
     assert not any("layout" in one for one in record["inputs"])
@@ -501,11 +501,12 @@ def test_the_layout_and_what_it_was_told_are_kept_with_the_run(layout: Path) -> 
     path = desk.write("theirs.csv", lines(*ROWS).encode("cp932"))
     delivered = mynapoint.DeliveredAs(path, layout, {"who": "A1"})
     record = desk.run(delivered).record
-    used = record["inputs"][1]["layout"]
-    assert (used["id"], used["parameters"]) == ("own", {"who": "A1"})
+    used = record.inputs[1].layout
+    assert used is not None
+    assert (used.id, used.parameters) == ("own", {"who": "A1"})
     kept = desk.book / "runs" / "000001" / "layout-own.toml"
     assert kept.read_bytes() == layout.read_bytes()
-    assert any(one["name"] == "runs/000001/layout-own.toml" for one in record["outputs"])
+    assert any(one.name == "runs/000001/layout-own.toml" for one in record.outputs)
     again = desk.run(delivered)
     assert again.already_booked
     other = mynapoint.DeliveredAs(path, layout, {"who": "A2"})
@@ -544,7 +545,7 @@ def test_enrollments_have_layouts_as_well(tmp_path: Path) -> None:
     path = desk.write("theirs.csv", text.encode("cp932"))
     enrollments = [mynapoint.DeliveredAs(path, layout)]
     result = desk.run(desk.transactions([transaction(1)]), enrollments=enrollments)
-    assert result.record["counts"]["booked"] == 1
+    assert result.record.counts.booked == 1
     assert desk.table("quarantine")["errors"].to_list() == [["交付申請日:malformed"]]
     assert desk.table("accepted_enrollments")["card_applied_on"].to_list() == [dt.date(2020, 6, 1)]
 

@@ -6,6 +6,7 @@ import oracle
 import polars as pl
 import pytest
 
+from engine.io.book.format import RunTable
 from engine.rules import Rule
 from engine.rules.application import rules_for_applications
 from engine.rules.clauses import clause_of
@@ -48,7 +49,7 @@ def test_a_rule_is_named_as_the_clause_that_it_quotes_is_found() -> None:
 @pytest.mark.parametrize("lang", LANGS)
 def test_every_fault_that_occurs_is_told_in_words(six_nights: Path, lang: Lang) -> None:
     opened = open_book(six_nights)
-    errors = opened.table("quarantine").select(pl.col("errors").explode().unique()).collect()
+    errors = opened.table(RunTable.QUARANTINE).select(pl.col("errors").explode().unique()).collect()
     for error in errors.to_series():
         assert error.split(":")[1] not in fault(error, lang)
 

@@ -20,6 +20,7 @@ from sample_book import HOSTILE, booked_sample, hostile_book
 import mynapoint
 import pipelines.report
 from engine.errors import BookError, InputError
+from engine.io.book.format import RunTable
 from pipelines.cli import call
 from pipelines.desk.opened_book import open_book
 from pipelines.report import tables as report_tables
@@ -118,12 +119,12 @@ def test_who_is_at_the_cap_by_a_day_is_who_had_reached_it_by_then(
 def test_the_days_add_up_to_the_run_records(sample: Path, figures: Figures) -> None:
     records = open_book(sample).records
     by_day = figures.by_day
-    assert by_day["entries"].sum() == sum(record["counts"]["booked"] for record in records)
+    assert by_day["entries"].sum() == sum(record.counts.booked for record in records)
     assert sum(by_day["spent_yen"]) + sum(by_day["refunded_yen"]) == sum(
-        record["yen"]["booked"] for record in records
+        record.yen.booked for record in records
     )
-    assert by_day["awarded"].sum() == sum(record["points"]["awarded"] for record in records)
-    assert by_day["reversed"].sum() == sum(record["points"]["reversed"] for record in records)
+    assert by_day["awarded"].sum() == sum(record.points.awarded for record in records)
+    assert by_day["reversed"].sum() == sum(record.points.reversed for record in records)
     assert figures.refunds_by_month["reversed"].sum() == by_day["reversed"].sum()
     assert figures.disagreements == ()
 
@@ -240,7 +241,11 @@ def test_no_person_and_no_account_is_named(sample: Path, tmp_path: Path) -> None
     texts = page.read_text(encoding="utf-8") + repr(_values(workbook))
     words = set(re.findall(r"[\w.-]+", texts))
     opened = open_book(sample)
-    for frame in (opened.ledger(), opened.table("accepted_enrollments"), opened.table("declined")):
+    for frame in (
+        opened.ledger(),
+        opened.table(RunTable.ACCEPTED),
+        opened.table(RunTable.DECLINED),
+    ):
         for column in {"person_id", "account_id", "transaction_id"} & set(
             frame.collect_schema().names()
         ):

@@ -122,9 +122,8 @@ def test_an_application_is_rejected_for_the_first_reason_that_holds(desk: Desk) 
         after.append(one)
     services = desk.write("strict.toml", STRICT)
     first, second = desk.write("1.csv", as_csv(before)), desk.write("2.csv", as_csv(after))
-    assert desk.run(services=services, enrollments=[first]).record["counts"]["enrollments"][
-        "accepted"
-    ] == len(before)
+    counts = desk.run(services=services, enrollments=[first]).record.counts
+    assert counts.enrollments.accepted == len(before)
     desk.run(services=services, enrollments=[second])
     reasons = dict(desk.table("rejected_enrollments", 2).select("person_id", "reason").iter_rows())
     assert [reasons.get(one["person_id"]) for one in after] == [*REJECTED_FOR, None]
@@ -196,7 +195,7 @@ excluded_methods = ["gift"]
     declined = desk.table("declined").select("transaction_id", "reason").rows()
     twice = [(row["transaction_id"], "duplicate") for row in repeated]
     assert sorted(declined) == sorted([*expected.items(), *twice])
-    assert set(result.record["counts"]["declined"]) == set(DECLINED_FOR)
+    assert set(result.record.counts.declined) == set(DECLINED_FOR)
 
 
 # --- No parameter is dead -------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def test_spark_submit_starts_it_too(tmp_path: Path, cluster: Cluster, alone: Pat
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["counts"] == Book(alone).record(1)["counts"]
+    assert json.loads(done.stdout)["counts"] == Book(alone).record(1).to_json()["counts"]
     assert_same_run(alone, tmp_path / "book", 1)
 
 

@@ -55,7 +55,7 @@ def test_the_stations_book_what_one_machine_books(
                 book(other, delivery)
             else:
                 book(other, delivery, how=on_a_table_top(seed), rows_per_slice=8)
-            assert_same_run(one, other, int(result.record["run_id"]))
+            assert_same_run(one, other, int(result.record.run_id))
 
 
 @pytest.mark.parametrize("layout_id", built_in_layouts())

@@ -136,8 +136,8 @@ def run_engine(
         threads=threads,
         rows_per_slice=rows_per_slice,
     )
-    kept = json.loads((book / "runs" / result.record["run_id"] / "record.json").read_bytes())
-    assert result.record == kept
+    kept = json.loads((book / "runs" / result.record.run_id / "record.json").read_bytes())
+    assert result.record.to_json() == kept
 
 
 def run_command(book: Path, delivery: DeliveredAs) -> None:

@@ -26,6 +26,7 @@ from two_engines import on_a_table_top
 
 import mynapoint
 from engine.errors import BookError, InputError
+from engine.io.book.folder import Book
 from engine.records import LedgerEntry, arrow_schema
 from engine.spark.people_index import sampled
 from pipelines.cli import call
@@ -307,8 +308,9 @@ def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(book: Path) -> N
 
 def test_a_flipped_byte_in_the_last_commit_is_found_wherever_it_is(book: Path) -> None:
     """But for the lower digits of two instants, which nothing else in the book knows."""
-    path = book / "runs" / f"{NIGHTS:06}" / "record.json"
-    record, sha256 = json.loads(path.read_bytes()), hashlib.sha256(path.read_bytes()).hexdigest()
+    record = Book(book).record(NIGHTS)
+    path = book / "runs" / record.run_id / "record.json"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     people = {}
     for part in sorted((book / "ledger").glob(f"{NIGHTS:06}-*")):
         ids = pl.read_parquet(part)[PERSON]

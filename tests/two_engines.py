@@ -90,7 +90,7 @@ def assert_same_run(one: Path, other: Path, run: int) -> None:
         assert_frame_equal(frame, its[name])
     records = [Book(book).record(run) for book in (one, other)]
     for name in SAME:
-        assert records[0][name] == records[1][name], name
+        assert getattr(records[0], name) == getattr(records[1], name), name
     loose = sum(pl.read_parquet(file).height for file in (other / "ledger").glob("*.parquet"))
     assert loose == pl.read_delta(str(other / "ledger")).height
     assert not (other / "staging").exists()

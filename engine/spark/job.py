@@ -8,6 +8,7 @@ from typing import Final
 from engine.columns.hashing import FINGERPRINT, KEY_SEED
 from engine.errors import InputError
 from engine.io.book.folder import Book
+from engine.io.book.format import RunTable
 from engine.io.delivered.deliveries import Delivered, Stretch
 from engine.spark.key_index import Segment
 from engine.spark.people_index import PeopleFile, Range, ranges
@@ -67,7 +68,7 @@ class Job:
     def accepted_files(self, *, of_this_run: bool) -> list[Path]:
         """The accepted applications that the memory does not cover."""
         book = Book(self.book)
-        files = [book.run_folder(run) / "accepted_enrollments.parquet" for run in self.unknown_runs]
+        files = [book.run_folder(run) / RunTable.ACCEPTED.file_name for run in self.unknown_runs]
         if of_this_run and self.accepted:
             files.append(self.work / self.accepted)
         return files

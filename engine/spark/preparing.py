@@ -13,8 +13,8 @@ import polars as pl
 from engine.booking.enrollment import enroll
 from engine.booking.registry import Registry
 from engine.columns.hashing import FewHashes, hash_text
-from engine.io.book.run_record import Tally
 from engine.io.book.tables import WrittenTable
+from engine.io.book.tally import Tally
 from engine.io.delivered.deliveries import Stretch, check_unchanged
 from engine.io.delivered.rows import (
     ENROLLMENT_VALUES,

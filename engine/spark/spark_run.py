@@ -256,7 +256,7 @@ class SparkRun(Run):
 
     def _cut(self, job: Job, planned: _Plan) -> Job:
         """Cuts people into slices and keys into partitions."""
-        entries = sum(self.book.record(run)["counts"]["booked"] for run in job.unknown_runs)
+        entries = sum(self.book.record(run).counts.booked for run in job.unknown_runs)
         rows = self.order.rows_per_slice
         partitions = max(1, -(-(planned.rows + entries) // rows))
         job = replace(
@@ -268,7 +268,7 @@ class SparkRun(Run):
         counted = [(one.accounts, one.sample) for one in job.people if one.sample]
         known = sum(one.accounts for one in job.people)
         joined = self.tally.enrollments_accepted + sum(
-            self.book.record(run)["counts"]["enrollments"]["accepted"] for run in job.unknown_runs
+            self.book.record(run).counts.enrollments.accepted for run in job.unknown_runs
         )
         slices = min(_MOST_SLICES, max(partitions, -(-(known + joined) // rows)))
         if slices == 1:
@@ -346,9 +346,8 @@ class SparkRun(Run):
 
     def _unknown_ledger(self, job: Job) -> Iterator[LedgerToRead]:
         for run in job.unknown_runs:
-            for output in self.book.record(run)["outputs"]:
-                if output["name"].startswith("ledger/"):
-                    yield LedgerToRead(job.book / output["name"])
+            for output in self.book.record(run).ledger_files:
+                yield LedgerToRead(job.book / output.name)
 
     def _remember(self, memory: PartitionedMemory, written: list[Remembered]) -> None:
         if memory.runs == self.number - 1:

@@ -25,9 +25,10 @@ from engine.booking.state import months_of
 from engine.columns.hashing import FewHashes, Hashes, hash_pair
 from engine.errors import BookError, InputError
 from engine.io.book.folder import run_id
+from engine.io.book.format import RunTable
 from engine.io.book.ledger import write_part
-from engine.io.book.run_record import Tally
 from engine.io.book.tables import TableWriter, WrittenTable
+from engine.io.book.tally import Tally
 from engine.io.delivered.deliveries import Work, check_unchanged
 from engine.io.delivered.rows import (
     FAULTS_SCHEMA,
@@ -41,7 +42,7 @@ from engine.io.delivered.rows import (
 from engine.io.durable import new_file
 from engine.io.run.intake import Settled, with_unenrolled_reason
 from engine.reading.individual_number import Screen
-from engine.records import TRANSACTION_CONFLICT, Declined, Kind, Quarantined
+from engine.records import TRANSACTION_CONFLICT, Kind
 from engine.spark.job import WORK_BITS, Job, LedgerToRead, StretchToRead
 from engine.spark.key_index import (
     ANSWER,
@@ -521,7 +522,7 @@ def write_tables(job: Job, arriving: Iterator[Message]) -> Iterator[Message]:
 def _write_declined(job: Job, arriving: Iterable[Message]) -> Written:
     tally, name = Tally(), f"declined-{uuid4().hex}.parquet"
     originals = [pl.DataFrame(schema={"service_id": pl.String, "transaction_id": pl.String})]
-    with TableWriter(job.work / name, Declined) as table:
+    with TableWriter(job.work / name, RunTable.DECLINED.record) as table:
         for message in arriving:
             rows = unpacked(message.payload)
             if message.kind == Say.ORIGINALS:
@@ -531,14 +532,14 @@ def _write_declined(job: Job, arriving: Iterable[Message]) -> Written:
                 rows = resolve_pending(rows, pl.concat(originals))
             tally.decline(rows)
             table.write(rows)
-    return Written(table.written(), "declined.parquet", tally)
+    return Written(table.written(), RunTable.DECLINED.file_name, tally)
 
 
 def _write_quarantine(job: Job, arriving: Iterable[Message]) -> Written:
     tally, name = Tally(), f"quarantine-{uuid4().hex}.parquet"
     parts: list[pl.DataFrame] = []
     names: _Names | None = None
-    with TableWriter(job.work / name, Quarantined) as table:
+    with TableWriter(job.work / name, RunTable.QUARANTINE.record) as table:
         for file in job.quarantined:
             table.write(pl.read_ipc(job.work / file))
         for message in arriving:
@@ -550,7 +551,7 @@ def _write_quarantine(job: Job, arriving: Iterable[Message]) -> Written:
                 names = _Names(parts, [file.name for file in job.transactions])
             tally.quarantine(rows)
             table.write(names.of(rows))
-    return Written(table.written(), "quarantine.parquet", tally)
+    return Written(table.written(), RunTable.QUARANTINE.file_name, tally)
 
 
 class _Names:

@@ -11,7 +11,7 @@ MONTH_PATTERN: Final = "[0-9]{4}-(0[1-9]|1[0-2])"
 
 def months_of(opened: OpenedBook) -> list[str]:
     """The months in which the book's runs were booked."""
-    return sorted({record["booked_on"][:7] for record in opened.records})
+    return sorted({record.month for record in opened.records})
 
 
 def checked_month(opened: OpenedBook, month: str) -> str:

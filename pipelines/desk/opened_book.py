@@ -6,7 +6,7 @@ change, so a run may book meanwhile. Nothing here proves anything; ``mynapoint v
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,16 +17,19 @@ import polars as pl
 
 from engine.errors import BookError
 from engine.io.book.folder import Book
+from engine.io.book.format import (
+    PROGRAMME_FILE,
+    RECORD_FILE,
+    SERVICES_FILE,
+    RunTable,
+    layout_file,
+)
+from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
 
 if TYPE_CHECKING:
     from engine.layouts.model import Layout
-
-DECLINED: Final = "declined"
-QUARANTINE: Final = "quarantine"
-ACCEPTED: Final = "accepted_enrollments"
-REJECTED: Final = "rejected_enrollments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class OpenedBook:
     """
 
     book: Book
-    records: tuple[dict[str, Any], ...]
+    records: tuple[RunRecord, ...]
 
     @property
     def runs(self) -> int:
@@ -64,9 +67,9 @@ class OpenedBook:
     @property
     def entries(self) -> int:
         """How many entries the records say there are."""
-        return sum(record["counts"]["booked"] for record in self.records)
+        return sum(record.counts.booked for record in self.records)
 
-    def record(self, number: int) -> dict[str, Any]:
+    def record(self, number: int) -> RunRecord:
         """The record of a run."""
         return self.records[number - 1]
 
@@ -113,22 +116,20 @@ class OpenedBook:
             return pl.LazyFrame(schema=polars_schema(LedgerEntry))
         return pl.scan_parquet(paths, glob=False)
 
-    def tables(self, name: str) -> list[Path]:
-        """The files of one of the runs' tables, ``DECLINED`` and its like, that hold a row.
+    def tables(self, table: RunTable) -> list[Path]:
+        """The files of one of the runs' tables that hold a row.
 
         Where none does, the first of them, for its columns.
         """
-        names = [f"runs/{record['run_id']}/{name}.parquet" for record in self.records]
-        rows = {
-            one["name"]: one.get("rows") for record in self.records for one in record["outputs"]
-        }
+        names = [f"runs/{record.run_id}/{table.file_name}" for record in self.records]
+        rows = {output.name: output.rows for record in self.records for output in record.outputs}
         return [self.book.path / one for one in names if rows.get(one) != 0] or [
             self.book.path / names[0]
         ]
 
-    def table(self, name: str) -> pl.LazyFrame:
+    def table(self, table: RunTable) -> pl.LazyFrame:
         """One of the runs' tables, with ``run_id``: the run that the row was delivered in."""
-        frame = pl.scan_parquet(self.tables(name), glob=False, include_file_paths="run_id")
+        frame = pl.scan_parquet(self.tables(table), glob=False, include_file_paths="run_id")
         return frame.with_columns(pl.col("run_id").str.extract(r"([0-9]{6,})[/\\][^/\\]*$"))
 
     def services(self, number: int) -> Services:
@@ -137,9 +138,9 @@ class OpenedBook:
         Raises:
             BookError: the kept file is missing, or not the one that the record names.
         """
-        sha256 = self.record(number)["services_sha256"]
+        sha256 = self.record(number).services_sha256
         if sha256 not in self._services:
-            text, path = self._kept(number, "services.toml", sha256)
+            text, path = self._kept(number, SERVICES_FILE, sha256)
             self._services[sha256] = parse_services(text, path)
         return self._services[sha256]
 
@@ -149,9 +150,9 @@ class OpenedBook:
         Raises:
             BookError: the kept file is missing, or not the one that the record names.
         """
-        sha256 = self.record(number)["programme"]["sha256"]
+        sha256 = self.record(number).programme.sha256
         if sha256 not in self._programmes:
-            text, path = self._kept(number, "programme.toml", sha256)
+            text, path = self._kept(number, PROGRAMME_FILE, sha256)
             self._programmes[sha256] = parse_programme(text, path)
         return self._programmes[sha256]
 
@@ -171,15 +172,15 @@ class OpenedBook:
             BookError: a kept layout is missing, or not the one that the record names.
         """
         found: dict[str, str | None] = {}
-        for one in self.record(number)["inputs"]:
-            if one["role"] == "transactions" and "layout" in one:
-                source = self.layout(number, one["layout"]).columns["service_id"]
+        for one in self.record(number).inputs:
+            if one.role == "transactions" and one.layout is not None:
+                source = self.layout(number, one.layout).columns["service_id"]
                 alone = len(source.names) == 1 and source.words is None
                 [name] = source.names if alone else [""]
-                found[one["name"]] = source.constant or one["layout"]["parameters"].get(name)
+                found[one.name] = source.constant or one.layout.parameters.get(name)
         return found
 
-    def layout(self, number: int, kept: Mapping[str, Any]) -> "Layout":
+    def layout(self, number: int, used: UsedLayout) -> "Layout":
         """The layout that a run's record names for one of its files.
 
         Raises:
@@ -187,7 +188,7 @@ class OpenedBook:
         """
         from engine.layouts.model import parse_layout
 
-        text, path = self._kept(number, f"layout-{kept['id']}.toml", kept["sha256"])
+        text, path = self._kept(number, layout_file(used.id), used.sha256)
         return parse_layout(text, path)
 
     def _kept(self, number: int, name: str, sha256: str) -> tuple[str, str]:
@@ -202,7 +203,7 @@ class OpenedBook:
     def chain_sha256(self) -> str:
         """The digest of the last run's record, which holds that of the one before, and so on."""
         with book_readable(self.book):
-            data = (self.book.run_folder(self.runs) / "record.json").read_bytes()
+            data = (self.book.run_folder(self.runs) / RECORD_FILE).read_bytes()
         return hashlib.sha256(data).hexdigest()
 
 

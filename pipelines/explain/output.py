@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pipelines.desk.opened_book import OpenedBook
@@ -55,8 +56,8 @@ def book_line(opened: OpenedBook, words: Words) -> str:
     return words.texts(
         "book",
         book=opened.book.path,
-        run_id=record["run_id"],
-        booked_on=record["booked_on"],
+        run_id=record.run_id,
+        booked_on=record.booked_on,
     )
 
 
@@ -213,7 +214,7 @@ def _declined(one: Declined, words: Words) -> dict[str, Any]:
         **{name: _value(value) for name, value in one.row.items()},
         "run_id": one.run_id,
         "booked_on": _value(one.booked_on),
-        "terms": one.terms,
+        "terms": {name: _value(value) for name, value in asdict(one.terms).items()},
         "why": words.reason(one.reason),
     }
 

@@ -1,6 +1,5 @@
 """The command's body: read the claim, compare, write, print; exit 1 when there are breaks."""
 
-import datetime as dt
 import sys
 import tempfile
 from pathlib import Path
@@ -73,7 +72,7 @@ def _reconciled(
         totals = _compared(opened, claim, database, month)
         reconciled = Reconciled(
             book=str(opened.book.path),
-            last_run=last["run_id"],
+            last_run=last.run_id,
             chain_sha256=opened.chain_sha256,
             claim=str(path),
             claim_bytes=path.stat().st_size,
@@ -83,9 +82,8 @@ def _reconciled(
             month=month,
             totals=totals,
         )
-        made_on = dt.date.fromisoformat(last["booked_on"])
         with whole_folder(out, NAMES) as folder:
-            write_results(folder, reconciled, database, texts, made_on)
+            write_results(folder, reconciled, database, texts, last.booked_on)
     return reconciled
 
 

@@ -68,8 +68,8 @@ def _broken_links(opened: OpenedBook) -> Iterable[str]:
     """Runs whose record was made after another record than the one before it."""
     before = None
     for number, record in enumerate(opened.records, 1):
-        if record["previous_sha256"] != before:
-            yield record["run_id"]
+        if record.previous_sha256 != before:
+            yield record.run_id
         before = sha256_of(opened.book.run_folder(number) / "record.json")
 
 

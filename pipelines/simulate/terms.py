@@ -109,7 +109,7 @@ class OtherTerms:
 
 def announced_on(opened: OpenedBook, number: int) -> dt.date:
     """The announcement whose terms a run used."""
-    return dt.date.fromisoformat(opened.record(number)["programme"]["terms"]["announced_on"])
+    return opened.record(number).programme.terms.announced_on
 
 
 def described(programme: Programme, terms: Terms) -> Mapping[str, object]:

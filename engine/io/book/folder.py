@@ -21,6 +21,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from filelock import FileLock, Timeout
 
 from engine.errors import BookError, InputError
+from engine.io.book.format import RECORD_FILE
+from engine.io.book.run_record import RunRecord
 from engine.io.durable import (
     make_folder,
     remove,
@@ -117,13 +119,12 @@ class Book:
             numbers = [action["txn"]["version"] for action in actions if "txn" in action]
             adds = [action["add"] for action in actions if "add" in action]
             added = [(f"ledger/{add['path']}", add["size"]) for add in adds]
-            outputs = self.record(number)["outputs"]
-            named = [(output["name"], output["bytes"]) for output in outputs]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
         if numbers != [number]:
             return False
-        return sorted(added) == sorted(one for one in named if one[0].startswith("ledger/"))
+        named = [(output.name, output.bytes) for output in self.record(number).ledger_files]
+        return sorted(added) == sorted(named)
 
     def clear_torn_commit(self) -> None:
         """Removes the last commit when a power cut left it empty or cut short; needs the lock.
@@ -212,21 +213,22 @@ class Book:
         for path in (self.commit_file(number), self.log, self.ledger):
             sync(path)
 
-    def record(self, number: int) -> dict[str, Any]:
+    def record(self, number: int) -> RunRecord:
         """The record of a run.
 
         Raises:
-            BookError: it is missing or damaged.
+            BookError: it is missing, damaged, or of a later format than this engine knows.
         """
-        path = self.run_folder(number) / "record.json"
+        path = self.run_folder(number) / RECORD_FILE
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BookError(
                 f"{path}: the record of a booked run is missing or damaged",
                 hint="restore the book from a copy; nothing was booked",
             ) from error
-        if not isinstance(record, dict) or record.get("run_id") != run_id(number):
+        record = RunRecord.from_json(value, path)
+        if record.run_id != run_id(number):
             raise BookError(
                 f"{path}: this is not the record of run {run_id(number)}",
                 hint="restore the book from a copy; nothing was booked",

@@ -21,6 +21,8 @@ from engine.booking.state import FACT, RUN_SHIFT, Balances, Keys, Past, Refunded
 from engine.columns.hashing import FINGERPRINT
 from engine.errors import BookError
 from engine.io.book.folder import Book, run_id
+from engine.io.book.format import RECORD_FILE, RunTable
+from engine.io.book.run_record import RunRecord
 from engine.io.durable import (
     make_folder,
     new_array,
@@ -149,7 +151,7 @@ def _clear(folder: Path, kept: Container[str]) -> None:
 
 def _record_mark(book: Book, number: int) -> str:
     """Ties a memory to its book: the digest of the last record that it covers."""
-    return sha256_of(book.run_folder(number) / "record.json")
+    return sha256_of(book.run_folder(number) / RECORD_FILE)
 
 
 def _load(folder: Path, manifest: Manifest) -> Past:
@@ -173,13 +175,13 @@ def _with_run(
     record = book.record(number)
     folder = book.memory
     facts_path = folder / _facts_name(number)
-    rows = record["counts"]["booked"]
+    rows = record.counts.booked
     # An empty file cannot be mapped, so a run without entries has room for one.
     space = new_array(facts_path, FACT, max(rows, 1))
     facts = space[:rows]
     known = len(past.keys)
     try:
-        accepted = pl.read_parquet(book.run_folder(number) / "accepted_enrollments.parquet")
+        accepted = pl.read_parquet(book.run_folder(number) / RunTable.ACCEPTED.file_name)
         past = remembered(past, number, accepted, _entries(book, record), facts)
     except (OSError, ValueError, KeyError, *_POLARS_ERRORS) as error:
         raise BookError(
@@ -197,11 +199,10 @@ def _with_run(
     return replace(past, keys=keys), names
 
 
-def _entries(book: Book, record: dict[str, Any]) -> Iterator[pl.DataFrame]:
-    for output in record["outputs"]:
-        if output["name"].startswith("ledger/"):
-            path = book.path / output["name"]
-            yield pl.read_parquet(path, columns=list(ENTRY_COLUMNS), glob=False)
+def _entries(book: Book, record: RunRecord) -> Iterator[pl.DataFrame]:
+    for output in record.ledger_files:
+        path = book.path / output.name
+        yield pl.read_parquet(path, columns=list(ENTRY_COLUMNS), glob=False)
 
 
 def _facts_name(number: int) -> str:

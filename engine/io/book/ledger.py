@@ -20,6 +20,8 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from engine.errors import BookError
 from engine.io.book.folder import Book, run_id
+from engine.io.book.format import LEDGER_FOLDER
+from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, operation, sha256_of
 from engine.records import LedgerEntry, arrow_schema, validated
 
@@ -87,14 +89,9 @@ class Part:
     first_person: str
     last_person: str
 
-    def output(self) -> dict[str, str | int]:
+    def output(self) -> Output:
         """The file as the run record names it."""
-        return {
-            "name": f"ledger/{self.name}",
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "rows": self.totals.rows,
-        }
+        return Output(f"{LEDGER_FOLDER}{self.name}", self.bytes, self.sha256, self.totals.rows)
 
 
 def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> Part:

@@ -1,216 +1,306 @@
-"""The run record: what went in, what came out, on which terms; and that the sums agree."""
+"""The record that a run leaves: what it was asked to do, what went in, what came out.
+
+``RunRecord`` is ``runs/NNNNNN/record.json`` as a type. Its fields stand in the order of the file.
+"""
 
 import datetime as dt
 import json
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
-import polars as pl
+from engine.io.book.format import LEDGER_FOLDER, damaged_record, format_of
+from engine.io.book.typed_json import MalformedError, as_json, of_json
+from engine.terms.programme import Terms
 
-from engine.booking.enrollment import EnrollmentCounts
-from engine.errors import BookError
-from engine.io.book.folder import Book, run_id
-from engine.io.book.ledger import Part
-from engine.io.durable import sha256_of
-from engine.terms.programme import Programme, Terms, load_programme, parse_programme
-from engine.terms.services import Services, load_services, parse_services
-
-DEFAULT_PROGRAMME: Final = "mynapoint-2020"
-_LIBRARIES: Final = ("mynapoint", "polars", "pyarrow", "pandera", "deltalake", "numpy")
-
-Record = dict[str, Any]
+_SINCE_2: Final = {"since": 2}
 
 
-@dataclass(slots=True)
-class Tally:
-    """Rows and yen of a run, by what became of them."""
+@dataclass(frozen=True, slots=True)
+class UsedLayout:
+    """The layout by which a delivered file was read, and the parameters that were set for it."""
 
-    read: int = 0
-    read_yen: int = 0
-    quarantined: int = 0
-    quarantined_yen: int = 0
-    declined: dict[str, int] = field(default_factory=dict)
-    declined_yen: dict[str, int] = field(default_factory=dict)
-    skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
-    enrollments_read: int = 0
-    enrollments_accepted: int = 0
-    enrollments_unchanged: int = 0
-    enrollments_rejected: dict[str, int] = field(default_factory=dict)
-    enrollments_quarantined: int = 0
-    enrollments_skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    id: str
+    sha256: str
+    parameters: dict[str, str]
 
-    def quarantine(self, faulty: pl.DataFrame) -> None:
-        """Counts transactions that cannot be read."""
-        self.quarantined += faulty.height
-        self.quarantined_yen += int(faulty["amount"].sum())
 
-    def decline(self, declined: pl.DataFrame) -> None:
-        """Counts declined transactions."""
-        by_reason = declined.group_by("reason").agg(pl.len(), pl.col("amount").sum())
-        for reason, rows, yen in by_reason.iter_rows():
-            self.declined[reason] = self.declined.get(reason, 0) + rows
-            self.declined_yen[reason] = self.declined_yen.get(reason, 0) + yen
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A delivered file.
 
-    def enroll(self, counts: EnrollmentCounts) -> None:
-        """Counts the decided enrollments."""
-        self.enrollments_accepted = counts.accepted
-        self.enrollments_unchanged = counts.unchanged
-        self.enrollments_rejected = counts.rejected
+    Attributes:
+        role: ``transactions`` or ``enrollments``.
+        name: the path, as it was given.
+        rows: how many records it has.
+        layout: how it was read; None for the canonical form.
+    """
 
-    def record(
-        self,
-        order: Record,
-        parts: Sequence[Part],
-        outputs: list[Record],
-        previous: str | None,
-    ) -> Record:
-        """The run's record.
+    role: str
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+    layout: UsedLayout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file that the run left in the book.
+
+    Attributes:
+        name: the path in the book, such as ``runs/000001/declined.parquet``.
+        rows: how many rows a table has; None for any other file.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+    @property
+    def is_of_the_ledger(self) -> bool:
+        return self.name.startswith(LEDGER_FOLDER)
+
+
+@dataclass(frozen=True, slots=True)
+class UsedProgramme:
+    """The programme that the run used, and those of its terms that were in force.
+
+    Attributes:
+        built_in: whether ID and text are those of a programme that ships with the engine.
+    """
+
+    id: str
+    sha256: str
+    terms: Terms
+    built_in: bool = field(default=False, compare=False, metadata=_SINCE_2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Transactions by what became of them, in rows or in yen.
+
+    Attributes:
+        read: of this run's deliveries.
+        reconsidered: turned away by earlier runs, and looked at again by this one.
+        declined: by reason.
+        skipped: left out by a layout on purpose, by reason.
+    """
+
+    read: int
+    reconsidered: int = field(default=0, metadata=_SINCE_2)
+    booked: int
+    declined: dict[str, int]
+    quarantined: int
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def taken_in(self) -> int:
+        return self.read + self.reconsidered
+
+    @property
+    def accounted_for(self) -> int:
+        return self.booked + self.all_declined + self.quarantined + self.all_skipped
+
+    @property
+    def all_declined(self) -> int:
+        return sum(self.declined.values())
+
+    @property
+    def all_skipped(self) -> int:
+        return sum(self.skipped.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionCounts:
+    """Enrollments, or events, by what became of them.
+
+    Attributes:
+        unchanged: said what had been accepted before.
+        rejected: by reason.
+        skipped: left out by a layout on purpose, by reason.
+    """
+
+    read: int
+    reconsidered: int = field(default=0, metadata=_SINCE_2)
+    accepted: int
+    unchanged: int
+    rejected: dict[str, int]
+    quarantined: int
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def taken_in(self) -> int:
+        return self.read + self.reconsidered
+
+    @property
+    def accounted_for(self) -> int:
+        return (
+            self.accepted
+            + self.unchanged
+            + self.all_rejected
+            + self.quarantined
+            + sum(self.skipped.values())
+        )
+
+    @property
+    def all_rejected(self) -> int:
+        return sum(self.rejected.values())
+
+
+def _no_events() -> DecisionCounts:
+    return DecisionCounts(read=0, accepted=0, unchanged=0, rejected={}, quarantined=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts(Split):
+    """The rows of a run.
+
+    Attributes:
+        people: who have an entry of this run; ``people_at_the_cap`` of them are there after it.
+        voided: entries of earlier bookings that were taken out.
+        recounted: entries that follow from others of the person.
+    """
+
+    people: int
+    people_at_the_cap: int
+    voided: int = field(default=0, metadata=_SINCE_2)
+    recounted: int = field(default=0, metadata=_SINCE_2)
+    enrollments: DecisionCounts
+    events: DecisionCounts = field(default_factory=_no_events, metadata=_SINCE_2)
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The points of a run's entries: ``reversed`` sums up those that take points back."""
+
+    awarded: int
+    reversed: int
+
+    @property
+    def net(self) -> int:
+        return self.awarded - self.reversed
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """When, where and how the run was made; the times are in UTC."""
+
+    started_at: dt.datetime
+    finished_at: dt.datetime
+    user: str
+    host: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowWarning:
+    """A row that was taken, and may not be what was meant."""
+
+    file: str
+    row: int
+    what: str
+
+
+class Identity(NamedTuple):
+    """What makes two runs the same: deliveries, services, programme, terms and date."""
+
+    inputs: list[tuple[str, str, int, str]]
+    booked_on: dt.date
+    services_sha256: str
+    programme: UsedProgramme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a run was asked to do.
+
+    Attributes:
+        format: the book's, when the run was booked.
+    """
+
+    format: int
+    run_id: str
+    booked_on: dt.date
+    programme: UsedProgramme
+    services_sha256: str
+    inputs: tuple[Input, ...]
+
+    @property
+    def identity(self) -> Identity:
+        inputs = sorted(
+            (one.role, one.sha256, one.rows, json.dumps(as_json(one.layout, self.format)))
+            for one in self.inputs
+        )
+        return Identity(inputs, self.booked_on, self.services_sha256, self.programme)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord(RunRequest):
+    """The record of a run.
+
+    Attributes:
+        outputs: every file of the run but the record.
+        ledger_version: the version of the Delta table that the run's commit made.
+        engine: the versions of the engine and of its libraries.
+        previous_sha256: of the record before; None in the first run's.
+    """
+
+    counts: Counts
+    yen: Split
+    points: Points
+    outputs: tuple[Output, ...]
+    ledger_version: int
+    engine: dict[str, str]
+    previous_sha256: str | None
+    ran: Ran | None = field(default=None, metadata=_SINCE_2)
+    warnings: tuple[RowWarning, ...] = field(default=(), metadata=_SINCE_2)
+
+    @property
+    def number(self) -> int:
+        return int(self.run_id)
+
+    @property
+    def month(self) -> str:
+        """The month of booking, such as ``2020-09``."""
+        return f"{self.booked_on:%Y-%m}"
+
+    @property
+    def ledger_files(self) -> list[Output]:
+        return [output for output in self.outputs if output.is_of_the_ledger]
+
+    def disagreements(self) -> Iterator[str]:
+        """Where the record does not account for all that came in; nowhere in a sound one."""
+        for what, split in (
+            ("rows of transactions", self.counts),
+            ("yen of transactions", self.yen),
+            ("enrollments", self.counts.enrollments),
+            ("events", self.counts.events),
+        ):
+            if split.taken_in != split.accounted_for:
+                yield f"{split.taken_in} {what} were read, {split.accounted_for} accounted for"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as its file has it."""
+        value: dict[str, Any] = as_json(self, self.format)
+        if "skipped" in value["counts"]:
+            # After all other counts, where the first records have it.
+            value["counts"]["skipped"] = value["counts"].pop("skipped")
+        return value
+
+    @classmethod
+    def from_json(cls, value: object, path: Path) -> Self:
+        """The record that a file has.
 
         Raises:
-            BookError: rows or yen were lost or doubled on the way; nothing may be booked then.
+            BookError: it is damaged, or of a later format than this engine knows.
         """
-        record = order | {
-            "counts": {
-                "read": self.read,
-                "booked": sum(part.totals.rows for part in parts),
-                "declined": dict(sorted(self.declined.items())),
-                "quarantined": self.quarantined,
-                "people": sum(part.people for part in parts),
-                "people_at_the_cap": sum(part.people_at_the_cap for part in parts),
-                "enrollments": {
-                    "read": self.enrollments_read,
-                    "accepted": self.enrollments_accepted,
-                    "unchanged": self.enrollments_unchanged,
-                    "rejected": self.enrollments_rejected,
-                    "quarantined": self.enrollments_quarantined,
-                }
-                | _skipped(self.enrollments_skipped, 0),
-            }
-            | _skipped(self.skipped, 0),
-            "yen": {
-                "read": self.read_yen + sum(yen for _, yen in self.skipped.values()),
-                "booked": sum(part.totals.amount_yen for part in parts),
-                "declined": dict(sorted(self.declined_yen.items())),
-                "quarantined": self.quarantined_yen,
-            }
-            | _skipped(self.skipped, 1),
-            "points": {
-                "awarded": sum(part.totals.points_awarded for part in parts),
-                "reversed": sum(part.totals.points_reversed for part in parts),
-            },
-            "outputs": [part.output() for part in parts] + outputs,
-            "ledger_version": int(order["run_id"]) - 1,
-            "engine": {"python": platform.python_version()}
-            | {library: version(library) for library in _LIBRARIES},
-            "previous_sha256": previous,
-        }
-        _check_totals(record)
+        number = format_of(value, path)
+        value = {"format": number} | value if isinstance(value, dict) else value
+        try:
+            record: Self = of_json(cls, value, number)
+        except MalformedError as error:
+            raise damaged_record(path, str(error).lstrip(".: ")) from error
         return record
-
-
-def _skipped(skipped: Mapping[str, tuple[int, int]], which: int) -> Record:
-    """What layouts left out, by reason, rows (0) or yen (1); nothing where nothing was."""
-    split = {reason: one[which] for reason, one in sorted(skipped.items())}
-    return {"skipped": split} if split else {}
-
-
-def _check_totals(record: Record) -> None:
-    counts, yen, enrollments = record["counts"], record["yen"], record["counts"]["enrollments"]
-    for what, split in (("rows", counts), ("yen", yen)):
-        out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
-        out += sum(split.get("skipped", {}).values())
-        if split["read"] != out:
-            raise _lost(f"{split['read']} {what} of transactions were read, {out} accounted for")
-    out = sum(enrollments["rejected"].values()) + sum(
-        enrollments[name] for name in ("accepted", "unchanged", "quarantined")
-    )
-    out += sum(enrollments.get("skipped", {}).values())
-    if enrollments["read"] != out:
-        raise _lost(f"{enrollments['read']} enrollments were read, {out} accounted for")
-
-
-def _lost(what: str) -> BookError:
-    return BookError(
-        f"the control totals do not agree: {what}",
-        hint="this is a fault of the engine, not of the delivery: nothing was booked; report it",
-    )
-
-
-def order_record(
-    number: int,
-    booked_on: dt.date,
-    programme: Programme,
-    terms: Terms,
-    services: Services,
-    inputs: list[Record],
-) -> Record:
-    """The part of a record that says what the run was asked to do."""
-    used = {
-        name: value.isoformat() if isinstance(value, dt.date) else value
-        for name, value in asdict(terms).items()
-    }
-    return {
-        "run_id": run_id(number),
-        "booked_on": booked_on.isoformat(),
-        "programme": {"id": programme.programme_id, "sha256": programme.sha256, "terms": used},
-        "services_sha256": services.sha256,
-        "inputs": inputs,
-    }
-
-
-def identity(record: Record) -> Record:
-    """What makes two runs the same: deliveries, services, programme, terms and date."""
-    return {
-        "inputs": sorted(
-            [one["role"], one["sha256"], one["rows"], json.dumps(one.get("layout"))]
-            for one in record["inputs"]
-        ),
-        "booked_on": record["booked_on"],
-        "services": record["services_sha256"],
-        "programme": record["programme"],
-    }
-
-
-def previous_sha256(book: Book, number: int) -> str | None:
-    """The digest of the record before; None for the first run."""
-    return None if number == 1 else sha256_of(book.run_folder(number - 1) / "record.json")
-
-
-def kept_services(book: Book, committed: int) -> Services:
-    """The services that the last run used; before the first, those that ship with the engine.
-
-    Raises:
-        BookError: the kept file is missing or damaged.
-    """
-    if committed == 0:
-        return load_services(None)
-    path = book.run_folder(committed) / "services.toml"
-    return parse_services(_kept(path, book.record(committed)["services_sha256"]), str(path))
-
-
-def kept_programme(book: Book, committed: int) -> Programme:
-    """The programme that the last run used; before the first, ``mynapoint-2020``.
-
-    Raises:
-        BookError: the kept file is missing or damaged.
-    """
-    if committed == 0:
-        return load_programme(DEFAULT_PROGRAMME)
-    path = book.run_folder(committed) / "programme.toml"
-    return parse_programme(_kept(path, book.record(committed)["programme"]["sha256"]), str(path))
-
-
-def _kept(path: Path, sha256: str) -> str:
-    try:
-        if sha256_of(path) == sha256:
-            return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        pass
-    raise BookError(
-        f"{path}: the file that the book keeps is missing or damaged",
-        hint="restore the book from a copy; nothing was booked",
-    )

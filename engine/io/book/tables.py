@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 import pyarrow
@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import BookError
+from engine.io.book.format import RunTable
 from engine.io.book.ledger import ROWS_PER_GROUP
+from engine.io.book.run_record import Output
 from engine.io.durable import NewFile
 from engine.records import Record, arrow_schema
 
@@ -27,14 +29,9 @@ class WrittenTable:
     sha256: str
     rows: int
 
-    def output(self, folder: str) -> dict[str, Any]:
+    def output(self, folder: str) -> Output:
         """The file as the run record names it in the run's folder."""
-        return {
-            "name": f"{folder}/{self.name}",
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "rows": self.rows,
-        }
+        return Output(f"{folder}/{self.name}", self.bytes, self.sha256, self.rows)
 
 
 class TableWriter:
@@ -106,3 +103,8 @@ class TableWriter:
     def written(self) -> WrittenTable:
         """The file, closed."""
         return WrittenTable(self.path.name, self._file.bytes, self.sha256, self.rows)
+
+
+def table_writer(folder: Path, table: RunTable) -> TableWriter:
+    """Writes one of a run's tables under its own name."""
+    return TableWriter(folder / table.file_name, table.record)

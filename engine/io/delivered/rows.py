@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from engine.booking.registry import Numbers
 from engine.errors import InputError
+from engine.io.book.run_record import Input, UsedLayout
 from engine.io.delivered.csv_file import CsvFile, text_bytes
 from engine.io.delivered.deliveries import Batch, Delivered, Work, check_unchanged, open_file
 from engine.io.delivered.laid_out_file import LaidOutFile
@@ -113,7 +114,7 @@ class Files:
 
     role: Role
     delivered: Sequence[Delivered]
-    inputs: list[dict[str, Any]] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
     screen: Screen = field(init=False)
     skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
     layouts: dict[str, Layout] = field(default_factory=dict)
@@ -175,16 +176,8 @@ class Files:
     def add_input(self, index: int, sha256: str, rows: int) -> None:
         """Notes a file that was read to its end, as the run record names it."""
         delivered = self.delivered[index]
-        self.inputs.append(
-            {
-                "role": self.role.name,
-                "name": delivered.name,
-                "bytes": delivered.size_bytes,
-                "sha256": sha256,
-                "rows": rows,
-            }
-            | self._layout_record(index)
-        )
+        role, layout = self.role.name, self._used_layout(index)
+        self.inputs.append(Input(role, delivered.name, delivered.size_bytes, sha256, rows, layout))
 
     def skip(self, skipped: Mapping[str, tuple[int, int]]) -> None:
         """Counts rows that a layout left out on purpose, and their yen, by its reasons."""
@@ -197,13 +190,12 @@ class Files:
         """How many rows layouts left out on purpose."""
         return sum(rows for rows, _ in self.skipped.values())
 
-    def _layout_record(self, index: int) -> dict[str, Any]:
+    def _used_layout(self, index: int) -> UsedLayout | None:
         described = self.described(index)
         if described is None:
-            return {}
+            return None
         layout = described.layout
-        one = {"id": layout.layout_id, "sha256": layout.sha256}
-        return {"layout": one | {"parameters": dict(described.parameters)}}
+        return UsedLayout(layout.layout_id, layout.sha256, dict(described.parameters))
 
     def describe(self, index: int, described: Described | None) -> None:
         """Notes how a file is written.

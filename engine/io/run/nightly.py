@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +26,20 @@ from engine.booking.state import Past
 from engine.columns.hashing import FewHashes, Hashes
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book, part_name, run_id
-from engine.io.book.index import recall
-from engine.io.book.ledger import Part, commit, write_part
-from engine.io.book.run_record import (
-    Tally,
-    identity,
-    kept_programme,
-    kept_services,
-    order_record,
-    previous_sha256,
+from engine.io.book.format import (
+    FORMAT,
+    PROGRAMME_FILE,
+    RECORD_FILE,
+    SERVICES_FILE,
+    RunTable,
+    layout_file,
 )
-from engine.io.book.tables import TableWriter, WrittenTable
+from engine.io.book.index import recall
+from engine.io.book.kept import kept_programme, kept_services, previous_sha256
+from engine.io.book.ledger import Part, commit, write_part
+from engine.io.book.run_record import Output, RunRecord, RunRequest, UsedProgramme
+from engine.io.book.tables import TableWriter, WrittenTable, table_writer
+from engine.io.book.tally import Tally
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENT_VALUES,
@@ -51,13 +54,7 @@ from engine.io.durable import write_json, write_text
 from engine.io.run.intake import Intake, Settled, settle, without_duplicates
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.layouts.model import Layout
-from engine.records import (
-    ENROLLMENT_CONFLICT,
-    Declined,
-    Enrollment,
-    Quarantined,
-    RejectedEnrollment,
-)
+from engine.records import ENROLLMENT_CONFLICT
 from engine.terms.programme import Programme, load_programme
 from engine.terms.services import Services, load_services
 
@@ -85,12 +82,12 @@ class RunResult:
     Attributes:
         book: the book's path.
         already_booked: whether this very run was in the book before; nothing was changed then.
-        record: the run record, as in ``runs/NNNNNN/record.json``.
+        record: the run record, as in ``runs/NNNNNN/record.json``; ``to_json`` gives that.
     """
 
     book: Path
     already_booked: bool
-    record: dict[str, Any]
+    record: RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +243,9 @@ class Run:
         self.tally.skipped = self.transactions.skipped
         self.tally.enrollments_skipped = self.enrollments.skipped
         record = self.tally.record(
-            self._order_record(), parts, outputs, previous_sha256(self.book, self.number)
+            self._request(), parts, outputs, previous_sha256(self.book, self.number)
         )
-        record_sha256 = write_json(staged / "record.json", record)
+        record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
         self.book.publish(self.number)
         commit(self.book, self.number, parts, record_sha256=record_sha256)
         return RunResult(self.book.path, already_booked=False, record=record)
@@ -262,8 +259,8 @@ class Run:
         """
         with (
             ThreadPoolExecutor(self.order.threads) as pool,
-            TableWriter(staged / "quarantine.parquet", Quarantined) as quarantine,
-            TableWriter(staged / "declined.parquet", Declined) as declined,
+            table_writer(staged, RunTable.QUARANTINE) as quarantine,
+            table_writer(staged, RunTable.DECLINED) as declined,
         ):
             past = recall(self.book, self.number - 1)
             enrolled = self._take_in_enrollments(pool, past, quarantine)
@@ -398,19 +395,18 @@ class Run:
             self._decline(resolve_pending(pl.concat(pending), pl.concat(originals)), declined)
         return parts
 
-    def _outputs(self, staged: Path, tables: Sequence[WrittenTable]) -> list[dict[str, Any]]:
+    def _outputs(self, staged: Path, tables: Sequence[WrittenTable]) -> list[Output]:
         folder = f"runs/{run_id(self.number)}"
         outputs = [table.output(folder) for table in tables]
         layouts = self._layouts()
         for name, text in (
-            ("services.toml", self.services.text),
-            ("programme.toml", self.programme.text),
-            *((f"layout-{layout_id}.toml", one.text) for layout_id, one in layouts.items()),
+            (SERVICES_FILE, self.services.text),
+            (PROGRAMME_FILE, self.programme.text),
+            *((layout_file(layout_id), one.text) for layout_id, one in layouts.items()),
         ):
             sha256 = write_text(staged / name, text)
-            output = {"name": f"{folder}/{name}", "bytes": len(text.encode()), "sha256": sha256}
-            outputs.append(output)
-        return sorted(outputs, key=lambda output: str(output["name"]))
+            outputs.append(Output(f"{folder}/{name}", len(text.encode()), sha256))
+        return sorted(outputs, key=lambda output: output.name)
 
     def _layouts(self) -> dict[str, Layout]:
         """The layouts that files were read by, by ID."""
@@ -458,39 +454,40 @@ class Run:
                 hint="have the delivery corrected, or raise --max-quarantined to set them aside",
             )
 
-    def _order_record(self) -> dict[str, Any]:
-        return order_record(
-            self.number,
-            self.order.booked_on,
-            self.programme,
-            self.terms,
-            self.services,
-            self.enrollments.inputs + self.transactions.inputs,
+    def _request(self) -> RunRequest:
+        programme = self.programme
+        return RunRequest(
+            format=FORMAT,
+            run_id=run_id(self.number),
+            booked_on=self.order.booked_on,
+            programme=UsedProgramme(programme.programme_id, programme.sha256, self.terms),
+            services_sha256=self.services.sha256,
+            inputs=(*self.enrollments.inputs, *self.transactions.inputs),
         )
 
     @cached_property
-    def same(self) -> dict[str, Any] | None:
+    def same(self) -> RunRecord | None:
         """The record of the run that this very run was before, when all deliveries are read."""
-        mine = identity(self._order_record())
+        mine = self._request().identity
         if self.number > 1:
-            last = identity(self.book.record(self.number - 1))
-            if any(last[kept] != mine[kept] for kept in ("services", "programme")):
+            last = self.book.record(self.number - 1).identity
+            if (last.services_sha256, last.programme) != (mine.services_sha256, mine.programme):
                 # The run changes what the book keeps, and a change is recorded.
                 return None
         records = (self.book.record(number) for number in range(self.number - 1, 0, -1))
-        return next((record for record in records if identity(record) == mine), None)
+        return next((record for record in records if record.identity == mine), None)
 
 
 def write_enrollments(folder: Path, enrolled: Enrolled) -> list[TableWriter]:
     """Writes the accepted and the rejected applications."""
     tables = []
-    for name, record, frame in (
-        ("accepted_enrollments", Enrollment, enrolled.accepted),
-        ("rejected_enrollments", RejectedEnrollment, enrolled.rejected),
+    for table, frame in (
+        (RunTable.ACCEPTED, enrolled.accepted),
+        (RunTable.REJECTED, enrolled.rejected),
     ):
-        with TableWriter(folder / f"{name}.parquet", record) as table:
-            table.write(frame)
-        tables.append(table)
+        with table_writer(folder, table) as writer:
+            writer.write(frame)
+        tables.append(writer)
     return tables
 
 

@@ -3,7 +3,7 @@
 Every other description of a table follows from these: ``polars_schema``, ``arrow_schema``, and the
 pandera schema by which ``validated`` looks at ledger rows. Pandera is imported then and no sooner:
 most commands ask for no more than a constant.
-Source: the contract's tables "transactions", "enrollments" and "Ledger".
+Source: the contract's tables "transactions", "enrollments", "events" and "Ledger".
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MIN_AMOUNT_YEN = 1
 MAX_AMOUNT_YEN = 100_000_000
 MAX_ID_CHARACTERS = 64
+MAX_AUTHORITY_CHARACTERS = 200
+# What every delivered value is trimmed of on both sides.
+BLANKS: Final = " \t\u3000\ufeff"
 
 KINDS = ("charge", "purchase", "refund")
 VOIDS = ("charge_void", "purchase_void", "refund_void")
@@ -30,12 +33,30 @@ RECOUNT = "recount"
 ENTRY_KINDS = (*KINDS, *VOIDS, RECOUNT)
 BASES = ("charge", "purchase")
 
+# What must be filled in for each kind of event. All other columns but ``note`` must be empty,
+# except what EVENT_MAY_HAVE lists.
+EVENT_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "account_replaced": ("service_id", "account_id", "other_id", "effective_at"),
+    "enrollment_stopped": ("person_id", "service_id", "account_id", "effective_at"),
+    "enrollment_resumed": ("person_id", "service_id", "account_id", "effective_at"),
+    "enrollment_voided": ("person_id", "service_id", "account_id"),
+    "enrollment_granted": ("person_id", "service_id", "account_id", "effective_at"),
+    "persons_merged": ("person_id", "other_id"),
+    "transaction_voided": ("service_id", "transaction_id"),
+    "undone": ("other_id",),
+}
+# A grant needs its basis only where the service leaves it open, which the file does not show.
+EVENT_MAY_HAVE: Final[Mapping[str, tuple[str, ...]]] = {"enrollment_granted": ("basis",)}
+EVENT_KINDS: Final = tuple(EVENT_NEEDS)
+
 # Faults of rows: other content under a key that is known.
 TRANSACTION_CONFLICT = "transaction_id:conflict"
 ENROLLMENT_CONFLICT = "person_id:conflict"
+EVENT_CONFLICT = "event_id:conflict"
 
 Kind = pl.Enum(KINDS)
 Basis = pl.Enum(BASES)
+EventKind = pl.Enum(EVENT_KINDS)
 Instant = pl.Datetime("us")
 
 TRANSACTION_REQUIRED = (
@@ -52,6 +73,14 @@ TRANSACTION_COLUMNS = TRANSACTION_REQUIRED + TRANSACTION_OPTIONAL
 ENROLLMENT_REQUIRED = ("person_id", "service_id", "account_id", "applied_at", "card_applied_on")
 ENROLLMENT_OPTIONAL = ("basis", "reserved_at", "certificate_issued_at", "preregistered_on")
 ENROLLMENT_COLUMNS = ENROLLMENT_REQUIRED + ENROLLMENT_OPTIONAL
+
+EVENT_REQUIRED = ("event_id", "kind", "authority")
+EVENT_BY_KIND = (
+    *("person_id", "service_id", "account_id", "transaction_id", "other_id"),
+    *("effective_at", "basis"),
+)
+EVENT_OPTIONAL = (*EVENT_BY_KIND, "note")
+EVENT_COLUMNS = EVENT_REQUIRED + EVENT_OPTIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +159,27 @@ Enrollment: Final = Record(
 RejectedEnrollment: Final = Record(
     "RejectedEnrollment", {**Enrollment.columns, "reason": _TEXT}
 )
+
+# A correction that was accepted, as it was delivered.
+AcceptedEvent: Final = Record(
+    "AcceptedEvent",
+    {
+        "event_id": _ID,
+        "kind": Column(pl.String(), words=EVENT_KINDS),
+        "authority": Column(pl.String(), characters=MAX_AUTHORITY_CHARACTERS),
+        "person_id": _ID_OR_NONE,
+        "service_id": _ID_OR_NONE,
+        "account_id": _ID_OR_NONE,
+        "transaction_id": _ID_OR_NONE,
+        "other_id": _ID_OR_NONE,
+        "effective_at": _INSTANT_OR_NONE,
+        "basis": Column(pl.String(), nullable=True, words=BASES),
+        "note": Column(pl.String(), nullable=True),
+    },
+)
+
+# A correction that was not accepted, and the first reason that held.
+RejectedEvent: Final = Record("RejectedEvent", {**AcceptedEvent.columns, "reason": _TEXT})
 
 # A valid transaction that earns nothing, and the first reason that held.
 Declined: Final = Record(

@@ -11,9 +11,10 @@ from random import Random
 from typing import Any, Literal
 
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.delivered.rows import ENROLLMENTS, TRANSACTIONS, Files
+from engine.io.delivered.rows import ROLES, Files, Role
 
 Row = dict[str, str]
+_ROLES: dict[str, Role] = {role.name: role for role in ROLES.values()}
 
 
 # --- Reading --------------------------------------------------------------------------------------
@@ -39,7 +40,7 @@ def read(
 ) -> Read:
     """Reads a file as a run does."""
     delivered = find_delivered([DeliveredAs(path, layout, parameters)], role)
-    files = Files(TRANSACTIONS if role == "transactions" else ENROLLMENTS, delivered)
+    files = Files(_ROLES[role], delivered)
     made = Read()
     with ThreadPoolExecutor(2) as pool:
         for pieces, records in files.read(pool, 2, lambda rows: rows):

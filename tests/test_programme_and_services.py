@@ -450,7 +450,7 @@ def test_the_text_and_the_sha256_are_those_of_the_bytes_in_the_file(tmp_path: Pa
         services = load_services(file)
         assert services.text == text
         assert services.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    package = Path(str(engine.__path__[0]))
+    package = Path(str(engine.__path__[0])) / "terms"
     for loaded, name in (
         (load_services(None), "service_registries/japan-2020.toml"),
         (load_programme("mynapoint-2020"), "programmes/mynapoint-2020.toml"),

@@ -21,6 +21,7 @@ from engine.layouts.model import Dates, Described, Part, Separated, Skip, Source
 from engine.layouts.provider_column import Column, Places
 from engine.records import (
     ENROLLMENT_CONFLICT,
+    EVENT_CONFLICT,
     KINDS,
     MAX_AMOUNT_YEN,
     MIN_AMOUNT_YEN,
@@ -34,8 +35,9 @@ _CONTROLS: Final = r"[\x00-\x1F\x7F]"
 _FEW_DAYS: Final = 100_000
 _LAST_DAY: Final = 10**7
 _WORDS: Final = ("kind", "basis")
+_FREE_TEXTS: Final = ("method", "authority", "note")
 # No one column of an ID is to blame for these.
-_CONFLICTS: Final = (TRANSACTION_CONFLICT, ENROLLMENT_CONFLICT)
+_CONFLICTS: Final = (TRANSACTION_CONFLICT, ENROLLMENT_CONFLICT, EVENT_CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +370,7 @@ def _is_plain(part: Part) -> bool:
 
 
 def _mapped(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series:
-    if name == "method":
+    if name in _FREE_TEXTS:
         return values.replace(words)
     mark = UNREADABLE if name in _WORDS else _UNREADABLE_ID
     mapped = values.replace_strict(words, default=None, return_dtype=pl.String)

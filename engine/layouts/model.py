@@ -4,7 +4,7 @@
 |---|---|
 | `layout_id` | lower-case letters, digits and hyphens, 40 at most |
 | `name`, `follows` | for people; the public form that it follows, and what of it is assumed |
-| `role` | `transactions` or `enrollments` |
+| `role` | `transactions`, `enrollments` or `events` |
 | `[file]` | a file with separators: see below |
 | `[fixed]` | in its place: records of one length, with columns by position |
 | `[ahead]` | values that stand in lines ahead of the header: name = what the line begins with |
@@ -40,6 +40,9 @@ from engine.records import (
     BASES,
     ENROLLMENT_COLUMNS,
     ENROLLMENT_REQUIRED,
+    EVENT_COLUMNS,
+    EVENT_KINDS,
+    EVENT_REQUIRED,
     KINDS,
     TRANSACTION_COLUMNS,
     TRANSACTION_REQUIRED,
@@ -53,7 +56,7 @@ from engine.terms.strict_toml import (
     read_text,
 )
 
-RoleName = Literal["transactions", "enrollments"]
+RoleName = Literal["transactions", "enrollments", "events"]
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
 ParameterForm = Literal["text", "day"]
@@ -65,10 +68,25 @@ MAX_REASON_CHARACTERS: Final = 40
 _FOLDER: Final = "layouts/shipped"
 _LAYOUT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_COLUMNS: Final = {"transactions": TRANSACTION_COLUMNS, "enrollments": ENROLLMENT_COLUMNS}
-_REQUIRED: Final = {"transactions": TRANSACTION_REQUIRED, "enrollments": ENROLLMENT_REQUIRED}
-_WORDS: Final = {"kind": KINDS, "basis": BASES}
-INSTANTS: Final = ("occurred_at", "applied_at", "reserved_at", "certificate_issued_at")
+CANONICAL_COLUMNS: Final[Mapping[RoleName, tuple[str, ...]]] = {
+    "transactions": TRANSACTION_COLUMNS,
+    "enrollments": ENROLLMENT_COLUMNS,
+    "events": EVENT_COLUMNS,
+}
+_REQUIRED: Final[Mapping[RoleName, tuple[str, ...]]] = {
+    "transactions": TRANSACTION_REQUIRED,
+    "enrollments": ENROLLMENT_REQUIRED,
+    "events": EVENT_REQUIRED,
+}
+_WORDS: Final[Mapping[RoleName, Mapping[str, tuple[str, ...]]]] = {
+    "transactions": {"kind": KINDS},
+    "enrollments": {"basis": BASES},
+    "events": {"kind": EVENT_KINDS, "basis": BASES},
+}
+INSTANTS: Final = (
+    *("occurred_at", "applied_at", "reserved_at", "certificate_issued_at"),
+    "effective_at",
+)
 DAYS: Final = ("card_applied_on", "preregistered_on")
 CANONICAL_FORM: Final = "canonical"
 
@@ -90,6 +108,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "basis": ("constant", "from", "map"),
     "amount": ("from",),
 } | dict.fromkeys((*INSTANTS, *DAYS), _TIME_KEYS)
+_OF_TRANSACTIONS: Final = ("refund_from", "by_sign", "by_column")
 _PART_KEYS: Final = ("day", "forms", "era", "latest_by", "amount")
 _SKIP_KEYS: Final = ("reason", "column", "is", "begins", "filled", "line_begins")
 _TESTS: Final = ("is", "begins", "filled")
@@ -459,14 +478,16 @@ class _Names:
 
 
 def _columns(top: StrictTable, role: RoleName, names: _Names) -> dict[str, Source]:
-    outer = top.table("columns", _COLUMNS[role])
+    outer = top.table("columns", CANONICAL_COLUMNS[role])
     columns = {}
-    for name in _COLUMNS[role]:
+    for name in CANONICAL_COLUMNS[role]:
         if outer.has(name):
             table = outer.table(name, _KEYS.get(name, _TEXT_KEYS))
-            columns[name] = _source(name, table, names)
-            if role == "enrollments" and table.has("refund_from"):
-                raise table.fault("refund_from", "an enrollment is no refund", "leave it out")
+            if role != "transactions":
+                for key in _OF_TRANSACTIONS:
+                    if table.has(key):
+                        raise table.fault(key, f"{role} cannot be refunds", "leave it out")
+            columns[name] = _source(name, table, names, _WORDS[role].get(name))
         elif name in _REQUIRED[role]:
             raise outer.fault(
                 name,
@@ -501,7 +522,7 @@ def _check_kind(outer: StrictTable, columns: Mapping[str, Source], names: _Names
         )
 
 
-def _source(name: str, table: StrictTable, names: _Names) -> Source:
+def _source(name: str, table: StrictTable, names: _Names, words: tuple[str, ...] | None) -> Source:
     dates = name in INSTANTS or name in DAYS
     constant = table.optional_text("constant") if not dates and name != "amount" else None
     source = Source(
@@ -509,7 +530,7 @@ def _source(name: str, table: StrictTable, names: _Names) -> Source:
         parts=_parts(table, "from", names),
         join=table.text("join") if table.has("join") else " " if dates else "-",
         refund_parts=_parts(table, "refund_from", names),
-        words=_words(name, table),
+        words=_words(table, words),
         dates=_dates(table, names, with_time=name in INSTANTS) if dates else None,
         by_sign=_by_sign(table),
         by_column=_by_column(table, names),
@@ -527,10 +548,10 @@ def _source(name: str, table: StrictTable, names: _Names) -> Source:
             'write from = "…", the column it is made from'
             + ("" if dates or name == "amount" else ', or constant = "…"'),
         )
-    if name in _WORDS and source.constant is not None and source.constant not in _WORDS[name]:
+    if words and source.constant is not None and source.constant not in words:
         raise table.fault(
             "constant",
-            f'"{source.constant[:MAX_ID_CHARACTERS]}" is none of {", ".join(_WORDS[name])}',
+            f'"{source.constant[:MAX_ID_CHARACTERS]}" is none of {", ".join(words)}',
             "write one of them",
         )
     return source
@@ -555,13 +576,12 @@ def _part(table: StrictTable, key: str, part: str | StrictTable, names: _Names) 
     )
 
 
-def _words(name: str, table: StrictTable) -> Mapping[str, str] | None:
+def _words(table: StrictTable, known: tuple[str, ...] | None) -> Mapping[str, str] | None:
     if not table.has("map"):
         return None
     words = table.texts_by_name("map")
     if not table.has("from"):
         raise table.fault("map", "there is no from whose values it maps", 'write from = "…"')
-    known = _WORDS.get(name)
     for value, word in words.items():
         if known is not None and word not in known:
             raise table.fault(

@@ -1,7 +1,7 @@
 """The canonical form: delivered columns become values; what cannot be read is named.
 
-A cell is trimmed of spaces, tabs and U+3000; what is empty then is missing. Every fault of a row
-is a code: ``missing``, ``malformed``, ``out_of_range``, ``unknown``, ``unexpected``.
+A cell is trimmed of spaces, tabs, U+3000 and U+FEFF; what is empty then is missing. Every fault
+of a row is a code: ``missing``, ``malformed``, ``out_of_range``, ``unknown``, ``unexpected``.
 
 Most batches have nothing to trim and nothing at fault, and cheap looks at the bytes show it; the
 thorough way through regular expressions is taken by a column only when the cheap look fails.
@@ -20,15 +20,21 @@ from engine.columns.text_bytes import bytes_of
 from engine.errors import InputError
 from engine.records import (
     BASES,
+    BLANKS,
     ENROLLMENT_REQUIRED,
+    EVENT_BY_KIND,
+    EVENT_KINDS,
+    EVENT_MAY_HAVE,
+    EVENT_NEEDS,
+    EVENT_REQUIRED,
     KINDS,
     MAX_AMOUNT_YEN,
+    MAX_AUTHORITY_CHARACTERS,
     MAX_ID_CHARACTERS,
     MIN_AMOUNT_YEN,
     TRANSACTION_REQUIRED,
 )
 
-_BLANKS: Final = " \t\u3000"
 _INSTANT: Final = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
     r"(?:\.([0-9]{1,6}))?(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?$"
@@ -100,9 +106,9 @@ def _byte_range(text: pl.Series) -> tuple[int, int]:
 
 def _trimmed(text: pl.Series, byte_range: tuple[int, int]) -> pl.Series:
     least, greatest = byte_range
-    # Spaces and tabs are below 0x21; 0xE3 begins U+3000 in UTF-8.
+    # In UTF-8 spaces and tabs are below 0x21; U+3000 begins with 0xE3, U+FEFF with 0xEF.
     if least <= 0x20 or greatest >= 0xE3:
-        text = text.str.strip_chars(_BLANKS)
+        text = text.str.strip_chars(BLANKS)
     if (text.str.len_bytes() == 0).any():
         text = text.set(text == "", None)
     return text
@@ -127,6 +133,13 @@ def identifier(column: Column) -> Cells:
         long = (text.str.len_chars() > MAX_ID_CHARACTERS).fill_null(value=False)
         masks["out_of_range"] = long & ~masks["malformed"] if "malformed" in masks else long
     return Cells(text, _marked(masks))
+
+
+def authority(column: Column) -> Cells:
+    """Who decided an event: any text of 1 to 200 characters."""
+    text = _trimmed_text(column)
+    too_long = (text.str.len_chars() > MAX_AUTHORITY_CHARACTERS).fill_null(value=False)
+    return Cells(text, _marked({"out_of_range": too_long}))
 
 
 def free_text(column: Column) -> Cells:
@@ -317,6 +330,19 @@ ENROLLMENT_FORMS: Final[Mapping[str, Form]] = {
     "certificate_issued_at": instant,
     "preregistered_on": day,
 }
+EVENT_FORMS: Final[Mapping[str, Form]] = {
+    "event_id": identifier,
+    "kind": word(EVENT_KINDS),
+    "authority": authority,
+    "person_id": identifier,
+    "service_id": identifier,
+    "account_id": identifier,
+    "transaction_id": identifier,
+    "other_id": identifier,
+    "effective_at": instant,
+    "basis": word(BASES),
+    "note": free_text,
+}
 
 
 def read_transactions(table: Delivery) -> Reading:
@@ -337,6 +363,27 @@ def read_transactions(table: Delivery) -> Reading:
 def read_enrollments(table: Delivery) -> Reading:
     """Reads a batch of delivered enrollments; columns that may be left out may be missing."""
     return _split(_cells(table, ENROLLMENT_FORMS, ENROLLMENT_REQUIRED), table.shape[0])
+
+
+def read_events(table: Delivery) -> Reading:
+    """Reads a batch of delivered events: each kind needs some columns and allows no others."""
+    cells = _cells(table, EVENT_FORMS, EVENT_REQUIRED)
+    kind = cells["kind"].values.cast(pl.String)
+    for name in EVENT_BY_KIND:
+        cell = cells[name]
+        given = cell.values.is_not_null()
+        for mask in cell.faults.values():
+            given |= mask
+        needed_by = [kind for kind, needs in EVENT_NEEDS.items() if name in needs]
+        allowed_by = [kind for kind, names in EVENT_MAY_HAVE.items() if name in names]
+        allowed = kind.is_null() | kind.is_in([*needed_by, *allowed_by]).fill_null(value=False)
+        unexpected = given & ~allowed
+        missing = kind.is_in(needed_by).fill_null(value=False) & ~given
+        faults = {code: mask & ~unexpected for code, mask in cell.faults.items()}
+        cells[name] = Cells(
+            cell.values, _marked(faults | {"unexpected": unexpected, "missing": missing})
+        )
+    return _split(cells, table.shape[0])
 
 
 def _cells(

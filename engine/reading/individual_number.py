@@ -19,7 +19,7 @@ from engine.columns.hashing import Hashes, hash_text
 from engine.errors import InputError
 
 Noted = dict[str, tuple[Hashes, npt.NDArray[np.bool_]]]
-SCREENED: Final = ("person_id", "account_id")
+SCREENED: Final = ("person_id", "account_id", "other_id")
 
 _SEED: Final = 3
 _DIGITS: Final = 12

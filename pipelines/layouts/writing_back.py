@@ -24,14 +24,12 @@ from engine.io.delivered.laid_out_file import Found, find_header
 from engine.io.delivered.parquet_file import MAGIC
 from engine.io.delivered.recognising import first_bytes
 from engine.io.durable import sha256_of
-from engine.layouts.model import Fixed, Layout
-from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS
+from engine.layouts.model import CANONICAL_COLUMNS, Fixed, Layout
 from pipelines.desk.opened_book import book_readable, open_book
 
 REASONS: Final = "mynapoint:errors"
 _BOM: Final = "\ufeff"
 _AS_FORMULA: Final = r'^"?[=@\t]'
-_COLUMNS: Final = {"transactions": TRANSACTION_COLUMNS, "enrollments": ENROLLMENT_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,9 @@ def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:
 def _canonical(one: SetAside, reasons: pl.Series) -> WrittenBack:
     """Rows of a Parquet file, kept as JSON, as CSV in the canonical form."""
     rows = [json.loads(raw) for raw in one.rows["raw"].to_list()]
-    columns = [name for name in _COLUMNS[one.input.role] if any(name in row for row in rows)]
+    columns = [
+        name for name in CANONICAL_COLUMNS[one.input.role] if any(name in row for row in rows)
+    ]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([REASONS, *columns])

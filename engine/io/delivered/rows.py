@@ -26,20 +26,26 @@ from engine.io.delivered.recognising import recognised
 from engine.layouts.model import Described, Layout, RoleName
 from engine.reading.canonical import (
     ENROLLMENT_FORMS,
+    EVENT_FORMS,
     TRANSACTION_FORMS,
     Delivery,
     Reading,
     read_enrollments,
+    read_events,
     read_transactions,
 )
 from engine.reading.individual_number import Screen
 from engine.records import (
     ENROLLMENT_OPTIONAL,
     ENROLLMENT_REQUIRED,
+    EVENT_OPTIONAL,
+    EVENT_REQUIRED,
     TRANSACTION_OPTIONAL,
     TRANSACTION_REQUIRED,
+    AcceptedEvent,
     Basis,
     Enrollment,
+    EventKind,
     polars_schema,
 )
 
@@ -50,6 +56,11 @@ REF_SHIFT: Final = 32
 PIECE_ROWS: Final = 256 * 1024
 
 ENROLLMENT_VALUES: Final = polars_schema(Enrollment) | {"basis": Basis, "row_ref": pl.Int64()}
+EVENT_VALUES: Final = polars_schema(AcceptedEvent) | {
+    "kind": EventKind,
+    "basis": Basis,
+    "row_ref": pl.Int64(),
+}
 FAULTS_SCHEMA: Final[dict[str, pl.DataType]] = {
     "row_ref": pl.Int64(),
     "errors": pl.List(pl.String()),
@@ -60,7 +71,7 @@ FAULTS_SCHEMA: Final[dict[str, pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What is delivered: transactions or enrollments."""
+    """What is delivered: transactions, enrollments or events."""
 
     name: RoleName
     required: tuple[str, ...]
@@ -72,7 +83,15 @@ TRANSACTIONS: Final = Role(
     "transactions", TRANSACTION_REQUIRED, TRANSACTION_OPTIONAL, read_transactions
 )
 ENROLLMENTS: Final = Role("enrollments", ENROLLMENT_REQUIRED, ENROLLMENT_OPTIONAL, read_enrollments)
-_FORMS: Final = {"transactions": TRANSACTION_FORMS, "enrollments": ENROLLMENT_FORMS}
+EVENTS: Final = Role("events", EVENT_REQUIRED, EVENT_OPTIONAL, read_events)
+ROLES: Final[Mapping[RoleName, Role]] = {
+    role.name: role for role in (TRANSACTIONS, ENROLLMENTS, EVENTS)
+}
+_FORMS: Final = {
+    "transactions": TRANSACTION_FORMS,
+    "enrollments": ENROLLMENT_FORMS,
+    "events": EVENT_FORMS,
+}
 
 
 @dataclass(frozen=True, slots=True)

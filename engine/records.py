@@ -241,6 +241,9 @@ LedgerEntry: Final = Record(
         "an_original_stands_on_refunds_alone": (
             pl.col("original_transaction_id").is_not_null() == _OF_A_REFUND
         ),
+        "an_event_stands_on_voids_and_recounts_alone": (
+            pl.col("event_id").is_null() | pl.col("kind").is_in([*VOIDS, RECOUNT])
+        ),
         "a_recount_alone_has_no_amount": (pl.col("amount") == 0) == _RECOUNT,
         "net_within_the_amount_and_of_its_sign": (
             (pl.col("net_amount") * _SIGN).is_between(0, pl.col("amount"))
@@ -263,66 +266,13 @@ LedgerEntry: Final = Record(
 )
 
 
-# --- Format 2 of the book -------------------------------------------------------------------------
-
-VOIDS: Final = ("charge_void", "purchase_void", "refund_void")
-RECOUNT: Final = "recount"
-
-_TAKES_OFF: Final = pl.col("kind").is_in(["refund", "charge_void", "purchase_void"])
-_IS_RECOUNT: Final = pl.col("kind") == RECOUNT
-_NET_SIGN: Final = pl.when(_TAKES_OFF).then(-1).otherwise(1)
-
-# As ``LedgerEntry``, with voids and recounts: ``net_amount`` is what the entry adds to the person's
-# net spend, ``enrolled_account_id`` the enrollment's account where ``account_id`` replaced it,
-# ``event_id`` the event that caused a void.
-LedgerEntryOfFormat2: Final = Record(
-    "LedgerEntryOfFormat2",
+# The entries of books that were begun before there were corrections (format 1).
+LedgerEntryOfFormat1: Final = Record(
+    "LedgerEntryOfFormat1",
     {
-        "run_id": _TEXT,
-        "booked_on": _DAY,
-        "person_id": _ID,
-        "entry_seq": _COUNTED_FROM_1,
-        "service_id": _ID,
-        "account_id": _ID,
-        "transaction_id": _ID,
-        "occurred_at": _INSTANT,
-        "kind": Column(pl.String(), words=(*KINDS, *VOIDS, RECOUNT)),
-        "amount": Column(pl.Int64(), least=0, most=MAX_AMOUNT_YEN),
-        "original_transaction_id": _ID_OR_NONE,
-        "method": Column(pl.String(), nullable=True),
-        "enrolled_account_id": _ID_OR_NONE,
-        "net_amount": _NUMBER,
-        "counted_amount": _NUMBER,
-        "points": _NUMBER,
-        "net_spend_after": Column(pl.Int64(), least=0),
-        "points_after": _NUMBER,
-        "event_id": _ID_OR_NONE,
-    },
-    checks={
-        "a_run_id_is_its_number": LedgerEntry.checks["a_run_id_is_its_number"],
-        "an_original_stands_on_refunds_alone": (
-            pl.col("original_transaction_id").is_not_null()
-            == pl.col("kind").is_in(["refund", "refund_void"])
-        ),
-        "an_event_stands_on_voids_and_recounts_alone": (
-            pl.col("event_id").is_null() | pl.col("kind").is_in([*VOIDS, RECOUNT])
-        ),
-        "only_a_recount_has_no_amount": (pl.col("amount") == 0) == _IS_RECOUNT,
-        "net_within_the_amount_and_of_its_sign": (
-            (pl.col("net_amount") * _NET_SIGN).is_between(0, pl.col("amount"))
-        ),
-        "counted_within_the_net_and_of_its_sign": _IS_RECOUNT
-        | (pl.col("counted_amount") * _NET_SIGN).is_between(0, pl.col("net_amount") * _NET_SIGN),
-        "a_persons_entries_follow_each_other": (
-            pl.when(pl.col("person_id") == _before("person_id"))
-            .then(
-                (pl.col("entry_seq") == _before("entry_seq") + 1)
-                & (pl.col("net_spend_after") == _before("net_spend_after") + pl.col("net_amount"))
-                & (pl.col("points_after") == _before("points_after") + pl.col("points"))
-            )
-            .otherwise(pl.col("person_id") > _before("person_id"))
-            .fill_null(value=True)
-        ),
+        name: _KIND if name == "kind" else column
+        for name, column in LedgerEntry.columns.items()
+        if name not in ("enrolled_account_id", "net_amount", "event_id")
     },
 )
 

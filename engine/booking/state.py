@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.booking.corrections import Corrections
+from engine.booking.exceptions import Exceptions
 from engine.booking.registry import Numbers, Registry
 from engine.columns.hashing import (
     CHECK_SEED,
@@ -104,7 +105,9 @@ class Past:
 
     Attributes:
         registry: who is enrolled.
+        accounts_by_run: by run number less one, how many accounts the registry had after it.
         corrections: accepted and waiting events, and what they made of enrollments.
+        exceptions: what ``corrections`` make of accounts and transactions.
         balances: by person number.
         months: counted yen by account number and month; what takes back, and what counts anew,
             stands in the month of the charge or purchase.
@@ -117,7 +120,9 @@ class Past:
     """
 
     registry: Registry
+    accounts_by_run: Integers
     corrections: Corrections
+    exceptions: Exceptions
     balances: Balances
     months: Integers
     first_month: int
@@ -133,7 +138,9 @@ class Past:
         nothing = np.empty(0, np.int64)
         return cls(
             Registry.empty(),
+            nothing,
             Corrections(),
+            Exceptions.none(),
             Balances.zero(0),
             np.zeros((0, 0), np.int64),
             0,
@@ -143,17 +150,24 @@ class Past:
             Refunded(nothing, nothing),
         )
 
-    def with_registry(self, registry: Registry, corrections: Corrections) -> "Past":
+    def with_registry(
+        self, registry: Registry, corrections: Corrections, exceptions: Exceptions
+    ) -> "Past":
         """The past with other enrollments in force."""
         return replace(
             self,
             registry=registry,
             corrections=corrections,
+            exceptions=exceptions,
             balances=self.balances.grown(registry.people),
         )
 
-    def entries_of(self, service_id: pl.Series, transaction_id: pl.Series) -> Positions:
-        """The position of each transaction's latest entry, void or not, or -1 where there is none."""
+    def entries_of(
+        self, service_id: pl.Series, transaction_id: pl.Series, before_run: int | None = None
+    ) -> Positions:
+        """The position of each transaction's latest entry, void or not, or -1 where there is none;
+        of entries that an earlier run booked, if so asked.
+        """
         found = np.full(len(service_id), -1, np.int64)
         if not self.keys:
             return found
@@ -172,6 +186,8 @@ class Past:
             while rows.size:
                 positions = segment.positions[at]
                 same = self.facts_at(positions)["check"] == checks
+                if before_run is not None:
+                    same &= positions < before_run << RUN_SHIFT
                 found[rows[same]] = np.maximum(found[rows[same]], positions[same])
                 # The same key, booked again, or another key of the same hash stands next to it.
                 at = at + 1

@@ -150,7 +150,8 @@ class DecisionCounts:
         return sum(self.rejected.values())
 
 
-def _no_events() -> DecisionCounts:
+def no_events() -> DecisionCounts:
+    """The counts of a run without events."""
     return DecisionCounts(read=0, accepted=0, unchanged=0, rejected={}, quarantined=0)
 
 
@@ -169,7 +170,7 @@ class Counts(Split):
     voided: int = field(default=0, metadata=_SINCE_2)
     recounted: int = field(default=0, metadata=_SINCE_2)
     enrollments: DecisionCounts
-    events: DecisionCounts = field(default_factory=_no_events, metadata=_SINCE_2)
+    events: DecisionCounts = field(default_factory=no_events, metadata=_SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)

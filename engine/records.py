@@ -156,9 +156,7 @@ Enrollment: Final = Record(
 )
 
 # An application that was not accepted, as it was delivered, and the first reason that held.
-RejectedEnrollment: Final = Record(
-    "RejectedEnrollment", {**Enrollment.columns, "reason": _TEXT}
-)
+RejectedEnrollment: Final = Record("RejectedEnrollment", {**Enrollment.columns, "reason": _TEXT})
 
 # A correction that was accepted, as it was delivered.
 AcceptedEvent: Final = Record(

@@ -43,7 +43,7 @@ class Booked(NamedTuple):
 
     def taken(self, order: Numbers | Flags) -> "Booked":
         """Those at these places, in their order."""
-        return Booked(*(column[order] for column in self))
+        return Booked(*(column[order] for column in self))  # type: ignore[arg-type]
 
 
 class Awards(NamedTuple):

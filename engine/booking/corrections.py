@@ -9,7 +9,7 @@ each event of a run can be asked for again, as of a moment.
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple
 
 from engine.rules.application import stand_together
@@ -193,13 +193,41 @@ class Corrections:
 
     def to_json(self) -> dict[str, Any]:
         """As the index keeps it."""
-        return {
+        kept: dict[str, Any] = {
             "taken": [asdict(taken) for taken in self.taken],
             "waiting": [asdict(waiting) for waiting in self.waiting.values()],
             "enrollments": [asdict(accepted) for accepted in self.enrollments],
             "people": sorted(self.people),
             "accounts": sorted(self.accounts),
         }
+        for row in kept["enrollments"]:
+            row["applied_at"] = row["applied_at"].isoformat()
+        for row in (*kept["taken"], *kept["waiting"]):
+            instant = row["event"]["effective_at"]
+            row["event"]["effective_at"] = instant and instant.isoformat()
+        return kept
+
+    def since(self, before: "Corrections") -> dict[str, Any]:
+        """What a run added, as its folder keeps it; of what waits, all that waits after it."""
+        added = Corrections(
+            self.taken[len(before.taken) :],
+            self.waiting,
+            self.enrollments[len(before.enrollments) :],
+            self.people - before.people,
+            self.accounts - before.accounts,
+        )
+        return added.to_json()
+
+    def with_run(self, kept: dict[str, Any]) -> "Corrections":
+        """The corrections with what a run added."""
+        added = Corrections.from_json(kept)
+        return Corrections(
+            (*self.taken, *added.taken),
+            added.waiting,
+            (*self.enrollments, *added.enrollments),
+            self.people | added.people,
+            self.accounts | added.accounts,
+        )
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "Corrections":
@@ -278,11 +306,14 @@ class Standing:
             if enrollment.moment <= as_of:
                 self._enrollments.setdefault(enrollment.account, []).append(enrollment)
         self._undoers: dict[str, list[str]] = {}
-        for event in self._of_kind("undone"):
-            self._undoers.setdefault(event.event.other_id or "", []).append(event.event.event_id)
+        for undoing in self._of_kind("undone"):
+            undone_id = undoing.event.other_id or ""
+            self._undoers.setdefault(undone_id, []).append(undoing.event.event_id)
         self._active: dict[str, bool] = {}
         self.merges = {
-            t.event.person_id or "": t for t in self._of_kind("persons_merged") if self._is_active(t)
+            t.event.person_id or "": t
+            for t in self._of_kind("persons_merged")
+            if self._is_active(t)
         }
         self._voids: dict[Account, list[Taken]] = {}
         for void in self._active_of("enrollment_voided"):
@@ -328,7 +359,8 @@ class Standing:
     def read(self, person_id: str) -> Reading:
         """The person as whom an ID is read."""
         if person_id not in self._readings:
-            person, merges = person_id, []
+            person = person_id
+            merges: list[str] = []
             while person in self.merges and len(merges) <= len(self.merges):
                 merge = self.merges[person].event
                 merges.append(merge.event_id)
@@ -338,7 +370,9 @@ class Standing:
 
     def person_of(self, enrollment: Accepted) -> str:
         """Whose an enrollment in force is."""
-        return self.read(enrollment.person_id).person if enrollment.granted_by else enrollment.person
+        return (
+            self.read(enrollment.person_id).person if enrollment.granted_by else enrollment.person
+        )
 
     def is_read_as_accepted(self, enrollment: Accepted) -> bool:
         """Whether its ID is read as when it was accepted; a grant goes with its person."""
@@ -420,14 +454,19 @@ class Standing:
         """The accounts that replaced others."""
         return list(self._replacements)
 
+    @property
+    def joined_accounts(self) -> set[Account]:
+        """All accounts that replacements join with others."""
+        return set(self._replacements) | set(self._replaced_by)
+
     def joined(self, account: Account) -> set[Account]:
         """The accounts that replacements join with this one, itself included."""
         found, at = {account}, [account]
         while at:
             here = at.pop()
-            near = [
-                (here[0], r.event.other_id or "") for r in self._replaced_by.get(here, ())
-            ] + [r.event.account for r in self._replacements.get(here, ())]
+            near = [(here[0], r.event.other_id or "") for r in self._replaced_by.get(here, ())] + [
+                r.event.account for r in self._replacements.get(here, ())
+            ]
             fresh = [other for other in near if other not in found]
             found.update(fresh)
             at += fresh

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.booking.corrections import Accepted, Corrections, Standing
+from engine.booking.events import KnownBook, with_concerned
 from engine.booking.in_turn import UNCHANGED, Applications, Turn, stands_for
 from engine.booking.registry import Numbers, Registry, enrollment_contents, terms_of_services
 from engine.columns.hashing import Hashes, hash_pair, repeated_places
@@ -66,7 +67,8 @@ class Enrolled:
 
 class EnrollmentCounts(NamedTuple):
     """How many enrollments were accepted, changed nothing, were rejected by reason; and how many of
-    the accepted had waited."""
+    the accepted had waited.
+    """
 
     accepted: int
     unchanged: int
@@ -92,7 +94,9 @@ class _Delivered(NamedTuple):
     concerned: _Mask
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, registry: Registry, corrections: Corrections, standing: Standing) -> "_Delivered":
+    def of(
+        cls, rows: pl.DataFrame, registry: Registry, corrections: Corrections, standing: Standing
+    ) -> "_Delivered":
         service_id, account_id = rows["service_id"], rows["account_id"]
         shares = np.zeros(rows.height, np.bool_)
         shares[repeated_places(hash_pair(service_id, account_id))] = True
@@ -103,6 +107,25 @@ class _Delivered(NamedTuple):
         rows = rows.with_columns(person=_read(rows["person_id"], standing))
         concerned = _concerned(rows, corrections)
         return cls(rows, enrollment_contents(rows), account_nos, shares, concerned)
+
+
+def concerning(delivered: pl.DataFrame, corrections: Corrections, book: KnownBook) -> Corrections:
+    """The corrections with the enrollments of all whom applications bring together with people or
+    accounts that events name.
+    """
+    if not corrections:
+        return corrections
+    standing = Standing(corrections.taken, corrections.enrollments)
+    rows = delivered.select("person_id", "service_id", "account_id").with_columns(
+        person=_read(delivered["person_id"], standing)
+    )
+    while True:
+        named = rows.filter(pl.Series(_concerned(rows, corrections)))
+        people = {*named["person_id"], *named["person"]}
+        accounts = set(named.select("service_id", "account_id").iter_rows())
+        if people <= corrections.people and accounts <= corrections.accounts:
+            return corrections
+        corrections = with_concerned(corrections, people, accounts, book)
 
 
 def _read(person_ids: pl.Series, standing: Standing) -> pl.Series:
@@ -190,9 +213,7 @@ def enroll(
     reasons, at_fault = reasons.filter(pl.Series(fresh[at_fault])), at_fault[fresh[at_fault]]
     fresh[at_fault] = False
     applicants = _Applicants.of(some.rows, fresh, registry)
-    turns = Applications(
-        standing, services, *_known_of(some, applicants, registry), run_number
-    )
+    turns = Applications(standing, services, *_known_of(some, applicants, registry), run_number)
     in_turn, verdicts = _one_by_one(some, applicants, turns)
     stands = (verdicts == UNCHANGED).fill_null(value=False).to_numpy()
     refused = verdicts.is_not_null().to_numpy()
@@ -206,9 +227,7 @@ def enroll(
     )
     rejected = rejected.filter(pl.Series(is_delivered[away])).sort(ORDER)
     rejected = rows_on_their_own(rejected.select(*ENROLLMENT_COLUMNS, "reason"))
-    kept = rows_on_their_own(
-        delivered[waiting[is_delivered[waiting]]].select(ENROLLMENT_COLUMNS)
-    )
+    kept = rows_on_their_own(delivered[waiting[is_delivered[waiting]]].select(ENROLLMENT_COLUMNS))
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     reconsidered = int((~is_delivered[accepted]).sum())
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
@@ -282,7 +301,9 @@ def _settle_concerned(some: _Delivered, standing: Standing) -> tuple[Numbers, _M
 
 
 def _turns(some: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
-    rows = some.rows.select("applied_at", "person", "service_id", "account_id", "person_id", "basis")
+    rows = some.rows.select(
+        "applied_at", "person", "service_id", "account_id", "person_id", "basis"
+    )
     return [
         (int(place), Turn(*row, content, concerned))
         for place, row, content, concerned in zip(
@@ -310,7 +331,9 @@ def _known_of(
     at, account_nos = places[account_nos >= 0], account_nos[account_nos >= 0]
     accounts = some.rows.select("service_id", "account_id")[at]
     holders = dict(
-        zip(accounts.iter_rows(), registry.person_ids(registry.person_nos[account_nos]), strict=True)
+        zip(
+            accounts.iter_rows(), registry.person_ids(registry.person_nos[account_nos]), strict=True
+        )
     )
     people = np.unique(applicants.person_nos[applicants.person_nos >= 0])
     held: dict[str, list[tuple[dt.datetime, str]]] = {}

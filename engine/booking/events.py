@@ -100,9 +100,8 @@ def take_events(
 ) -> TakenEvents:
     """Takes a run's events.
 
-    Args:
-        delivered: events that are not known yet, each ID once.
-        left_alone: IDs in conflict, of which also what waits is left alone.
+    ``delivered`` are those that are not known yet, each ID once; ``left_alone`` the IDs in
+    conflict, of which also what waits is left alone.
     """
     fresh = {event.event_id: event for event in delivered}
     waiting = {
@@ -115,13 +114,11 @@ def take_events(
         return TakenEvents(before)
     keys = {event.transaction for event in tries if event.kind == "transaction_voided"}
     transactions = book.transactions(sorted(keys)) if keys else {}
-    before = _with_concerned(before, tries, transactions, book)
+    before = _with_named(before, tries, transactions, book)
     result = _Result(before)
     for group in _groups(before, tries, transactions):
         _take_group(run_number, group, result, services, transactions)
-    kept = {
-        event_id: waits for event_id, waits in before.waiting.items() if event_id in left_alone
-    }
+    kept = {event_id: waits for event_id, waits in before.waiting.items() if event_id in left_alone}
     for event, reason in result.refused:
         if reason in TOO_EARLY:
             known = before.waiting.get(event.event_id)
@@ -187,7 +184,7 @@ def accounts_named(event: Event) -> set[Account]:
     return named
 
 
-def _with_concerned(
+def _with_named(
     before: Corrections,
     events: Iterable[Event],
     transactions: Mapping[TransactionKey, str | None],
@@ -199,6 +196,16 @@ def _with_concerned(
     for event in events:
         people |= people_named(event)
         accounts |= accounts_named(event)
+    return with_concerned(before, people, accounts, book)
+
+
+def with_concerned(
+    before: Corrections, people: set[str], accounts: set[Account], book: KnownBook
+) -> Corrections:
+    """The corrections with the enrollments of these people and accounts, and of all whom those
+    bring in.
+    """
+    people, accounts = set(people), set(accounts)
     enrollments = list(before.enrollments)
     known_people, known_accounts = set(before.people), set(before.accounts)
     while people or accounts:
@@ -356,7 +363,10 @@ class _Desk:
             return reasons.UNKNOWN_SERVICE
         moment = (self.run_number, 0, self.step + 1, 0, 0)
         verdict = _KINDS[event.kind](self, event, moment, first_try)
-        return verdict if isinstance(verdict, str) else self._accept(verdict)
+        if isinstance(verdict, str):
+            return verdict
+        self._accept(verdict)
+        return None
 
     def _accept(self, taken: Taken) -> None:
         readings = {
@@ -401,11 +411,9 @@ class _Desk:
                 enrollment, person=person, merges=merges, moment=(*moment[:3], number, 0)
             )
             owner = self.now.owner(enrollment.account)
-            if owner is not None and owner.enrollment.account == enrollment.account:
-                if self.now.person_of(owner.enrollment) == person:
-                    if owner.enrollment.person_id != enrollment.person_id:
-                        self.left_waiting.append(as_the_others)
-                    continue
+            if owner is not None and owner.enrollment.key == enrollment.key:
+                # The one that it was before is in force again.
+                continue
             if (
                 owner is not None
                 or self.now.is_barred(enrollment.account, enrollment.person_id)
@@ -522,7 +530,9 @@ class _Desk:
         if self._gives_an_account_to_another(then):
             return reasons.ACCOUNT_TAKEN
         in_force = list(then.in_force())
-        before = {enrollment.moment: self.now.person_of(enrollment) for enrollment in self.now.in_force()}
+        before = {
+            enrollment.moment: self.now.person_of(enrollment) for enrollment in self.now.in_force()
+        }
         for at, first in enumerate(in_force):
             for second in in_force[at + 1 :]:
                 fresh = any(before.get(e.moment) != then.person_of(e) for e in (first, second))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.corrections import Accepted, Account, Corrections, Standing, TransactionKey
+from engine.booking.corrections import Accepted, Account, Corrections, Standing
 from engine.booking.registry import NOBODY, Numbers, Registry
 
 _EPOCH: Final = dt.datetime(1970, 1, 1)
@@ -63,7 +63,10 @@ class Exceptions:
         numbers = account_numbers(registry, [e.account for e in stopped])
         return cls(
             pl.DataFrame(
-                [(row[0], row[1], number, row[3]) for row, number in zip(replacing, own, strict=True)],
+                [
+                    (row[0], row[1], number, row[3])
+                    for row, number in zip(replacing, own, strict=True)
+                ],
                 schema=none.replacing.schema,
                 orient="row",
             ),
@@ -89,7 +92,12 @@ class Exceptions:
             unknown = np.flatnonzero(numbers < 0)
             found = (
                 rows.select("service_id", "account_id", "occurred_at")[unknown]
-                .join(self.replacing, on=["service_id", "account_id"], how="left", maintain_order="left")
+                .join(
+                    self.replacing,
+                    on=["service_id", "account_id"],
+                    how="left",
+                    maintain_order="left",
+                )
                 .select(
                     pl.when(pl.col("occurred_at") >= pl.col("since"))
                     .then("account_no")
@@ -100,6 +108,16 @@ class Exceptions:
             )
             numbers[unknown] = found.to_numpy()
         return numbers
+
+    def replacing_ids(
+        self, rows: pl.DataFrame, account_nos: Numbers, registry: Registry
+    ) -> pl.Series:
+        """The account's ID where it replaced the one of that number, else null."""
+        if self.replacing.is_empty():
+            return pl.repeat(None, rows.height, dtype=pl.String, eager=True)
+        own = registry.accounts["account_id"].gather(np.where(account_nos < 0, 0, account_nos))
+        differs = (own != rows["account_id"]) & pl.Series(account_nos >= 0)
+        return rows.select(pl.when(differs).then("account_id")).to_series()
 
     def are_stopped(self, account_nos: Numbers, occurred_at_us: Numbers) -> npt.NDArray[np.bool_]:
         """Whether each account's enrollment is stopped at the instant beside it."""
@@ -139,7 +157,8 @@ def microseconds(instant: dt.datetime) -> int:
 def account_numbers(registry: Registry, accounts: Iterable[Account]) -> list[int]:
     """The numbers of accounts, in or out of force; -1 of what is not known."""
     frame = pl.DataFrame(list(accounts), schema=_KEY, orient="row")
-    return registry.finder.find(frame["service_id"], frame["account_id"]).tolist()
+    numbers: list[int] = registry.finder.find(frame["service_id"], frame["account_id"]).tolist()
+    return numbers
 
 
 def registry_in_force(
@@ -155,7 +174,9 @@ def registry_in_force(
         pl.DataFrame(accounts, schema=_KEY, orient="row").sort("service_id", "account_id")
     )
     person_nos = registry.people_finder.find(
-        pl.Series([None if one is None else standing.person_of(one) for one in held], dtype=pl.String)
+        pl.Series(
+            [None if one is None else standing.person_of(one) for one in held], dtype=pl.String
+        )
     )
     return registry.corrected(
         np.array(account_numbers(registry, accounts), np.int64),

@@ -54,17 +54,16 @@ class Applications:
         held: Mapping[str, Sequence[tuple[dt.datetime, str]]],
         run_number: int,
     ) -> None:
-        """Begins with what the book knows of these applications.
-
-        Args:
-            standing: the enrollments of the people and accounts that events name.
-            holders: the people who have the other accounts, where somebody has.
-            held: when, and which services, all other people have applied for.
+        """Begins with what the book knows of these applications: ``standing`` has the enrollments
+        of the people and accounts that events name, ``holders`` who has the other accounts, and
+        ``held`` when, and for which services, all other people have applied.
         """
         self._standing, self._services, self._run_number = standing, services, run_number
         self._holders = dict(holders)
         self._held: dict[str, list[Application]] = {
-            person: [(applied_at, services.by_id.get(service_id)) for applied_at, service_id in some]
+            person: [
+                (applied_at, services.by_id.get(service_id)) for applied_at, service_id in some
+            ]
             for person, some in held.items()
         }
         self._concerned: dict[str, list[Accepted]] = {}

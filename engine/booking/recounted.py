@@ -143,9 +143,7 @@ def _groups(
             yield account_no, 0
 
 
-def _histories(
-    person_nos: Numbers, before: Past, services: Services
-) -> dict[int, list[Spending]]:
+def _histories(person_nos: Numbers, before: Past, services: Services) -> dict[int, list[Spending]]:
     history = before.history_of(person_nos)
     found: dict[int, list[Spending]] = {}
     groups = _groups(
@@ -214,7 +212,9 @@ def _extra_entries(
     entries = [entry for _, _, entry in extra]
     void_places = {position: place for place, position in enumerate(voids.positions.tolist())}
     voided = voids.entries.with_columns(kind=pl.col("kind") + "_void").select(_REPEATED)
-    booked = np.array(sorted({e.source for e in entries if e.is_recount and e.source >= 0}), np.int64)
+    booked = np.array(
+        sorted({e.source for e in entries if e.is_recount and e.source >= 0}), np.int64
+    )
     fresh = np.array(sorted({-1 - e.source for e in entries if e.source < 0}), np.int64)
     pool = pl.concat(
         [
@@ -229,23 +229,27 @@ def _extra_entries(
         void_places[e.source] if e.is_void else (at_booked | at_fresh)[e.source] for e in entries
     ]
     events = voids.entries["event_id"].to_list()
-    return pool[places].with_columns(
-        pl.Series("person_no", [person_no for person_no, _, _ in extra]),
-        pl.Series("entry_seq", [seq for _, seq, _ in extra]),
-        pl.Series("net_amount", [e.net_yen for e in entries]),
-        pl.Series("counted_amount", [e.counted_yen for e in entries]),
-        pl.Series("points", [e.points for e in entries]),
-        pl.Series("net_spend_after", [e.net_spend_after for e in entries]),
-        pl.Series("points_after", [e.points_after for e in entries]),
-        pl.Series(
-            "event_id",
-            [
-                events[void_places[e.caused_by]] if e.caused_by in void_places else None
-                for e in entries
-            ],
-            dtype=pl.String,
-        ),
-    ).select(schema)
+    return (
+        pool[places]
+        .with_columns(
+            pl.Series("person_no", [person_no for person_no, _, _ in extra]),
+            pl.Series("entry_seq", [seq for _, seq, _ in extra]),
+            pl.Series("net_amount", [e.net_yen for e in entries]),
+            pl.Series("counted_amount", [e.counted_yen for e in entries]),
+            pl.Series("points", [e.points for e in entries]),
+            pl.Series("net_spend_after", [e.net_spend_after for e in entries]),
+            pl.Series("points_after", [e.points_after for e in entries]),
+            pl.Series(
+                "event_id",
+                [
+                    events[void_places[e.caused_by]] if e.caused_by in void_places else None
+                    for e in entries
+                ],
+                dtype=pl.String,
+            ),
+        )
+        .select(schema)
+    )
 
 
 def _as_recounts(entries: pl.DataFrame) -> pl.DataFrame:

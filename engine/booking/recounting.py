@@ -129,7 +129,14 @@ class Person:
         ]
 
     def _entry(
-        self, source: Source, group: Group, counted: int, net_yen: int, move: Move, *, is_recount: bool
+        self,
+        source: Source,
+        group: Group,
+        counted: int,
+        net_yen: int,
+        move: Move,
+        *,
+        is_recount: bool,
     ) -> Entry:
         held = self._groups.get(group, 0)
         points = worth(held + counted, self.programme) - worth(held, self.programme)

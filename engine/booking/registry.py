@@ -78,7 +78,7 @@ class Registry:
         """By account number, the person in force, or ``NOBODY``."""
         return self.accounts["person_no"].to_numpy()
 
-    def person_ids(self, person_nos: Numbers) -> pl.Series:
+    def person_ids(self, person_nos: Numbers | npt.NDArray[np.int32]) -> pl.Series:
         """The IDs of people, by their numbers."""
         return self.people_ids.gather(person_nos).alias("person_id")
 
@@ -109,7 +109,9 @@ class Registry:
             person_no=pl.Series(person_nos).cast(pl.Int32),
         )
         before = self.accounts
-        people_ids = pl.concat([self.people_ids, newcomers]).rechunk() if len(newcomers) else self.people_ids
+        people_ids = (
+            pl.concat([self.people_ids, newcomers]).rechunk() if len(newcomers) else self.people_ids
+        )
         known = self.finder.find(accepted["service_id"], accepted["account_id"])
         again = known >= 0
         if before["service_id"].dtype != services:
@@ -175,9 +177,7 @@ class Registry:
             pl.lit(None, dtype).alias(name)
             for name, dtype in _SCHEMA.items()
             if name not in ("service_id", "account_id")
-        ).with_columns(
-            content=pl.lit(0, pl.UInt64), person_no=pl.lit(NOBODY, pl.Int32)
-        )
+        ).with_columns(content=pl.lit(0, pl.UInt64), person_no=pl.lit(NOBODY, pl.Int32))
         return self._with_accounts(nobodys)
 
     def _with_accounts(self, fresh: pl.DataFrame) -> "Registry":

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from engine.booking.corrections import Corrections, Standing
@@ -12,7 +13,6 @@ from engine.booking.exceptions import Exceptions, registry_in_force
 from engine.booking.registry import Numbers
 from engine.booking.state import (
     RUN_SHIFT,
-    Balances,
     Integers,
     Keys,
     Past,
@@ -34,7 +34,7 @@ def corrected(past: Past, corrections: Corrections) -> Past:
     return past.with_registry(registry, corrections, Exceptions.of(corrections, registry))
 
 
-def enrolled(past: Past, accepted: pl.DataFrame, corrections: Corrections, run_number: int) -> Past:
+def enrolled(past: Past, accepted: pl.DataFrame, corrections: Corrections) -> Past:
     """The past with a run's accepted enrollments: columns of ``Enrollment``, and of each the
     ``content`` where that is known.
     """
@@ -43,12 +43,13 @@ def enrolled(past: Past, accepted: pl.DataFrame, corrections: Corrections, run_n
     person = pl.col("person_id")
     if goes:
         person = person.replace(goes, [standing.read(person_id).person for person_id in goes])
-    registry = past.registry.extended(accepted.with_columns(person).sort("person_id", maintain_order=True))
+    registry = past.registry.extended(
+        accepted.with_columns(person).sort("person_id", maintain_order=True)
+    )
     exceptions = Exceptions.of(corrections, registry) if corrections else past.exceptions
-    known = np.pad(past.accounts_by_run, (0, max(0, run_number - past.accounts_by_run.size)), "edge")
     return replace(
         past.with_registry(registry, corrections, exceptions),
-        accounts_by_run=np.append(known[: run_number - 1], registry.accounts.height),
+        accounts_by_run=np.append(past.accounts_by_run, registry.accounts.height),
     )
 
 
@@ -63,7 +64,7 @@ def remembered(
     ``parts`` have the columns of ``LedgerEntry``, no person in two of them; ``facts`` is filled,
     one an entry. The run's keys become one segment a part.
     """
-    registry, balances = past.registry, Balances(*(held.copy() for held in past.balances))
+    registry, balances = past.registry, past.balances
     keys: list[Keys] = []
     people: list[Keys] = []
     later: list[pl.DataFrame] = []
@@ -91,9 +92,11 @@ def remembered(
         order = np.argsort(by_person)
         people.append(Keys(by_person[order], first + begins[order]))
         counted = part["counted_amount"].to_numpy()
-        own = (mine["spends"] > 0) | (part["kind"] == RECOUNT).to_numpy() | part["kind"].is_in(
-            ["charge_void", "purchase_void"]
-        ).to_numpy()
+        own = (
+            (mine["spends"] > 0)
+            | (part["kind"] == RECOUNT).to_numpy()
+            | part["kind"].is_in(["charge_void", "purchase_void"]).to_numpy()
+        )
         own &= counted != 0
         months.add(account_nos[own], mine["occurred_at"][own], counted[own])
         backward = part["kind"].is_in(["refund", *VOIDS])
@@ -112,7 +115,6 @@ def remembered(
         done += part.height
     past = replace(
         past,
-        balances=balances,
         keys=[*past.keys, *keys],
         people=[*past.people, *people],
         facts=[*past.facts, facts],
@@ -122,7 +124,9 @@ def remembered(
     return replace(past, months=months.counted, first_month=months.first)
 
 
-def _fill(mine: np.ndarray, part: pl.DataFrame, account_nos: Numbers, person_nos: Numbers) -> Any:
+def _fill(
+    mine: np.ndarray, part: pl.DataFrame, account_nos: Numbers, person_nos: Numbers
+) -> npt.NDArray[np.bool_]:
     """Fills the facts of a part; returns which of them have a key."""
     key_hashes = hash_pair(part["service_id"], part["transaction_id"])
     is_kept = part["kind"].is_in(KINDS)
@@ -159,15 +163,11 @@ def _taken_back(past: Past, run_number: int, entries: pl.DataFrame, months: "_Mo
     return replace(
         past,
         voided=np.union1d(past.voided, voided),
-        refunded=with_refunds(
-            past.refunded, *_given_back(past, run_number, of_refunds)
-        ),
+        refunded=with_refunds(past.refunded, *_given_back(past, run_number, of_refunds)),
     )
 
 
-def _given_back(
-    past: Past, run_number: int, of_refunds: pl.DataFrame
-) -> tuple[Numbers, Integers]:
+def _given_back(past: Past, run_number: int, of_refunds: pl.DataFrame) -> tuple[Numbers, Integers]:
     """The originals of refunds and of voids of refunds, and what each changes of them."""
     is_void = (of_refunds["kind"] == "refund_void").to_numpy()
     ids = of_refunds["service_id"], of_refunds["original_transaction_id"]
@@ -181,11 +181,12 @@ class _Months:
     """Counted yen by account and month, made to grow."""
 
     def __init__(self, past: Past) -> None:
-        self.counted, self.first = past.months.copy(), past.first_month
+        self.counted, self.first = past.months, past.first_month
 
     def grow(self, accounts: int) -> None:
         """Makes room for accounts that came later."""
-        self.counted = np.pad(self.counted, ((0, accounts - self.counted.shape[0]), (0, 0)))
+        if accounts > self.counted.shape[0]:
+            self.counted = np.pad(self.counted, ((0, accounts - self.counted.shape[0]), (0, 0)))
 
     def add(self, account_nos: Numbers, occurred_at_us: Integers, counted: Integers) -> None:
         """Adds counted yen, in the months of these instants."""

@@ -65,7 +65,9 @@ class Balances(NamedTuple):
         return cls(*(np.zeros(people, np.int64) for _ in cls._fields))
 
     def grown(self, people: int) -> "Balances":
-        """A copy of the balances, with zeros for people who came later."""
+        """The balances, with zeros for people who came later."""
+        if people == self.entries.size:
+            return self
         return Balances(*(np.concatenate([a, np.zeros(people - a.size, np.int64)]) for a in self))
 
 
@@ -289,7 +291,8 @@ def _ranges(starts: Numbers, ends: Numbers) -> Numbers:
     """All numbers from each start to before its end."""
     lengths = ends - starts
     before = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.arange(lengths.sum()) - before + np.repeat(starts, lengths)
+    ranges: Numbers = np.arange(lengths.sum()) - before + np.repeat(starts, lengths)
+    return ranges
 
 
 def key_checks(service_id: pl.Series, transaction_id: pl.Series) -> npt.NDArray[np.uint32]:

@@ -117,9 +117,7 @@ def _entries_in_force(
         "net_amount",
         "original_transaction_id",
     )
-    for position, row in zip(
-        positions.tolist(), entries.select(columns).iter_rows(), strict=True
-    ):
+    for position, row in zip(positions.tolist(), entries.select(columns).iter_rows(), strict=True):
         person, service_id, account_id, enrolled, key, occurred_at, kind, amount, net, of = row
         is_refund = kind == REFUND
         yield _Booked(

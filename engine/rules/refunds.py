@@ -57,4 +57,5 @@ def taken_back(
     ``before_yen`` is what the refunds of the same original ahead of it asked for; ``left_yen`` what
     was left ahead of them all. Where nothing is left it takes nothing, and is declined.
     """
-    return np.clip(left_yen - before_yen, 0, amounts_yen)
+    taken_yen: npt.NDArray[np.int64] = np.clip(left_yen - before_yen, 0, amounts_yen)
+    return taken_yen

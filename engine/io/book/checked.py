@@ -372,9 +372,7 @@ class _Reading:
             into, offset = into[size:], offset + size
 
 
-def common_ranges(
-    arrays: Sequence[CheckedArray], rows: int
-) -> Iterator[list[tuple[int, int]]]:
+def common_ranges(arrays: Sequence[CheckedArray], rows: int) -> Iterator[list[tuple[int, int]]]:
     """Ranges of ascending arrays, in each of which all have the same numbers: about so many rows.
 
     The rows of one number are never in two ranges.

@@ -56,6 +56,12 @@ class RunTable(Enum):
         return f"{self.stem}.parquet"
 
 
+SINCE_FORMAT_2: Final = frozenset(
+    {RunTable.ACCEPTED_EVENTS, RunTable.REJECTED_EVENTS, RunTable.WAITING}
+)
+"""Tables that a run has only where there is something to say, and none of format 1 has."""
+
+
 def layout_file(layout_id: str) -> str:
     """The file in a run's folder that keeps a layout by which an input was read."""
     return f"layout-{layout_id}.toml"

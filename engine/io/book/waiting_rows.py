@@ -85,9 +85,7 @@ class Rows:
         there = pl.Series(self.fixed["lengths"][:, number] >= 0)
         frame = pl.DataFrame({"all": self.texts, "start": start, "length": length, "there": there})
         part = pl.col("all").bin.slice(pl.col("start"), pl.col("length"))
-        return frame.select(
-            pl.when("there").then(part.cast(pl.String)).alias(name)
-        ).to_series()
+        return frame.select(pl.when("there").then(part.cast(pl.String)).alias(name)).to_series()
 
 
 def encoded(frame: pl.DataFrame) -> Rows:

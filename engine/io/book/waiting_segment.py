@@ -87,9 +87,7 @@ class WaitingSegment:
         after = np.cumsum(stops - starts)
         begins = fixed["texts_at"].astype(np.int64)
         ends = begins + text_bytes(fixed)
-        return Rows.of(
-            fixed, self.texts.slices(begins[after - (stops - starts)], ends[after - 1])
-        )
+        return Rows.of(fixed, self.texts.slices(begins[after - (stops - starts)], ends[after - 1]))
 
 
 class SegmentWriter:

@@ -248,7 +248,7 @@ def _extra_entries(
                 dtype=pl.String,
             ),
         )
-        .select(schema)
+        .select(schema.keys())
     )
 
 

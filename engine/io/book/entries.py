@@ -57,4 +57,4 @@ def as_entries(frame: pl.DataFrame) -> pl.DataFrame:
             net_amount=pl.col("amount") * sign,
             event_id=pl.lit(None, pl.String),
         )
-    return frame.select(_SCHEMA)
+    return frame.select(_SCHEMA.keys())

@@ -142,11 +142,11 @@ class Corrected:
     @property
     def rejected(self) -> pl.DataFrame:
         """The rejected events, by ID: columns of ``RejectedEvent``."""
-        refused = sorted(self.taken.refused)
+        refused = sorted(self.taken.refused, key=lambda refused: refused.event.event_id)
         events = _frame([event for event, _ in refused], polars_schema(AcceptedEvent))
         return events.with_columns(
             pl.Series("reason", [reason for _, reason in refused], dtype=pl.String)
-        ).select(polars_schema(RejectedEvent))
+        ).select(polars_schema(RejectedEvent).keys())
 
     def counts(self, read: int, quarantined: int, skipped: dict[str, int]) -> DecisionCounts:
         """How many there were of each."""

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import count, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -26,8 +26,11 @@ from engine.io.durable import NewFile, sync
 
 BLOCK_BYTES: Final = 4096
 _HELD_BYTES: Final = 256 * 1024 * 1024
+# What fills up the last block is no less than any number that could be searched for.
+_FILLING: Final = 0xFF
 
 Rows = npt.NDArray[Any]
+_Number = TypeVar("_Number", np.int64, np.uint64)
 
 
 class DamagedIndex(Exception):  # noqa: N818 - what it is, not what went wrong
@@ -78,13 +81,15 @@ class ArrayWriter:
             return
         self._rows += rows.size
         whole, rest = divmod(rows.size, self._per_block)
-        # What fills up the last block is no less than any number that could be searched for.
-        room = np.full((whole + bool(rest), BLOCK_BYTES), 0xFF, np.uint8)
-        places = _as_rows(room, self._dtype)
-        places[:whole] = rows[: rows.size - rest].reshape(whole, self._per_block)
+        used = self._per_block * self._dtype.itemsize
+        plain = np.ascontiguousarray(rows).view(np.uint8)
+        room = np.empty((whole + bool(rest), BLOCK_BYTES), np.uint8)
+        room[:whole, :used] = plain[: whole * used].reshape(whole, used)
+        room[:whole, used:] = _FILLING
         if rest:
-            places[whole, :rest] = rows[rows.size - rest :]
-        data = memoryview(room).cast("B")
+            room[whole] = _FILLING
+            room[whole, : plain.size - whole * used] = plain[whole * used :]
+        data = room.data.cast("B")
         self._checksums += (
             zlib.crc32(data[start : start + BLOCK_BYTES])
             for start in range(0, len(data), BLOCK_BYTES)
@@ -155,7 +160,7 @@ class BlockCache:
         while (missing := blocks[array.slots[blocks] < 0]).size:
             start = self._room(missing.size)
             stop = start + missing.size
-            array.read(missing, memoryview(self.data[start:stop]).cast("B"))
+            array.read(missing, self.data[start:stop].data.cast("B"))
             array.slots[missing] = np.arange(start, stop)
             self._owners[start:stop] = array.number
             self._blocks[start:stop] = missing
@@ -241,16 +246,17 @@ class CheckedArray:
         if starts[0] < 0 or stops[-1] > self.size:
             raise IndexError(f"{self._path}: no such rows")
         first, last = starts // self._per_block, (stops - 1) // self._per_block
-        blocks = _distinct(expanded(first, last + 1))
+        blocks = distinct(expanded(first, last + 1))
         data = np.empty((blocks.size, BLOCK_BYTES), np.uint8)
-        self.read(blocks, memoryview(data).cast("B"))
-        rows = _as_rows(data, self._dtype).reshape(-1)
+        self.read(blocks, data.data.cast("B"))
+        used = self._per_block * self._dtype.itemsize
+        plain = data[:, :used].reshape(-1)
         begins = np.searchsorted(blocks, first) * self._per_block + starts % self._per_block
         ends = begins + (stops - starts)
         if starts.size == 1:
-            return rows[begins[0] : ends[0]]
+            return plain.view(self._dtype)[begins[0] : ends[0]]
         size = self._dtype.itemsize
-        view = memoryview(rows.view(np.uint8))
+        view = plain.data
         pieces = zip((begins * size).tolist(), (ends * size).tolist(), strict=True)
         return np.frombuffer(b"".join([view[begin:end] for begin, end in pieces]), self._dtype)
 
@@ -268,7 +274,7 @@ class CheckedArray:
         for start in range(0, indices.size, at_once):
             blocks, places = np.divmod(indices[start : start + at_once], self._per_block)
             with self._held.lock:
-                self._held.hold(self, np.unique(blocks))
+                self._held.hold(self, distinct(np.sort(blocks)))
                 rows = _as_rows(self._held.data, self._dtype)
                 pieces.append(rows[self.slots[blocks], places])
         return np.concatenate(pieces)
@@ -318,7 +324,7 @@ class CheckedArray:
         """How many of each block's numbers are smaller than the wanted one."""
         smaller = np.zeros(blocks.size, np.int64)
         with self._held.lock:
-            self._held.hold(self, _distinct(blocks))
+            self._held.hold(self, distinct(blocks))
             numbers = self._held.data.reshape(-1).view("<u8")
             begins = self.slots[blocks].astype(np.int64) * self._per_block
             step = self._per_block // 2
@@ -372,9 +378,7 @@ class _Reading:
             into, offset = into[size:], offset + size
 
 
-def common_ranges(
-    arrays: Sequence[CheckedArray], rows: int
-) -> Iterator[list[tuple[int, int]]]:
+def common_ranges(arrays: Sequence[CheckedArray], rows: int) -> Iterator[list[tuple[int, int]]]:
     """Ranges of ascending arrays, in each of which all have the same numbers: about so many rows.
 
     The rows of one number are never in two ranges.
@@ -390,10 +394,13 @@ def expanded(starts: Positions, stops: Positions) -> Positions:
     """All numbers of some ranges, one range after the other."""
     lengths = stops - starts
     total = int(lengths.sum())
-    return np.arange(total) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    numbers: Positions = np.arange(total)
+    numbers += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return numbers
 
 
-def _distinct(ascending: Positions) -> Positions:
+def distinct(ascending: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """Each of the ascending numbers once."""
     first = np.ones(ascending.size, np.bool_)
     first[1:] = ascending[1:] != ascending[:-1]
     return ascending[first]

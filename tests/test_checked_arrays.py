@@ -1,5 +1,6 @@
 """Arrays of the index: what they give is what was written, or they say that it is damaged."""
 
+import errno
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -179,6 +180,18 @@ def test_a_file_that_was_cut_short_since_it_was_opened_is_found(tmp_path: Path) 
     cut_to_nothing(tmp_path / "rows")
     with pytest.raises(DamagedIndex, match="not as long"):
         array.take(np.array([999]))
+
+
+def test_a_sector_that_cannot_be_read_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    file = write_array(tmp_path / "rows", facts(1_000))
+    monkeypatch.setattr(os, "preadv", unreadable)
+    with pytest.raises(DamagedIndex, match="rows: it cannot be read: Input/output error"):
+        read_whole(tmp_path, file, FACT)
 
 
 def test_another_array_under_the_same_name_is_found(tmp_path: Path) -> None:

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.io.book.block_cache import BLOCK_BYTES, BlockCache
 from engine.io.book.checked import (
-    BLOCK_BYTES,
     ArrayFile,
     ArrayWriter,
-    BlockCache,
     CheckedArray,
     DamagedIndex,
     common_ranges,

@@ -8,26 +8,27 @@ stays open, so there may be any number of them.
 
 import hashlib
 import os
-import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
-from weakref import WeakValueDictionary
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.columns.hashing import Hashes, Positions
+from engine.io.book.block_cache import BLOCK_BYTES, BlockCache
 from engine.io.durable import NewFile, sync
 
-BLOCK_BYTES: Final = 4096
 _HELD_BYTES: Final = 256 * 1024 * 1024
+# What fills up the last block is no less than any number that could be searched for.
+_FILLING: Final = 0xFF
 
 Rows = npt.NDArray[Any]
+_Number = TypeVar("_Number", np.int64, np.uint64)
 
 
 class DamagedIndex(Exception):  # noqa: N818 - what it is, not what went wrong
@@ -78,13 +79,15 @@ class ArrayWriter:
             return
         self._rows += rows.size
         whole, rest = divmod(rows.size, self._per_block)
-        # What fills up the last block is no less than any number that could be searched for.
-        room = np.full((whole + bool(rest), BLOCK_BYTES), 0xFF, np.uint8)
-        places = _as_rows(room, self._dtype)
-        places[:whole] = rows[: rows.size - rest].reshape(whole, self._per_block)
+        used = self._per_block * self._dtype.itemsize
+        plain = np.ascontiguousarray(rows).view(np.uint8)
+        room = np.empty((whole + bool(rest), BLOCK_BYTES), np.uint8)
+        room[:whole, :used] = plain[: whole * used].reshape(whole, used)
+        room[:whole, used:] = _FILLING
         if rest:
-            places[whole, :rest] = rows[rows.size - rest :]
-        data = memoryview(room).cast("B")
+            room[whole] = _FILLING
+            room[whole, : plain.size - whole * used] = plain[whole * used :]
+        data = room.data.cast("B")
         self._checksums += (
             zlib.crc32(data[start : start + BLOCK_BYTES])
             for start in range(0, len(data), BLOCK_BYTES)
@@ -118,59 +121,6 @@ def write_array(path: Path, rows: Rows) -> ArrayFile:
     with ArrayWriter(path, rows.dtype) as writer:
         writer.append(rows)
         return writer.finish()
-
-
-class BlockCache:
-    """Blocks that were read and checked, held until newer ones need their room."""
-
-    def __init__(self, held_bytes: int) -> None:
-        self._slots = max(8, held_bytes // BLOCK_BYTES)
-        # What is wanted at once must not push itself out, even when all of it is read twice.
-        self.at_once = self._slots // 8
-        self.lock = threading.RLock()
-        self._numbers = count()
-        self._arrays: WeakValueDictionary[int, CheckedArray] = WeakValueDictionary()
-        self._owners = np.full(self._slots, -1, np.int64)
-        self._blocks = np.empty(self._slots, np.int64)
-        self._next = 0
-
-    @cached_property
-    def data(self) -> npt.NDArray[np.uint8]:
-        """The blocks, one a slot."""
-        return np.empty((self._slots, BLOCK_BYTES), np.uint8)
-
-    def join(self, array: "CheckedArray") -> int:
-        """A number for an array whose blocks are to be held."""
-        number = next(self._numbers)
-        self._arrays[number] = array
-        return number
-
-    def hold(self, array: "CheckedArray", blocks: Positions) -> None:
-        """Makes all of these blocks held, no more than ``at_once``; needs the lock.
-
-        Raises:
-            DamagedIndex: one of them cannot be read, or is not what was written.
-        """
-        # A second round takes back what the first pushed out.
-        while (missing := blocks[array.slots[blocks] < 0]).size:
-            start = self._room(missing.size)
-            stop = start + missing.size
-            array.read(missing, memoryview(self.data[start:stop]).cast("B"))
-            array.slots[missing] = np.arange(start, stop)
-            self._owners[start:stop] = array.number
-            self._blocks[start:stop] = missing
-
-    def _room(self, slots: int) -> int:
-        start = self._next if self._next + slots <= self._slots else 0
-        self._next = start + slots
-        given_up = slice(start, self._next)
-        owners = self._owners[given_up]
-        for number in np.unique(owners[owners >= 0]).tolist():
-            array = self._arrays.get(number)
-            if array is not None:
-                array.slots[self._blocks[given_up][owners == number]] = -1
-        owners[:] = -1
-        return start
 
 
 _SHARED: Final = BlockCache(_HELD_BYTES)
@@ -241,16 +191,17 @@ class CheckedArray:
         if starts[0] < 0 or stops[-1] > self.size:
             raise IndexError(f"{self._path}: no such rows")
         first, last = starts // self._per_block, (stops - 1) // self._per_block
-        blocks = _distinct(expanded(first, last + 1))
+        blocks = distinct(expanded(first, last + 1))
         data = np.empty((blocks.size, BLOCK_BYTES), np.uint8)
-        self.read(blocks, memoryview(data).cast("B"))
-        rows = _as_rows(data, self._dtype).reshape(-1)
+        self.read(blocks, data.data.cast("B"))
+        used = self._per_block * self._dtype.itemsize
+        plain = data[:, :used].reshape(-1)
         begins = np.searchsorted(blocks, first) * self._per_block + starts % self._per_block
         ends = begins + (stops - starts)
         if starts.size == 1:
-            return rows[begins[0] : ends[0]]
+            return plain.view(self._dtype)[begins[0] : ends[0]]
         size = self._dtype.itemsize
-        view = memoryview(rows.view(np.uint8))
+        view = plain.data
         pieces = zip((begins * size).tolist(), (ends * size).tolist(), strict=True)
         return np.frombuffer(b"".join([view[begin:end] for begin, end in pieces]), self._dtype)
 
@@ -268,7 +219,7 @@ class CheckedArray:
         for start in range(0, indices.size, at_once):
             blocks, places = np.divmod(indices[start : start + at_once], self._per_block)
             with self._held.lock:
-                self._held.hold(self, np.unique(blocks))
+                self._held.hold(self, distinct(np.sort(blocks)))
                 rows = _as_rows(self._held.data, self._dtype)
                 pieces.append(rows[self.slots[blocks], places])
         return np.concatenate(pieces)
@@ -318,7 +269,7 @@ class CheckedArray:
         """How many of each block's numbers are smaller than the wanted one."""
         smaller = np.zeros(blocks.size, np.int64)
         with self._held.lock:
-            self._held.hold(self, _distinct(blocks))
+            self._held.hold(self, distinct(blocks))
             numbers = self._held.data.reshape(-1).view("<u8")
             begins = self.slots[blocks].astype(np.int64) * self._per_block
             step = self._per_block // 2
@@ -388,10 +339,13 @@ def expanded(starts: Positions, stops: Positions) -> Positions:
     """All numbers of some ranges, one range after the other."""
     lengths = stops - starts
     total = int(lengths.sum())
-    return np.arange(total) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    numbers: Positions = np.arange(total)
+    numbers += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return numbers
 
 
-def _distinct(ascending: Positions) -> Positions:
+def distinct(ascending: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """Each of the ascending numbers once."""
     first = np.ones(ascending.size, np.bool_)
     first[1:] = ascending[1:] != ascending[:-1]
     return ascending[first]

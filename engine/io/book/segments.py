@@ -12,8 +12,11 @@ import numpy as np
 
 from engine.columns.hashing import Hashes, Positions
 from engine.io.book.checked import ArrayFile, ArrayWriter, CheckedArray, common_ranges
+from engine.io.durable import remove
 
 ROWS_AT_ONCE: Final = 1_000_000
+
+Pairs = tuple[Hashes, Positions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,7 @@ class Segment:
         return cls(CheckedArray(folder, keys, np.uint64), CheckedArray(folder, values, np.int64))
 
     @classmethod
-    def write(
-        cls, folder: Path, name: str, ranges: Iterable[tuple[Hashes, Positions]]
-    ) -> "Segment":
+    def write(cls, folder: Path, name: str, ranges: Iterable[Pairs]) -> "Segment":
         """Writes a segment, a range of ascending keys after the other."""
         with (
             ArrayWriter(folder / f"{name}-keys.array", np.uint64) as keys,
@@ -59,19 +60,49 @@ class Segment:
         return rows, self.values.take(places)
 
 
-def sorted_by_key(keys: Hashes, values: Positions) -> tuple[Hashes, Positions]:
+def sorted_by_key(keys: Hashes, values: Positions) -> Pairs:
     """The same pairs by key; those of one key stay in their order."""
     order = np.argsort(keys, kind="stable")
     return keys[order], values[order]
 
 
-def merged(segments: Sequence[Segment], rows: int) -> Iterator[tuple[Hashes, Positions]]:
+def merged(segments: Sequence[Segment], rows: int) -> Iterator[Pairs]:
     """All pairs of some segments by key, about so many at once; one key's are never cut apart."""
     for cuts in common_ranges([segment.keys for segment in segments], rows):
         cut = list(zip(segments, cuts, strict=True))
         keys = np.concatenate([segment.keys.slice(*where) for segment, where in cut])
         values = np.concatenate([segment.values.slice(*where) for segment, where in cut])
         yield sorted_by_key(keys, values)
+
+
+class PairSorter:
+    """Sorts more pairs than memory has room for, by parts that are set down until all are there."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._held: Pairs = np.empty(0, np.uint64), np.empty(0, np.int64)
+        self._parts: list[Segment] = []
+
+    def add(self, keys: Hashes, values: Positions) -> None:
+        """Adds pairs in any order."""
+        self._set_down()
+        self._held = sorted_by_key(keys, values)
+
+    def _set_down(self) -> None:
+        if self._held[0].size:
+            name = f"{self._name}-{len(self._parts)}"
+            self._parts.append(Segment.write(self._folder, name, [self._held]))
+
+    def ranges(self) -> Iterator[Pairs]:
+        """All pairs by key, a range after the other; what was set down is gone then."""
+        if not self._parts:
+            yield self._held
+            return
+        self._set_down()
+        yield from merged(self._parts, ROWS_AT_ONCE)
+        for part in self._parts:
+            for name in part.files:
+                remove(self._folder / name)
 
 
 def first_to_merge(sizes: Sequence[int]) -> int | None:

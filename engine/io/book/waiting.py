@@ -18,7 +18,7 @@ import polars as pl
 
 from engine.booking.state import RUN_SHIFT
 from engine.columns.hashing import FewHashes, Hashes, hash_pair
-from engine.io.book.checked import common_ranges
+from engine.io.book.checked import common_ranges, distinct
 from engine.io.book.segments import ROWS_AT_ONCE, first_to_merge, merged
 from engine.io.book.waiting_rows import COLUMNS, Rows, decoded, encoded
 from engine.io.book.waiting_segment import SegmentWriter, WaitingSegment, contested_keys, last_each
@@ -98,7 +98,7 @@ class Waiting:
     def of_accounts(self, service_ids: pl.Series, account_ids: pl.Series) -> pl.DataFrame:
         """The rows of these accounts."""
         accounts = _pairs(_ACCOUNT, service_ids, account_ids)
-        hashes = np.unique(_hashes(accounts))
+        hashes = _ascending(_hashes(accounts))
         found = self._under(hashes)
         return self._last(found.join(accounts, on=_ACCOUNT, how="semi"), found, hashes)
 
@@ -107,7 +107,7 @@ class Waiting:
     ) -> pl.DataFrame:
         """The refunds that name these originals."""
         originals = _pairs(_ORIGINAL, service_ids, original_transaction_ids)
-        hashes = np.unique(_hashes(originals))
+        hashes = _ascending(_hashes(originals))
         under = [segment.originals.find(hashes)[1] for segment in self._segments]
         accounts = _united(under)
         found = self._under(accounts)
@@ -117,7 +117,7 @@ class Waiting:
     def of_keys(self, service_ids: pl.Series, transaction_ids: pl.Series) -> pl.DataFrame:
         """The rows with these keys."""
         keys = _pairs(_KEY, service_ids, transaction_ids)
-        hashes = np.unique(_hashes(keys))
+        hashes = _ascending(_hashes(keys))
         accounts = _united(segment.keys.find(hashes)[1] for segment in self._segments)
         found = self._under(accounts)
         return self._last(found.join(keys, on=_KEY, how="semi"), found, accounts)
@@ -151,7 +151,7 @@ class Waiting:
 
         ``found`` are all rows under these ascending hashes of accounts, the wanted ones too.
         """
-        others = np.setdiff1d(self._rivals(wanted), accounts)
+        others = np.setdiff1d(self._rivals(wanted), accounts, assume_unique=True)
         everything = pl.concat([found, self._under(others)]) if others.size else found
         last = everything.group_by(_KEY).agg(pl.col("row_id").max())
         return wanted.join(last, on=[*_KEY, "row_id"], how="semi").sort("row_id").select(COLUMNS)
@@ -161,10 +161,10 @@ class Waiting:
         keys, own = _hashes(wanted.select(_KEY)), wanted["segment"].to_numpy()
         accounts = []
         for number, segment in enumerate(self._segments):
-            mine = np.unique(keys[own == number])
+            mine = _ascending(keys[own == number])
             starts, stops = segment.contested.ranges(mine)
             theirs = np.concatenate([keys[own < number], mine[starts < stops]])
-            accounts.append(segment.keys.find(np.unique(theirs))[1])
+            accounts.append(segment.keys.find(_ascending(theirs))[1])
         return _united(accounts)
 
 
@@ -188,8 +188,13 @@ def _pairs(names: list[str], service_ids: pl.Series, identifiers: pl.Series) -> 
 
 
 def _hashes(pairs: pl.DataFrame) -> Hashes:
-    return hash_pair(*pairs.get_columns())
+    service_ids, identifiers = pairs.get_columns()
+    return hash_pair(service_ids, identifiers)
 
 
 def _united(accounts: Iterable[np.ndarray]) -> Hashes:
-    return np.unique(np.concatenate([_NOTHING, *(some.view(np.uint64) for some in accounts)]))
+    return _ascending(np.concatenate([_NOTHING, *(some.view(np.uint64) for some in accounts)]))
+
+
+def _ascending(hashes: Hashes) -> Hashes:
+    return distinct(np.sort(hashes))

@@ -31,9 +31,12 @@ FIXED: Final = np.dtype(
         ("occurred_at", "i8"),
         ("row_id", "i8"),
         ("amount", "i4"),
-        ("lengths", "i4", (len(TEXTS),)),
+        ("method_length", "i4"),
+        ("lengths", "i2", (len(TEXTS) - 1,)),
         ("kind", "u1"),
         ("booked_once", "u1"),
+        # Blocks are full of rows then, and need not be copied to be used.
+        ("unused", "u1", (6,)),
     ]
 )
 
@@ -79,13 +82,14 @@ class Rows:
     def text(self, name: str) -> pl.Series:
         """One of the texts."""
         number = TEXTS.index(name)
-        lengths = np.maximum(self.fixed["lengths"][:, : number + 1], 0)
-        length = pl.Series(lengths[:, number].astype(np.int64))
-        start = pl.Series(lengths[:, :number].sum(axis=1, dtype=np.int64))
-        there = pl.Series(self.fixed["lengths"][:, number] >= 0)
-        frame = pl.DataFrame({"all": self.texts, "start": start, "length": length, "there": there})
-        part = pl.col("all").bin.slice(pl.col("start"), pl.col("length"))
-        return frame.select(pl.when("there").then(part.cast(pl.String)).alias(name)).to_series()
+        before = [np.maximum(_lengths(self.fixed, other), 0) for other in TEXTS[:number]]
+        start = pl.Series(sum(before, start=np.zeros(self.fixed.size, np.int64)))
+        length = pl.Series(_lengths(self.fixed, name))
+        frame = pl.DataFrame({"all": self.texts, "start": start, "length": length})
+        part = pl.col("all").bin.slice(pl.col("start"), pl.col("length").clip(0))
+        return frame.select(
+            pl.when(pl.col("length") >= 0).then(part.cast(pl.String)).alias(name)
+        ).to_series()
 
 
 def encoded(frame: pl.DataFrame) -> Rows:
@@ -98,8 +102,9 @@ def encoded(frame: pl.DataFrame) -> Rows:
     for name in ("row_id", "amount", "booked_once"):
         fixed[name] = frame[name].to_numpy()
     for number, name in enumerate(TEXTS):
-        lengths = frame[name].cast(pl.String).str.len_bytes().cast(pl.Int32).fill_null(-1)
-        fixed["lengths"][:, number] = lengths.to_numpy()
+        lengths = frame[name].cast(pl.String).str.len_bytes().cast(pl.Int64).fill_null(-1)
+        place = fixed["method_length"] if name == "method" else fixed["lengths"][:, number]
+        place[:] = lengths.to_numpy()
     parts = [pl.col(name).cast(pl.String).fill_null("") for name in TEXTS]
     return Rows(fixed, frame.select(pl.concat_str(parts).cast(pl.Binary)).to_series())
 
@@ -115,7 +120,7 @@ def decoded(rows: Rows) -> pl.DataFrame:
         {
             **{name: rows.text(name) for name in TEXTS},
             "occurred_at": pl.Series(rows.column("occurred_at")).cast(pl.Datetime("us")),
-            "kind": pl.Series(rows.column("kind")).cast(Kind).cast(pl.String),
+            "kind": pl.Series(rows.column("kind")).cat.to(Kind).cast(pl.String),
             "amount": rows.column("amount").astype(np.int64),
             "booked_once": rows.column("booked_once") != 0,
             "run": row_ids >> RUN_SHIFT,
@@ -126,5 +131,14 @@ def decoded(rows: Rows) -> pl.DataFrame:
 
 def text_bytes(fixed: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """How many bytes the texts of each row have."""
-    lengths: npt.NDArray[np.int64] = np.maximum(fixed["lengths"], 0).sum(axis=1, dtype=np.int64)
+    total = np.zeros(fixed.size, np.int64)
+    for name in TEXTS:
+        total += np.maximum(_lengths(fixed, name), 0)
+    return total
+
+
+def _lengths(fixed: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
+    """How many bytes a text has, -1 where there is none."""
+    of_all = fixed["method_length"] if name == "method" else fixed["lengths"][:, TEXTS.index(name)]
+    lengths: npt.NDArray[np.int64] = of_all.astype(np.int64)
     return lengths

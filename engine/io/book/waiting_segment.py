@@ -14,9 +14,8 @@ import polars as pl
 from engine.booking.state import RUN_SHIFT
 from engine.columns.hashing import Hashes, Positions, hash_pair
 from engine.io.book.checked import ArrayFile, ArrayWriter, CheckedArray, write_array
-from engine.io.book.segments import ROWS_AT_ONCE, Segment, merged, sorted_by_key
+from engine.io.book.segments import Pairs, PairSorter, Segment
 from engine.io.book.waiting_rows import FIXED, Rows, text_bytes
-from engine.io.durable import remove
 from engine.records import KINDS
 
 _DTYPES: Final = {
@@ -101,9 +100,8 @@ class SegmentWriter:
             for part in ("accounts", "fixed", "texts")
         }
         self._text_bytes = 0
-        self._ranges = 0
-        self._keys: list[Segment] = []
-        self._originals: list[Segment] = []
+        self._keys = PairSorter(folder, f"{name}-keys-part")
+        self._originals = PairSorter(folder, f"{name}-originals-part")
         self._rows_by_run: dict[int, int] = {}
 
     def _path(self, part: str) -> Path:
@@ -131,25 +129,20 @@ class SegmentWriter:
         self._arrays["texts"].append(_bytes_of(rows.texts))
         refunds = rows.filter(rows.fixed["kind"] == _REFUND)
         originals = hash_pair(refunds.text("service_id"), refunds.text("original_transaction_id"))
-        self._keys.append(self._sorted("keys", rows.column("key"), accounts))
-        self._originals.append(self._sorted("originals", originals, refunds.column("account")))
-        self._ranges += 1
+        self._keys.add(rows.column("key"), accounts.view(np.int64))
+        self._originals.add(originals, refunds.column("account").view(np.int64))
         runs, counts = np.unique(rows.fixed["row_id"] >> RUN_SHIFT, return_counts=True)
         for run, count in zip(runs.tolist(), counts.tolist(), strict=True):
             self._rows_by_run[run] = self._rows_by_run.get(run, 0) + count
-
-    def _sorted(self, part: str, hashes: Hashes, accounts: Hashes) -> Segment:
-        """Sets down where these hashes stand, until those of all ranges can be brought together."""
-        pairs = sorted_by_key(hashes, accounts.view(np.int64))
-        name = f"{self._name}-{part}-of-{self._ranges}"
-        return Segment.write(self._folder, name, [pairs])
 
     def finish(self) -> WaitingSegment:
         """Returns when the segment is on the disk."""
         arrays = {part: array.finish() for part, array in self._arrays.items()}
         contested: list[Hashes] = [np.empty(0, np.uint64)]
-        keys = self._together("keys", self._keys, contested)
-        originals = self._together("originals", self._originals, [])
+        ranges = _noted(self._keys.ranges(), contested)
+        keys = Segment.write(self._folder, f"{self._name}-keys", ranges)
+        name = f"{self._name}-originals"
+        originals = Segment.write(self._folder, name, self._originals.ranges())
         arrays["contested"] = write_array(self._path("contested"), np.concatenate(contested))
         return WaitingSegment.open(
             self._folder,
@@ -160,14 +153,6 @@ class SegmentWriter:
                 "rows_by_run": dict(sorted(self._rows_by_run.items())),
             },
         )
-
-    def _together(self, part: str, parts: list[Segment], contested: list[Hashes]) -> Segment:
-        ranges = _noted(merged(parts, ROWS_AT_ONCE), contested)
-        whole = Segment.write(self._folder, f"{self._name}-{part}", ranges)
-        for segment in parts:
-            for name in segment.files:
-                remove(self._folder / name)
-        return whole
 
 
 def last_each(rows: Rows) -> Rows:
@@ -194,9 +179,7 @@ def contested_keys(keys: Hashes, accounts: Positions) -> Hashes:
     return np.unique(keys[1:][differ])
 
 
-def _noted(
-    ranges: Iterable[tuple[Hashes, Positions]], contested: list[Hashes]
-) -> Iterator[tuple[Hashes, Positions]]:
+def _noted(ranges: Iterable[Pairs], contested: list[Hashes]) -> Iterator[Pairs]:
     for keys, accounts in ranges:
         contested.append(contested_keys(keys, accounts))
         yield keys, accounts

@@ -156,7 +156,12 @@ Enrollment: Final = Record(
 )
 
 # An application that was not accepted, as it was delivered, and the first reason that held.
-RejectedEnrollment: Final = Record("RejectedEnrollment", {**Enrollment.columns, "reason": _TEXT})
+# ``person_id`` is the person as whom the ID is read; ``delivered_person_id`` is the ID as it came,
+# where that is another.
+RejectedEnrollment: Final = Record(
+    "RejectedEnrollment",
+    {**Enrollment.columns, "reason": _TEXT, "delivered_person_id": _ID_OR_NONE},
+)
 
 # A correction that was accepted, as it was delivered.
 AcceptedEvent: Final = Record(

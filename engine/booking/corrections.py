@@ -170,6 +170,22 @@ class WaitingEvent:
     first_try: Moment
 
 
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """What waited and might have been possible, but for a key that came in conflict: the next run
+    looks at it again.
+
+    Attributes:
+        transactions: the keys of waiting transactions.
+        everything: whether all that waits is to be looked at.
+        enrollments: whether the applications that wait are to be looked at.
+    """
+
+    transactions: tuple[TransactionKey, ...] = ()
+    everything: bool = False
+    enrollments: bool = False
+
+
 @dataclass(frozen=True)
 class Corrections:
     """All that is kept of events from run to run.
@@ -180,6 +196,7 @@ class Corrections:
         enrollments: all enrollments ever accepted for people and accounts that events name.
         people: the people whose enrollments are all in ``enrollments``.
         accounts: the accounts of which the same holds.
+        left_alone: by the last run.
     """
 
     taken: tuple[Taken, ...] = ()
@@ -187,6 +204,7 @@ class Corrections:
     enrollments: tuple[Accepted, ...] = ()
     people: frozenset[str] = frozenset()
     accounts: frozenset[Account] = frozenset()
+    left_alone: LeftAlone = LeftAlone()
 
     def __bool__(self) -> bool:
         return bool(self.taken or self.waiting)
@@ -199,6 +217,7 @@ class Corrections:
             "enrollments": [asdict(accepted) for accepted in self.enrollments],
             "people": sorted(self.people),
             "accounts": sorted(self.accounts),
+            "left_alone": asdict(self.left_alone),
         }
         for row in kept["enrollments"]:
             row["applied_at"] = row["applied_at"].isoformat()
@@ -215,6 +234,7 @@ class Corrections:
             self.enrollments[len(before.enrollments) :],
             self.people - before.people,
             self.accounts - before.accounts,
+            self.left_alone,
         )
         return added.to_json()
 
@@ -227,6 +247,7 @@ class Corrections:
             (*self.enrollments, *added.enrollments),
             self.people | added.people,
             self.accounts | added.accounts,
+            added.left_alone,
         )
 
     @classmethod
@@ -261,6 +282,11 @@ class Corrections:
             ),
             frozenset(kept["people"]),
             frozenset((service_id, account_id) for service_id, account_id in kept["accounts"]),
+            LeftAlone(
+                tuple((service_id, key) for service_id, key in kept["left_alone"]["transactions"]),
+                kept["left_alone"]["everything"],
+                kept["left_alone"]["enrollments"],
+            ),
         )
 
 

@@ -19,7 +19,7 @@ from engine.booking.registry import Numbers, Registry, enrollment_contents, term
 from engine.columns.hashing import Hashes, hash_pair, repeated_places
 from engine.columns.text_order import in_text_order
 from engine.columns.unshared import rows_on_their_own, texts_on_their_own
-from engine.records import ENROLLMENT_COLUMNS
+from engine.records import ENROLLMENT_COLUMNS, RejectedEnrollment, polars_schema
 from engine.rules import reasons_against
 from engine.rules.application import rules_for_applications
 from engine.terms.programme import Terms
@@ -226,7 +226,11 @@ def enroll(
         reason=reasons.append(verdicts.filter(pl.Series(refused & ~stands)))
     )
     rejected = rejected.filter(pl.Series(is_delivered[away])).sort(ORDER)
-    rejected = rows_on_their_own(rejected.select(*ENROLLMENT_COLUMNS, "reason"))
+    rejected = rejected.with_columns(
+        person_id="person",
+        delivered_person_id=pl.when(pl.col("person_id") != pl.col("person")).then("person_id"),
+    )
+    rejected = rows_on_their_own(rejected.select(polars_schema(RejectedEnrollment).keys()))
     kept = rows_on_their_own(delivered[waiting[is_delivered[waiting]]].select(ENROLLMENT_COLUMNS))
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     reconsidered = int((~is_delivered[accepted]).sum())

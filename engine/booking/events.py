@@ -112,7 +112,8 @@ def take_events(
     tries = [*fresh.values(), *(kept.event for kept in waiting.values())]
     if not tries:
         return TakenEvents(before)
-    keys = {event.transaction for event in tries if event.kind == "transaction_voided"}
+    events = [*tries, *(taken.event for taken in before.taken)]
+    keys = {event.transaction for event in events if event.kind == "transaction_voided"}
     transactions = book.transactions(sorted(keys)) if keys else {}
     before = _with_named(before, tries, transactions, book)
     result = _Result(before)
@@ -128,12 +129,11 @@ def take_events(
             kept[event.event_id] = WaitingEvent(event, first_try)
     accepted = sorted(result.accepted, key=lambda taken: taken.moment)
     return TakenEvents(
-        corrections=Corrections(
-            (*before.taken, *accepted),
-            dict(sorted(kept.items())),
-            (*before.enrollments, *result.enrollments),
-            before.people,
-            before.accounts,
+        corrections=replace(
+            before,
+            taken=(*before.taken, *accepted),
+            waiting=dict(sorted(kept.items())),
+            enrollments=(*before.enrollments, *result.enrollments),
         ),
         accepted=accepted,
         refused=[

@@ -36,6 +36,7 @@ class Night:
         before: what the book knew before this run's voids.
         past: what it knows with them, and with this run's enrollments.
         accounts: ``past.registry.for_deciding(services)``.
+        voided_accounts: the numbers of accounts of which the run voids entries.
         entries_at: reads entries of the ledger by their positions.
     """
 
@@ -47,6 +48,7 @@ class Night:
     before: Past
     past: Past
     accounts: pl.DataFrame
+    voided_accounts: Numbers
     entries_at: Callable[[Positions], pl.DataFrame]
 
 
@@ -129,7 +131,9 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
     awards = award(in_order, order, originals, night.before, night.programme)
     entries = _entries(rows, booked[order], in_order.net_yen, awards, night)
     by_hand = needs_recounting(in_order, night.before, night.programme)
-    by_hand |= np.isin(in_order.person_nos, voids.person_nos)
+    # What the book knows of an account may be another person's, whose entries go in this run.
+    gone = np.isin(in_order.account_nos, night.voided_accounts)
+    by_hand |= np.isin(in_order.person_nos, np.union1d(voids.person_nos, in_order.person_nos[gone]))
     if by_hand.any() or voids.person_nos.size:
         person_nos = np.union1d(voids.person_nos, in_order.person_nos[by_hand])
         people = People(person_nos, in_order, order, by_hand, originals, rows[booked])

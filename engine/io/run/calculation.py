@@ -63,6 +63,7 @@ class Calculation:
         self.quarantine: TableWriter
         self.declined: TableWriter
         self.tables: list[TableWriter] = []
+        self.enrollments_left_alone = False
 
     def calculate(self) -> "Calculated":
         from engine.io.run.one_run import Calculated
@@ -99,7 +100,7 @@ class Calculation:
             known.waiting,
             past,
             voids,
-            self.run.terms_changed,
+            self.run.terms_changed or past.corrections.left_alone.everything,
             self.order.booked_on,
             self.run.programme.reconsider_days,
         )
@@ -120,11 +121,16 @@ class Calculation:
             before,
             past,
             past.registry.for_deciding(self.run.services),
+            np.unique(past.facts_at(voids.positions)["account_no"]),
             read_entries,
         )
         parts = self._fold(pool, night, intake, settled, wanted, voids)
         enrollments.result()
         before_run = known.past.corrections
+        left_alone = replace(
+            reconsidering.left_alone(settled.replaced), enrollments=self.enrollments_left_alone
+        )
+        corrections = replace(corrections, left_alone=left_alone)
         if corrections == before_run:
             return parts, None
         added = json.dumps(corrections.since(before_run), ensure_ascii=False, indent=1)
@@ -179,7 +185,10 @@ class Calculation:
             frames += [rows.good for rows in pieces]
             self._progress("enrollments", self.tally.enrollments_read, files)
         delivered = pl.concat(frames)
-        if self.run.terms_changed or events.taken.groups:
+        looks_again = bool(
+            self.run.terms_changed or events.taken.groups or past.corrections.left_alone.enrollments
+        )
+        if looks_again:
             delivered = self._with_waiting(delivered, events)
         corrections = concerning(delivered, corrections, KnownBook(past, known.waiting))
         taken_in = enroll(
@@ -188,6 +197,7 @@ class Calculation:
         corrections = replace(
             corrections, enrollments=(*corrections.enrollments, *taken_in.concerned)
         )
+        self.enrollments_left_alone = looks_again and taken_in.conflicts.size > 0
         for rows in files.read_again(pool, self.ahead, np.sort(taken_in.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
             self.tally.enrollments_quarantined += faulty.height

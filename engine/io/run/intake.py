@@ -205,19 +205,23 @@ class Settled:
         set_aside: the ``row_ref`` of duplicates, of rows in conflict, and of rows that waited
             under a key that was delivered again, ascending.
         duplicate: whether it is a duplicate, one each.
+        replaced: the ``row_ref`` of those that waited.
         faulty: the conflicts for the quarantine.
     """
 
     set_aside: Numbers
     duplicate: npt.NDArray[np.bool_]
+    replaced: Numbers
     faulty: pl.DataFrame
 
     @classmethod
-    def of(cls, duplicates: Numbers, others: Numbers, faulty: pl.DataFrame) -> "Settled":
-        """From the ``row_ref`` of either, in any order."""
-        both = np.concatenate([duplicates, others])
+    def of(
+        cls, duplicates: Numbers, conflicts: Numbers, replaced: Numbers, faulty: pl.DataFrame
+    ) -> "Settled":
+        """From the ``row_ref`` of each kind, in any order."""
+        both = np.concatenate([duplicates, conflicts, replaced])
         order = np.argsort(both)
-        return cls(both[order], order < duplicates.size, faulty)
+        return cls(both[order], order < duplicates.size, replaced, faulty)
 
     def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that stay, and the duplicates; all else that is set aside is in neither."""
@@ -233,7 +237,9 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
     found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
     duplicates, contested, replaced = Repeated.of_all(found)
     if contested.size == 0:
-        return Settled.of(duplicates, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))
+        return Settled.of(
+            duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA)
+        )
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
     for rows in files.read_again(pool, ahead, contested):
@@ -246,7 +252,8 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
     in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
     return Settled.of(
         np.concatenate([duplicates, more]),
-        np.concatenate([conflicts, replaced]),
+        conflicts,
+        replaced,
         pl.concat(faulty).filter(in_conflict),
     )
 

@@ -13,9 +13,10 @@ from typing import Final
 
 import polars as pl
 
-from engine.booking.corrections import Accepted, Account
+from engine.booking.corrections import Accepted, Account, LeftAlone
 from engine.booking.events import Concerned
 from engine.booking.recounted import Voids
+from engine.booking.registry import Numbers
 from engine.booking.state import Past
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
@@ -46,7 +47,11 @@ def waiting_enrollments(book: Book, committed: int) -> pl.DataFrame:
         if book.record(number).format < 2:
             continue
         for table in (RunTable.REJECTED, RunTable.WAITING):
-            rows = read_table(book, number, table).select(ENROLLMENT_COLUMNS)
+            rows = read_table(book, number, table)
+            if table is RunTable.REJECTED:
+                delivered = pl.coalesce("delivered_person_id", "person_id")
+                rows = rows.with_columns(person_id=delivered)
+            rows = rows.select(ENROLLMENT_COLUMNS)
             waits.append(rows.with_columns(run=pl.lit(number, pl.Int64)))
         rows = read_table(book, number, RunTable.ACCEPTED).select(ENROLLMENT_KEY)
         accepted.append(rows.with_columns(accepted_in=pl.lit(number, pl.Int64)))
@@ -97,6 +102,7 @@ class Reconsidering:
     booked_on: dt.date
     days: int | None
     _found: list[pl.DataFrame] = field(default_factory=list)
+    _keys: list[pl.DataFrame] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -113,7 +119,7 @@ class Reconsidering:
         if self.everything or not self.waiting.size:
             return
         named: set[Account] = set()
-        transactions: set[tuple[str, str]] = set()
+        transactions = set(self.past.corrections.left_alone.transactions)
         for group in groups:
             named |= group.accounts | {e.account for e in group.enrollments}
             transactions |= group.transactions
@@ -140,8 +146,23 @@ class Reconsidering:
         for frame in self._batches():
             rows = self._possible(frame)
             refs = pl.int_range(-taken - 1, -taken - 1 - rows.height, -1, eager=True)
-            yield rows.select(*TRANSACTION_COLUMNS, row_ref=refs)
+            rows = rows.select(*TRANSACTION_COLUMNS, row_ref=refs)
+            if not self.everything:
+                self._keys.append(rows.select(*_KEY, "row_ref"))
+            yield rows
             taken += rows.height
+
+    def left_alone(self, row_refs: Numbers) -> LeftAlone:
+        """What the next run has to look at again: rows whose key was delivered, perhaps in
+        conflict, so that they were left alone.
+        """
+        if row_refs.size == 0:
+            return LeftAlone()
+        if self.everything:
+            return LeftAlone(everything=True)
+        replaced = pl.Series(row_refs).implode()
+        keys = pl.concat(self._keys).filter(pl.col("row_ref").is_in(replaced)).select(_KEY)
+        return LeftAlone(tuple(sorted(keys.iter_rows())))
 
     def _batches(self) -> Iterator[pl.DataFrame]:
         fresh = self._found[:1] if self.voids.positions.size else []

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from engine.enrollment import EnrollmentCounts
-from engine.io.book import Book, part_name, run_id
+from engine.booking.enrollment import EnrollmentCounts
+from engine.io.book.folder import Book, part_name, run_id
+from engine.io.book.format import FORMAT, PROGRAMME_FILE, RECORD_FILE, SERVICES_FILE, RunTable
+from engine.io.book.index import recall
+from engine.io.book.kept import previous_sha256
+from engine.io.book.ledger import commit, write_part
+from engine.io.book.run_record import Input, Output, RunRequest, UsedProgramme
+from engine.io.book.tables import table_writer
+from engine.io.book.tally import Tally
 from engine.io.durable import write_json, write_text
-from engine.io.ledger import commit, write_part
-from engine.io.memory import recall
-from engine.io.run_record import Tally, order_record, previous_sha256
-from engine.io.tables import TableWriter
-from engine.programme import load_programme
 from engine.records import (
     Declined,
     Enrollment,
@@ -29,7 +31,8 @@ from engine.records import (
     RejectedEnrollment,
     polars_schema,
 )
-from engine.services import load_services
+from engine.terms.programme import load_programme
+from engine.terms.services import load_services
 
 SERVICES = ("paypay", "aupay", "merpay", "nanaco")
 BASES = {"paypay": "purchase", "aupay": "charge", "merpay": "purchase", "nanaco": "charge"}
@@ -134,30 +137,33 @@ def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: 
     tally.decline(declined)
     outputs = []
     folder = f"runs/{run_id(number)}"
-    for name, record, frame in (
-        ("accepted_enrollments", Enrollment, accepted),
-        ("declined", Declined, declined),
-        ("quarantine", Quarantined, pl.DataFrame(schema=polars_schema(Quarantined))),
-        ("rejected_enrollments", RejectedEnrollment, rejected),
+    for table, frame in (
+        (RunTable.ACCEPTED, accepted),
+        (RunTable.DECLINED, declined),
+        (RunTable.QUARANTINE, pl.DataFrame(schema=polars_schema(Quarantined))),
+        (RunTable.REJECTED, rejected),
     ):
-        with TableWriter(staged / f"{name}.parquet", record) as table:
-            table.write(frame)
-        outputs.append(table.written().output(folder))
-    for name, text in (("services.toml", services.text), ("programme.toml", programme.text)):
+        with table_writer(staged, table) as writer:
+            writer.write(frame)
+        outputs.append(writer.written().output(folder))
+    for name, text in ((SERVICES_FILE, services.text), (PROGRAMME_FILE, programme.text)):
         sha256 = write_text(staged / name, text)
-        size = len(text.encode())
-        outputs.append({"name": f"{folder}/{name}", "bytes": size, "sha256": sha256})
-    inputs = [
-        {"role": role, "name": role, "bytes": 0, "sha256": "", "rows": read}
-        for role, read in (("transactions", tally.read), ("enrollments", accepted.height))
-    ]
-    run_record = tally.record(
-        order_record(number, booked_on, programme, programme.terms_as_of(None), services, inputs),
-        parts,
-        sorted(outputs, key=lambda output: str(output["name"])),
-        previous_sha256(book, number),
+        outputs.append(Output(f"{folder}/{name}", len(text.encode()), sha256))
+    terms = programme.terms_as_of(None)
+    request = RunRequest(
+        format=FORMAT,
+        run_id=run_id(number),
+        booked_on=booked_on,
+        programme=UsedProgramme(programme.programme_id, programme.sha256, terms),
+        services_sha256=services.sha256,
+        inputs=tuple(
+            Input(role, role, 0, "", read)
+            for role, read in (("transactions", tally.read), ("enrollments", accepted.height))
+        ),
     )
-    digest = write_json(staged / "record.json", run_record)
+    outputs.sort(key=lambda output: output.name)
+    run_record = tally.record(request, parts, outputs, previous_sha256(book, number))
+    digest = write_json(staged / RECORD_FILE, run_record.to_json())
     book.publish(number)
     commit(book, number, parts, record_sha256=digest)
     book.clear_leftovers(number)

@@ -144,7 +144,7 @@ def line_up(peers: Sequence[str]) -> list[Contestant]:
 def mynapoint() -> list[str]:
     """The command line that belongs to this Python."""
     script = Path(sysconfig.get_path("scripts")) / "mynapoint"
-    return [str(script)] if script.exists() else [sys.executable, "-m", "pipelines"]
+    return [str(script)] if script.exists() else [sys.executable, "-m", "mynapoint"]
 
 
 def found_by_engine(stdout: str) -> Found:

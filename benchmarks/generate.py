@@ -35,7 +35,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.services import parse_services
+from engine.terms.services import parse_services
 from pipelines.sample import (
     DAY,
     HOUR,

@@ -23,9 +23,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.reading import TRANSACTIONS, Files, Rows
-from engine.layout import load_layout
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
+from engine.layouts.model import load_layout
 
 LAYOUT: Final = """\
 layout_id = "benchmark"

@@ -3,7 +3,7 @@
 Every other description of a table follows from these: ``polars_schema``, ``arrow_schema``, and the
 pandera schema by which ``validated`` looks at ledger rows. Pandera is imported then and no sooner:
 most commands ask for no more than a constant.
-Source: the contract's tables "transactions", "enrollments" and "Ledger".
+Source: the contract's tables "transactions", "enrollments", "events" and "Ledger".
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,16 +23,37 @@ if TYPE_CHECKING:
 MIN_AMOUNT_YEN = 1
 MAX_AMOUNT_YEN = 100_000_000
 MAX_ID_CHARACTERS = 64
+MAX_AUTHORITY_CHARACTERS = 200
+# What every delivered value is trimmed of on both sides.
+BLANKS: Final = " \t\u3000\ufeff"
 
 KINDS = ("charge", "purchase", "refund")
 BASES = ("charge", "purchase")
 
+# What must be filled in for each kind of event. All other columns but ``note`` must be empty,
+# except what EVENT_MAY_HAVE lists.
+EVENT_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "account_replaced": ("service_id", "account_id", "other_id", "effective_at"),
+    "enrollment_stopped": ("person_id", "service_id", "account_id", "effective_at"),
+    "enrollment_resumed": ("person_id", "service_id", "account_id", "effective_at"),
+    "enrollment_voided": ("person_id", "service_id", "account_id"),
+    "enrollment_granted": ("person_id", "service_id", "account_id", "effective_at"),
+    "persons_merged": ("person_id", "other_id"),
+    "transaction_voided": ("service_id", "transaction_id"),
+    "undone": ("other_id",),
+}
+# A grant needs its basis only where the service leaves it open, which the file does not show.
+EVENT_MAY_HAVE: Final[Mapping[str, tuple[str, ...]]] = {"enrollment_granted": ("basis",)}
+EVENT_KINDS: Final = tuple(EVENT_NEEDS)
+
 # Faults of rows: other content under a key that is known.
 TRANSACTION_CONFLICT = "transaction_id:conflict"
 ENROLLMENT_CONFLICT = "person_id:conflict"
+EVENT_CONFLICT = "event_id:conflict"
 
 Kind = pl.Enum(KINDS)
 Basis = pl.Enum(BASES)
+EventKind = pl.Enum(EVENT_KINDS)
 Instant = pl.Datetime("us")
 
 TRANSACTION_REQUIRED = (
@@ -49,6 +70,14 @@ TRANSACTION_COLUMNS = TRANSACTION_REQUIRED + TRANSACTION_OPTIONAL
 ENROLLMENT_REQUIRED = ("person_id", "service_id", "account_id", "applied_at", "card_applied_on")
 ENROLLMENT_OPTIONAL = ("basis", "reserved_at", "certificate_issued_at", "preregistered_on")
 ENROLLMENT_COLUMNS = ENROLLMENT_REQUIRED + ENROLLMENT_OPTIONAL
+
+EVENT_REQUIRED = ("event_id", "kind", "authority")
+EVENT_BY_KIND = (
+    *("person_id", "service_id", "account_id", "transaction_id", "other_id"),
+    *("effective_at", "basis"),
+)
+EVENT_OPTIONAL = (*EVENT_BY_KIND, "note")
+EVENT_COLUMNS = EVENT_REQUIRED + EVENT_OPTIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +153,27 @@ RejectedEnrollment: Final = Record(
     {"person_id": _ID, "service_id": _ID, "account_id": _ID, "reason": _TEXT},
 )
 
+# A correction that was accepted, as it was delivered.
+AcceptedEvent: Final = Record(
+    "AcceptedEvent",
+    {
+        "event_id": _ID,
+        "kind": Column(pl.String(), words=EVENT_KINDS),
+        "authority": Column(pl.String(), characters=MAX_AUTHORITY_CHARACTERS),
+        "person_id": _ID_OR_NONE,
+        "service_id": _ID_OR_NONE,
+        "account_id": _ID_OR_NONE,
+        "transaction_id": _ID_OR_NONE,
+        "other_id": _ID_OR_NONE,
+        "effective_at": _INSTANT_OR_NONE,
+        "basis": Column(pl.String(), nullable=True, words=BASES),
+        "note": Column(pl.String(), nullable=True),
+    },
+)
+
+# A correction that was not accepted, and the first reason that held.
+RejectedEvent: Final = Record("RejectedEvent", {**AcceptedEvent.columns, "reason": _TEXT})
+
 # A valid transaction that earns nothing, and the first reason that held.
 Declined: Final = Record(
     "Declined",
@@ -189,6 +239,70 @@ LedgerEntry: Final = Record(
                     pl.col("net_spend_after")
                     == _before("net_spend_after") + _SIGN * pl.col("amount")
                 )
+                & (pl.col("points_after") == _before("points_after") + pl.col("points"))
+            )
+            .otherwise(pl.col("person_id") > _before("person_id"))
+            .fill_null(value=True)
+        ),
+    },
+)
+
+
+# --- Format 2 of the book -------------------------------------------------------------------------
+
+VOIDS: Final = ("charge_void", "purchase_void", "refund_void")
+RECOUNT: Final = "recount"
+
+_TAKES_OFF: Final = pl.col("kind").is_in(["refund", "charge_void", "purchase_void"])
+_IS_RECOUNT: Final = pl.col("kind") == RECOUNT
+_NET_SIGN: Final = pl.when(_TAKES_OFF).then(-1).otherwise(1)
+
+# As ``LedgerEntry``, with voids and recounts: ``net_amount`` is what the entry adds to the person's
+# net spend, ``enrolled_account_id`` the enrollment's account where ``account_id`` replaced it,
+# ``event_id`` the event that caused a void.
+LedgerEntryOfFormat2: Final = Record(
+    "LedgerEntryOfFormat2",
+    {
+        "run_id": _TEXT,
+        "booked_on": _DAY,
+        "person_id": _ID,
+        "entry_seq": _COUNTED_FROM_1,
+        "service_id": _ID,
+        "account_id": _ID,
+        "transaction_id": _ID,
+        "occurred_at": _INSTANT,
+        "kind": Column(pl.String(), words=(*KINDS, *VOIDS, RECOUNT)),
+        "amount": Column(pl.Int64(), least=0, most=MAX_AMOUNT_YEN),
+        "original_transaction_id": _ID_OR_NONE,
+        "method": Column(pl.String(), nullable=True),
+        "enrolled_account_id": _ID_OR_NONE,
+        "net_amount": _NUMBER,
+        "counted_amount": _NUMBER,
+        "points": _NUMBER,
+        "net_spend_after": Column(pl.Int64(), least=0),
+        "points_after": _NUMBER,
+        "event_id": _ID_OR_NONE,
+    },
+    checks={
+        "a_run_id_is_its_number": LedgerEntry.checks["a_run_id_is_its_number"],
+        "an_original_stands_on_refunds_alone": (
+            pl.col("original_transaction_id").is_not_null()
+            == pl.col("kind").is_in(["refund", "refund_void"])
+        ),
+        "an_event_stands_on_voids_and_recounts_alone": (
+            pl.col("event_id").is_null() | pl.col("kind").is_in([*VOIDS, RECOUNT])
+        ),
+        "only_a_recount_has_no_amount": (pl.col("amount") == 0) == _IS_RECOUNT,
+        "net_within_the_amount_and_of_its_sign": (
+            (pl.col("net_amount") * _NET_SIGN).is_between(0, pl.col("amount"))
+        ),
+        "counted_within_the_net_and_of_its_sign": _IS_RECOUNT
+        | (pl.col("counted_amount") * _NET_SIGN).is_between(0, pl.col("net_amount") * _NET_SIGN),
+        "a_persons_entries_follow_each_other": (
+            pl.when(pl.col("person_id") == _before("person_id"))
+            .then(
+                (pl.col("entry_seq") == _before("entry_seq") + 1)
+                & (pl.col("net_spend_after") == _before("net_spend_after") + pl.col("net_amount"))
                 & (pl.col("points_after") == _before("points_after") + pl.col("points"))
             )
             .otherwise(pl.col("person_id") > _before("person_id"))

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 from pipelines.cli import call
-from pipelines.errors import one_line_errors
+from pipelines.shown.errors import one_line_errors
 
 # Read by polars' allocator when it is loaded: pages that it keeps for some seconds need not be
 # cleared by the system over and over, a tenth of a large run's processor time.

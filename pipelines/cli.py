@@ -11,8 +11,8 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from engine.errors import InputError
-from pipelines.errors import output_may_fail
-from pipelines.texts import Lang, lang_of_locale
+from pipelines.shown.errors import output_may_fail
+from pipelines.shown.texts import Lang, lang_of_locale
 
 _HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
 
@@ -106,11 +106,11 @@ def run(
     as_json: bool
         Print the run record as JSON.
     """
-    from engine.io.nightly_run import run as book_a_night
-    from pipelines.deliveries import in_order
-    from pipelines.engines import engine_of
-    from pipelines.progress import progress_bar
-    from pipelines.summary import print_record, print_summary
+    from engine.io.run.nightly import run as book_a_night
+    from pipelines.desk.engines import engine_of
+    from pipelines.desk.ordered_options import in_order
+    from pipelines.shown.progress import progress_bar
+    from pipelines.shown.summary import print_record, print_summary
 
     parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
     deliveries = in_order(arguments, parsed) if layout or set_ else parsed
@@ -338,7 +338,7 @@ def report(
         ja or en; by default the locale's.
     """
     from pipelines.report import write_report
-    from pipelines.texts import Texts
+    from pipelines.shown.texts import Texts
 
     lang = lang or lang_of_locale()
     written = write_report(book, out=out, xlsx=xlsx, lang=lang, verify=verify)
@@ -410,12 +410,12 @@ def simulate(
     lang: Lang
         ja or en; by default the locale's.
     """
-    from pipelines.deliveries import in_order
-    from pipelines.progress import progress_bar
+    from pipelines.desk.ordered_options import in_order
+    from pipelines.shown.progress import progress_bar
+    from pipelines.shown.texts import Texts
     from pipelines.simulate import OtherTerms
     from pipelines.simulate import simulate as simulate_terms
     from pipelines.simulate.output import print_json, print_simulation
-    from pipelines.texts import Texts
 
     other = OtherTerms.parsed(
         programme=programme, rate=rate, cap=cap, as_of=terms_as_of, services=services
@@ -546,7 +546,7 @@ def preview(
     lang: Lang
         ja or en; by default the locale's.
     """
-    from pipelines.deliveries import parameters_of
+    from pipelines.desk.ordered_options import parameters_of
     from pipelines.layouts.output import print_preview
     from pipelines.layouts.preview import preview as look_at
 
@@ -588,7 +588,7 @@ def quarantine(
     """
     from pipelines.layouts.quarantine import print_rows, write_files
     from pipelines.layouts.writing_back import set_aside
-    from pipelines.texts import Texts
+    from pipelines.shown.texts import Texts
 
     lang = lang or lang_of_locale()
     some = set_aside(book, run)

@@ -25,7 +25,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS
-from engine.services import load_services
+from engine.terms.services import load_services
 
 Bits = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
@@ -355,7 +355,7 @@ def _services() -> pl.DataFrame:
 def _enrolled(
     dice: _Dice, calendar: _Calendar, services: pl.DataFrame, people: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The accounts, and the rows of their applications; strangers have no application."""
+    """The accounts, and the rows of their applications; unenrolled have no application."""
     first = _applications(dice, "first", services, _people(dice, services, people))
     again = first.filter(pl.col("flaw") == "already_enrolled").with_columns(
         service_id=pl.when(pl.col("service_id") == _OPEN)
@@ -372,12 +372,12 @@ def _enrolled(
         applied=second(2021, 4, 1) + dice.roll("moved", ended.height, 60 * DAY),
         flaw=pl.lit("moved_on"),
     )
-    strangers = _people(dice, services, people // 40 + 1).with_columns(flaw=pl.lit("stranger"))
+    unenrolled = _people(dice, services, people // 40 + 1).with_columns(flaw=pl.lit("stranger"))
     extra = [
         _applications(
             dice, name, services, frame.select("person_id", "flaw", "service_id", "applied")
         )
-        for name, frame in (("again", again), ("moved", moved), ("strangers", strangers))
+        for name, frame in (("again", again), ("moved", moved), ("unenrolled", unenrolled))
     ]
     accounts = _with_account_ids(dice, pl.concat([first, *extra]))
     accounts = accounts.with_columns(

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import worlds
 
-import engine
+import mynapoint
 
 SHOWN_ROWS = 5
 ROLES = ("events", "enrollments", "transactions")
@@ -95,7 +95,7 @@ def run_engine(
     threads: int | None = None,
     rows_per_slice: int | None = None,
 ) -> None:
-    result = engine.run(
+    result = mynapoint.run(
         book,
         booked_on=delivery.night.booked_on,
         transactions=delivery.transactions,
@@ -108,8 +108,8 @@ def run_engine(
         rows_per_slice=rows_per_slice,
         **({"events": delivery.events} if delivery.events else {}),  # type: ignore[arg-type]
     )
-    kept = json.loads((book / "runs" / result.record["run_id"] / "record.json").read_bytes())
-    assert result.record == kept
+    kept = json.loads((book / "runs" / result.record.run_id / "record.json").read_bytes())
+    assert result.record.to_json() == kept
 
 
 def run_world(

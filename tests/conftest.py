@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import engine
+import mynapoint
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 _NIGHT = re.compile(r"^\| `(night-\d+)` \| (\S+) \|", re.MULTILINE)
@@ -20,7 +20,7 @@ def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     book = tmp_path_factory.mktemp("six-nights") / "book"
     for name, day in _NIGHT.findall((SAMPLE / "README.md").read_text(encoding="utf-8")):
-        engine.run(
+        mynapoint.run(
             book,
             booked_on=dt.date.fromisoformat(day),
             transactions=[str(SAMPLE / name / "transactions-*")],

@@ -13,9 +13,9 @@ import oracle
 import polars as pl
 import worlds
 
-import engine
-from engine.io.deliveries import DeliveredAs
-from engine.io.nightly_run import RunResult
+import mynapoint
+from engine.io.delivered.deliveries import DeliveredAs
+from engine.io.run.nightly import RunResult
 
 ROOT = Path(__file__).parent.parent
 CASES = Path(__file__).parent / "cases"
@@ -123,7 +123,7 @@ class Desk:
             "max_quarantined": 1.0,
             "threads": 1,
         }
-        return engine.run(self.book, transactions=transactions, **(defaults | options))
+        return mynapoint.run(self.book, transactions=transactions, **(defaults | options))
 
     def ledger(self) -> pl.DataFrame:
         ledger = pl.read_delta(str(self.book / "ledger"))
@@ -177,7 +177,7 @@ def book_world(world: worlds.World, folder: Path, number: int, book: Path) -> Ru
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
         paths.setdefault(role, []).append(path)
-    return engine.run(
+    return mynapoint.run(
         book,
         booked_on=night.booked_on,
         transactions=paths["transactions"],

@@ -10,10 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.reading import ENROLLMENTS, TRANSACTIONS, Files
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.delivered.rows import ROLES, Files, Role
 
 Row = dict[str, str]
+_ROLES: dict[str, Role] = {role.name: role for role in ROLES.values()}
 
 
 # --- Reading --------------------------------------------------------------------------------------
@@ -28,7 +29,7 @@ class Read:
     raw: dict[int, str] = field(default_factory=dict)
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     read: int = 0
-    record: dict[str, Any] = field(default_factory=dict)
+    rows_of_file: int = 0
 
 
 def read(
@@ -39,7 +40,7 @@ def read(
 ) -> Read:
     """Reads a file as a run does."""
     delivered = find_delivered([DeliveredAs(path, layout, parameters)], role)
-    files = Files(TRANSACTIONS if role == "transactions" else ENROLLMENTS, delivered)
+    files = Files(_ROLES[role], delivered)
     made = Read()
     with ThreadPoolExecutor(2) as pool:
         for pieces, records in files.read(pool, 2, lambda rows: rows):
@@ -52,7 +53,7 @@ def read(
                 for row in files.as_quarantined(rows.faulty).iter_rows(named=True):
                     made.quarantined[row["row"]] = row["errors"]
                     made.raw[row["row"]] = row["raw"]
-    made.skipped, made.record = files.skipped, files.inputs[0]
+    made.skipped, made.rows_of_file = files.skipped, files.inputs[0].rows
     return made
 
 

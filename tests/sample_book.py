@@ -8,7 +8,7 @@ from typing import Any
 
 from deliveries import SAMPLE, TRANSACTION_COLUMNS, Desk, as_csv, enrollment, transaction
 
-import engine
+import mynapoint
 
 HOSTILE = (
     '=HYPERLINK("http://example.jp";"x")',
@@ -32,7 +32,7 @@ def sample_nights() -> list[tuple[Path, dt.date]]:
 def booked_sample(book: Path, nights: int | None = None, **options: Any) -> Path:
     """Books the sample's nights, or the first of them, one run each."""
     for folder, day in sample_nights()[:nights]:
-        engine.run(
+        mynapoint.run(
             book,
             booked_on=day,
             transactions=[str(folder / "transactions-*")],

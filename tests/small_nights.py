@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 from polars.testing import assert_frame_equal
 
-import engine
-from engine.io.book import Book
+import mynapoint
+from engine.io.book.folder import Book
 
 PEOPLE = 5
 SERVICES = """
@@ -54,9 +54,9 @@ class Night:
     def transactions(self) -> Path:
         return self.folder / "transactions.csv"
 
-    def book(self, book: Path) -> engine.RunResult:
+    def book(self, book: Path) -> mynapoint.RunResult:
         """Books the night; in two slices, so that rows wait for theirs on the disk."""
-        return engine.run(
+        return mynapoint.run(
             book,
             booked_on=self.booked_on,
             transactions=[self.transactions],

@@ -14,7 +14,7 @@ from deliveries import Desk, as_csv, enrollment, transaction
 from engine.errors import BookError, InputError
 from engine.io.durable import sha256_of
 from pipelines.cli import call
-from pipelines.reading import OpenedBook, open_book
+from pipelines.desk.opened_book import OpenedBook, open_book
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,9 @@ def test_the_totals_are_those_of_the_run_records(
     assert call(["claim", str(opened.book.path), "--final", "--json"]) == 0
     total = json.loads(capsys.readouterr().out)["total"]
     records = opened.records
-    assert total["transactions"] == sum(one["counts"]["booked"] for one in records)
-    assert total["points_awarded"] == sum(one["points"]["awarded"] for one in records)
-    assert total["points_reversed"] == sum(one["points"]["reversed"] for one in records)
+    assert total["transactions"] == sum(one.counts.booked for one in records)
+    assert total["points_awarded"] == sum(one.points.awarded for one in records)
+    assert total["points_reversed"] == sum(one.points.reversed for one in records)
     assert (
         total["people"] == opened.ledger().select(pl.col("person_id").n_unique()).collect().item()
     )

@@ -12,10 +12,10 @@ import polars as pl
 import small_nights
 from small_nights import Night, deliver, digests, ledger_of, same_ledger
 
-import engine
-from engine.io.book import Book
+import mynapoint
+from engine.io.book.folder import Book
 
-COMMAND = (sys.executable, "-m", "pipelines")
+COMMAND = (sys.executable, "-m", "mynapoint")
 IN_USE = "another run is writing to this book"
 RUNS = 10
 MOST_ATTEMPTS = RUNS * 10
@@ -83,7 +83,7 @@ def test_ten_runs_at_once_book_everything_once(tmp_path: Path) -> None:
     assert same_ledger(ledger.select(what).sort(order), expected.select(what).sort(order))
     assert not ledger.select("service_id", "transaction_id").is_duplicated().any()
     records = [Book(book).record(number) for number in range(1, RUNS + 1)]
-    assert sorted(record["booked_on"] for record in records) == [
+    assert sorted(record.booked_on for record in records) == [
         night.booked_on.isoformat() for night in nights
     ]
 
@@ -115,7 +115,7 @@ def test_a_second_run_stops_a_reader_does_not_and_a_dead_writer_is_no_writer(
     # What the killed run left is gone: the files alone say what the log says.
     alone = pl.read_parquet(book / "ledger" / "*.parquet").sort("run_id", "person_id", "entry_seq")
     assert same_ledger(alone, ledger_of(book))
-    assert Book(book).record(2)["booked_on"] == third.booked_on.isoformat()
+    assert Book(book).record(2).booked_on == third.booked_on
 
 
 def test_a_second_run_within_one_process_stops_too(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_second_run_within_one_process_stops_too(tmp_path: Path) -> None:
     with Book(book).locked():
         try:
             night.book(book)
-        except engine.BookError as error:
+        except mynapoint.BookError as error:
             message = error.message
         else:
             message = ""

@@ -20,9 +20,9 @@ import pytest
 import small_nights
 from small_nights import Held, Night, deliver, digests, ledger_of, same_ledger
 
-import engine
+import mynapoint
 from engine.io import durable
-from engine.io.book import Book
+from engine.io.book.folder import Book
 
 GROWING = ("make folder", "create", "write", "allocate", "commit")
 COMMITTED = ("ledger/", "runs/")
@@ -355,7 +355,7 @@ def test_a_run_that_fails_again_and_again_loses_nothing(
         with fault.at_work(monkeypatch):
             outcome = attempt(story.night, book)
         is_booked = story.is_booked(book)
-        if isinstance(outcome, engine.BookError):
+        if isinstance(outcome, mynapoint.BookError):
             denied = "nothing was booked" in outcome.hint
             assert is_booked == (was_booked or not denied), fault.struck
         else:
@@ -372,10 +372,10 @@ def test_a_run_that_fails_again_and_again_loses_nothing(
     story.check_whole(book, booked_by=story.night.number)
 
 
-def attempt(night: Night, book: Path) -> engine.RunResult | engine.BookError:
+def attempt(night: Night, book: Path) -> mynapoint.RunResult | mynapoint.BookError:
     try:
         return night.book(book)
-    except engine.BookError as error:
+    except mynapoint.BookError as error:
         return error
 
 
@@ -403,7 +403,7 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed_at_every_write(
             outcome = attempt(second_night.night, book)
         if count < at:
             break
-        assert isinstance(outcome, engine.BookError), f"nobody saw that write {at} was changed"
+        assert isinstance(outcome, mynapoint.BookError), f"nobody saw that write {at} was changed"
         denied = "nothing was booked" in outcome.hint
         denials.append(denied)
         assert second_night.run_again(book) != denied
@@ -498,7 +498,7 @@ def test_a_foreign_commit_is_damage_and_is_left_alone(
 
 def refused_and_unchanged(book: Path, night: Night) -> None:
     before = digests(book)
-    with pytest.raises(engine.BookError) as caught:
+    with pytest.raises(mynapoint.BookError) as caught:
         night.book(book)
     assert "nothing was booked" in caught.value.hint
     assert digests(book) == before

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from pipelines import terminal
 from pipelines.cli import call
-from pipelines.outputs import check_outside
+from pipelines.shown import terminal
+from pipelines.shown.result_files import check_outside
 
 
 class _Terminal(io.StringIO):

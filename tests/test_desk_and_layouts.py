@@ -9,10 +9,10 @@ from deliveries import ROOT, Desk, as_csv, enrollment
 
 from engine.errors import InputError
 from pipelines.cli import call
-from pipelines.reading import open_book
+from pipelines.desk.opened_book import open_book
 from pipelines.reconcile.output import explanation
 from pipelines.report import write_report
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 PAYPAY = ROOT / "tests" / "layouts" / "paypay" / "paypay.csv"
 SET_ASIDE = "04600000000000000005"
@@ -28,7 +28,7 @@ def desk(tmp_path: Path) -> Desk:
     words += ["--max-quarantined", "1", "--enrollments", desk.enrollments]
     words += ["--layout", "paypay", "--set", "account_id=pp-1", "--transactions", PAYPAY]
     assert call([str(word) for word in words]) == 0
-    assert open_book(desk.book).record(1)["counts"]["skipped"]
+    assert open_book(desk.book).record(1).counts.skipped
     return desk
 
 
@@ -133,7 +133,7 @@ def test_deliveries_without_a_book_are_simulated_by_the_layouts_that_are_named(
     capsys.readouterr()
     assert call([*map(str, words)]) == 0
     said = json.loads(capsys.readouterr().out)
-    booked = open_book(desk.book).record(1)["counts"]["booked"]
+    booked = open_book(desk.book).record(1).counts.booked
     assert said["simulated"]["entries"] == booked > 0
 
 

@@ -20,14 +20,18 @@ import worlds
 from deliveries import Desk, enrollment, transaction
 
 from engine.errors import BookError, InputError
-from engine.io.memory import find_entry
+from engine.io.book.format import RunTable
+from engine.io.book.index import find_entry
 from engine.rules.clauses import clause_of
 from pipelines.cli import call
+from pipelines.desk.opened_book import (
+    OpenedBook,
+    open_book,
+)
 from pipelines.explain.account import Entry, Explained, Terms, Worth, explained
 from pipelines.explain.story import person_of, transaction_of
 from pipelines.explain.wording import Words, fraction
-from pipelines.reading import ACCEPTED, DECLINED, QUARANTINE, REJECTED, OpenedBook, open_book
-from pipelines.texts import Lang
+from pipelines.shown.texts import Lang
 
 LANGS = get_args(Lang)
 
@@ -42,7 +46,7 @@ def ledger(opened: OpenedBook) -> pl.DataFrame:
     return opened.ledger().collect()
 
 
-def unbooked(opened: OpenedBook, table: str) -> pl.DataFrame:
+def unbooked(opened: OpenedBook, table: RunTable) -> pl.DataFrame:
     key = ["service_id", "transaction_id"]
     return opened.table(table).collect().join(opened.ledger().collect(), on=key, how="anti")
 
@@ -240,8 +244,12 @@ def test_a_fraction_of_a_point_is_told_exactly(worth: Worth, text: str) -> None:
 def test_a_persons_declined_transactions_are_told_when_asked_for(
     opened: OpenedBook, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    accounts = opened.table(ACCEPTED).select("person_id", "service_id", "account_id").collect()
-    declined = opened.table(DECLINED).collect().join(accounts, on=["service_id", "account_id"])
+    accounts = (
+        opened.table(RunTable.ACCEPTED).select("person_id", "service_id", "account_id").collect()
+    )
+    declined = (
+        opened.table(RunTable.DECLINED).collect().join(accounts, on=["service_id", "account_id"])
+    )
     person_id, count = declined["person_id"].value_counts(sort=True).row(0)
     person = person_of(opened, person_id, with_declined=True)
     assert person.declined is not None
@@ -256,7 +264,7 @@ def test_a_persons_declined_transactions_are_told_when_asked_for(
 def test_a_rejected_application_is_told_with_its_reason_and_clause(
     opened: OpenedBook, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rejected = opened.table(REJECTED).filter(pl.col("reason") == reason).collect()
+    rejected = opened.table(RunTable.REJECTED).filter(pl.col("reason") == reason).collect()
     person_id, run = rejected.select("person_id", "run_id").row(0)
     call(["explain", str(opened.book.path), "--person", person_id, "--lang", "ja"])
     line = next(
@@ -289,12 +297,12 @@ def test_a_booked_transaction_is_found_and_told_with_its_run(
 def test_a_declined_transaction_is_told_with_its_first_reason_and_clause(
     opened: OpenedBook, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = opened.table(DECLINED).filter(pl.col("reason") == reason).collect()
+    rows = opened.table(RunTable.DECLINED).filter(pl.col("reason") == reason).collect()
     if reason != "duplicate":
-        rows = rows.join(unbooked(opened, DECLINED), on=rows.columns, how="semi")
+        rows = rows.join(unbooked(opened, RunTable.DECLINED), on=rows.columns, how="semi")
     else:
         rows = rows.join(
-            unbooked(opened, DECLINED).filter(pl.col("reason") != "duplicate"),
+            unbooked(opened, RunTable.DECLINED).filter(pl.col("reason") != "duplicate"),
             on=["service_id", "transaction_id"],
             how="semi",
         )
@@ -316,7 +324,7 @@ def test_a_quarantined_transaction_is_told_with_file_row_and_every_fault(
     opened: OpenedBook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conflicts = (
-        opened.table(QUARANTINE)
+        opened.table(RunTable.QUARANTINE)
         .filter(pl.col("errors").list.contains("transaction_id:conflict"))
         .collect()
     )

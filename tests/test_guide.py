@@ -16,8 +16,8 @@ import pytest
 
 from engine.rules.clauses import clause_of
 from pipelines.cli import app, call
-from pipelines.reasons import reason
-from pipelines.texts import Lang
+from pipelines.desk.reasons import reason
+from pipelines.shown.texts import Lang
 
 DOCS = Path(__file__).parent.parent / "docs"
 GUIDES: dict[Lang, Path] = {"en": DOCS / "auditors-guide.md", "ja": DOCS / "auditors-guide.ja.md"}

@@ -5,8 +5,8 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from engine.hashing import CHECK_SEED, combined, hash_coded, hash_text
-from engine.past import content_hashes
+from engine.booking.state import content_hashes
+from engine.columns.hashing import CHECK_SEED, combined, hash_coded, hash_text
 from engine.records import Kind
 
 KINDS = pl.Series("kind", ["refund", "charge", "purchase", "charge"])

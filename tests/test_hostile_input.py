@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import engine
+import mynapoint
 
 ROOT = Path(__file__).parent.parent
 FIRST_SEED = int(os.environ.get("MYNAPOINT_FIRST_SEED", "0"))
@@ -109,7 +109,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def book_it(folder: Path, book: Path, file: Path) -> dict[str, int] | None:
     """Book a file; give the counts, or None when it was refused with one line and a hint."""
     try:
-        result = engine.run(
+        result = mynapoint.run(
             book,
             booked_on=dt.date(2020, 10, 1),
             transactions=[file],
@@ -117,11 +117,11 @@ def book_it(folder: Path, book: Path, file: Path) -> dict[str, int] | None:
             services=folder / "services.toml",
             max_quarantined=1,
         )
-    except engine.InputError as error:
+    except mynapoint.InputError as error:
         refused = error
     else:
-        counts: dict[str, int] = result.record["counts"]
-        declined = sum(result.record["counts"]["declined"].values())
+        counts: dict[str, int] = result.record.to_json()["counts"]
+        declined = sum(result.record.counts.declined.values())
         assert counts["booked"] == pl.read_delta(str(book / "ledger")).height
         assert counts["read"] == counts["booked"] + counts["quarantined"] + declined
         return counts
@@ -213,7 +213,7 @@ def test_a_monster_is_dealt_with_in_bounded_memory(
     program = (
         "import resource, sys\n"
         "from pipelines.cli import call\n"
-        "from pipelines.errors import one_line_errors\n"
+        "from pipelines.shown.errors import one_line_errors\n"
         "code = 0\n"
         "try:\n"
         "    with one_line_errors():\n"

@@ -7,8 +7,8 @@ from random import Random
 import polars as pl
 import pytest
 
-import engine
-from engine.individual_number import Screen, check_digit_agrees
+import mynapoint
+from engine.reading.individual_number import Screen, check_digit_agrees
 
 SERVICES = '[[services]]\nservice_id = "coin"\nname = "coin"\nbasis = "purchase"\n'
 
@@ -42,7 +42,7 @@ def test_the_check_digit_is_the_ordinances() -> None:
 def test_a_column_of_individual_numbers_is_refused(count: int) -> None:
     screen = Screen("enrollments")
     screen.look(pl.DataFrame({"person_id": numbers(count), "account_id": ["A"] * count}))
-    with pytest.raises(engine.InputError, match="column person_id seems to hold"):
+    with pytest.raises(mynapoint.InputError, match="column person_id seems to hold"):
         screen.judge()
 
 
@@ -64,7 +64,7 @@ def test_a_tenth_of_the_values_hidden_among_others_is_found() -> None:
     screen = Screen("transactions")
     screen.look(pl.DataFrame({"account_id": twelve_digits(9000)}))
     screen.look(pl.DataFrame({"account_id": numbers(3000)}))
-    with pytest.raises(engine.InputError):
+    with pytest.raises(mynapoint.InputError):
         screen.judge()
 
 
@@ -85,8 +85,8 @@ def test_a_delivery_with_individual_numbers_books_nothing_and_shows_none(
     )
     services = tmp_path / "services.toml"
     services.write_text(SERVICES)
-    with pytest.raises(engine.InputError) as refused:
-        engine.run(
+    with pytest.raises(mynapoint.InputError) as refused:
+        mynapoint.run(
             tmp_path / "book",
             booked_on=dt.date(2020, 10, 1),
             enrollments=[delivered],

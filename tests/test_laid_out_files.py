@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from laid_out_files import Read, read
 from test_individual_numbers import numbers
 
-import engine
-from engine.equal_rows import EqualRows, Ids
+import mynapoint
 from engine.errors import InputError
-from engine.io import csv_file, fixed_file, laid_out_file
-from engine.io.deliveries import Batch, Work, find_delivered
-from engine.io.laid_out_file import LaidOutFile
-from engine.layout import Described
+from engine.io.delivered import csv_file, fixed_file, laid_out_file
+from engine.io.delivered.deliveries import Batch, Work, find_delivered
+from engine.io.delivered.laid_out_file import LaidOutFile
+from engine.layouts.equal_rows import EqualRows, Ids
+from engine.layouts.model import Described
 
 LAYOUT = """\
 layout_id = "own"
@@ -310,30 +310,30 @@ def test_each_row_is_booked_declined_quarantined_or_skipped_by_the_layouts_reaso
         "N5,A1,2020/9/5,取消,500円",
     ]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
-    record = desk.run(engine.DeliveredAs(path, layout)).record
-    counts, yen = record["counts"], record["yen"]
-    assert (counts["read"], counts["booked"], counts["quarantined"]) == (5, 1, 2)
-    assert (counts["declined"], counts["skipped"]) == ({"not_enrolled": 1}, {"failed": 1})
-    assert (yen["read"], yen["booked"], yen["quarantined"]) == (2400, 1000, 900)
-    assert (yen["declined"], yen["skipped"]) == ({"not_enrolled": 200}, {"failed": 300})
+    record = desk.run(mynapoint.DeliveredAs(path, layout)).record
+    counts, yen = record.counts, record.yen
+    assert (counts.read, counts.booked, counts.quarantined) == (5, 1, 2)
+    assert (counts.declined, counts.skipped) == ({"not_enrolled": 1}, {"failed": 1})
+    assert (yen.read, yen.booked, yen.quarantined) == (2400, 1000, 900)
+    assert (yen.declined, yen.skipped) == ({"not_enrolled": 200}, {"failed": 300})
 
 
 def test_rows_that_are_left_out_do_not_thin_out_those_that_cannot_be_read(layout: Path) -> None:
     desk = Desk(layout.parent)
     rows = [f"N{n},A1,2020/9/5,失敗,300円" for n in range(19)] + ["N20,A1,2020/9/5,不明,400円"]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
-    delivered = engine.DeliveredAs(path, layout)
+    delivered = mynapoint.DeliveredAs(path, layout)
     with pytest.raises(InputError, match="1 of 2 rows cannot be read"):
         desk.run(delivered, max_quarantined=0.49)
     assert desk.holds_nothing()
-    assert desk.run(delivered, max_quarantined=0.5).record["counts"]["quarantined"] == 1
+    assert desk.run(delivered, max_quarantined=0.5).record.counts.quarantined == 1
 
 
 def test_a_file_of_nothing_but_rows_that_are_left_out_is_booked(layout: Path) -> None:
     desk = Desk(layout.parent)
     path = desk.write("theirs.csv", lines("N1,A1,2020/9/5,失敗,300円").encode("cp932"))
-    delivered = engine.DeliveredAs(path, layout)
-    assert desk.run(delivered, enrollments=[], max_quarantined=0).record["counts"]["read"] == 1
+    delivered = mynapoint.DeliveredAs(path, layout)
+    assert desk.run(delivered, enrollments=[], max_quarantined=0).record.counts.read == 1
 
 
 def test_bytes_that_are_no_text_matter_where_they_are_read(layout: Path) -> None:
@@ -466,7 +466,7 @@ def test_a_conflict_is_named_by_the_providers_columns(layout: Path, made: str, w
         "in the book": [rows[:2], ["N2,A1,2020/9/6,支払,1円", rows[2]]],
     }
     deliveries = [
-        engine.DeliveredAs(desk.write(f"{n}.csv", lines(*some).encode("cp932")), layout)
+        mynapoint.DeliveredAs(desk.write(f"{n}.csv", lines(*some).encode("cp932")), layout)
         for n, some in enumerate(cuts[where])
     ]
     runs = [[one] for one in deliveries] if where == "in the book" else [deliveries]
@@ -481,14 +481,14 @@ def test_a_conflict_within_a_laid_out_file_shows_the_rows_as_they_came(layout: P
     desk = Desk(layout.parent)
     rows = ["N1,A1,2020/9/5,支払,100円", "N2,A1,2020/9/5,支払,5円", "N1,A1,2020/9/5,支払,200円"]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
-    desk.run(engine.DeliveredAs(path, layout))
+    desk.run(mynapoint.DeliveredAs(path, layout))
     quarantine = desk.table("quarantine")
     assert quarantine.select("row", "raw").rows() == [(1, rows[0]), (3, rows[2])]
 
 
 def test_a_record_without_layouts_has_nothing_new_in_it(layout: Path) -> None:
     desk = Desk(layout.parent)
-    record = desk.run(desk.transactions([transaction(1)])).record
+    record = desk.run(desk.transactions([transaction(1)])).record.to_json()
     assert "skipped" not in record["counts"]
     assert "skipped" not in record["yen"]
     assert not any("layout" in one for one in record["inputs"])
@@ -499,16 +499,17 @@ def test_the_layout_and_what_it_was_told_are_kept_with_the_run(layout: Path) -> 
     changed(layout, ('account_id = { from = "会員" }', 'account_id = { from = "who" }'))
     desk = Desk(layout.parent)
     path = desk.write("theirs.csv", lines(*ROWS).encode("cp932"))
-    delivered = engine.DeliveredAs(path, layout, {"who": "A1"})
+    delivered = mynapoint.DeliveredAs(path, layout, {"who": "A1"})
     record = desk.run(delivered).record
-    used = record["inputs"][1]["layout"]
-    assert (used["id"], used["parameters"]) == ("own", {"who": "A1"})
+    used = record.inputs[1].layout
+    assert used is not None
+    assert (used.id, used.parameters) == ("own", {"who": "A1"})
     kept = desk.book / "runs" / "000001" / "layout-own.toml"
     assert kept.read_bytes() == layout.read_bytes()
-    assert any(one["name"] == "runs/000001/layout-own.toml" for one in record["outputs"])
+    assert any(one.name == "runs/000001/layout-own.toml" for one in record.outputs)
     again = desk.run(delivered)
     assert again.already_booked
-    other = engine.DeliveredAs(path, layout, {"who": "A2"})
+    other = mynapoint.DeliveredAs(path, layout, {"who": "A2"})
     assert not desk.run(other).already_booked
 
 
@@ -517,7 +518,7 @@ def test_two_layouts_of_one_id_cannot_be_told_apart_and_are_refused(layout: Path
     path = desk.write("theirs.csv", lines(*ROWS).encode("cp932"))
     other = desk.write("other.toml", layout.read_text(encoding="utf-8") + "# other\n")
     with pytest.raises(InputError, match="another layout of this run is called own"):
-        desk.run(engine.DeliveredAs(path, layout), engine.DeliveredAs(path, other))
+        desk.run(mynapoint.DeliveredAs(path, layout), mynapoint.DeliveredAs(path, other))
 
 
 def test_individual_numbers_are_found_behind_a_layout_too(layout: Path) -> None:
@@ -525,7 +526,7 @@ def test_individual_numbers_are_found_behind_a_layout_too(layout: Path) -> None:
     rows = [f"N{n},{one},2020/9/5,支払,100" for n, one in enumerate(numbers(60))]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
     with pytest.raises(InputError, match="Individual Numbers"):
-        desk.run(engine.DeliveredAs(path, layout))
+        desk.run(mynapoint.DeliveredAs(path, layout))
 
 
 def test_enrollments_have_layouts_as_well(tmp_path: Path) -> None:
@@ -542,9 +543,9 @@ def test_enrollments_have_layouts_as_well(tmp_path: Path) -> None:
     rows = ["P1,A1,2020年9月1日 9時0分,令和2年6月1日", "P2,A2,2020年9月1日 9時0分,令和2年6月31日"]
     text = lines(*rows, header="申込者,会員,申込日時,交付申請日")
     path = desk.write("theirs.csv", text.encode("cp932"))
-    enrollments = [engine.DeliveredAs(path, layout)]
+    enrollments = [mynapoint.DeliveredAs(path, layout)]
     result = desk.run(desk.transactions([transaction(1)]), enrollments=enrollments)
-    assert result.record["counts"]["booked"] == 1
+    assert result.record.counts.booked == 1
     assert desk.table("quarantine")["errors"].to_list() == [["交付申請日:malformed"]]
     assert desk.table("accepted_enrollments")["card_applied_on"].to_list() == [dt.date(2020, 6, 1)]
 
@@ -595,7 +596,7 @@ def test_rows_in_conflict_are_read_again_with_their_numbers(layout: Path) -> Non
             )
         )
     ]
-    desk.run(*(engine.DeliveredAs(path, layout) for path in files))
+    desk.run(*(mynapoint.DeliveredAs(path, layout) for path in files))
     assert desk.booked() == ["N1-1"]
     assert desk.table("quarantine").select("row", "raw").rows() == [
         (2, "N1,A1,2020/9/5,支払,200"),
@@ -606,7 +607,7 @@ def test_rows_in_conflict_are_read_again_with_their_numbers(layout: Path) -> Non
 def parts_of(layout: Path, text: str) -> list[Work]:
     path = layout.parent / "theirs.csv"
     path.write_bytes(text.encode("cp932"))
-    delivered = find_delivered([engine.DeliveredAs(path, layout)], "transactions")[0]
+    delivered = find_delivered([mynapoint.DeliveredAs(path, layout)], "transactions")[0]
     assert delivered.written.layout is not None
     return list(LaidOutFile(delivered, Described(delivered.written.layout, {})).works())
 

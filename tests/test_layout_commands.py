@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 
-import engine
+import mynapoint
 from engine.errors import BookError, InputError
-from engine.layout import built_in_layouts, load_layout
+from engine.layouts.model import built_in_layouts, load_layout
 from pipelines.cli import call
-from pipelines.deliveries import in_order
+from pipelines.desk.ordered_options import in_order
 
 SAMPLES = ROOT / "tests" / "layouts"
 WAON = SAMPLES / "waon" / "waon.csv"
@@ -208,7 +208,7 @@ def test_a_programme_that_sets_what_no_file_asks_for_is_refused_as_well(
     desk: Desk, layout: str | None
 ) -> None:
     path = desk.transactions([transaction(1)]) if layout == "canonical" else WAON
-    delivered = engine.DeliveredAs(path, layout, {"account_id": CARD, "acount_id": "1"})
+    delivered = mynapoint.DeliveredAs(path, layout, {"account_id": CARD, "acount_id": "1"})
     told = r"has no parameter acount_id|no layout of these files asks for a(c|cc)ount_id"
     with pytest.raises(InputError, match=told):
         desk.run(delivered)
@@ -606,7 +606,7 @@ def test_several_files_need_a_folder_and_nothing_is_written_over(
 def test_one_files_rows_go_to_stdout_byte_for_byte(desk: Desk) -> None:
     run(desk, "--set", "service_id=tap", "--transactions", JOURNAL)
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines", "quarantine", str(desk.book), "1", "--csv"],
+        [sys.executable, "-m", "mynapoint", "quarantine", str(desk.book), "1", "--csv"],
         capture_output=True,
         cwd=ROOT,
         check=True,

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
 from small_nights import ledger_of
 
-import engine
-from engine.layout import Separated, built_in_layouts, load_layout
+import mynapoint
+from engine.layouts.model import Separated, built_in_layouts, load_layout
 
 SAMPLES = Path(__file__).parent / "layouts"
 
@@ -41,7 +41,7 @@ def test_a_sample_of_each_layout_that_ships_reads_to_its_canonical_rows(layout_i
     assert made.skipped == {reason: tuple(one) for reason, one in expected["skipped"].items()}
     assert made.quarantined == {int(row): one for row, one in expected["quarantined"].items()}
     skipped = sum(rows for rows, _ in made.skipped.values())
-    assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.record["rows"]
+    assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.rows_of_file
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,13 @@ def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
             )
         )
         ledgers = []
-        both = (engine.DeliveredAs(same), engine.DeliveredAs(theirs, layout_id, written.parameters))
+        both = (
+            mynapoint.DeliveredAs(same),
+            mynapoint.DeliveredAs(theirs, layout_id, written.parameters),
+        )
         for number, delivered in enumerate(both):
             book = folder / str(number)
-            result = engine.run(
+            result = mynapoint.run(
                 book,
                 booked_on=dt.date(2021, 2, 1),
                 transactions=[delivered],
@@ -194,6 +197,6 @@ def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
                 services=services,
                 max_quarantined=1,
             )
-            ledgers.append((ledger_of(book), result.record["counts"]["declined"]))
+            ledgers.append((ledger_of(book), result.record.counts.declined))
     assert ledgers[0][0].equals(ledgers[1][0])
     assert ledgers[0][1] == ledgers[1][1]

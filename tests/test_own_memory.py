@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import engine
-from engine.duplicates import Repeated, settled_by_text
-from engine.io import intake
-from engine.own_memory import rows_on_their_own, texts_on_their_own
+import mynapoint
+from engine.booking.duplicates import Repeated, settled_by_text
+from engine.columns.unshared import rows_on_their_own, texts_on_their_own
+from engine.io.run import intake
 
 MANY = pl.DataFrame({"text": [f"{number:064}" for number in range(10_000)], "yen": range(10_000)})
 SHORT = pl.DataFrame({"text": [f"{number}" for number in range(10)], "yen": range(10)})
@@ -57,7 +57,7 @@ def test_rows_that_are_settled_by_their_texts_hold_nothing_of_the_delivery(
     )
     twice = pl.concat([transactions, transactions[:1].with_columns(amount=pl.lit(7, pl.Int64))])
     twice.write_parquet(tmp_path / "transactions.parquet")
-    engine.run(
+    mynapoint.run(
         tmp_path / "book",
         booked_on=dt.date(2020, 10, 1),
         transactions=[tmp_path / "transactions.parquet"],

@@ -23,10 +23,16 @@ import pytest
 
 import engine
 from engine.errors import BookError, InputError, MynapointError
-from engine.layout import load_layout
-from engine.programme import Programme, Terms, built_in_programmes, load_programme, parse_programme
-from engine.services import Service, load_services, parse_services
-from engine.strict_toml import MAX_FILE_BYTES
+from engine.layouts.model import load_layout
+from engine.terms.programme import (
+    Programme,
+    Terms,
+    built_in_programmes,
+    load_programme,
+    parse_programme,
+)
+from engine.terms.services import Service, load_services, parse_services
+from engine.terms.strict_toml import MAX_FILE_BYTES
 
 BROKEN = Path(__file__).parent / "broken"
 BROKEN_PROGRAMMES = sorted((BROKEN / "programmes").glob("*.toml"))
@@ -119,7 +125,12 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
 
     # A missing file and the like are no broken files; tests of their own are below.
     elsewhere = {"read_text", "load_programme", "terms_as_of", "load_layout", "describe"}
-    modules = ("engine.strict_toml", "engine.programme", "engine.services", "engine.layout")
+    modules = (
+        "engine.terms.strict_toml",
+        "engine.terms.programme",
+        "engine.terms.services",
+        "engine.layouts.model",
+    )
     paths = [str(sys.modules[module].__file__) for module in modules]
     never = [
         f"{path}:{statement.lineno}"
@@ -439,7 +450,7 @@ def test_the_text_and_the_sha256_are_those_of_the_bytes_in_the_file(tmp_path: Pa
         services = load_services(file)
         assert services.text == text
         assert services.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    package = Path(str(engine.__path__[0]))
+    package = Path(str(engine.__path__[0])) / "terms"
     for loaded, name in (
         (load_services(None), "service_registries/japan-2020.toml"),
         (load_programme("mynapoint-2020"), "programmes/mynapoint-2020.toml"),
@@ -486,7 +497,7 @@ def test_an_error_stays_on_one_line_whatever_is_in_it() -> None:
 def test_importing_these_modules_imports_no_third_party_package() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
-        "import engine.errors, engine.programme, engine.services\n"
+        "import engine.errors, engine.terms.programme, engine.terms.services\n"
         "new = {m.partition('.')[0] for m in set(sys.modules) - before}\n"
         "print(*sorted(new - sys.stdlib_module_names - {'engine'}))"
     )

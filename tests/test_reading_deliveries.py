@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.io import csv_file, parquet_file
+from engine.io.delivered import csv_file, parquet_file
 
 HEADER = ",".join(TRANSACTION_COLUMNS)
 MIB = 1 << 20
@@ -113,7 +113,7 @@ FORMS: dict[str, Callable[[], str | bytes]] = {
 def test_the_same_rows_are_booked_however_they_are_written(desk: Desk, form: str) -> None:
     result = desk.run(desk.write("rows.csv", FORMS[form]()))
     booked = {row["transaction_id"]: row for row in desk.ledger().iter_rows(named=True)}
-    assert result.record["inputs"][1]["rows"] == result.record["counts"]["booked"] == 5
+    assert result.record.inputs[1].rows == result.record.counts.booked == 5
     for row in ROWS:
         for name, text in row.items():
             value = booked[row["transaction_id"]][name]
@@ -354,8 +354,8 @@ def test_an_empty_file_has_no_header_and_is_refused(desk: Desk, content: str | b
 @pytest.mark.parametrize("content", [HEADER, HEADER + "\n", HEADER + "\r\n\n\n"])
 def test_a_header_alone_is_a_delivery_without_rows(desk: Desk, content: str) -> None:
     result = desk.run(desk.write("rows.csv", content))
-    assert result.record["counts"]["read"] == 0
-    assert result.record["counts"]["enrollments"]["accepted"] == 1
+    assert result.record.counts.read == 0
+    assert result.record.counts.enrollments.accepted == 1
 
 
 @pytest.mark.parametrize("first", [line(1), line(1, method='5" disk')])
@@ -621,7 +621,7 @@ def test_a_folder_is_read_with_all_folders_in_it_but_nothing_hidden(desk: Desk) 
     deliver(desk, "in/b.csv", "in/a/c.csv", "in/a/d/e.CSV", "in/.f.csv", "in/_SUCCESS")
     deliver(desk, "in/.g/h.csv", "in/_i/j.csv")
     result = desk.run(desk.folder / "in")
-    names = [one["name"] for one in result.record["inputs"][1:]]
+    names = [one.name for one in result.record.inputs[1:]]
     assert names == [f"{desk.folder}/in/{name}" for name in ("b.csv", "a/c.csv", "a/d/e.CSV")]
 
 
@@ -636,15 +636,13 @@ def test_a_stray_file_in_a_folder_is_refused(desk: Desk, stray: str) -> None:
 def test_a_glob_is_read_in_the_order_of_names(desk: Desk) -> None:
     deliver(desk, "t-2.csv", "t-1.csv", "u-1.csv", "t-3/x.csv")
     result = desk.run(f"{desk.folder}/t-*")
-    names = [
-        Path(one["name"]).relative_to(desk.folder).as_posix() for one in result.record["inputs"]
-    ]
+    names = [Path(one.name).relative_to(desk.folder).as_posix() for one in result.record.inputs]
     assert names == ["enrollments.csv", "t-1.csv", "t-2.csv", "t-3/x.csv"]
 
 
 def test_a_glob_may_reach_into_all_folders(desk: Desk) -> None:
     deliver(desk, "in/a/x.csv", "in/x.csv", "in/b/c/x.csv", "in/b/y.csv")
-    assert len(desk.run(f"{desk.folder}/in/**/x.csv").record["inputs"]) == 4
+    assert len(desk.run(f"{desk.folder}/in/**/x.csv").record.inputs) == 4
 
 
 def test_a_name_that_looks_like_a_glob_is_that_file(desk: Desk) -> None:

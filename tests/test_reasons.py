@@ -6,16 +6,17 @@ import oracle
 import polars as pl
 import pytest
 
-from engine.programme import load_programme
+from engine.io.book.format import RunTable
 from engine.rules import Rule
 from engine.rules.application import rules_for_applications
 from engine.rules.clauses import clause_of
 from engine.rules.refunds import rules_for_refunds
 from engine.rules.spending import rules_for_spending
-from engine.services import load_services
-from pipelines.reading import open_book
-from pipelines.reasons import fault, reason
-from pipelines.texts import LANGS, Lang
+from engine.terms.programme import load_programme
+from engine.terms.services import load_services
+from pipelines.desk.opened_book import open_book
+from pipelines.desk.reasons import fault, reason
+from pipelines.shown.texts import LANGS, Lang
 
 # Rules of the book, or of a service, of which the notice says nothing.
 WITHOUT_A_CLAUSE = {"duplicate", "account_taken", "excluded_method"}
@@ -48,7 +49,7 @@ def test_a_rule_is_named_as_the_clause_that_it_quotes_is_found() -> None:
 @pytest.mark.parametrize("lang", LANGS)
 def test_every_fault_that_occurs_is_told_in_words(six_nights: Path, lang: Lang) -> None:
     opened = open_book(six_nights)
-    errors = opened.table("quarantine").select(pl.col("errors").explode().unique()).collect()
+    errors = opened.table(RunTable.QUARANTINE).select(pl.col("errors").explode().unique()).collect()
     for error in errors.to_series():
         assert error.split(":")[1] not in fault(error, lang)
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 import pipelines.reconcile.output
 import pipelines.reconcile.report
 from engine.errors import BookError, InputError
+from engine.io.book.format import RunTable
 from pipelines.cli import call
-from pipelines.database import Database
-from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, open_book
+from pipelines.desk.database import Database
+from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.reconcile.claim_file import load, recognised
 from pipelines.reconcile.differences import KINDS, compare
 
@@ -245,7 +246,7 @@ def test_a_missing_transaction_comes_with_what_the_last_run_to_see_it_said(
     opened: OpenedBook, ledger: pl.DataFrame, tmp_path: Path
 ) -> None:
     declined = (
-        opened.table(DECLINED)
+        opened.table(RunTable.DECLINED)
         .filter(pl.col("reason") != "duplicate")
         .collect()
         .join(ledger, on=["service_id", "transaction_id"], how="anti")
@@ -264,7 +265,7 @@ def test_a_missing_transaction_comes_with_what_the_last_run_to_see_it_said(
 def test_a_quarantined_transaction_comes_with_its_file_row_and_faults(
     opened: OpenedBook, tmp_path: Path
 ) -> None:
-    faulty = opened.table(QUARANTINE).filter(
+    faulty = opened.table(RunTable.QUARANTINE).filter(
         pl.col("file").str.contains("paypay"), pl.col("errors").list.contains("amount:malformed")
     )
     [row, *_] = faulty.collect().rows(named=True)
@@ -280,7 +281,7 @@ def test_a_quarantined_transaction_comes_with_its_file_row_and_faults(
 def test_a_missing_account_comes_with_all_that_was_said_of_it(
     opened: OpenedBook, ledger: pl.DataFrame, tmp_path: Path
 ) -> None:
-    rejected = opened.table(REJECTED).collect()
+    rejected = opened.table(RunTable.REJECTED).collect()
     booked = ledger.select("service_id", "account_id").unique()
     [row, *_] = rejected.join(booked, on=["service_id", "account_id"], how="anti").rows(named=True)
     rows = [(row["service_id"], row["account_id"], 1)]

@@ -17,16 +17,17 @@ import pytest
 from deliveries import ROOT, Desk, transaction
 from sample_book import HOSTILE, booked_sample, hostile_book
 
-import engine
+import mynapoint
 import pipelines.report
 from engine.errors import BookError, InputError
+from engine.io.book.format import RunTable
 from pipelines.cli import call
-from pipelines.reading import open_book
+from pipelines.desk.opened_book import open_book
 from pipelines.report import tables as report_tables
 from pipelines.report import write_report
 from pipelines.report.figures import BANDS, Figures, gather
 from pipelines.report.tables import Tables
-from pipelines.texts import LANGS, Lang, Texts
+from pipelines.shown.texts import LANGS, Lang, Texts
 
 VENDOR = ROOT / "pipelines" / "report" / "vendor"
 LIBRARY_SHA256 = "38017a5586acd9c6eb6bbfe8b6938e1a25bdc717c5acfcb07e0c9d663282c59d"
@@ -81,7 +82,7 @@ def test_people_are_counted_in_the_band_of_their_last_entry(sample: Path, figure
 
 def test_a_cap_that_ten_does_not_divide_has_bands_that_hold_its_people(tmp_path: Path) -> None:
     programme = tmp_path / "programme.toml"
-    text = engine.load_programme("mynapoint-2020").text
+    text = mynapoint.load_programme("mynapoint-2020").text
     programme.write_text(text.replace("spending_yen = 20_000", "spending_yen = 12_345"))
     book = booked_sample(tmp_path / "book", nights=1, programme=programme)
     figures = gather(open_book(book))
@@ -118,12 +119,12 @@ def test_who_is_at_the_cap_by_a_day_is_who_had_reached_it_by_then(
 def test_the_days_add_up_to_the_run_records(sample: Path, figures: Figures) -> None:
     records = open_book(sample).records
     by_day = figures.by_day
-    assert by_day["entries"].sum() == sum(record["counts"]["booked"] for record in records)
+    assert by_day["entries"].sum() == sum(record.counts.booked for record in records)
     assert sum(by_day["spent_yen"]) + sum(by_day["refunded_yen"]) == sum(
-        record["yen"]["booked"] for record in records
+        record.yen.booked for record in records
     )
-    assert by_day["awarded"].sum() == sum(record["points"]["awarded"] for record in records)
-    assert by_day["reversed"].sum() == sum(record["points"]["reversed"] for record in records)
+    assert by_day["awarded"].sum() == sum(record.points.awarded for record in records)
+    assert by_day["reversed"].sum() == sum(record.points.reversed for record in records)
     assert figures.refunds_by_month["reversed"].sum() == by_day["reversed"].sum()
     assert figures.disagreements == ()
 
@@ -240,7 +241,11 @@ def test_no_person_and_no_account_is_named(sample: Path, tmp_path: Path) -> None
     texts = page.read_text(encoding="utf-8") + repr(_values(workbook))
     words = set(re.findall(r"[\w.-]+", texts))
     opened = open_book(sample)
-    for frame in (opened.ledger(), opened.table("accepted_enrollments"), opened.table("declined")):
+    for frame in (
+        opened.ledger(),
+        opened.table(RunTable.ACCEPTED),
+        opened.table(RunTable.DECLINED),
+    ):
         for column in {"person_id", "account_id", "transaction_id"} & set(
             frame.collect_schema().names()
         ):
@@ -352,7 +357,7 @@ def test_an_old_report_stays_until_the_new_one_is_whole(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(xlsx))
 
-    monkeypatch.setattr("pipelines.spreadsheet.Spreadsheet.table", full)
+    monkeypatch.setattr("pipelines.shown.spreadsheet.Spreadsheet.table", full)
     with pytest.raises(InputError, match="No space left on device"):
         write_report(sample, out=out, xlsx=xlsx, lang="en", verify=False)
     assert (out.read_text(), xlsx.read_text()) == ("old", "old")

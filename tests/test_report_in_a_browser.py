@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipelines.report import write_report
-from pipelines.texts import LANGS, Lang
+from pipelines.shown.texts import LANGS, Lang
 
 pytestmark = needs_chromium
 

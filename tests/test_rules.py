@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from deliveries import CASES, Desk, as_csv, enrollment, transaction
 
-from engine.programme import Programme, Terms, load_programme
 from engine.rules import application, refunds, spending
-from engine.services import Service, load_services
+from engine.terms.programme import Programme, Terms, load_programme
+from engine.terms.services import Service, load_services
 
 # The contract's tables, top to bottom.
 REJECTED_FOR = (
@@ -59,10 +59,10 @@ def test_the_rules_stand_in_the_contracts_order() -> None:
     for_refunds = [rule.reason for rule in refunds.rules_for_refunds()]
     for_spending = [rule.reason for rule in spending.rules_for_spending(terms, services)]
     in_turn = [application.ACCOUNT_TAKEN, application.ALREADY_ENROLLED]
-    strangers = [spending.DUPLICATE, spending.UNKNOWN_SERVICE, spending.NOT_ENROLLED]
+    unenrolled = [spending.DUPLICATE, spending.UNKNOWN_SERVICE, spending.NOT_ENROLLED]
     overrun = [refunds.REFUND_EXCEEDS_ORIGINAL]
     assert tuple(for_applications + in_turn) == REJECTED_FOR
-    assert tuple(strangers + for_refunds + overrun + for_spending) == DECLINED_FOR
+    assert tuple(unenrolled + for_refunds + overrun + for_spending) == DECLINED_FOR
 
 
 STRICT = """\
@@ -122,9 +122,8 @@ def test_an_application_is_rejected_for_the_first_reason_that_holds(desk: Desk) 
         after.append(one)
     services = desk.write("strict.toml", STRICT)
     first, second = desk.write("1.csv", as_csv(before)), desk.write("2.csv", as_csv(after))
-    assert desk.run(services=services, enrollments=[first]).record["counts"]["enrollments"][
-        "accepted"
-    ] == len(before)
+    counts = desk.run(services=services, enrollments=[first]).record.counts
+    assert counts.enrollments.accepted == len(before)
     desk.run(services=services, enrollments=[second])
     reasons = dict(desk.table("rejected_enrollments", 2).select("person_id", "reason").iter_rows())
     assert [reasons.get(one["person_id"]) for one in after] == [*REJECTED_FOR, None]
@@ -196,7 +195,7 @@ excluded_methods = ["gift"]
     declined = desk.table("declined").select("transaction_id", "reason").rows()
     twice = [(row["transaction_id"], "duplicate") for row in repeated]
     assert sorted(declined) == sorted([*expected.items(), *twice])
-    assert set(result.record["counts"]["declined"]) == set(DECLINED_FOR)
+    assert set(result.record.counts.declined) == set(DECLINED_FOR)
 
 
 # --- No parameter is dead -------------------------------------------------------------------------

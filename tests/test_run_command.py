@@ -16,11 +16,11 @@ import pytest
 from deliveries import KEEPS_NO_RUN, ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
 
 from engine.errors import InputError
-from engine.io import nightly_run
+from engine.io.run import nightly as nightly_run
 from pipelines.__main__ import main
 from pipelines.cli import call
 
-COMMAND = (sys.executable, "-m", "pipelines")
+COMMAND = (sys.executable, "-m", "mynapoint")
 NIGHT = ("--booked-on", "2020-09-30")
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from engine.records import TRANSACTION_COLUMNS
-from engine.services import load_services
+from engine.terms.services import load_services
 from pipelines.sample import write_sample
 
 COMMITTED = Path(__file__).parent.parent / "sample_data"

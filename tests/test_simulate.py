@@ -20,13 +20,13 @@ from deliveries import ROOT, SAMPLE, Desk, as_csv, book_world, enrollment, trans
 from polars.testing import assert_frame_equal
 from sample_book import booked_sample, sample_nights
 
-import engine
+import mynapoint
 import pipelines.simulate.replay
 from engine.errors import BookError, InputError
-from engine.io.deliveries import find_delivered
-from engine.io.nightly_run import no_progress
+from engine.io.delivered.deliveries import find_delivered
+from engine.io.run.nightly import no_progress
 from pipelines.cli import call
-from pipelines.reading import open_book
+from pipelines.desk.opened_book import open_book
 from pipelines.simulate import OtherTerms, Simulation, simulate
 from pipelines.simulate.compare import compare
 from pipelines.simulate.replay import book_from_deliveries, book_from_tables
@@ -35,7 +35,7 @@ DELIVERED = {
     "transactions": [str(SAMPLE / "night-*" / "transactions-*")],
     "enrollments": [str(SAMPLE / "night-*" / "enrollments.csv")],
 }
-BUILT_IN = engine.load_programme("mynapoint-2020").text
+BUILT_IN = mynapoint.load_programme("mynapoint-2020").text
 WIDER = (
     BUILT_IN.replace("window_first = 2020-09-01", "window_first = 2020-07-01")
     .replace("window_last = 2021-09-30", "window_last = 2021-12-31")
@@ -145,7 +145,7 @@ def test_people_better_and_worse_off_are_counted_one_by_one(sample: Path, tmp_pa
 def _other_terms(random: Random, world: worlds.World, folder: Path) -> OtherTerms:
     """Other terms for a world: another rate, cap, window, deadlines, some or all of them."""
     text = world.programme or BUILT_IN
-    programme = engine.parse_programme(text, "world")
+    programme = mynapoint.parse_programme(text, "world")
     terms = programme.terms[-1]
     changed = text
     for key in ("window_first", "window_last", "applications_last", "card_applications_last"):
@@ -315,8 +315,8 @@ def test_other_content_in_a_providers_own_file_is_named_too(desk: Desk) -> None:
     header = "番号,会員,日,金額\n"
     first = desk.write("first.csv", f"{header}N1,A1,2021/5/1,100\n")
     second = desk.write("second.csv", f"{header}N1,A1,2021/5/1,999\n")
-    desk.run(engine.DeliveredAs(first, layout))
-    desk.run(engine.DeliveredAs(second, layout), enrollments=(), booked_on=dt.date(2021, 6, 1))
+    desk.run(mynapoint.DeliveredAs(first, layout))
+    desk.run(mynapoint.DeliveredAs(second, layout), enrollments=(), booked_on=dt.date(2021, 6, 1))
     assert desk.table("quarantine", 2)["errors"].to_list() == [["番号:conflict"]]
     said = simulate(desk.book, other=OtherTerms.parsed(as_of=dt.date(2020, 7, 1)))
     assert kinds(said) == {"conflict": (1, None)}
@@ -391,7 +391,7 @@ def test_the_book_is_not_written_to_and_nothing_is_left_behind(
 def test_a_process_that_is_asked_to_go_removes_its_folder(sample: Path, tmp_path: Path) -> None:
     words = ["simulate", str(sample), "--terms-as-of", "2020-07-01", "--quiet"]
     going = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *words],
+        [sys.executable, "-m", "mynapoint", *words],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,

@@ -22,9 +22,9 @@ from spark_cluster import LOOPBACK, Cluster
 from test_individual_numbers import numbers
 from two_engines import assert_same_run
 
-import engine
-from engine.io.book import Book
-from engine.io.spark import on_spark
+import mynapoint
+from engine.io.book.folder import Book
+from engine.spark import on_spark
 
 pytestmark = pytest.mark.spark
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_data"
 NIGHTS = 3
 LONGEST_SECONDS = 480
-COMMAND = (sys.executable, "-m", "pipelines")
+COMMAND = (sys.executable, "-m", "mynapoint")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample's nights, booked on one machine."""
     book = tmp_path_factory.mktemp("alone") / "book"
     for number in range(1, NIGHTS + 1):
-        engine.run(book, **sample_night(number))
+        mynapoint.run(book, **sample_night(number))
     return book
 
 
@@ -106,7 +106,7 @@ def test_nights_on_the_cluster_are_those_of_one_machine(
     tmp_path: Path, on_cluster: Any, alone: Path
 ) -> None:
     for number in range(1, NIGHTS + 1):
-        engine.run(tmp_path / "book", **sample_night(number), how=on_cluster, rows_per_slice=200)
+        mynapoint.run(tmp_path / "book", **sample_night(number), how=on_cluster, rows_per_slice=200)
         assert_same_run(alone, tmp_path / "book", number)
     assert len(list((tmp_path / "book" / "ledger").glob("*.parquet"))) > 2 * NIGHTS
 
@@ -114,7 +114,7 @@ def test_nights_on_the_cluster_are_those_of_one_machine(
 def test_one_book_is_run_by_either_in_turn(tmp_path: Path, on_cluster: Any, alone: Path) -> None:
     for number in range(1, NIGHTS + 1):
         how = {} if number == 2 else {"how": on_cluster}
-        engine.run(tmp_path / "book", **sample_night(number), **how)
+        mynapoint.run(tmp_path / "book", **sample_night(number), **how)
         assert_same_run(alone, tmp_path / "book", number)
 
 
@@ -122,7 +122,7 @@ def test_the_same_run_again_changes_nothing(tmp_path: Path, on_cluster: Any) -> 
     night = deliver(tmp_path, 1)
     night.book(tmp_path / "book")
     before = small_nights.Held.of(tmp_path / "book")
-    again = engine.run(
+    again = mynapoint.run(
         tmp_path / "book",
         booked_on=night.booked_on,
         transactions=[night.transactions],
@@ -148,7 +148,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
             cluster.kill_worker()
 
     book = tmp_path / "book"
-    engine.run(book, **sample_night(1), how=on_cluster, rows_per_slice=50, progress=strike)
+    mynapoint.run(book, **sample_night(1), how=on_cluster, rows_per_slice=50, progress=strike)
     assert struck
     cluster.add_worker()
     assert_same_run(alone, book, 1)
@@ -158,7 +158,7 @@ def test_after_a_killed_driver_the_next_run_clears_up_and_books_the_same(
     tmp_path: Path, cluster: Cluster, on_cluster: Any, alone: Path
 ) -> None:
     book = tmp_path / "book"
-    engine.run(book, **sample_night(1))
+    mynapoint.run(book, **sample_night(1))
     program = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -167,7 +167,7 @@ def tell(phase, done, total):
     if phase == "transactions" and done > 2:
         print("there", flush=True)
 with on_spark({cluster.master!r}, LOOPBACK) as how:
-    engine.run({str(book)!r}, **sample_night(2), how=how, rows_per_slice=50, progress=tell)
+    mynapoint.run({str(book)!r}, **sample_night(2), how=how, rows_per_slice=50, progress=tell)
 """
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -181,7 +181,7 @@ with on_spark({cluster.master!r}, LOOPBACK) as how:
         driver.wait(timeout=30)
     assert Book(book).committed_runs() == 1
     assert list((book / "staging").glob("tasks-*"))
-    engine.run(book, **sample_night(2), how=on_cluster)
+    mynapoint.run(book, **sample_night(2), how=on_cluster)
     for number in (1, 2):
         assert_same_run(alone, book, number)
 
@@ -213,7 +213,7 @@ def test_spark_submit_starts_it_too(tmp_path: Path, cluster: Cluster, alone: Pat
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["counts"] == Book(alone).record(1)["counts"]
+    assert json.loads(done.stdout)["counts"] == Book(alone).record(1).to_json()["counts"]
     assert_same_run(alone, tmp_path / "book", 1)
 
 
@@ -233,7 +233,7 @@ def test_an_unusable_delivery_is_refused_in_the_same_words(
     broken = desk.write("broken.csv", content)
     said = []
     for how in (None, on_cluster):
-        with pytest.raises(engine.InputError) as refused:
+        with pytest.raises(mynapoint.InputError) as refused:
             desk.run(desk.transactions([transaction(1)]), broken, how=how)
         said.append((refused.value.message, refused.value.hint))
         assert desk.holds_nothing()
@@ -243,7 +243,7 @@ def test_an_unusable_delivery_is_refused_in_the_same_words(
 def test_too_large_a_share_in_quarantine_books_nothing(tmp_path: Path, on_cluster: Any) -> None:
     desk = Desk(tmp_path)
     rows = [transaction(1), transaction(2, amount="many")]
-    with pytest.raises(engine.InputError, match="1 of 3 rows cannot be read"):
+    with pytest.raises(mynapoint.InputError, match="1 of 3 rows cannot be read"):
         desk.run(desk.transactions(rows), max_quarantined=0.1, how=on_cluster)
     assert desk.holds_nothing()
 
@@ -254,6 +254,6 @@ def test_individual_numbers_are_refused_on_the_cluster_too(tmp_path: Path, on_cl
         enrollment(number, person_id=person_id) for number, person_id in enumerate(numbers(200))
     ]
     desk.enrollments = desk.write("enrollments.csv", as_csv(people))
-    with pytest.raises(engine.InputError, match="Individual Numbers"):
+    with pytest.raises(mynapoint.InputError, match="Individual Numbers"):
         desk.run(desk.transactions([transaction(1)]), how=on_cluster)
     assert desk.holds_nothing()

@@ -13,14 +13,14 @@ from against_the_oracle import DeliveredAs
 from test_layouts_read import case
 from two_engines import assert_same_run, on_a_table_top
 
-import engine
-from engine.io.deliveries import DeliveredAs as DeliveredByLayout
-from engine.layout import built_in_layouts
+import mynapoint
+from engine.io.delivered.deliveries import DeliveredAs as DeliveredByLayout
+from engine.layouts.model import built_in_layouts
 
 
-def book(path: Path, delivery: DeliveredAs, **how: object) -> engine.RunResult:
+def book(path: Path, delivery: DeliveredAs, **how: object) -> mynapoint.RunResult:
     night = delivery.night
-    return engine.run(
+    return mynapoint.run(
         path,
         booked_on=night.booked_on,
         transactions=delivery.transactions,
@@ -55,7 +55,7 @@ def test_the_stations_book_what_one_machine_books(
                 book(other, delivery)
             else:
                 book(other, delivery, how=on_a_table_top(seed), rows_per_slice=8)
-            assert_same_run(one, other, int(result.record["run_id"]))
+            assert_same_run(one, other, int(result.record.run_id))
 
 
 @pytest.mark.parametrize("layout_id", built_in_layouts())
@@ -65,7 +65,7 @@ def test_providers_own_files_are_read_by_their_layouts_there_too(
     path, expected = case(layout_id)
     delivered = DeliveredByLayout(path, layout_id, expected["parameters"])
     for book_path, how in (("one", None), ("other", on_a_table_top(1))):
-        engine.run(
+        mynapoint.run(
             tmp_path / book_path,
             booked_on=dt.date(2021, 10, 1),
             transactions=[delivered],

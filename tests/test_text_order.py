@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.text_order import in_text_order
+from engine.columns.text_order import in_text_order
 
 # As IDs are: long beginnings in common, the same again, characters of one to four bytes.
 PIECES = ["", "a", "b", "0" * 8, "0" * 20, "é", "水", "𠮷", "\U0010ffff"]

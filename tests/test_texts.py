@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import pipelines.texts
-from pipelines.texts import LANGS, lang_of_locale
+import pipelines.shown.texts
+from pipelines.shown.texts import LANGS, lang_of_locale
 
-FILES = sorted(Path(pipelines.texts.__file__).parent.glob("*.toml"))
+FILES = sorted(Path(pipelines.shown.texts.__file__).parent.glob("*.toml"))
 
 
 def _names(text: str) -> set[str]:

@@ -65,7 +65,7 @@ RICH_AND_CUMULATIVE = rich_seeds(6, clean=True, rounding="cumulative")
 
 
 def run_command(book: Path, delivery: DeliveredAs) -> None:
-    command = [sys.executable, "-m", "pipelines", "run", str(book)]
+    command = [sys.executable, "-m", "mynapoint", "run", str(book)]
     command += ["--booked-on", str(delivery.night.booked_on), "--max-quarantined", "1"]
     for path in delivery.events:
         command += ["--events", str(path)]

@@ -24,12 +24,13 @@ import pytest
 import worlds
 from two_engines import on_a_table_top
 
-import engine
+import mynapoint
 from engine.errors import BookError, InputError
-from engine.io.spark.people_memory import sampled
+from engine.io.book.folder import Book
 from engine.records import LedgerEntry, arrow_schema
+from engine.spark.people_index import sampled
 from pipelines.cli import call
-from pipelines.verify import Verified, memory_in_parts, verify
+from pipelines.verify import Verified, index_in_parts, verify
 from pipelines.verify.commits import Commits
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +43,7 @@ SIGNED = pl.when(pl.col("kind") == "refund").then(-pl.col("amount")).otherwise("
 def booked(book: Path, nights: int, rows_per_slice: int, **options: Any) -> Path:
     for number in range(1, nights + 1):
         folder = SAMPLE / f"night-{number:03}"
-        engine.run(
+        mynapoint.run(
             book,
             booked_on=dt.date(2021, 3, number),
             transactions=[str(folder / "transactions-*")],
@@ -253,7 +254,7 @@ def test_a_random_world_has_no_findings(seed: int, tmp_path: Path) -> None:
             services.write_bytes(night.services.encode())
         if number == 0 and world.programme is not None:
             programme.write_bytes(world.programme.encode())
-        engine.run(
+        mynapoint.run(
             book,
             booked_on=night.booked_on,
             transactions=paths["transactions"],
@@ -307,8 +308,9 @@ def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(book: Path) -> N
 
 def test_a_flipped_byte_in_the_last_commit_is_found_wherever_it_is(book: Path) -> None:
     """But for the lower digits of two instants, which nothing else in the book knows."""
-    path = book / "runs" / f"{NIGHTS:06}" / "record.json"
-    record, sha256 = json.loads(path.read_bytes()), hashlib.sha256(path.read_bytes()).hexdigest()
+    record = Book(book).record(NIGHTS)
+    path = book / "runs" / record.run_id / "record.json"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     people = {}
     for part in sorted((book / "ledger").glob(f"{NIGHTS:06}-*")):
         ids = pl.read_parquet(part)[PERSON]
@@ -519,7 +521,7 @@ def book_in_parts(sample_book_in_parts: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sample_book_in_parts, tmp_path / "book"))
 
 
-def test_a_tampered_memory_in_parts_is_found_whichever_file_it_is(book_in_parts: Path) -> None:
+def test_a_tampered_index_in_parts_is_found_whichever_file_it_is(book_in_parts: Path) -> None:
     assert not verify(book_in_parts).findings
     kinds = set()
     for path in sorted((book_in_parts / "memory-in-parts").iterdir()):
@@ -569,7 +571,7 @@ def named(book: Path) -> set[str]:
     return {finding.where for finding in verified.findings}
 
 
-def test_any_flipped_byte_of_the_memory_in_parts_is_found_or_says_the_same(
+def test_any_flipped_byte_of_the_index_in_parts_is_found_or_says_the_same(
     book_in_parts: Path,
 ) -> None:
     folder = book_in_parts / "memory-in-parts"
@@ -588,10 +590,10 @@ def test_any_flipped_byte_of_the_memory_in_parts_is_found_or_says_the_same(
         path.write_bytes(sound)
 
 
-def test_a_memory_in_parts_is_compared_in_parts_of_its_keys(
+def test_a_index_in_parts_is_compared_in_parts_of_its_keys(
     book_in_parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_in_parts, "_ENTRIES_AT_ONCE", 4)
+    monkeypatch.setattr(index_in_parts, "_ENTRIES_AT_ONCE", 4)
     assert not verify(book_in_parts).findings
     for kind in ("accounts", "refunded"):
         path = next((book_in_parts / "memory-in-parts").glob(f"*.{kind}.npy"))
@@ -600,7 +602,7 @@ def test_a_memory_in_parts_is_compared_in_parts_of_its_keys(
         flip(path, path.stat().st_size - 1, 0x01)
 
 
-def test_a_memory_in_parts_whose_manifest_holds_other_types_is_found(book_in_parts: Path) -> None:
+def test_a_index_in_parts_whose_manifest_holds_other_types_is_found(book_in_parts: Path) -> None:
     manifest = book_in_parts / "memory-in-parts" / "manifest.json"
     sound = json.loads(manifest.read_text())
     for key, value in (("beyond", 4.5), ("first", None), ("entries", "3"), ("name", 7)):
@@ -609,7 +611,7 @@ def test_a_memory_in_parts_whose_manifest_holds_other_types_is_found(book_in_par
         assert named(book_in_parts) == {"memory-in-parts/manifest.json"}, key
 
 
-def test_a_memory_in_parts_without_a_file_or_a_row_is_found(book_in_parts: Path) -> None:
+def test_a_index_in_parts_without_a_file_or_a_row_is_found(book_in_parts: Path) -> None:
     folder = book_in_parts / "memory-in-parts"
     manifest = folder / "manifest.json"
     sound = manifest.read_text()
@@ -877,7 +879,9 @@ def test_points_of_a_wrong_rounding_group_are_found(tmp_path: Path, rounding: st
     """The runs kept one rounding, the points are those of another."""
     book = tmp_path / "book"
     services = tmp_path / "services.toml"
-    listed = (SAMPLE / "night-001").parent.parent / "engine/service_registries/japan-2020.toml"
+    listed = (
+        SAMPLE / "night-001"
+    ).parent.parent / "engine/terms/service_registries/japan-2020.toml"
     text = (
         listed.read_text("utf-8")
         .replace('rounding = "month"', "")
@@ -886,7 +890,7 @@ def test_points_of_a_wrong_rounding_group_are_found(tmp_path: Path, rounding: st
     services.write_text(text, "utf-8")
     for number in (1, 2):
         folder = SAMPLE / f"night-{number:03}"
-        engine.run(
+        mynapoint.run(
             book,
             booked_on=dt.date(2021, 3, number),
             transactions=[str(folder / "transactions-*")],
@@ -1157,7 +1161,7 @@ def test_wrong_usage_exits_2(sample_book: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_book_in_use_exits_3(book: Path) -> None:
-    from engine.io.book import Book
+    from engine.io.book.folder import Book
 
     with Book(book).locked(), pytest.raises(BookError, match="another run"):
         verify(book)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.written_amounts import read_amounts
-from engine.written_dates import compile_form, read_dates, read_plain_dates
+from engine.layouts.amounts import read_amounts
+from engine.layouts.dates import compile_form, read_dates, read_plain_dates
 
 AMOUNTS: dict[str, int | None] = {
     "0": 0,

@@ -9,10 +9,10 @@ import polars as pl
 import pyarrow as pa
 from polars.testing import assert_frame_equal
 
-from engine.io.book import Book, run_id
-from engine.io.nightly_run import Run
-from engine.io.spark.messages import SCHEMA, Message, Station, answered, asked, at_station
-from engine.io.spark.spark_run import SparkRun
+from engine.io.book.folder import Book, run_id
+from engine.io.run.nightly import Run
+from engine.spark.messages import SCHEMA, Message, Station, answered, asked, at_station
+from engine.spark.spark_run import SparkRun
 
 TABLES = ("declined", "quarantine", "accepted_enrollments", "rejected_enrollments")
 SAME = ("booked_on", "programme", "services_sha256", "inputs", "counts", "yen", "points")
@@ -64,7 +64,7 @@ class TableTop:
 
 
 def on_a_table_top(seed: int) -> Callable[..., Run]:
-    """For ``engine.run(how=...)``: the stations of a run on Spark, without Spark."""
+    """For ``mynapoint.run(how=...)``: the stations of a run on Spark, without Spark."""
     return lambda *arguments: SparkRun(TableTop(seed), *arguments)
 
 
@@ -90,7 +90,7 @@ def assert_same_run(one: Path, other: Path, run: int) -> None:
         assert_frame_equal(frame, its[name])
     records = [Book(book).record(run) for book in (one, other)]
     for name in SAME:
-        assert records[0][name] == records[1][name], name
+        assert getattr(records[0], name) == getattr(records[1], name), name
     loose = sum(pl.read_parquet(file).height for file in (other / "ledger").glob("*.parquet"))
     assert loose == pl.read_delta(str(other / "ledger")).height
     assert not (other / "staging").exists()

@@ -18,19 +18,19 @@ import pytest
 from generate import SERVICES_TOML, World
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from engine.canonical import Reading, read_enrollments, read_transactions
-from engine.duplicates import Sightings, repeated_within
-from engine.enrollment import enroll
-from engine.fold import Night, fold
-from engine.hashing import FewHashes, hash_pair
-from engine.io.deliveries import find_delivered
-from engine.io.exchange import Exchange, SeenKeys
-from engine.io.intake import Intake
-from engine.io.ledger import write_part
-from engine.io.reading import TRANSACTIONS, Files, Rows
-from engine.past import Past, content_hashes
-from engine.programme import load_programme
-from engine.services import parse_services
+from engine.booking.duplicates import Occurrences, repeated_within
+from engine.booking.enrollment import enroll
+from engine.booking.fold import Night, fold
+from engine.booking.state import Past, content_hashes
+from engine.columns.hashing import FewHashes, hash_pair
+from engine.io.book.ledger import write_part
+from engine.io.delivered.deliveries import find_delivered
+from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
+from engine.io.run.intake import Intake
+from engine.io.run.shuffle import SeenKeys, Shuffle
+from engine.reading.canonical import Reading, read_enrollments, read_transactions
+from engine.terms.programme import load_programme
+from engine.terms.services import parse_services
 
 T = TypeVar("T")
 # A slice's worth; and enough to see that it runs.
@@ -67,8 +67,8 @@ class Desk:
             self.past,
             self.night.services,
             None,
-            Exchange("enrolled", 1, None),
-            Exchange("strangers", 1, None),
+            Shuffle("enrolled", 1, None),
+            Shuffle("unenrolled", 1, None),
             SeenKeys(None, self.delivered.height),
         )
 
@@ -133,7 +133,7 @@ def test_intake(desk: Desk, benchmark: BenchmarkFixture) -> None:
     def take(intake: Intake) -> int:
         for rows in desk.parts:
             intake.take(rows)
-        return sum(intake.enrolled.rows) + sum(intake.strangers.rows)
+        return sum(intake.enrolled.rows) + sum(intake.unenrolled.rows)
 
     assert fresh(benchmark, take, desk.intake) == desk.delivered.height
 
@@ -143,8 +143,8 @@ def test_keys_seen_twice(desk: Desk, benchmark: BenchmarkFixture) -> None:
     for rows in desk.parts:
         keys = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         row_refs = rows.good["row_ref"].to_numpy()
-        parts.append(Sightings.of(keys, content_hashes(rows.good, keys), row_refs))
-    seen = Sightings(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+        parts.append(Occurrences.of(keys, content_hashes(rows.good, keys), row_refs))
+    seen = Occurrences(*(np.concatenate(some) for some in zip(*parts, strict=True)))
     repeated = benchmark(repeated_within, seen)
     assert repeated.duplicates.size
 

@@ -1,6 +1,6 @@
 """The first night's job in Spark SQL: the SQL beside this file, on `local[THREADS]`.
 
-It is plain Spark SQL with adaptive execution, no Python function in it. Whole rows are exchanged
+It is plain Spark SQL with adaptive execution, no Python function in it. Whole rows are shuffled
 once, by ranges of people; enrollments are broadcast, which some millions of them allow. It books
 what the engine books on a fresh book from input that is already known to be well formed, and
 leaves out:

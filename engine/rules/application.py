@@ -7,9 +7,9 @@ import datetime as dt
 
 import polars as pl
 
-from engine.programme import Terms
 from engine.rules import Rule, periods, quotes
-from engine.services import Service
+from engine.terms.programme import Terms
+from engine.terms.services import Service
 
 
 @quotes("対象となるキャッシュレス決済サービスは…ご確認願います")

@@ -8,8 +8,8 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from engine.programme import Programme
 from engine.rules import quotes
+from engine.terms.programme import Programme
 
 Yen = npt.NDArray[np.int64]
 Points = npt.NDArray[np.int64]

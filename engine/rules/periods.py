@@ -7,8 +7,8 @@ import datetime as dt
 
 import polars as pl
 
-from engine.programme import Terms
 from engine.rules import Rule, quotes
+from engine.terms.programme import Terms
 
 DAY = dt.timedelta(days=1)
 

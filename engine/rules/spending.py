@@ -5,9 +5,9 @@
 
 import polars as pl
 
-from engine.programme import Terms
 from engine.rules import Rule, periods, quotes
-from engine.services import Services
+from engine.terms.programme import Terms
+from engine.terms.services import Services
 
 DUPLICATE = "duplicate"
 UNKNOWN_SERVICE = "unknown_service"

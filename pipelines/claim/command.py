@@ -6,13 +6,13 @@ from pathlib import Path
 from engine.errors import InputError
 from pipelines.claim.output import NAMES, print_claim, print_json, write_results
 from pipelines.claim.settlement import settled
-from pipelines.database import readable_by_duckdb, require_duckdb
-from pipelines.errors import output_may_fail
-from pipelines.months import checked_month
-from pipelines.outputs import check_outside, check_replaceable, whole_folder
-from pipelines.reading import open_book
-from pipelines.spreadsheet import require_xlsxwriter
-from pipelines.texts import Lang, Texts
+from pipelines.desk.database import readable_by_duckdb, require_duckdb
+from pipelines.desk.months import checked_month
+from pipelines.desk.opened_book import open_book
+from pipelines.shown.errors import output_may_fail
+from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
+from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.texts import Lang, Texts
 
 
 def claim(

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines import terminal
 from pipelines.claim.settlement import Claim, Sums
-from pipelines.spreadsheet import Spreadsheet, guarded
-from pipelines.terminal import output, plain, table
-from pipelines.texts import Texts
+from pipelines.shown import terminal
+from pipelines.shown.spreadsheet import Spreadsheet, guarded
+from pipelines.shown.terminal import output, plain, table
+from pipelines.shown.texts import Texts
 
 _CLAIM: Final = "claim"
 _MONTHS: Final = "months"

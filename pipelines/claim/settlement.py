@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.errors import BookError
+from engine.io.book.run_record import RunRecord
 from engine.records import LedgerEntry, arrow_schema
-from pipelines.database import Database
-from pipelines.reading import OpenedBook, book_readable
+from pipelines.desk.database import Database
+from pipelines.desk.opened_book import OpenedBook, book_readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
     Raises:
         BookError: a file is damaged, or a run's entries do not come to what its record says.
     """
-    records = [one for one in opened.records if month in (None, one["booked_on"][:7])]
-    numbers = {int(record["run_id"]) for record in records}
+    records = [one for one in opened.records if month in (None, one.month)]
+    numbers = {record.number for record in records}
     with book_readable(opened.book):
         files = [file.path for file in opened.ledger_files if file.run in numbers]
     with Database(scratch / "database") as database:
@@ -113,7 +114,7 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
         by_run = _by_run(database)
         _check_against_records(opened, records, by_run)
         people, people_in_all = _people(database)
-    booked_on = {record["run_id"]: record["booked_on"] for record in records}
+    booked_on = {record.run_id: record.booked_on.isoformat() for record in records}
     names = opened.services(opened.runs).by_id
     last = opened.record(opened.runs)
     days = sorted(booked_on.values())
@@ -123,12 +124,12 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
         runs=sorted(booked_on),
         booked_from=days[0],
         booked_to=days[-1],
-        last_run=last["run_id"],
-        last_booked_on=last["booked_on"],
+        last_run=last.run_id,
+        last_booked_on=last.booked_on.isoformat(),
         chain_sha256=opened.chain_sha256,
-        programme_id=last["programme"]["id"],
-        programme_sha256=last["programme"]["sha256"],
-        terms_announced_on=last["programme"]["terms"]["announced_on"],
+        programme_id=last.programme.id,
+        programme_sha256=last.programme.sha256,
+        terms_announced_on=last.programme.terms.announced_on.isoformat(),
         lines=[
             Line(
                 service,
@@ -188,20 +189,20 @@ def _people(database: Database) -> tuple[dict[str, int], int]:
 
 
 def _check_against_records(
-    opened: OpenedBook, records: Sequence[dict[str, Any]], by_run: dict[tuple[str, str], Sums]
+    opened: OpenedBook, records: Sequence[RunRecord], by_run: dict[tuple[str, str], Sums]
 ) -> None:
-    known = {record["run_id"] for record in records}
+    known = {record.run_id for record in records}
     foreign = sorted({run for run, _ in by_run} - known)
     if foreign:
         raise _unlike(opened, f"it has entries of run {foreign[0]} where that has none")
     for record in records:
-        run = record["run_id"]
+        run = record.run_id
         sums = added(one for (of, _), one in by_run.items() if of == run)
         for what, found, said in (
-            ("entries", sums.transactions, record["counts"]["booked"]),
-            ("yen", sums.amount_yen, record["yen"]["booked"]),
-            ("points awarded", sums.points_awarded, record["points"]["awarded"]),
-            ("points reversed", sums.points_reversed, record["points"]["reversed"]),
+            ("entries", sums.transactions, record.counts.booked),
+            ("yen", sums.amount_yen, record.yen.booked),
+            ("points awarded", sums.points_awarded, record.points.awarded),
+            ("points reversed", sums.points_reversed, record.points.reversed),
         ):
             if found != said:
                 raise _unlike(opened, f"of run {run} it has {found} {what}, the record says {said}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from engine.services import Rounding
+from engine.terms.services import Rounding
 
 REFUND: Final = "refund"
 

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from engine.errors import InputError
-from pipelines.errors import output_may_fail
+from pipelines.desk.opened_book import open_book
 from pipelines.explain.chart import require_pygal
 from pipelines.explain.output import print_json, print_note, print_story
 from pipelines.explain.page import write_page
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
-from pipelines.outputs import check_outside
-from pipelines.reading import open_book
-from pipelines.texts import Lang
+from pipelines.shown.errors import output_may_fail
+from pipelines.shown.result_files import check_outside
+from pipelines.shown.texts import Lang
 
 
 def explain(

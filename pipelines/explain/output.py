@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from pipelines import terminal
+from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.story import Application, Declined, Person, Transaction
 from pipelines.explain.wording import Words
-from pipelines.reading import OpenedBook
-from pipelines.terminal import output, plain, table
+from pipelines.shown import terminal
+from pipelines.shown.terminal import output, plain, table
 
 _COLUMNS = (
     ("column_seq", True),
@@ -55,8 +56,8 @@ def book_line(opened: OpenedBook, words: Words) -> str:
     return words.texts(
         "book",
         book=opened.book.path,
-        run_id=record["run_id"],
-        booked_on=record["booked_on"],
+        run_id=record.run_id,
+        booked_on=record.booked_on,
     )
 
 
@@ -213,7 +214,7 @@ def _declined(one: Declined, words: Words) -> dict[str, Any]:
         **{name: _value(value) for name, value in one.row.items()},
         "run_id": one.run_id,
         "booked_on": _value(one.booked_on),
-        "terms": one.terms,
+        "terms": {name: _value(value) for name, value in asdict(one.terms).items()},
         "why": words.reason(one.reason),
     }
 

@@ -6,14 +6,14 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.chart import spending_chart
 from pipelines.explain.output import book_line, columns, row
 from pipelines.explain.story import Person, Transaction
 from pipelines.explain.wording import Words
-from pipelines.outputs import whole_file
-from pipelines.reading import OpenedBook
-from pipelines.terminal import cell
+from pipelines.shown.result_files import whole_file
+from pipelines.shown.terminal import cell
 
 
 def write_page(path: Path, told: Person | Transaction, opened: OpenedBook, words: Words) -> None:

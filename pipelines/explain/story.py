@@ -7,18 +7,17 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from engine.services import Services
-from pipelines.explain.account import Entry, Explained, Terms, disagreeing, explained
-from pipelines.quarantined import fields_of
-from pipelines.reading import (
-    ACCEPTED,
-    DECLINED,
-    QUARANTINE,
-    REJECTED,
+from engine.io.book.format import RunTable
+from engine.io.book.run_record import RunRecord
+from engine.terms.programme import Terms as UsedTerms
+from engine.terms.services import Services
+from pipelines.desk.opened_book import (
     LedgerFile,
     OpenedBook,
     book_readable,
 )
+from pipelines.desk.quarantined import fields_of
+from pipelines.explain.account import Entry, Explained, Terms, disagreeing, explained
 
 ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
 
@@ -56,7 +55,7 @@ class Declined:
     run_id: str
     booked_on: dt.date
     row: Row
-    terms: dict[str, str]
+    terms: UsedTerms
 
     @property
     def reason(self) -> str:
@@ -214,7 +213,7 @@ def _applications_that_decided(
         for one in declined
         if one.reason in DECIDED_BY_THE_APPLICATION
     }
-    return _applications(opened, _of_accounts(accounts), [ACCEPTED]) if accounts else []
+    return _applications(opened, _of_accounts(accounts), [RunTable.ACCEPTED]) if accounts else []
 
 
 def _of_accounts(accounts: Iterable[tuple[str, str]]) -> pl.Expr:
@@ -224,10 +223,9 @@ def _of_accounts(accounts: Iterable[tuple[str, str]]) -> pl.Expr:
     )
 
 
-def _rows_beside_the_ledger(record: dict[str, Any]) -> int:
-    counts = record["counts"]
-    rows = sum(counts["declined"].values())
-    return int(rows + counts["quarantined"] + counts["enrollments"]["quarantined"])
+def _rows_beside_the_ledger(record: RunRecord) -> int:
+    counts = record.counts
+    return counts.all_declined + counts.quarantined + counts.enrollments.quarantined
 
 
 def _recalled(
@@ -235,7 +233,7 @@ def _recalled(
 ) -> tuple[Entry | None, Sequence[LedgerFile]]:
     """A transaction's entry by the book's memory; and the files that the memory says nothing of."""
     # What it imports takes as long as all else that a person's story needs.
-    from engine.io.memory import find_entry
+    from engine.io.book.index import find_entry
 
     place, remembered = find_entry(opened.book, opened.runs, service_id, transaction_id)
     if place is not None:
@@ -288,10 +286,12 @@ def _terms(opened: OpenedBook, run: int, service_id: str) -> Terms:
 
 
 def _applications(
-    opened: OpenedBook, wanted: pl.Expr, tables: Sequence[str] = (ACCEPTED, REJECTED)
+    opened: OpenedBook,
+    wanted: pl.Expr,
+    tables: Sequence[RunTable] = (RunTable.ACCEPTED, RunTable.REJECTED),
 ) -> list[Application]:
     told = []
-    for row in [row for name in tables for row in _rows(opened.table(name).filter(wanted))]:
+    for row in [row for table in tables for row in _rows(opened.table(table).filter(wanted))]:
         run = row.pop("run_id")
         counts_from = None
         if "reason" not in row:
@@ -327,9 +327,9 @@ def _declined_of(opened: OpenedBook, applications: Sequence[Application]) -> lis
 
 def _declined(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
     told = []
-    for row in _rows(opened.table(DECLINED).filter(wanted)):
+    for row in _rows(opened.table(RunTable.DECLINED).filter(wanted)):
         run = row.pop("run_id")
-        terms = opened.record(int(run))["programme"]["terms"]
+        terms = opened.record(int(run)).programme.terms
         told.append(Declined(run, _booked_on(opened, run), row, terms))
     return sorted(told, key=lambda one: (one.run_id, one.row["occurred_at"]))
 
@@ -342,7 +342,7 @@ def _quarantined(opened: OpenedBook, service_id: str, transaction_id: str) -> li
         transaction_id.replace("\\", "\\\\").replace('"', '\\"'),
     }
     rows = (
-        opened.table(QUARANTINE)
+        opened.table(RunTable.QUARANTINE)
         .filter(pl.col("raw").str.contains_any(sorted(as_it_may_stand)))
         .collect(engine="streaming")
     )
@@ -357,10 +357,10 @@ def _quarantined(opened: OpenedBook, service_id: str, transaction_id: str) -> li
         )
     )
     deliveries = {
-        (record["run_id"], one["name"])
+        (record.run_id, one.name)
         for record in opened.records
-        for one in record["inputs"]
-        if one["role"] == "transactions"
+        for one in record.inputs
+        if one.role == "transactions"
     }
     return [
         Quarantined(row["run_id"], row["file"], row["row"], row["errors"], row["raw"])
@@ -381,12 +381,14 @@ def _laid_out(opened: OpenedBook, runs: Iterable[str]) -> pl.DataFrame:
 def _without_ids(opened: OpenedBook, service_id: str) -> int:
     """The set-aside rows of layouts' files that may be of a service."""
     with book_readable(opened.book):
-        files = _laid_out(opened, [record["run_id"] for record in opened.records]).filter(
+        files = _laid_out(opened, [record.run_id for record in opened.records]).filter(
             pl.col("service").is_null() | (pl.col("service") == service_id)
         )
         if files.is_empty():
             return 0
-        rows = opened.table(QUARANTINE).join(files.lazy(), on=["run_id", "file"], how="semi")
+        rows = opened.table(RunTable.QUARANTINE).join(
+            files.lazy(), on=["run_id", "file"], how="semi"
+        )
         return int(rows.select(pl.len()).collect(engine="streaming").item())
 
 
@@ -395,4 +397,4 @@ def _rows(frame: pl.LazyFrame) -> list[Row]:
 
 
 def _booked_on(opened: OpenedBook, run: str) -> dt.date:
-    return dt.date.fromisoformat(opened.record(int(run))["booked_on"])
+    return opened.record(int(run)).booked_on

@@ -1,11 +1,12 @@
 """The story in words: each entry's reasons as sentences, in Japanese or English."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
+from pipelines.desk.reasons import fault, reason
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
-from pipelines.reasons import fault, reason
-from pipelines.texts import Lang, Texts
+from pipelines.shown.texts import Lang, Texts
 
 
 class Words:
@@ -156,7 +157,7 @@ class Words:
 
     def terms(self, one: Declined) -> str:
         """The terms that a transaction was declined under."""
-        return self.texts("terms", **one.terms)
+        return self.texts("terms", **asdict(one.terms))
 
     def never_delivered(self, told: Transaction) -> str:
         """That no run knows of a transaction, as far as that can be told."""

@@ -16,12 +16,12 @@ from typing import Final
 import polars as pl
 
 from engine.errors import InputError
-from engine.io.deliveries import find_delivered
-from engine.io.encodings import is_likely, likely_encoding
-from engine.io.recognising import first_bytes
-from engine.layout import MAX_LINES_AHEAD, RoleName, numbered
-from engine.written_amounts import read_amounts
-from engine.written_dates import compile_form, read_dates
+from engine.io.delivered.deliveries import find_delivered
+from engine.io.delivered.encodings import is_likely, likely_encoding
+from engine.io.delivered.recognising import first_bytes
+from engine.layouts.amounts import read_amounts
+from engine.layouts.dates import compile_form, read_dates
+from engine.layouts.model import MAX_LINES_AHEAD, RoleName, numbered
 
 _SAMPLED_BYTES: Final = 1 << 16
 _SEPARATORS: Final = (",", "\t", ";", "|")

@@ -5,9 +5,9 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from engine.layout import Layout, Separated, built_in_layouts, load_layout
-from pipelines.terminal import output, plain
-from pipelines.texts import Lang, Texts
+from engine.layouts.model import Layout, Separated, built_in_layouts, load_layout
+from pipelines.shown.terminal import output, plain
+from pipelines.shown.texts import Lang, Texts
 
 
 def print_layouts(lang: Lang) -> None:

@@ -6,11 +6,11 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from engine.layout import Described, Source, built_in_layouts, load_layout
+from engine.layouts.model import Described, Source, built_in_layouts, load_layout
 from pipelines.layouts.listing import form
 from pipelines.layouts.preview import Preview, Shown
-from pipelines.terminal import output, plain
-from pipelines.texts import Lang, Texts
+from pipelines.shown.terminal import output, plain
+from pipelines.shown.texts import Lang, Texts
 
 _MOST_SHOWN: Final = 120
 

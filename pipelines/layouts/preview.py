@@ -10,21 +10,20 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from engine.booking.state import content_hashes
+from engine.columns.hashing import hash_pair
 from engine.errors import InputError
-from engine.hashing import hash_pair
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.reading import (
-    ENROLLMENTS,
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.delivered.recognising import first_bytes, layout_of
+from engine.io.delivered.rows import (
     REF_SHIFT,
-    TRANSACTIONS,
+    ROLES,
     Files,
     Rows,
     check_parameters,
 )
-from engine.io.recognising import first_bytes, layout_of
-from engine.laid_out import jointly_named
-from engine.layout import Described, RoleName, load_layout
-from engine.past import content_hashes
+from engine.layouts.canonical_rows import jointly_named
+from engine.layouts.model import Described, RoleName, load_layout
 from engine.records import TRANSACTION_CONFLICT
 
 FIRST: Final = 3
@@ -96,9 +95,7 @@ def preview(
     """
     role = role or _role(path, layout)
     what = DeliveredAs(path, layout, parameters or {})
-    files = Files(
-        TRANSACTIONS if role == "transactions" else ENROLLMENTS, find_delivered([what], role)
-    )
+    files = Files(ROLES[role], find_delivered([what], role))
     if len(files.delivered) != 1:
         raise InputError(f"{path}: these are several files", hint="name one file")
     check_parameters(files)
@@ -130,6 +127,8 @@ def _role(path: Path, layout: str | None) -> RoleName:
         raise InputError(f"{path}: these are several files", hint="name one file")
     data = first_bytes(delivered[0])
     names = data.split(b"\n", 1)[0]
+    if b"event_id" in names:
+        return "events"
     if b"person_id" in names or layout_of(data, "enrollments", str(path)) is not None:
         return "enrollments"
     return "transactions"

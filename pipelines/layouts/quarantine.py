@@ -13,8 +13,8 @@ from pipelines.layouts.writing_back import (
     lines_of,
     write_back,
 )
-from pipelines.terminal import plain
-from pipelines.texts import Lang, Texts
+from pipelines.shown.terminal import plain
+from pipelines.shown.texts import Lang, Texts
 
 
 def print_rows(some: Sequence[SetAside]) -> None:

@@ -8,28 +8,28 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from engine.errors import InputError
-from engine.io.csv_file import read_header
-from engine.io.deliveries import Delivered, find_delivered
+from engine.io.book.format import RunTable
+from engine.io.book.run_record import Input
+from engine.io.delivered.csv_file import read_header
+from engine.io.delivered.deliveries import Delivered, find_delivered
+from engine.io.delivered.laid_out_file import Found, find_header
+from engine.io.delivered.parquet_file import MAGIC
+from engine.io.delivered.recognising import first_bytes
 from engine.io.durable import sha256_of
-from engine.io.laid_out_file import Found, find_header
-from engine.io.parquet_file import MAGIC
-from engine.io.recognising import first_bytes
-from engine.layout import Fixed, Layout
-from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS
-from pipelines.reading import book_readable, open_book
+from engine.layouts.model import CANONICAL_COLUMNS, Fixed, Layout
+from pipelines.desk.opened_book import book_readable, open_book
 
 REASONS: Final = "mynapoint:errors"
 _BOM: Final = "\ufeff"
 _AS_FORMULA: Final = r'^"?[=@\t]'
-_COLUMNS: Final = {"transactions": TRANSACTION_COLUMNS, "enrollments": ENROLLMENT_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SetAside:
     """
 
     name: str
-    one: Mapping[str, Any]
+    input: Input
     layout: Layout | None
     rows: pl.DataFrame
 
@@ -83,14 +83,14 @@ def set_aside(path: Path, number: int) -> list[SetAside]:
         )
     record = opened.record(number)
     with book_readable(opened.book):
-        rows = pl.read_parquet(opened.book.run(number) / "quarantine.parquet")
+        rows = pl.read_parquet(opened.book.run_folder(number) / RunTable.QUARANTINE.file_name)
     # Of a file that was named twice the rows are the same.
-    inputs = {one["name"]: one for one in record["inputs"]}
+    inputs = {one.name: one for one in record.inputs}
     return [
         SetAside(
             name,
             one,
-            opened.layout(number, one["layout"]) if "layout" in one else None,
+            opened.layout(number, one.layout) if one.layout is not None else None,
             some.select("row", "errors", "raw").unique("row", maintain_order=True).sort("row"),
         )
         for name, one in inputs.items()
@@ -108,10 +108,10 @@ def find_originals(
     """
     given = {sha256_of(one.path): one for one in find_delivered(delivered, "delivered")}
     for one in some:
-        sha256 = one.one["sha256"]
+        sha256 = one.input.sha256
         here = given.get(sha256)
         if here is None and Path(one.name).is_file() and sha256_of(Path(one.name)) == sha256:
-            here = find_delivered([one.name], one.one["role"])[0]
+            here = find_delivered([one.name], one.input.role)[0]
         if here is None:
             raise InputError(
                 f"{one.name}: the delivered file is not there any more, or was changed",
@@ -182,7 +182,9 @@ def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:
 def _canonical(one: SetAside, reasons: pl.Series) -> WrittenBack:
     """Rows of a Parquet file, kept as JSON, as CSV in the canonical form."""
     rows = [json.loads(raw) for raw in one.rows["raw"].to_list()]
-    columns = [name for name in _COLUMNS[one.one["role"]] if any(name in row for row in rows)]
+    columns = [
+        name for name in CANONICAL_COLUMNS[one.input.role] if any(name in row for row in rows)
+    ]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([REASONS, *columns])

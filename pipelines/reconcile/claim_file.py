@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from pipelines.database import Database, as_the_user_knows_it
-from pipelines.months import MONTH_PATTERN
+from pipelines.desk.database import Database, as_the_user_knows_it
+from pipelines.desk.months import MONTH_PATTERN
 
 TRANSACTION: Final = "transaction_id"
 ACCOUNT: Final = "account_id"

@@ -1,17 +1,14 @@
 """The command's body: read the claim, compare, write, print; exit 1 when there are breaks."""
 
-import datetime as dt
 import sys
 import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
 from engine.io.durable import sha256_of
-from pipelines.database import Database, readable_by_duckdb, require_duckdb
-from pipelines.errors import output_may_fail
-from pipelines.months import checked_month
-from pipelines.outputs import check_outside, check_replaceable, whole_folder
-from pipelines.reading import OpenedBook, open_book
+from pipelines.desk.database import Database, readable_by_duckdb, require_duckdb
+from pipelines.desk.months import checked_month
+from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
 from pipelines.reconcile.output import (
@@ -22,8 +19,10 @@ from pipelines.reconcile.output import (
     write_results,
 )
 from pipelines.reconcile.report import Reconciled
-from pipelines.spreadsheet import require_xlsxwriter
-from pipelines.texts import Lang, Texts
+from pipelines.shown.errors import output_may_fail
+from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
+from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.texts import Lang, Texts
 
 
 def reconcile(
@@ -73,7 +72,7 @@ def _reconciled(
         totals = _compared(opened, claim, database, month)
         reconciled = Reconciled(
             book=str(opened.book.path),
-            last_run=last["run_id"],
+            last_run=last.run_id,
             chain_sha256=opened.chain_sha256,
             claim=str(path),
             claim_bytes=path.stat().st_size,
@@ -83,9 +82,8 @@ def _reconciled(
             month=month,
             totals=totals,
         )
-        made_on = dt.date.fromisoformat(last["booked_on"])
         with whole_folder(out, NAMES) as folder:
-            write_results(folder, reconciled, database, texts, made_on)
+            write_results(folder, reconciled, database, texts, last.booked_on)
     return reconciled
 
 

@@ -6,18 +6,19 @@ one side counts as none there, so an entry that earned nothing needs no row in t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import BookError
-from engine.io.book import run_id
-from engine.records import Declined, LedgerEntry, RejectedEnrollment, arrow_schema
-from pipelines.database import Database
-from pipelines.quarantined import fields_of
-from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
+from engine.io.book.folder import run_id
+from engine.io.book.format import RunTable
+from engine.records import LedgerEntry, arrow_schema
+from pipelines.desk.database import Database
+from pipelines.desk.opened_book import OpenedBook, book_readable
+from pipelines.desk.quarantined import fields_of
 from pipelines.reconcile.claim_file import ACCOUNT, MONTH, TRANSACTION
 
 MISSING_IN_CLAIM: Final = "missing_in_claim"
@@ -141,9 +142,7 @@ def _totals(database: Database) -> Totals:
 
 def _check_against_records(opened: OpenedBook, totals: Totals, month: str | None) -> None:
     points = sum(
-        record["points"]["awarded"] - record["points"]["reversed"]
-        for record in opened.records
-        if month is None or record["booked_on"][:7] == month
+        record.points.net for record in opened.records if month is None or record.month == month
     )
     if points != totals.ledger_points:
         raise BookError(
@@ -202,9 +201,9 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
     database.table(
         "run_of_month",
         {"run_id": "VARCHAR", "month": "VARCHAR"},
-        [(one["run_id"], one["booked_on"][:7]) for one in opened.records],
+        [(one.run_id, one.month) for one in opened.records],
     )
-    declined = _with_run(opened, database, DECLINED, Declined)
+    declined = _with_run(opened, database, RunTable.DECLINED)
     keys = {TRANSACTION: "transaction_id", ACCOUNT: "account_id", MONTH: "month"}
     told = [
         f"SELECT service_id, {keys[key]} AS key, reason, run_id "  # noqa: S608 - names of ours
@@ -213,7 +212,7 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
         + (" WHERE reason <> 'duplicate'" if key == TRANSACTION else "")
     ]
     if key == ACCOUNT:
-        rejected = _with_run(opened, database, REJECTED, RejectedEnrollment)
+        rejected = _with_run(opened, database, RunTable.REJECTED)
         told.append(
             "SELECT service_id, account_id, 'rejected:' || reason, run_id "  # noqa: S608
             f"FROM {rejected}"
@@ -241,10 +240,10 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
     )
 
 
-def _with_run(opened: OpenedBook, database: Database, name: str, record: Any) -> str:  # noqa: ANN401 - a record type
+def _with_run(opened: OpenedBook, database: Database, table: RunTable) -> str:
     """One of the runs' tables as a view that has the run; gives its name."""
-    paths = opened.tables(name)
-    database.parquet(f"{name}_rows", paths, arrow_schema(record))
+    name, paths = table.stem, opened.tables(table)
+    database.parquet(f"{name}_rows", paths, arrow_schema(table.record))
     database.table(
         f"{name}_run",
         {"file": "BIGINT", "run_id": "VARCHAR"},
@@ -260,14 +259,14 @@ def _set_aside(opened: OpenedBook, key: str, month: str | None) -> Iterator[pa.T
 
     By service and month, a row names the month of its run.
     """
-    for path in opened.tables(QUARANTINE):
+    for path in opened.tables(RunTable.QUARANTINE):
         record = opened.record(int(path.parent.name))
-        booked_in = record["booked_on"][:7]
+        booked_in = record.month
         if month is not None and booked_in != month:
             continue
         # The layout may say of which service a whole file is; its rows do not.
         laid_out = opened.laid_out(int(path.parent.name))
-        deliveries = [one["name"] for one in record["inputs"] if one["role"] == "transactions"]
+        deliveries = [one.name for one in record.inputs if one.role == "transactions"]
         with book_readable(opened.book), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS):
                 rows = pl.DataFrame(batch)

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines import terminal
-from pipelines.database import Database
-from pipelines.reasons import fault, reason
+from pipelines.desk.database import Database
+from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
-from pipelines.spreadsheet import FORMULA_MARKS, MOST_ROWS, Spreadsheet
-from pipelines.terminal import output, plain, table
-from pipelines.texts import Texts
+from pipelines.shown import terminal
+from pipelines.shown.spreadsheet import FORMULA_MARKS, MOST_ROWS, Spreadsheet
+from pipelines.shown.terminal import output, plain, table
+from pipelines.shown.texts import Texts
 
 PARQUET: Final = "breaks.parquet"
 CSV: Final = "breaks.csv"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.reconcile.differences import Totals
-from pipelines.spreadsheet import MOST_ROWS
+from pipelines.shown.spreadsheet import MOST_ROWS
 
 
 @dataclass(frozen=True, slots=True)

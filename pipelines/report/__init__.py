@@ -4,7 +4,6 @@
 ``workbook`` write it down. Nothing in it names a person or an account.
 """
 
-import datetime as dt
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import BookError, InputError
-from pipelines.outputs import check_outside, whole_file
-from pipelines.reading import OpenedBook, open_book
-from pipelines.spreadsheet import require_xlsxwriter
-from pipelines.texts import Lang, Texts
+from pipelines.desk.opened_book import OpenedBook, open_book
+from pipelines.shown.result_files import check_outside, whole_file
+from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.texts import Lang, Texts
 
 if TYPE_CHECKING:
     from pipelines.report.status import Status
@@ -91,8 +90,8 @@ def write_report(
         text = page(figures, tables, every, status, texts)
         places[0].write_text(text, encoding="utf-8")
         if xlsx is not None:
-            day = dt.date.fromisoformat(opened.records[-1]["booked_on"])
             facts = _facts(opened, status, texts)
+            day = opened.records[-1].booked_on
             write_workbook(places[1], facts, status.tables + every, day, texts)
     return Written(tuple(wanted), status.findings)
 
@@ -102,7 +101,7 @@ def _facts(opened: OpenedBook, status: "Status", texts: Texts) -> list[tuple[str
     return [
         (texts("title"), None),
         (texts("wb_book"), opened.book.path.resolve().name),
-        (texts("wb_as_of"), texts("as_of", run=last["run_id"], day=last["booked_on"])),
+        (texts("wb_as_of"), texts("as_of", run=last.run_id, day=last.booked_on)),
         (texts("wb_chain"), opened.chain_sha256),
         (status.title, status.note),
     ]

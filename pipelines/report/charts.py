@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.report.figures import Figures
 from pipelines.report.tables import Tables, file_name, share, shown
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 WIDTHS: Final = {"wide": 820, "narrow": 340}
 _VEGA_LITE: Final = "6.1"

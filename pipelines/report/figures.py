@@ -11,7 +11,8 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.reading import ACCEPTED, DECLINED, QUARANTINE, OpenedBook, book_readable
+from engine.io.book.format import RunTable
+from pipelines.desk.opened_book import OpenedBook, book_readable
 
 BANDS: Final = 10
 """Bands of equal width below the cap; one more is the cap itself."""
@@ -179,16 +180,16 @@ def _of_the_tables(opened: OpenedBook, known: list[str]) -> dict[str, pl.LazyFra
     # What stands in place of a service that nobody knows may be anything, a person's ID too.
     service_id = pl.when(pl.col("service_id").is_in(known)).then("service_id").alias("service_id")
     rows = pl.len().cast(pl.Int64)
-    quarantine = opened.table(QUARANTINE).select("run_id", "file", "errors")
+    quarantine = opened.table(RunTable.QUARANTINE).select("run_id", "file", "errors")
     return {
-        "declined": opened.table(DECLINED)
+        "declined": opened.table(RunTable.DECLINED)
         .group_by("run_id", service_id, "reason")
         .agg(rows=rows, yen=pl.col("amount").sum()),
         "quarantined": quarantine.group_by("run_id", "file").agg(rows=rows),
         "faults": quarantine.explode("errors")
         .group_by("run_id", "file", pl.col("errors").alias("error"))
         .agg(faults=rows),
-        "accepted": opened.table(ACCEPTED).group_by(service_id).agg(people=rows),
+        "accepted": opened.table(RunTable.ACCEPTED).group_by(service_id).agg(people=rows),
     }
 
 
@@ -210,21 +211,18 @@ def _disagreements(opened: OpenedBook, of: dict[str, pl.DataFrame]) -> Iterator[
         declined.setdefault(run, {})[reason] = [rows, yen]
     quarantined = dict(of["quarantined"].group_by("run_id").agg(pl.col("rows").sum()).iter_rows())
     for record in opened.records:
-        run, counts, yen, points = (record[n] for n in ("run_id", "counts", "yen", "points"))
-        booked = [counts["booked"], yen["booked"], points["awarded"], points["reversed"]]
+        run, counts, yen, points = record.run_id, record.counts, record.yen, record.points
+        booked = [counts.booked, yen.booked, points.awarded, points.reversed]
         if by_run.get(run, [0, 0, 0, 0]) != booked:
             yield run, "ledger"
-        reasons = counts["declined"].keys() | yen["declined"].keys()
+        reasons = counts.declined.keys() | yen.declined.keys()
         recorded = {
-            reason: [counts["declined"].get(reason, 0), yen["declined"].get(reason, 0)]
+            reason: [counts.declined.get(reason, 0), yen.declined.get(reason, 0)]
             for reason in reasons
         }
         if declined.get(run, {}) != recorded:
             yield run, "declined"
-        if quarantined.get(run, 0) != counts["quarantined"] + counts["enrollments"]["quarantined"]:
+        if quarantined.get(run, 0) != counts.quarantined + counts.enrollments.quarantined:
             yield run, "quarantine"
-        for split in (counts, yen):
-            out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
-            out += sum(split.get("skipped", {}).values())
-            if split["read"] != out:
-                yield run, "record"
+        if any(record.disagreements()):
+            yield run, "record"

@@ -11,7 +11,7 @@ from pipelines.report.charts import Charts
 from pipelines.report.figures import Figures
 from pipelines.report.status import Status
 from pipelines.report.tables import Table, Tables, share, shown
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 MOST_ROWS: Final = 10_000
 _SECTIONS: Final = (
@@ -53,8 +53,8 @@ def page(
         charts=_Charts(Charts(figures, tables, texts).all()),
         cap=f"{figures.cap_yen:,}",
         programme=opened.programme(opened.runs),
-        programme_changed=len({one["programme"]["sha256"] for one in records}) > 1,
-        services_changed=len({one["services_sha256"] for one in records}) > 1,
+        programme_changed=len({one.programme.sha256 for one in records}) > 1,
+        services_changed=len({one.services_sha256 for one in records}) > 1,
         version=version("mynapoint"),
         chain=opened.chain_sha256,
     )
@@ -107,24 +107,24 @@ def _words(t: Texts) -> Mapping[str, Any]:
 def _keys(figures: Figures, t: Texts) -> list[dict[str, str]]:
     """The figures that come first."""
     records = figures.opened.records
-    counts = [record["counts"] for record in records]
-    awarded = sum(record["points"]["awarded"] for record in records)
-    reversed_ = sum(record["points"]["reversed"] for record in records)
-    accepted = sum(one["enrollments"]["accepted"] for one in counts)
+    counts = [record.counts for record in records]
+    awarded = sum(record.points.awarded for record in records)
+    reversed_ = sum(record.points.reversed for record in records)
+    accepted = sum(one.enrollments.accepted for one in counts)
     capped = figures.people_by_band[-1]
-    declined = sum(sum(one["declined"].values()) for one in counts)
-    declined_yen = sum(sum(record["yen"]["declined"].values()) for record in records)
-    unreadable = sum(one["quarantined"] for one in counts)
-    unreadable_too = sum(one["enrollments"]["quarantined"] for one in counts)
+    declined = sum(one.all_declined for one in counts)
+    declined_yen = sum(record.yen.all_declined for record in records)
+    unreadable = sum(one.quarantined for one in counts)
+    unreadable_too = sum(one.enrollments.quarantined for one in counts)
     refunds = int(figures.by_day["refunds"].sum())
-    booked_yen = sum(record["yen"]["booked"] for record in records)
+    booked_yen = sum(record.yen.booked for record in records)
     capped_share = shown(share(capped, figures.people), "share")
     keys = {
         "net": (awarded - reversed_, {"awarded": f"{awarded:,}", "reversed": f"{reversed_:,}"}),
         "people": (figures.people, {"accepted": f"{accepted:,}"}),
         "cap": (capped, {"share": capped_share, "cap": f"{figures.cap_yen:,}"}),
         "booked": (
-            sum(one["booked"] for one in counts),
+            sum(one.booked for one in counts),
             {"yen": f"{booked_yen:,}", "refunds": f"{refunds:,}"},
         ),
         "declined": (declined, {"yen": f"{declined_yen:,}"}),

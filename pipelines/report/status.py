@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from engine.io.durable import sha256_of
-from pipelines.reading import OpenedBook
+from pipelines.desk.opened_book import OpenedBook
 from pipelines.report.figures import Figures
 from pipelines.report.tables import Column, Table
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 if TYPE_CHECKING:
     from pipelines.verify import Verified
@@ -68,9 +68,9 @@ def _broken_links(opened: OpenedBook) -> Iterable[str]:
     """Runs whose record was made after another record than the one before it."""
     before = None
     for number, record in enumerate(opened.records, 1):
-        if record["previous_sha256"] != before:
-            yield record["run_id"]
-        before = sha256_of(opened.book.run(number) / "record.json")
+        if record.previous_sha256 != before:
+            yield record.run_id
+        before = sha256_of(opened.book.run_folder(number) / "record.json")
 
 
 def _outcome(wrong: list[str], t: Texts) -> str:

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from engine.services import Service
-from pipelines.reasons import reason
+from engine.terms.services import Service
+from pipelines.desk.reasons import reason
 from pipelines.report.figures import BANDS, Figures
-from pipelines.texts import Texts
+from pipelines.shown.texts import Texts
 
 MOST_DAYS: Final = 10_000
 """A table by day and service with more rows than that goes by month."""
@@ -200,19 +200,20 @@ class Tables:
     def quarantined(self) -> Table:
         """Quarantined rows by run and file."""
         inputs = {
-            (record["run_id"], one["name"]): one
+            (record.run_id, one.name): one
             for record in self._opened.records
-            for one in record["inputs"]
+            for one in record.inputs
         }
         faults: dict[tuple[str, str], list[str]] = {}
         for run, file, error, times in self._figures.faults.iter_rows():
             faults.setdefault((run, file), []).append(f"{error} {times:,}")
         rows = []
         for run, file, count in self._figures.quarantined.iter_rows():
-            one = inputs.get((run, file), {"role": None, "rows": None})
-            role = one["role"] and self._t(f"word_{one['role']}")
+            one = inputs.get((run, file))
+            role = self._t(f"word_{one.role}") if one else None
+            of = one.rows if one else None
             some = ", ".join(faults.get((run, file), []))
-            rows.append((run, file, role, one["rows"], count, share(count, one["rows"]), some))
+            rows.append((run, file, role, of, count, share(count, of), some))
         return self._table(
             "quarantined",
             rows,
@@ -254,11 +255,12 @@ class Tables:
         rejected: dict[str, int] = {}
         sums = dict.fromkeys(("accepted", "unchanged", "quarantined", "skipped"), 0)
         for record in self._opened.records:
-            counts = record["counts"]["enrollments"]
-            for what in ("accepted", "unchanged", "quarantined"):
-                sums[what] += counts[what]
-            sums["skipped"] += sum(counts.get("skipped", {}).values())
-            for code, rows in counts["rejected"].items():
+            counts = record.counts.enrollments
+            sums["accepted"] += counts.accepted
+            sums["unchanged"] += counts.unchanged
+            sums["quarantined"] += counts.quarantined
+            sums["skipped"] += sum(counts.skipped.values())
+            for code, rows in counts.rejected.items():
                 rejected[code] = rejected.get(code, 0) + rows
         of: list[tuple[Value, ...]] = [
             (self._t(f"became_{what}"), "", "", sums[what]) for what in sums
@@ -275,25 +277,22 @@ class Tables:
         """The runs' control totals."""
         rows = []
         for record in self._opened.records:
-            run, points = record["run_id"], record["points"]
+            run, points = record.run_id, record.points
             numbers = [
                 number
-                for split in (record["counts"], record["yen"])
+                for split in (record.counts, record.yen)
                 for number in (
-                    *(split["read"], split["booked"]),
-                    *(sum(split["declined"].values()), split["quarantined"]),
-                    sum(split.get("skipped", {}).values()),
+                    *(split.read, split.booked),
+                    *(split.all_declined, split.quarantined, split.all_skipped),
                 )
             ]
             where = ", ".join(what for at, what in self._figures.disagreements if at == run)
             outcome = self._t("o_differs", where=where) if where else self._t("o_agrees")
             rows.append(
                 (
-                    *(run, dt.date.fromisoformat(record["booked_on"])),
-                    dt.date.fromisoformat(record["programme"]["terms"]["announced_on"]),
+                    *(run, record.booked_on, record.programme.terms.announced_on),
                     *numbers,
-                    *(points["awarded"], points["reversed"]),
-                    *(points["awarded"] - points["reversed"], outcome),
+                    *(points.awarded, points.reversed, points.net, outcome),
                 )
             )
         return self._table(
@@ -316,11 +315,11 @@ class Tables:
         """The delivered files."""
         rows = [
             (
-                *(record["run_id"], one["name"], self._t(f"word_{one['role']}")),
-                *(one["rows"], one["bytes"], one["sha256"]),
+                *(record.run_id, one.name, self._t(f"word_{one.role}")),
+                *(one.rows, one.bytes, one.sha256),
             )
             for record in self._opened.records
-            for one in record["inputs"]
+            for one in record.inputs
         ]
         return self._table(
             "inputs",
@@ -353,14 +352,14 @@ class Tables:
     def terms(self) -> Table:
         """The terms, and which runs used them."""
         opened = self._opened
-        used: dict[str, list[int]] = {}
+        used: dict[dt.date, list[int]] = {}
         for number, record in enumerate(opened.records, 1):
-            used.setdefault(record["programme"]["terms"]["announced_on"], []).append(number)
+            used.setdefault(record.programme.terms.announced_on, []).append(number)
         rows = [
             (
                 *(terms.announced_on, f"{terms.window_first} – {terms.window_last}"),
                 *(terms.applications_last, terms.card_applications_last),
-                _ranges(used.get(terms.announced_on.isoformat(), [])) or self._t("none"),
+                _ranges(used.get(terms.announced_on, [])) or self._t("none"),
                 " ".join(terms.source.split()),
             )
             for terms in opened.programme(opened.runs).terms

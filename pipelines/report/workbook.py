@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.report.tables import Table
-from pipelines.spreadsheet import MOST_ROWS, Spreadsheet
-from pipelines.texts import Texts
+from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
+from pipelines.shown.texts import Texts
 
 _WIDTHS: Final = {"text": 28, "code": 24, "day": 12, "number": 15, "share": 10}
 _LONG: Final = 60

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 
 from engine.errors import BookError, InputError
-from engine.io.deliveries import DeliveredAs, find_delivered
-from engine.io.nightly_run import Progress, no_progress
-from pipelines.reading import open_book
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.run.nightly import Progress, no_progress
+from pipelines.desk.opened_book import open_book
 from pipelines.simulate.compare import Comparison, compare
 from pipelines.simulate.replay import (
     Anew,

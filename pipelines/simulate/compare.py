@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.reading import OpenedBook, book_readable
+from pipelines.desk.opened_book import OpenedBook, book_readable
 
 _SUMS: Final = ("entries", "booked_yen", "counted_yen", "awarded", "reversed")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from pipelines import terminal
+from pipelines.shown import terminal
+from pipelines.shown.terminal import output, plain, table
+from pipelines.shown.texts import Texts
 from pipelines.simulate import Simulation
-from pipelines.terminal import output, plain, table
-from pipelines.texts import Texts
 
 _TOTALS = (
     *("entries", "booked_yen", "counted_yen", "awarded", "reversed", "net"),

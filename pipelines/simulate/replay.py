@@ -10,15 +10,16 @@ from typing import Any, Final
 import polars as pl
 
 from engine.errors import BookError, InputError
-from engine.io.book import run_id
-from engine.io.deliveries import Delivered, DeliveredAs
-from engine.io.nightly_run import Progress
-from engine.io.nightly_run import run as book_a_night
-from engine.io.run_record import DEFAULT_PROGRAMME
-from engine.programme import Programme, load_programme
+from engine.io.book.folder import run_id
+from engine.io.book.format import SERVICES_FILE, RunTable
+from engine.io.book.kept import DEFAULT_PROGRAMME
+from engine.io.delivered.deliveries import Delivered, DeliveredAs
+from engine.io.run.nightly import Progress
+from engine.io.run.nightly import run as book_a_night
 from engine.rules.refunds import REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
-from pipelines.reading import ACCEPTED, DECLINED, OpenedBook, book_readable, open_book
+from engine.terms.programme import Programme, load_programme
+from pipelines.desk.opened_book import OpenedBook, book_readable, open_book
 from pipelines.simulate.terms import OtherTerms, announced_on, described
 from pipelines.simulate.unknown import (
     UNKNOWN_METHOD,
@@ -92,7 +93,7 @@ class _Replay:
     def services(self, number: int) -> Path:
         """The services file to book a run by."""
         if self.other.services is None:
-            return self.opened.book.run(number) / "services.toml"
+            return self.opened.book.run_folder(number) / SERVICES_FILE
         path = self.scratch / "services.toml"
         path.write_text(self.other.services.text, encoding="utf-8")
         return path
@@ -162,10 +163,7 @@ def book_from_deliveries(
         InputError: a run's delivery is not among those given.
     """
     known = known_by_digest(delivered)
-    runs = [
-        KeptRun(number, dict(record), frozenset())
-        for number, record in enumerate(opened.records, 1)
-    ]
+    runs = [KeptRun(number, record, frozenset()) for number, record in enumerate(opened.records, 1)]
     for run in runs:
         for what in missing_deliveries(run, known):
             raise InputError(
@@ -176,7 +174,7 @@ def book_from_deliveries(
     for run in runs:
         links = linked_deliveries(run, known, scratch / f"deliveries-{run.id}")
         by_role: dict[str, list[DeliveredAs]] = {"transactions": [], "enrollments": []}
-        for (link, _, role), one in zip(links, run.record["inputs"], strict=True):
+        for (link, _, role), one in zip(links, run.record.inputs, strict=True):
             by_role[role].append(as_it_was_read(opened.book, run, link, one))
         replay.book_run(run.number, **by_role, services=replay.services(run.number))
     return replay.booked()
@@ -202,7 +200,7 @@ def book_from_tables(
             afresh = [scratch / f"afresh-{number:06}.parquet"]
             with book_readable(opened.book):
                 _afresh(opened, number, other, again.get(number)).sink_parquet(afresh[0])
-        accepted = opened.book.run(number) / f"{ACCEPTED}.parquet"
+        accepted = opened.book.run_folder(number) / RunTable.ACCEPTED.file_name
         try:
             replay.book_run(number, [*ledger, *afresh], [accepted], services)
         except InputError as error:
@@ -241,7 +239,7 @@ def _afresh(
     )
     refund = pl.col("kind") == "refund"
     rows = (
-        pl.scan_parquet(opened.book.run(number) / f"{DECLINED}.parquet", glob=False)
+        pl.scan_parquet(opened.book.run_folder(number) / RunTable.DECLINED.file_name, glob=False)
         .filter(~settled)
         .with_columns(
             original_transaction_id=pl.when(refund).then(pl.lit(UNKNOWN_ORIGINAL)),
@@ -261,7 +259,7 @@ def _delivered_again(opened: OpenedBook) -> dict[int, pl.DataFrame]:
         return {}
     with book_readable(opened.book):
         duplicates = (
-            opened.table(DECLINED)
+            opened.table(RunTable.DECLINED)
             .filter(pl.col("reason") == DUPLICATE)
             .select(*_KEY, delivered_in="run_id")
             .unique()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import InputError
-from engine.programme import Programme, Terms, load_programme, parse_programme
-from engine.services import Services, load_services
-from pipelines.reading import OpenedBook
+from engine.terms.programme import Programme, Terms, load_programme, parse_programme
+from engine.terms.services import Services, load_services
+from pipelines.desk.opened_book import OpenedBook
 
 _RATE: Final = re.compile(r"([0-9]{1,7})/([0-9]{1,7})", re.ASCII)
 _CAP: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -109,7 +109,7 @@ class OtherTerms:
 
 def announced_on(opened: OpenedBook, number: int) -> dt.date:
     """The announcement whose terms a run used."""
-    return dt.date.fromisoformat(opened.record(number)["programme"]["terms"]["announced_on"])
+    return opened.record(number).programme.terms.announced_on
 
 
 def described(programme: Programme, terms: Terms) -> Mapping[str, object]:

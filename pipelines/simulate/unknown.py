@@ -10,11 +10,12 @@ from typing import Final
 
 import polars as pl
 
+from engine.io.book.format import RunTable
 from engine.rules.application import ACCOUNT_TAKEN, ALREADY_ENROLLED
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_EXCEEDS_ORIGINAL
 from engine.rules.spending import NOT_ENROLLED, UNKNOWN_SERVICE
-from engine.services import Services
-from pipelines.reading import DECLINED, QUARANTINE, REJECTED, OpenedBook, book_readable
+from engine.terms.services import Services
+from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.simulate.compare import by_account
 from pipelines.simulate.terms import OtherTerms, announced_on
 
@@ -49,7 +50,7 @@ def unknown_rows(opened: OpenedBook, anew: OpenedBook, other: OtherTerms) -> tup
     with book_readable(opened.book):
         changed = _accounts_booked_otherwise(opened, anew)
         is_lost = _lost(opened, anew, changed)
-        turned_away = anew.table(REJECTED).select(pl.len()).collect().item() > 0
+        turned_away = anew.table(RunTable.REJECTED).select(pl.len()).collect().item() > 0
         applications = _applications(opened, other, turned_away=turned_away)
         found = (
             _methods(anew),
@@ -97,7 +98,7 @@ def _methods(anew: OpenedBook) -> Unknown:
     Being excluded is the last of the reasons, and nothing else that was looked at afresh has an
     excluded method: the engine says which rows it comes down to.
     """
-    rows, yen = _sums(anew.table(DECLINED).filter(pl.col("reason") == "excluded_method"))
+    rows, yen = _sums(anew.table(RunTable.DECLINED).filter(pl.col("reason") == "excluded_method"))
     return Unknown("method", rows, yen)
 
 
@@ -108,8 +109,12 @@ def _originals(opened: OpenedBook, anew: OpenedBook, changed: pl.DataFrame) -> U
     """
     refund = pl.col("kind") == "refund"
     row = ("run_id", "service_id", "transaction_id", "account_id", "amount")
-    before = opened.table(DECLINED).filter(refund).select(*row, before="reason")
-    now = anew.table(DECLINED).filter(refund, pl.col("reason") == ORIGINAL_NOT_BOOKED).select(row)
+    before = opened.table(RunTable.DECLINED).filter(refund).select(*row, before="reason")
+    now = (
+        anew.table(RunTable.DECLINED)
+        .filter(refund, pl.col("reason") == ORIGINAL_NOT_BOOKED)
+        .select(row)
+    )
     refunds = now.join(before, on=row).unique(row).collect(engine="streaming")
     accounts = changed.join(refunds, on=_ACCOUNT, how="semi")
     more = _entries_without(anew, opened, accounts).select(_ACCOUNT).unique()
@@ -132,24 +137,28 @@ def _conflicts(opened: OpenedBook, role: str, kind: str, *, matters: bool) -> Un
         return Unknown(kind, 0)
     files = pl.LazyFrame(
         [
-            (record["run_id"], one["name"])
+            (record.run_id, one.name)
             for record in opened.records
-            for one in record["inputs"]
-            if one["role"] == role
+            for one in record.inputs
+            if one.role == role
         ],
         schema={"run_id": pl.String, "file": pl.String},
         orient="row",
     )
     # By whichever column's name the provider knows it.
     conflict = pl.col("errors").list.eval(pl.element().str.ends_with(":conflict")).list.any()
-    rows = opened.table(QUARANTINE).filter(conflict).join(files, on=["run_id", "file"], how="semi")
+    rows = (
+        opened.table(RunTable.QUARANTINE)
+        .filter(conflict)
+        .join(files, on=["run_id", "file"], how="semi")
+    )
     return Unknown(kind, int(rows.select(pl.len()).collect().item()))
 
 
 def _applications(opened: OpenedBook, other: OtherTerms, *, turned_away: bool) -> pl.DataFrame:
     """The accounts of rejected applications that other terms or services might let in."""
     frames = [
-        pl.scan_parquet(opened.book.run(number) / f"{REJECTED}.parquet", glob=False)
+        pl.scan_parquet(opened.book.run_folder(number) / RunTable.REJECTED.file_name, glob=False)
         .filter(
             pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away)))
         )
@@ -187,7 +196,7 @@ def _may_be_known(services: Services | None) -> pl.Expr:
 def _payments(anew: OpenedBook, applications: pl.DataFrame) -> Unknown:
     """Payments of accounts that such an application has."""
     rows, yen = _sums(
-        anew.table(DECLINED)
+        anew.table(RunTable.DECLINED)
         .filter(pl.col("reason") == NOT_ENROLLED)
         .join(applications.lazy().unique(), on=_ACCOUNT, how="semi")
     )

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError
-from engine.io.book import Book
-from engine.io.deliveries import find_delivered
-from pipelines.database import require_duckdb
+from engine.io.book.folder import Book
+from engine.io.delivered.deliveries import find_delivered
+from pipelines.desk.database import require_duckdb
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes
 from pipelines.verify.findings import Finding, Findings
-from pipelines.verify.memory import check_memory
-from pipelines.verify.memory_in_parts import check_memory_in_parts
+from pipelines.verify.index import check_memory
+from pipelines.verify.index_in_parts import check_memory_in_parts
 from pipelines.verify.origin import Deliveries, check_origin
 
 __all__ = ["Finding", "Findings", "Verified", "verify"]

@@ -7,21 +7,15 @@ is named already, and what follows from a damaged file proves nothing.
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.io.book import Book
-from engine.records import (
-    Declined,
-    Enrollment,
-    LedgerEntry,
-    Quarantined,
-    RejectedEnrollment,
-    arrow_schema,
-)
-from pipelines.database import Database
+from engine.io.book.folder import Book
+from engine.io.book.format import RunTable
+from engine.records import LedgerEntry, arrow_schema
+from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun
 from pipelines.verify.findings import (
     MOST_SHOWN,
@@ -32,13 +26,6 @@ from pipelines.verify.findings import (
     Findings,
 )
 from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
-
-_TABLES: Final = {
-    "accepted_enrollments.parquet": Enrollment,
-    "rejected_enrollments.parquet": RejectedEnrollment,
-    "declined.parquet": Declined,
-    "quarantine.parquet": Quarantined,
-}
 
 
 def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) -> bool:
@@ -77,8 +64,8 @@ def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
     """Files that are as their records say, and yet hold no such table."""
     for run in runs:
         tables: list[tuple[str, Any]] = [(name, LedgerEntry) for name in run.ledger_files]
-        tables += [(run.file(name), record) for name, record in _TABLES.items()]
-        rows = {output["name"]: output.get("rows") for output in run.record["outputs"]}
+        tables += [(run.file(table.file_name), table.record) for table in RunTable]
+        rows = {output.name: output.rows for output in run.record.outputs}
         for name, record in tables:
             try:
                 metadata = pq.read_metadata(book.path / name)
@@ -115,13 +102,13 @@ def _load(book: Book, runs: list[KeptRun], database: Database, findings: Finding
     )
     paths = [book.path / name for _, name in ledger]
     database.parquet("ledger_rows", paths, arrow_schema(LedgerEntry))
-    for view, name in (
-        ("accepted_rows", "accepted_enrollments.parquet"),
-        ("rejected_rows", "rejected_enrollments.parquet"),
-        ("declined_rows", "declined.parquet"),
+    for view, table in (
+        ("accepted_rows", RunTable.ACCEPTED),
+        ("rejected_rows", RunTable.REJECTED),
+        ("declined_rows", RunTable.DECLINED),
     ):
-        paths = [book.path / run.file(name) for run in runs]
-        database.parquet(view, paths, arrow_schema(_TABLES[name]))
+        paths = [book.path / run.file(table.file_name) for run in runs]
+        database.parquet(view, paths, arrow_schema(table.record))
     return True
 
 
@@ -140,7 +127,7 @@ def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None
             times = total - len(shown) + 1 if place == len(shown) - 1 else 1
             findings.add(Finding(kind, promise, name, what, row, *ids), times)
     for number, what in database.rows("SELECT run, what FROM enrollment_fault ORDER BY run"):
-        where = runs[number - 1].file("accepted_enrollments.parquet")
+        where = runs[number - 1].file(RunTable.ACCEPTED.file_name)
         findings.add(Finding("enrolled_twice", NEVER_TWICE, where, what))
 
 
@@ -156,36 +143,36 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
         rows, yen, awarded, reversed_ = totals.get(run.number, (0, 0, 0, 0))
         some, at_the_cap = people.get(run.number, (0, 0))
         reasons = declined.get(run.number, {})
-        kept = {output["name"]: output.get("rows") for output in run.record["outputs"]}
-        counts, enrollments = run.record["counts"], run.record["counts"]["enrollments"]
+        kept = {output.name: output.rows or 0 for output in run.record.outputs}
+        counts, enrollments = run.record.counts, run.record.counts.enrollments
         for what, recorded, counted in (
-            ("counts.booked", counts["booked"], rows),
-            ("counts.people", counts["people"], some),
-            ("counts.people_at_the_cap", counts["people_at_the_cap"], at_the_cap),
-            ("counts.declined", counts["declined"], {r: one[0] for r, one in reasons.items()}),
+            ("counts.booked", counts.booked, rows),
+            ("counts.people", counts.people, some),
+            ("counts.people_at_the_cap", counts.people_at_the_cap, at_the_cap),
+            ("counts.declined", counts.declined, {r: one[0] for r, one in reasons.items()}),
             (
                 "counts.quarantined, enrollments included,",
-                counts["quarantined"] + enrollments["quarantined"],
-                kept[run.file("quarantine.parquet")],
+                counts.quarantined + enrollments.quarantined,
+                kept[run.file(RunTable.QUARANTINE.file_name)],
             ),
             (
                 "counts.enrollments.accepted",
-                enrollments["accepted"],
-                kept[run.file("accepted_enrollments.parquet")],
+                enrollments.accepted,
+                kept[run.file(RunTable.ACCEPTED.file_name)],
             ),
             (
                 "counts.enrollments.rejected",
-                enrollments["rejected"],
+                enrollments.rejected,
                 {reason: one[0] for reason, one in rejected.get(run.number, {}).items()},
             ),
-            ("yen.booked", run.record["yen"]["booked"], yen),
+            ("yen.booked", run.record.yen.booked, yen),
             (
                 "yen.declined",
-                run.record["yen"]["declined"],
+                run.record.yen.declined,
                 {reason: one[1] for reason, one in reasons.items()},
             ),
-            ("points.awarded", run.record["points"]["awarded"], awarded),
-            ("points.reversed", run.record["points"]["reversed"], reversed_),
+            ("points.awarded", run.record.points.awarded, awarded),
+            ("points.reversed", run.record.points.reversed, reversed_),
         ):
             if recorded != counted:
                 text = f"{what} is {_shown(recorded)}, the run's files add up to {_shown(counted)}"

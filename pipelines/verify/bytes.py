@@ -8,16 +8,24 @@ content alone: all of it that follows from the record and the files is compared.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.io.book import Book, run_id
+from engine.io.book.folder import Book, run_id
+from engine.io.book.format import (
+    PROGRAMME_FILE,
+    SERVICES_FILE,
+    RunTable,
+    check_known,
+    layout_file,
+)
+from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.io.durable import sha256_of
 from pipelines.verify.commits import Commits
 from pipelines.verify.findings import (
@@ -38,8 +46,7 @@ from pipelines.verify.shape import (
     differences,
 )
 
-TABLES: Final = ("quarantine", "declined", "accepted_enrollments", "rejected_enrollments")
-TERMS: Final = ("programme.toml", "services.toml")
+TERMS: Final = (PROGRAMME_FILE, SERVICES_FILE)
 
 _LEDGER_FILE: Final = re.compile(r"ledger/([0-9]{6,})-[0-9]{5}\.parquet")
 # What delta-rs leaves when it dies at a commit.
@@ -61,6 +68,7 @@ _INPUT: Final = {
     "layout": Optionally({"id": LAYOUT_ID, "sha256": TEXT, "parameters": Each(dict, TEXT)}),
 }
 _RECORD: Final = {
+    "format": Optionally(1),
     "run_id": TEXT,
     "booked_on": DAY,
     "programme": {
@@ -110,7 +118,7 @@ class KeptRun:
     """
 
     number: int
-    record: dict[str, Any]
+    record: RunRecord
     sound: frozenset[str]
 
     @property
@@ -124,12 +132,11 @@ class KeptRun:
 
     @property
     def ledger_files(self) -> list[str]:
-        names = [output["name"] for output in self.record["outputs"]]
-        return [name for name in names if name.startswith("ledger/")]
+        return [output.name for output in self.record.ledger_files]
 
     @property
     def entries(self) -> int:
-        return int(self.record["counts"]["booked"])
+        return self.record.counts.booked
 
     def file(self, name: str) -> str:
         """One of the run's other files."""
@@ -138,7 +145,7 @@ class KeptRun:
     @property
     def whole(self) -> bool:
         """Whether every file that the record names is as it was."""
-        return len(self.sound) == len(self.record["outputs"])
+        return len(self.sound) == len(self.record.outputs)
 
 
 @dataclass(slots=True)
@@ -178,7 +185,7 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
         record = _record(book, number, digests, findings)
         run = None
         if record is not None:
-            names = {output["name"] for output in record["outputs"]}
+            names = {output.name for output in record.outputs}
             expected |= names
             sound = frozenset(_sound(number, record, digests, findings))
             kept.damaged += sorted(names - sound)
@@ -234,7 +241,7 @@ def _record(
     number: int,
     digests: dict[str, _Digest | None],
     findings: Findings,
-) -> dict[str, Any] | None:
+) -> RunRecord | None:
     """A run's record, when all of it can be understood."""
     name = f"runs/{run_id(number)}/record.json"
 
@@ -242,43 +249,46 @@ def _record(
         findings.add(Finding("record", NO_CHANGED_BYTE, name, what))
 
     try:
-        record = json.loads((book.path / name).read_text(encoding="utf-8"))
+        value = json.loads((book.path / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         findings.add(Finding("missing", NO_CHANGED_BYTE, name, "the run's record is missing"))
         return None
     except (OSError, ValueError):
         found("the run's record cannot be read")
         return None
-    faults = list(differences(_RECORD, record))
+    check_known(value, book.path / name)
+    faults = list(differences(_RECORD, value))
     for fault in faults:
         found(fault)
     if faults:
         return None
+    record = RunRecord.from_json(value, book.path / name)
     before = None if number == 1 else _sha256(digests, f"runs/{run_id(number - 1)}/record.json")
-    if record["previous_sha256"] != before:
+    if record.previous_sha256 != before:
         if number == 1:
             found("the first run's record names a record before it")
         else:
             before_it = f"runs/{run_id(number - 1)}/record.json"
             what = "the next record was made after another record than this one"
             findings.add(Finding("record", NO_CHANGED_BYTE, before_it, what))
-    if record["run_id"] != run_id(number):
+    if record.run_id != run_id(number):
         found("this is the record of another run")
-    if record["ledger_version"] != number - 1:
+    if record.ledger_version != number - 1:
         findings.add(Finding("record", WHOLE_RUNS, name, f"ledger_version is not {number - 1}"))
-    return dict(record)
+    return record
 
 
 def _sound(
-    number: int, record: dict[str, Any], digests: dict[str, _Digest | None], findings: Findings
+    number: int, record: RunRecord, digests: dict[str, _Digest | None], findings: Findings
 ) -> Iterator[str]:
     """Compares the run's files with its record; gives the names of those that are the same."""
     folder = f"runs/{run_id(number)}"
-    wanted = {f"{folder}/{table}.parquet" for table in TABLES} | {f"{folder}/{t}" for t in TERMS}
-    wanted |= {f"{folder}/{layout_name(one)}" for one in _laid_out(record)}
+    names = [*(table.file_name for table in RunTable), *TERMS]
+    names += [layout_file(layout.id) for layout in used_layouts(record)]
+    wanted = {f"{folder}/{name}" for name in names}
     seen: set[str] = set()
-    for output in record["outputs"]:
-        name = output["name"]
+    for output in record.outputs:
+        name = output.name
         part = _LEDGER_FILE.fullmatch(name)
         if name in seen or not (name in wanted or (part and part[1] == run_id(number))):
             what = f"outputs name {name}, which is none of this run's files or named before"
@@ -291,10 +301,10 @@ def _sound(
             findings.add(Finding("missing", NO_CHANGED_BYTE, name, what))
         elif digest is None:
             findings.add(Finding("changed", NO_CHANGED_BYTE, name, "the file cannot be read"))
-        elif digest.size != output["bytes"]:
-            what = f"the file has {digest.size} bytes, its record says {output['bytes']}"
+        elif digest.size != output.bytes:
+            what = f"the file has {digest.size} bytes, its record says {output.bytes}"
             findings.add(Finding("changed", NO_CHANGED_BYTE, name, what))
-        elif digest.sha256 != output["sha256"]:
+        elif digest.sha256 != output.sha256:
             what = "the file's bytes are not those that were booked: its sha256 is another"
             findings.add(Finding("changed", NO_CHANGED_BYTE, name, what))
         else:
@@ -307,39 +317,34 @@ def _sound(
 def _contradictions(run: KeptRun) -> Iterator[str]:
     """What in a record contradicts itself."""
     record = run.record
-    counts, yen, enrollments = record["counts"], record["yen"], record["counts"]["enrollments"]
+    counts, yen, enrollments = record.counts, record.yen, record.counts.enrollments
+    # The sums of the engine's own rule, on purpose without it.
     for what, split in (("rows", counts), ("yen", yen)):
-        out = split["booked"] + sum(split["declined"].values()) + split["quarantined"]
-        out += sum(split.get("skipped", {}).values())
-        if split["read"] != out:
-            yield f"{split['read']} {what} of transactions were read, {out} are accounted for"
-    out = sum(enrollments["rejected"].values()) + sum(
-        enrollments[name] for name in ("accepted", "unchanged", "quarantined")
-    )
-    out += sum(enrollments.get("skipped", {}).values())
-    if enrollments["read"] != out:
-        yield f"{enrollments['read']} enrollments were read, {out} are accounted for"
-    for role, read in (("transactions", counts["read"]), ("enrollments", enrollments["read"])):
-        rows = sum(one["rows"] for one in record["inputs"] if one["role"] == role)
+        out = split.booked + split.quarantined
+        out += sum(split.declined.values()) + sum(split.skipped.values())
+        if split.read + split.reconsidered != out:
+            yield f"{split.read} {what} of transactions were read, {out} are accounted for"
+    out = enrollments.accepted + enrollments.unchanged + enrollments.quarantined
+    out += sum(enrollments.rejected.values()) + sum(enrollments.skipped.values())
+    if enrollments.read + enrollments.reconsidered != out:
+        yield f"{enrollments.read} enrollments were read, {out} are accounted for"
+    for role, read in (("transactions", counts.read), ("enrollments", enrollments.read)):
+        rows = sum(one.rows for one in record.inputs if one.role == role)
         if rows != read:
             yield f"the inputs have {rows} {role}, {read} were read"
-    kept = {output["name"]: output["sha256"] for output in record["outputs"]}
+    kept = {output.name: output.sha256 for output in record.outputs}
     for name, sha256 in (
-        ("programme.toml", record["programme"]["sha256"]),
-        ("services.toml", record["services_sha256"]),
-        *((layout_name(one), one["layout"]["sha256"]) for one in _laid_out(record)),
+        (PROGRAMME_FILE, record.programme.sha256),
+        (SERVICES_FILE, record.services_sha256),
+        *((layout_file(layout.id), layout.sha256) for layout in used_layouts(record)),
     ):
         if kept.get(run.file(name)) != sha256:
             yield f"it was booked by another {name} than the one that it keeps"
 
 
-def layout_name(one: Mapping[str, Any]) -> str:
-    """The file in a run's folder that holds the layout by which an input was read."""
-    return f"layout-{one['layout']['id']}.toml"
-
-
-def _laid_out(record: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for one in record["inputs"] if "layout" in one]
+def used_layouts(record: RunRecord) -> list[UsedLayout]:
+    """The layouts by which the run's deliveries were read, one a file that had one."""
+    return [one.layout for one in record.inputs if one.layout is not None]
 
 
 def _first_and_last_people(book: Book, run: KeptRun) -> dict[str, tuple[str, str]]:

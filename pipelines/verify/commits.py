@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from deltalake import Schema
 
-from engine.io.book import run_id
+from engine.io.book.folder import run_id
+from engine.io.book.format import LEDGER_FOLDER
+from engine.io.book.ledger import APPLICATION, CONFIGURATION, DESCRIPTION, NAME
+from engine.io.book.run_record import Output, RunRecord
 from engine.io.durable import sha256_of
-from engine.io.ledger import APPLICATION, CONFIGURATION, DESCRIPTION, NAME
 from engine.records import LedgerEntry, arrow_schema
 from pipelines.verify.findings import NEVER_TWICE, NO_CHANGED_BYTE, WHOLE_RUNS, Finding
 from pipelines.verify.shape import COUNT, TEXT, Matches, Optionally, differences
@@ -40,7 +42,7 @@ class Commits:
     def check(
         self,
         number: int,
-        record: Mapping[str, Any] | None = None,
+        record: RunRecord | None = None,
         record_sha256: str | None = None,
         people: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     ) -> Iterator[Finding]:
@@ -86,11 +88,11 @@ class Commits:
     def _differences(
         self,
         number: int,
-        record: Mapping[str, Any],
+        record: RunRecord,
         actions: list[Action],
         people: Mapping[str, tuple[str, str]],
     ) -> Iterator[str]:
-        outputs = [one for one in record["outputs"] if one["name"].startswith("ledger/")]
+        outputs = record.ledger_files
         names = ["commitInfo", *(["protocol", "metaData"] if number == 1 else [])]
         names += ["add"] * len(outputs) + ["txn"]
         if [name for name, _ in actions] != names:
@@ -106,14 +108,12 @@ class Commits:
         now = info.get("timestamp") if isinstance(info, dict) else None
         adds = [value for name, value in actions if name == "add"]
         for output, add in zip(outputs, adds, strict=True):
-            yield from differences(_add(output, people), add, f"add of {output['name']}")
+            yield from differences(_add(output, people), add, f"add of {output.name}")
             if not _about(now, add.get("modificationTime") if isinstance(add, dict) else None):
-                yield f"add of {output['name']}.modificationTime is not about the commit's time"
+                yield f"add of {output.name}.modificationTime is not about the commit's time"
 
-    def _info(
-        self, number: int, record: Mapping[str, Any], values: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        version = record["engine"].get("deltalake")
+    def _info(self, number: int, record: RunRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+        version = record.engine.get("deltalake")
         info: dict[str, Any] = {
             "timestamp": COUNT,
             "engineInfo": f"delta-rs:py-{version}",
@@ -198,14 +198,14 @@ def _metadata_differences(values: Mapping[str, Any]) -> Iterator[str]:
     yield from differences(expected, values["metaData"], "metaData")
 
 
-def _add(output: Mapping[str, Any], people: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    name = output["name"].removeprefix("ledger/")
+def _add(output: Output, people: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    name = output.name.removeprefix(LEDGER_FOLDER)
     stats: Any = TEXT
-    if output["name"] in people:
-        first, last = people[output["name"]]
+    if output.name in people:
+        first, last = people[output.name]
         stats = json.dumps(
             {
-                "numRecords": output.get("rows"),
+                "numRecords": output.rows,
                 "minValues": {"run_id": name[:-14], "person_id": first},
                 "maxValues": {"run_id": name[:-14], "person_id": last},
                 "nullCount": {"run_id": 0, "person_id": 0},
@@ -215,7 +215,7 @@ def _add(output: Mapping[str, Any], people: Mapping[str, tuple[str, str]]) -> di
     return {
         "path": name,
         "partitionValues": {},
-        "size": output["bytes"],
+        "size": output.bytes,
         "modificationTime": COUNT,
         "dataChange": True,
         "stats": stats,

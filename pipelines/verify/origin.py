@@ -5,7 +5,6 @@ before it, from the very files that its record names: they are known by their sh
 they are called now.
 """
 
-import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,20 +12,15 @@ from typing import Any, Final
 import polars as pl
 
 from engine.errors import MynapointError
-from engine.io.book import Book
-from engine.io.deliveries import CANONICAL, Delivered, DeliveredAs
+from engine.io.book.folder import Book
+from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, RunTable, layout_file
+from engine.io.book.run_record import Input, RunRecord
+from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
-from engine.io.nightly_run import run as book_a_night
-from engine.records import (
-    Declined,
-    Enrollment,
-    LedgerEntry,
-    Quarantined,
-    RejectedEnrollment,
-    arrow_schema,
-)
-from pipelines.database import Database
-from pipelines.verify.bytes import Kept, KeptRun, layout_name
+from engine.io.run.nightly import run as book_a_night
+from engine.records import LedgerEntry, arrow_schema
+from pipelines.desk.database import Database
+from pipelines.verify.bytes import Kept, KeptRun, used_layouts
 from pipelines.verify.findings import (
     MOST_SHOWN,
     NEVER_TOO_MUCH,
@@ -36,12 +30,6 @@ from pipelines.verify.findings import (
     Findings,
 )
 
-_TABLES: Final = {
-    "declined.parquet": Declined,
-    "quarantine.parquet": Quarantined,
-    "accepted_enrollments.parquet": Enrollment,
-    "rejected_enrollments.parquet": RejectedEnrollment,
-}
 _KEY: Final = ("service_id", "transaction_id")
 _ENDINGS: Final = (".csv.gz", ".csv.zst", ".csv", ".parquet")
 
@@ -57,7 +45,7 @@ def check_origin(
     complete = True
     for run in kept.runs:
         if run is not None:
-            used |= {(one["role"], one["sha256"]) for one in run.record["inputs"]}
+            used |= {(one.role, one.sha256) for one in run.record.inputs}
             for what in missing_deliveries(run, known):
                 complete = False
                 findings.add(Finding("delivery", NEVER_TOO_MUCH, run.where, what))
@@ -84,8 +72,8 @@ def check_origin(
 
 def _booked_by(run: KeptRun) -> set[str]:
     """The files that say how a run was decided."""
-    layouts = {layout_name(one) for one in run.record["inputs"] if "layout" in one}
-    return {run.file(name) for name in {"programme.toml", "services.toml"} | layouts}
+    layouts = {layout_file(layout.id) for layout in used_layouts(run.record)}
+    return {run.file(name) for name in {PROGRAMME_FILE, SERVICES_FILE} | layouts}
 
 
 def _stop(findings: Findings, number: int, why: str) -> None:
@@ -101,9 +89,9 @@ def known_by_digest(delivered: Deliveries) -> dict[tuple[str, str], Delivered]:
 
 def missing_deliveries(run: KeptRun, known: Mapping[tuple[str, str], Delivered]) -> Iterator[str]:
     """What to say of each delivery of the run that is not there."""
-    for one in run.record["inputs"]:
-        if (one["role"], one["sha256"]) not in known:
-            yield f"its delivery of {one['role']} {one['name']} is not among those given"
+    for one in run.record.inputs:
+        if (one.role, one.sha256) not in known:
+            yield f"its delivery of {one.role} {one.name} is not among those given"
 
 
 def linked_deliveries(
@@ -112,61 +100,63 @@ def linked_deliveries(
     """The run's deliveries under names of their own: link, recorded name, role."""
     folder.mkdir()
     links = []
-    for number, one in enumerate(run.record["inputs"]):
-        ending = next((e for e in _ENDINGS if one["name"].lower().endswith(e)), "")
+    for number, one in enumerate(run.record.inputs):
+        ending = next((e for e in _ENDINGS if one.name.lower().endswith(e)), "")
         link = folder / f"{number:06}{ending}"
-        link.symlink_to(known[one["role"], one["sha256"]].path.resolve())
-        links.append((link, one["name"], one["role"]))
+        link.symlink_to(known[one.role, one.sha256].path.resolve())
+        links.append((link, one.name, one.role))
     return links
 
 
 def _decide_again(
     book: Book, anew: Book, run: KeptRun, links: Sequence[tuple[Path, str, str]]
-) -> dict[str, Any]:
-    terms = run.record["programme"]["terms"]
+) -> RunRecord:
     delivered = [
         (as_it_was_read(book, run, link, one), role)
-        for (link, _, role), one in zip(links, run.record["inputs"], strict=True)
+        for (link, _, role), one in zip(links, run.record.inputs, strict=True)
     ]
     return book_a_night(
         anew.path,
-        booked_on=dt.date.fromisoformat(run.record["booked_on"]),
+        booked_on=run.record.booked_on,
         transactions=[one for one, role in delivered if role == "transactions"],
         enrollments=[one for one, role in delivered if role == "enrollments"],
-        services=book.path / run.file("services.toml"),
-        programme=book.path / run.file("programme.toml"),
-        terms_as_of=dt.date.fromisoformat(terms["announced_on"]),
+        services=book.path / run.file(SERVICES_FILE),
+        programme=book.path / run.file(PROGRAMME_FILE),
+        terms_as_of=run.record.programme.terms.announced_on,
         # It was booked, so this was within bounds.
         max_quarantined=1.0,
     ).record
 
 
-def as_it_was_read(book: Book, run: KeptRun, link: Path, one: Mapping[str, Any]) -> DeliveredAs:
+def as_it_was_read(book: Book, run: KeptRun, link: Path, one: Input) -> DeliveredAs:
     """A delivery of a run, with how the run read it."""
-    if "layout" not in one:
+    if one.layout is None:
         return DeliveredAs(link, CANONICAL)
-    return DeliveredAs(link, book.path / run.file(layout_name(one)), one["layout"]["parameters"])
+    layout = book.path / run.file(layout_file(one.layout.id))
+    return DeliveredAs(link, layout, one.layout.parameters)
 
 
 def _differences(
     book: Book,
     anew: Book,
     run: KeptRun,
-    record: Mapping[str, Any],
+    record: RunRecord,
     names: Mapping[str, str],
     scratch: Path,
 ) -> Iterator[tuple[Finding, int]]:
     """How a run's files and record differ from those of the run decided again."""
     for part in ("counts", "yen", "points"):
-        if record[part] != run.record[part]:
+        if getattr(record, part) != getattr(run.record, part):
             what = f"decided again from its deliveries, the run has other {part} than its record"
             yield Finding("other_record", SAME_LEDGER, run.where, what), 1
-    again = {one["name"]: one["sha256"] for one in record["outputs"]}
-    kept = {one["name"]: one["sha256"] for one in run.record["outputs"]}
+    again = {one.name: one.sha256 for one in record.outputs}
+    kept = {one.name: one.sha256 for one in run.record.outputs}
     tables: list[tuple[list[str], list[str], Any]] = [
-        (run.ledger_files, [name for name in again if name.startswith("ledger/")], LedgerEntry)
+        (run.ledger_files, [output.name for output in record.ledger_files], LedgerEntry)
     ]
-    tables += [([run.file(name)], [run.file(name)], record) for name, record in _TABLES.items()]
+    for table in RunTable:
+        name = run.file(table.file_name)
+        tables.append(([name], [name], table.record))
     for number, (mine, theirs, declaration) in enumerate(tables):
         if not run.sound.issuperset(mine):
             continue
@@ -175,7 +165,7 @@ def _differences(
         with Database(scratch / f"compare-{run.id}-{number}") as database:
             ours = [book.path / name for name in sorted(mine)]
             others = [anew.path / name for name in sorted(theirs)]
-            if declaration is Quarantined:
+            if declaration is RunTable.QUARANTINE.record:
                 others = [_renamed(file, names, scratch) for file in others]
             schema = arrow_schema(declaration)
             database.parquet("kept", ours, schema)
@@ -188,7 +178,7 @@ def _differences(
 
 def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
     """A quarantine with the deliveries' names as the kept one has them."""
-    renamed = scratch / "quarantine.parquet"
+    renamed = scratch / RunTable.QUARANTINE.file_name
     file_names = pl.col("file").replace(dict(names))
     pl.scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
     return renamed

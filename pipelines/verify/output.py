@@ -2,7 +2,7 @@
 
 import sys
 
-from pipelines import terminal
+from pipelines.shown import terminal
 from pipelines.verify import Verified
 from pipelines.verify.findings import PROMISES
 

@@ -1,11 +1,10 @@
 """What each run was booked by, read from its kept files by other code than the engine's."""
 
-import datetime as dt
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from engine.io.book import Book
+from engine.io.book.folder import Book
 from pipelines.verify.bytes import KeptRun
 
 RUNS: Final = {
@@ -45,18 +44,17 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
         ValueError, LookupError, TypeError: a file does not say what the record says it does.
     """
     programme = _toml(book, run, "programme.toml")
-    used = run.record["programme"]["terms"]
-    announced = {one["announced_on"].isoformat(): one for one in programme["terms"]}
-    terms = announced[used["announced_on"]]
-    said = {key: str(value) for key, value in terms.items()}
-    if said != used or programme["programme_id"] != run.record["programme"]["id"]:
+    used = run.record.programme
+    announced = {one["announced_on"]: one for one in programme["terms"]}
+    terms = announced[used.terms.announced_on]
+    if terms != asdict(used.terms) or programme["programme_id"] != used.id:
         raise ValueError("programme.toml has other terms than the record")
     services = _toml(book, run, "services.toml")["services"]
     return Terms(
         (
             run.number,
             run.id,
-            dt.date.fromisoformat(run.record["booked_on"]),
+            run.record.booked_on,
             terms["window_first"],
             terms["window_last"],
             programme["cap"]["spending_yen"],

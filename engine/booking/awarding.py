@@ -1,0 +1,219 @@
+"""Awarding: the booked transactions of a slice, in order, and what each of them earns."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.booking.deciding import Originals
+from engine.booking.registry import Numbers
+from engine.booking.state import Integers, Past, months_of
+from engine.rules.award import counted_spend, worth
+from engine.terms.programme import Programme
+from engine.terms.services import ROUNDINGS
+
+CUMULATIVE: Final = ROUNDINGS.index("cumulative")
+MONTH: Final = ROUNDINGS.index("month")
+TRANSACTION: Final = ROUNDINGS.index("transaction")
+_BEYOND_POSITIONS: Final = 1 << 62
+# Months are below 12 * 10,000.
+_MONTH_BITS: Final = 20
+
+# An Enum would sort by its words' places.
+SERVICE: Final = pl.col("service_id").cast(pl.String)
+
+Flags = npt.NDArray[np.bool_]
+
+
+class Booked(NamedTuple):
+    """Booked transactions as numbers, in any order.
+
+    ``ranks`` order people by their IDs; ``roundings`` are places in ``ROUNDINGS``.
+    """
+
+    ranks: Integers
+    person_nos: Numbers
+    account_nos: npt.NDArray[np.int32]
+    occurred_at_us: Integers
+    amounts_yen: Integers
+    refunds: Flags
+    roundings: npt.NDArray[np.uint8]
+
+    def taken(self, order: Numbers) -> "Booked":
+        """The same in another order."""
+        return Booked(
+            self.ranks[order],
+            self.person_nos[order],
+            self.account_nos[order],
+            self.occurred_at_us[order],
+            self.amounts_yen[order],
+            self.refunds[order],
+            self.roundings[order],
+        )
+
+
+class Awards(NamedTuple):
+    """What the entries say beside the transactions, in booking order."""
+
+    entry_seq: Integers
+    counted_amount: Integers
+    points: Integers
+    net_spend_after: Integers
+    points_after: Integers
+
+
+def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Numbers:
+    """The order (person, occurred_at, refunds after the others, service_id, transaction_id).
+
+    ``rows`` has ``service_id`` and ``transaction_id``, in ``places`` those of what is booked; text
+    is compared by code point. A person's rows of the same instant are few: all others are ordered
+    by one packed number.
+    """
+    keys = rows.select("service_id", "transaction_id")
+    if booked.ranks.size == 0:
+        return np.empty(0, np.int64)
+    instants = booked.occurred_at_us // 1_000_000
+    if (instants * 1_000_000 != booked.occurred_at_us).any():
+        instants = booked.occurred_at_us
+    instants = instants - instants.min()
+    ranks = booked.ranks - booked.ranks.min()
+    bits = int(instants.max()).bit_length() + 1
+    if int(ranks.max()).bit_length() + bits > 64:
+        return _order_by_all(booked, keys[places])
+    packed = ranks.astype(np.uint64) << np.uint64(bits)
+    packed |= (instants.astype(np.uint64) << np.uint64(1)) | booked.refunds
+    # Polars sorts numbers faster than numpy, and equal ones are settled below.
+    order = pl.Series(packed).arg_sort().to_numpy().astype(np.int64)
+    packed = packed[order]
+    same = packed[1:] == packed[:-1]
+    if same.any():
+        tied = np.zeros(order.size, np.bool_)
+        tied[1:] |= same
+        tied[:-1] |= same
+        at = np.flatnonzero(tied)
+        ties = keys[places[order[at]]].with_columns(
+            packed=pl.Series(packed[at]), row=pl.Series(order[at])
+        )
+        order[at] = ties.sort("packed", SERVICE, "transaction_id")["row"].to_numpy()
+    return order
+
+
+def _order_by_all(booked: Booked, keys: pl.DataFrame) -> Numbers:
+    return (
+        keys.with_columns(
+            rank=pl.Series(booked.ranks),
+            at=pl.Series(booked.occurred_at_us),
+            refund=pl.Series(booked.refunds),
+            row=pl.int_range(pl.len()),
+        )
+        .sort("rank", "at", "refund", SERVICE, "transaction_id")["row"]
+        .to_numpy()
+    )
+
+
+def award(
+    rows: Booked, order: Numbers, originals: Originals, past: Past, programme: Programme
+) -> Awards:
+    """What each of the booked transactions, which stand in booking order, earns.
+
+    ``originals`` are of the refunds among them, by the places that the transactions had before
+    they were taken in ``order``.
+    """
+    first = _begins(rows.ranks)
+    starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=order.size)
+    people = rows.person_nos[starts]
+
+    signed = np.where(rows.refunds, -rows.amounts_yen, rows.amounts_yen)
+    net_after = _running(signed, starts, lengths, past.balances.net_spend_yen[people])
+    counted = counted_spend(net_after, programme) - counted_spend(net_after - signed, programme)
+
+    group_after = _group_sums(rows, order, counted, first, originals, past)
+    points = worth(group_after, programme) - worth(group_after - counted, programme)
+    ones = np.ones(order.size, np.int64)
+    return Awards(
+        entry_seq=_running(ones, starts, lengths, past.balances.entries[people]),
+        counted_amount=counted,
+        points=points,
+        net_spend_after=net_after,
+        points_after=_running(points, starts, lengths, past.balances.points[people]),
+    )
+
+
+def _begins(numbers: Integers) -> Flags:
+    """Where each stretch of equal numbers begins."""
+    begins = np.ones(numbers.size, np.bool_)
+    begins[1:] = numbers[1:] != numbers[:-1]
+    return begins
+
+
+def _running(values: Integers, starts: Numbers, lengths: Numbers, before: Integers) -> Integers:
+    """The running sum within each stretch, on top of what was there before."""
+    total = np.cumsum(values)
+    base = before - (total[starts] - values[starts]) if starts.size else before
+    return total + np.repeat(base, lengths).astype(np.int64, copy=False)
+
+
+def _group_sums(
+    rows: Booked,
+    order: Numbers,
+    counted: Integers,
+    first: Flags,
+    originals: Originals,
+    past: Past,
+) -> Integers:
+    """The sum of each entry's rounding group after it.
+
+    A person's groups follow one another as long as the person has one account, and no refund that
+    goes back to a month's or a transaction's; the entries of the others are gathered by group.
+    """
+    by_month, by_transaction = rows.roundings == MONTH, rows.roundings == TRANSACTION
+    months = np.zeros(order.size, np.int64)
+    months[by_month] = months_of(rows.occurred_at_us[by_month])
+    original_ids = -1 - order
+    before = np.zeros(order.size, np.int64)
+    if originals.ids.size:
+        places = np.empty(order.size, np.int64)
+        places[order] = np.arange(order.size)
+        at = places[originals.of_rows]
+        months[at] = np.where(by_month[at], months_of(originals.occurred_at_us), 0)
+        original_ids[at] = originals.ids
+        before[at] = originals.counted_yen
+    if past.months.size:
+        before = np.where(by_transaction, before, past.counted_of_accounts(rows.account_nos))
+        monthly = np.flatnonzero(by_month)
+        before[monthly] = past.counted_in_months(rows.account_nos[monthly], months[monthly])
+
+    group_first = first | by_transaction
+    group_first[1:] |= by_month[1:] & (months[1:] != months[:-1])
+    after = _group_running(counted, group_first, before)
+
+    some = np.flatnonzero(_mixed(rows, first))
+    # One number a group: an original's is its position, or negative when it is of the slice.
+    of_accounts = _BEYOND_POSITIONS + (rows.account_nos[some].astype(np.int64) << _MONTH_BITS)
+    groups = np.where(by_transaction[some], original_ids[some], of_accounts + months[some])
+    together = np.argsort(groups, kind="stable")
+    at, groups = some[together], groups[together]
+    after[at] = _group_running(counted[at], _begins(groups), before[at])
+    return after
+
+
+def _group_running(counted: Integers, group_first: Flags, before: Integers) -> Integers:
+    """The running sum of each group, which begins where it is marked, on top of what it held
+    before: the same for all of a group.
+    """
+    starts = np.flatnonzero(group_first)
+    return _running(counted, starts, np.diff(starts, append=counted.size), before[starts])
+
+
+def _mixed(rows: Booked, first: Flags) -> Flags:
+    """The entries of people whose groups may not follow one another."""
+    account_changes = np.zeros(first.size, np.bool_)
+    account_changes[1:] = rows.account_nos[1:] != rows.account_nos[:-1]
+    elsewhere = rows.refunds & (rows.roundings != CUMULATIVE)
+    odd = elsewhere | (account_changes & ~first)
+    person = np.cumsum(first) - 1
+    people = np.zeros(int(first.sum()), np.bool_)
+    people[person[odd]] = True
+    return np.take(people, person)

@@ -1,0 +1,100 @@
+"""The same transaction delivered more than once: duplicates, and conflicts of content.
+
+Two transactions are the same when service and transaction ID are. The same content again is a
+duplicate; other content is a conflict: with the ledger's if it has the key, else of all its rows.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.booking.registry import Numbers
+from engine.booking.state import Past, content_hashes
+from engine.columns.hashing import Hashes, Positions, repeated_places
+
+WHERE_SEEN: Final = np.dtype([("content", "u8"), ("row_ref", "i8")])
+
+
+class Occurrences(NamedTuple):
+    """What must be remembered of rows to see their keys again: 24 bytes a row.
+
+    Attributes:
+        keys: the keys' hashes.
+        where: ``WHERE_SEEN``, the hash of the content and the ``row_ref``.
+    """
+
+    keys: Hashes
+    where: np.ndarray
+
+    @classmethod
+    def of(cls, keys: Hashes, contents: Hashes, row_refs: Numbers) -> "Occurrences":
+        """The occurrences of some rows."""
+        where = np.empty(keys.size, WHERE_SEEN)
+        where["content"], where["row_ref"] = contents, row_refs
+        return cls(keys, where)
+
+
+class Repeated(NamedTuple):
+    """Rows, by ``row_ref`` ascending, whose key was seen more than once in a run.
+
+    ``duplicates`` repeat a row that stays; ``contested`` share a key's hash with other content,
+    and are to be settled by their texts.
+    """
+
+    duplicates: Numbers
+    contested: Numbers
+
+    @classmethod
+    def of_all(cls, parts: Iterable["Repeated"]) -> "Repeated":
+        """What was found in several parts, as one."""
+        nothing = cls(np.empty(0, np.int64), np.empty(0, np.int64))
+        return cls(*(np.sort(np.concatenate(r)) for r in zip(nothing, *parts, strict=True)))
+
+
+def repeated_within(seen: Occurrences) -> Repeated:
+    """Finds repeated keys among occurrences; all occurrences of a key must be there."""
+    again = repeated_places(seen.keys)
+    frame = pl.DataFrame(
+        {
+            "key": seen.keys[again],
+            "content": np.ascontiguousarray(seen.where["content"][again]),
+            "row_ref": np.ascontiguousarray(seen.where["row_ref"][again]),
+        }
+    )
+    return _verdicts(frame, ["key"], "content")
+
+
+def settled_by_text(rows: pl.DataFrame) -> Repeated:
+    """Settles contested rows: ``service_id``, ``transaction_id``, ``content``, ``row_ref``.
+
+    What is still contested then is a conflict.
+    """
+    return _verdicts(rows, ["service_id", "transaction_id"], "content")
+
+
+def _verdicts(frame: pl.DataFrame, key: list[str], content: str) -> Repeated:
+    judged = frame.sort("row_ref").select(
+        "row_ref",
+        contents=pl.col(content).n_unique().over(key),
+        first=pl.int_range(pl.len()).over(key) == 0,
+    )
+    one = pl.col("contents") == 1
+    return Repeated(
+        judged.filter(one & ~pl.col("first"))["row_ref"].to_numpy(),
+        judged.filter(~one)["row_ref"].to_numpy(),
+    )
+
+
+def against_the_book(
+    frame: pl.DataFrame, key_hashes: Hashes, past: Past
+) -> tuple[Positions, Hashes, npt.NDArray[np.bool_]]:
+    """For each transaction its entry's position or -1, its content's hash, whether that differs."""
+    contents = content_hashes(frame, key_hashes)
+    positions = past.entries_of(frame["service_id"], frame["transaction_id"])
+    known = np.flatnonzero(positions >= 0)
+    differs = np.zeros(frame.height, np.bool_)
+    differs[known] = past.facts_at(positions[known])["content"] != contents[known]
+    return positions, contents, differs

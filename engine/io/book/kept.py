@@ -1,0 +1,54 @@
+"""What a run takes over from the run before it: services, programme, the digest of its record."""
+
+from pathlib import Path
+from typing import Final
+
+from engine.errors import BookError
+from engine.io.book.folder import Book
+from engine.io.book.format import PROGRAMME_FILE, RECORD_FILE, SERVICES_FILE
+from engine.io.durable import sha256_of
+from engine.terms.programme import Programme, load_programme, parse_programme
+from engine.terms.services import Services, load_services, parse_services
+
+DEFAULT_PROGRAMME: Final = "mynapoint-2020"
+
+
+def previous_sha256(book: Book, number: int) -> str | None:
+    """The digest of the record before; None for the first run."""
+    return None if number == 1 else sha256_of(book.run_folder(number - 1) / RECORD_FILE)
+
+
+def kept_services(book: Book, committed: int) -> Services:
+    """The services that the last run used; before the first, those that ship with the engine.
+
+    Raises:
+        BookError: the kept file is missing or damaged.
+    """
+    if committed == 0:
+        return load_services(None)
+    path = book.run_folder(committed) / SERVICES_FILE
+    return parse_services(_kept(path, book.record(committed).services_sha256), str(path))
+
+
+def kept_programme(book: Book, committed: int) -> Programme:
+    """The programme that the last run used; before the first, ``mynapoint-2020``.
+
+    Raises:
+        BookError: the kept file is missing or damaged.
+    """
+    if committed == 0:
+        return load_programme(DEFAULT_PROGRAMME)
+    path = book.run_folder(committed) / PROGRAMME_FILE
+    return parse_programme(_kept(path, book.record(committed).programme.sha256), str(path))
+
+
+def _kept(path: Path, sha256: str) -> str:
+    try:
+        if sha256_of(path) == sha256:
+            return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        pass
+    raise BookError(
+        f"{path}: the file that the book keeps is missing or damaged",
+        hint="restore the book from a copy; nothing was booked",
+    )

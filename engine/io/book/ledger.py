@@ -1,0 +1,236 @@
+"""The ledger: Parquet files, written, synced and read back, and one Delta Lake commit a run."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+)
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from engine.errors import BookError
+from engine.io.book.folder import Book, run_id
+from engine.io.book.format import LEDGER_FOLDER
+from engine.io.book.run_record import Output
+from engine.io.durable import NewFile, operation, sha256_of
+from engine.records import LedgerEntry, arrow_schema, validated
+
+APPLICATION: Final = "mynapoint"
+ROWS_PER_GROUP: Final = 128 * 1024
+NAME: Final = "ledger"
+DESCRIPTION: Final = "マイナポイント: awards, one entry a booked transaction"
+CONFIGURATION: Final = {"delta.appendOnly": "true", "delta.enableExpiredLogCleanup": "false"}
+
+_SCHEMA: Final = arrow_schema(LedgerEntry)
+# Measured: small numbers pack well as differences; of the texts, only the few-worded gain from a
+# dictionary, and sorted or distinct ones compress as well without.
+_ENCODINGS: Final = {
+    name: "DELTA_BINARY_PACKED"
+    for name in _SCHEMA.names
+    if pa.types.is_int64(_SCHEMA.field(name).type)
+}
+_DICTIONARIES: Final = ["run_id", "service_id", "kind", "method"]
+_STATISTICS: Final = ["run_id", "booked_on", "person_id", "occurred_at"]
+# What polars hands out as it is; in Parquet both are the same text.
+_WRITTEN: Final = pa.schema(
+    [
+        field.with_type(pa.large_string()) if pa.types.is_string(field.type) else field
+        for field in _SCHEMA
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What must be the same before and after writing: rows, yen and points."""
+
+    rows: int
+    amount_yen: int
+    net_yen: int
+    counted_yen: int
+    points_awarded: int
+    points_reversed: int
+
+    @classmethod
+    def of(cls, entries: pl.LazyFrame) -> "Totals":
+        """The totals of ledger rows."""
+        amount, points = pl.col("amount"), pl.col("points")
+        sums = entries.select(
+            rows=pl.len(),
+            amount_yen=amount.sum(),
+            net_yen=amount.sum() - 2 * amount.filter(pl.col("kind") == "refund").sum(),
+            counted_yen=pl.col("counted_amount").sum(),
+            points_awarded=points.filter(points > 0).sum(),
+            points_reversed=-points.filter(points < 0).sum(),
+        )
+        return cls(**sums.collect(engine="in-memory").row(0, named=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A ledger file that is on the disk and was read back."""
+
+    name: str
+    bytes: int
+    sha256: str
+    totals: Totals
+    people: int
+    people_at_the_cap: int
+    first_person: str
+    last_person: str
+
+    def output(self) -> Output:
+        """The file as the run record names it."""
+        return Output(f"{LEDGER_FOLDER}{self.name}", self.bytes, self.sha256, self.totals.rows)
+
+
+def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> Part:
+    """Validates entries, writes them, and reads back what was written.
+
+    Raises:
+        BookError: an entry breaks its declaration, or the disk gives back something else.
+    """
+    validated(entries, LedgerEntry)
+    last_entries = entries.select(
+        at_the_cap=pl.col("net_spend_after") >= cap_yen,
+        is_last=pl.col("person_id").ne_missing(pl.col("person_id").shift(-1)),
+    ).filter("is_last")
+    first_person, last_person = entries["person_id"][0], entries["person_id"][-1]
+    totals = Totals.of(entries.lazy())
+    table = pa.table(entries.to_arrow().columns, schema=_WRITTEN)
+    del entries
+    path = folder / name
+    with NewFile(path) as file:
+        pq.write_table(
+            table,
+            file,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=_DICTIONARIES,
+            write_statistics=_STATISTICS,
+            column_encoding=_ENCODINGS,
+            row_group_size=ROWS_PER_GROUP,
+            store_schema=False,
+        )
+        del table
+        sha256 = file.finish()
+    part = Part(
+        name,
+        file.bytes,
+        sha256,
+        totals,
+        last_entries.height,
+        int(last_entries["at_the_cap"].sum()),
+        first_person,
+        last_person,
+    )
+    read_back = _read_back(path)
+    if read_back != part.totals:
+        raise BookError(
+            f"{name}: what was read back differs from what was written: "
+            f"{asdict(read_back)} instead of {asdict(part.totals)}",
+            hint="check the disk; nothing was booked",
+        )
+    return part
+
+
+def _read_back(path: Path) -> Totals:
+    """The totals that a file has, by another library than wrote it."""
+    try:
+        return Totals.of(pl.scan_parquet(path, glob=False, hive_partitioning=False))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise BookError(
+            f"{path.name}: what was written cannot be read back",
+            hint="check the disk; nothing was booked",
+        ) from error
+
+
+def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) -> None:
+    """Makes a run part of the book: one commit, whose version is the run's number less one.
+
+    The commit carries the digests of the run's record and of the commit before, so that a byte
+    changed in either is found even where no later record speaks of it.
+
+    Raises:
+        BookError: the ledger is at another version, or the commit failed.
+    """
+    log = book.ledger / "_delta_log"
+    metadata = {"run_id": run_id(number), "record_sha256": record_sha256}
+    if number > 1:
+        metadata["previous_commit_sha256"] = sha256_of(log / f"{number - 2:020}.json")
+    properties = CommitProperties(
+        custom_metadata=metadata,
+        max_commit_retries=0,
+        app_transactions=[Transaction(APPLICATION, number)],
+    )
+    # A checkpoint is a Parquet file without ledger rows; expired log entries are evidence.
+    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+    operation("commit", book.commit_file(number))
+    try:
+        if number == 1:
+            create_table_with_add_actions(
+                str(book.ledger),
+                Schema.from_arrow(_SCHEMA),
+                [_add(book, part) for part in parts],
+                "error",
+                [],
+                name=NAME,
+                description=DESCRIPTION,
+                configuration=dict(CONFIGURATION),
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+        else:
+            table = DeltaTable(book.ledger)
+            if (
+                table.version() != number - 2
+                or table.transaction_version(APPLICATION) != number - 1
+            ):
+                raise BookError(
+                    f"{book.ledger}: the ledger changed while the run was at work",
+                    hint="only mynapoint may write to a book; run again",
+                )
+            table.create_write_transaction(
+                [_add(book, part) for part in parts],
+                "append",
+                table.schema(),
+                [],
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+    except DeltaError as error:
+        raise BookError(
+            f"{book.ledger}: the commit failed: {str(error).splitlines()[0]}",
+            hint="nothing was booked; run again",
+        ) from error
+    operation("committed", book.commit_file(number))
+    book.sync_commit(number)
+    book.acknowledge(number)
+
+
+def _add(book: Book, part: Part) -> AddAction:
+    status = (book.ledger / part.name).stat()
+    statistics = {
+        "numRecords": part.totals.rows,
+        "minValues": {"run_id": part.name[:6], "person_id": part.first_person},
+        "maxValues": {"run_id": part.name[:6], "person_id": part.last_person},
+        "nullCount": {"run_id": 0, "person_id": 0},
+    }
+    return AddAction(
+        part.name,
+        part.bytes,
+        {},
+        int(status.st_mtime * 1000),
+        data_change=True,
+        stats=json.dumps(statistics, ensure_ascii=False),
+    )

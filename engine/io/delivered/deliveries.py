@@ -1,0 +1,328 @@
+"""Delivered files: which there are, what they are, and their records in batches of bounded size."""
+
+import glob
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import polars as pl
+
+from engine.errors import InputError
+from engine.layouts.model import Layout, describe, load_layout
+from engine.reading.canonical import Delivery
+
+_ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """A record with too few or too many fields."""
+
+    row: int
+    raw: str
+
+
+class NameFaults(Protocol):
+    """Names the faults of some records, by their places, as whoever delivered them would."""
+
+    def __call__(self, places: np.ndarray, errors: pl.Series, /) -> pl.Series: ...
+
+
+def _canonical_names(_places: np.ndarray, errors: pl.Series, /) -> pl.Series:
+    return errors
+
+
+class RawRecords(Protocol):
+    """Gives the records of a batch, by their places in it, as they came."""
+
+    def __call__(self, rows: Sequence[int], /) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some records of a file, in the file's order.
+
+    Attributes:
+        table: the canonical columns that the file has, as delivered.
+        records: number of records, the ragged ones included.
+        places: for each row of ``table`` its place among the records, counted from 0.
+        ragged: the records that are not in ``table``.
+        raw: the records as they came, by place.
+        skipped: by reason, how many records were left out on purpose, and their yen.
+        name_faults: what the faults of some records are called.
+    """
+
+    table: Delivery
+    records: int
+    places: np.ndarray
+    ragged: tuple[Ragged, ...]
+    raw: RawRecords
+    skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    name_faults: NameFaults = _canonical_names
+
+    def pieces(self, rows: int) -> Iterator["Batch"]:
+        """The batch in pieces of so many rows, which the caches of the machine can hold."""
+        height = self.table.shape[0]
+        if height <= rows:
+            yield self
+            return
+        for start in range(0, height, rows):
+            yield replace(
+                self,
+                table=self.table.slice(start, rows),
+                places=self.places[start : start + rows],
+                ragged=self.ragged if start == 0 else (),
+            )
+
+
+class Work(Protocol):
+    """A part of a file that may be read in any thread, again and again."""
+
+    def read(self) -> Batch:
+        """All its records."""
+        ...
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        """Only the records in these places, ascending."""
+        ...
+
+
+class Stretch(Protocol):
+    """A stretch of a file that is known by its place, so that any machine may read it."""
+
+    def works(self) -> Iterator[Work]:
+        """Its parts, in the file's order."""
+        ...
+
+    @property
+    def text_bytes(self) -> int:
+        """About how many bytes of text it holds."""
+        ...
+
+
+CANONICAL: Final = "canonical"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How files are written: in a layout, or, without one, as their headers say.
+
+    Attributes:
+        canonical: whether nothing but the canonical form is meant.
+        parameters: what was said of them, by the names that layouts ask for.
+    """
+
+    layout: Layout | None = None
+    canonical: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredAs:
+    """What was delivered, and how it is written.
+
+    Attributes:
+        path: a file, a folder or a glob.
+        layout: a layout's ID or file; ``canonical``; None when the headers decide.
+        parameters: what the layout asks for.
+    """
+
+    path: str | Path
+    layout: str | Path | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def written(self, role: str) -> Written:
+        """How its files are written.
+
+        Raises:
+            InputError: there is no such layout, or it is one of other files.
+        """
+        if self.layout is None or self.layout == CANONICAL:
+            return Written(None, self.layout == CANONICAL, self.parameters)
+        layout = load_layout(self.layout)
+        if layout.role != role:
+            raise InputError(
+                f"{role}: {self.path}: layout {layout.layout_id} is one of {layout.role}",
+                hint=f"deliver such files with --{layout.role}",
+            )
+        describe(layout, self.parameters, f"{role}: {self.path}")
+        return Written(layout, canonical=False, parameters=self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A delivered file, before it is read.
+
+    Attributes:
+        name: the path as it was given.
+        identity: what must not change while the file is read.
+        written: how it is written, and what was said of it.
+    """
+
+    name: str
+    path: Path
+    size_bytes: int
+    identity: tuple[int, int, int]
+    written: Written = field(default_factory=Written)
+
+
+class HashingFile(io.RawIOBase):
+    """A file that remembers the sha256 of what was read from it."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._file.readinto(buffer) or 0
+        self._digest.update(buffer[:count])
+        return count
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def find_delivered(paths: Sequence[str | Path | DeliveredAs], role: str) -> list[Delivered]:
+    """The files behind paths, each a file, a folder or a glob, in a fixed order.
+
+    Raises:
+        InputError: nothing is there, or a folder holds a file of another kind.
+    """
+    return [
+        replace(delivered, written=one.written(role))
+        for one in (path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths)
+        for delivered in _expand(str(one.path), role)
+    ]
+
+
+def _expand(path: str, role: str) -> Iterator[Delivered]:
+    if Path(path).is_dir():
+        yield from _folder(path, role)
+    elif os.path.lexists(path):
+        yield _delivered(path, role)
+    else:
+        # pathlib has no glob for a pattern that may be absolute.
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+        if not matches:
+            raise InputError(
+                f"{role}: {path}: there is no such file, folder or match",
+                hint="check the path; a glob must reach the command in quotes",
+            )
+        for match in matches:
+            if Path(match).is_dir():
+                yield from _folder(match, role)
+            else:
+                yield _delivered(match, role)
+
+
+def _folder(folder: str, role: str) -> Iterator[Delivered]:
+    found = False
+    for root, folders, names in os.walk(folder, onerror=partial(_refuse_folder, role)):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for name in folders:
+            if Path(root, name).is_symlink():
+                raise InputError(
+                    f"{role}: {root}/{name}: a link to a folder stands in the folder",
+                    hint="links are not followed; name the folder behind it on its own",
+                )
+        for name in sorted(names):
+            if name.startswith((".", "_")):
+                continue
+            path = f"{root}/{name}"
+            if not name.lower().endswith(_ENDINGS):
+                raise InputError(
+                    f"{role}: {path}: a file of a kind that is not read stands in the folder",
+                    hint="name the files one by one or with a glob; read are "
+                    + ", ".join(_ENDINGS),
+                )
+            found = True
+            yield _delivered(path, role)
+    if not found:
+        raise InputError(
+            f"{role}: {folder}: the folder holds no file to read",
+            hint=f"read are {', '.join(_ENDINGS)}; leave --{role} out if nothing was delivered",
+        )
+
+
+def _refuse_folder(role: str, error: OSError) -> None:
+    raise InputError(
+        f"{role}: {error.filename}: {error.strerror}", hint="check that the folder may be read"
+    ) from error
+
+
+def _delivered(path: str, role: str) -> Delivered:
+    if not path.isascii() and path != path.encode("utf-8", "replace").decode("utf-8"):
+        raise InputError(
+            f"{role}: {path}: the name is not UTF-8", hint="rename the file, then run again"
+        )
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise InputError(
+            f"{role}: {path}: {error.strerror}", hint="check the path and the link behind it"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{role}: {path}: this is no regular file",
+            hint="pipes and devices cannot be read twice; save the delivery to a file first",
+        )
+    return Delivered(path, Path(path), status.st_size, _identity(status))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def check_required(columns: Container[str], required: Sequence[str], where: str) -> None:
+    """Refuses a file that lacks a column.
+
+    Raises:
+        InputError: naming the columns that it lacks.
+    """
+    missing = [column for column in required if column not in columns]
+    if missing:
+        raise InputError(
+            f"{where} lacks the required column {', '.join(missing)}",
+            hint=f"required are {', '.join(required)}, in any order",
+        )
+
+
+def check_unchanged(delivered: Delivered) -> None:
+    """Refuses a file that changed since it was found.
+
+    Raises:
+        InputError: naming the file.
+    """
+    try:
+        same = _identity(delivered.path.stat()) == delivered.identity
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{delivered.name}: the file changed while it was read",
+            hint="wait until the delivery is complete, then run again; nothing was booked",
+        )
+
+
+def open_file(delivered: Delivered) -> io.FileIO:
+    """The file, opened to be read.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        return io.FileIO(delivered.path)
+    except OSError as error:
+        raise InputError(
+            f"{delivered.name}: {error.strerror}", hint="check that the file may be read"
+        ) from error

@@ -1,0 +1,151 @@
+"""Files of records of one length, with line ends between them or without, as banks have them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from engine.errors import InputError
+from engine.io.delivered.csv_file import Stream, read_fully
+from engine.io.delivered.deliveries import Batch, Ragged
+from engine.layouts.model import Field, Fixed
+
+BLOCK_BYTES: Final = 4 << 20
+_LINE_ENDS: Final = b"\r\n"
+_ENDS: Final = (b"", b"\r", b"\n")
+# Ctrl-Z, with which old systems end a file.
+_END_OF_FILE: Final = b"\x1a"
+
+
+@dataclass(slots=True)
+class FixedFrame:
+    """Cuts a file into records.
+
+    Attributes:
+        lines: whether records end in line ends; known once the first was read.
+        carry: bytes that were read and belong to no record yet.
+    """
+
+    file: Fixed
+    name: str
+    lines: bool = False
+    carry: bytes = b""
+
+    def works(self, stream: Stream) -> Iterator["FixedBlock"]:
+        """The file's records in parts."""
+        ended = False
+        while not ended:
+            chunk = read_fully(stream, BLOCK_BYTES)
+            ended = not chunk
+            data = self.carry + chunk
+            if ended:
+                data = data.rstrip(_END_OF_FILE)
+                end = len(data)
+            elif self.lines:
+                end = data.rfind(b"\n") + 1
+            else:
+                end = len(data) - len(data) % self.file.record_bytes
+            if end == 0 and len(data) > BLOCK_BYTES:
+                raise InputError(
+                    f"{self.name}: a record has no end",
+                    hint="check that this is a file of fixed records, and its layout's length",
+                )
+            if data[:end]:
+                yield FixedBlock(self._records(data[:end]), self.file)
+            self.carry = data[end:]
+
+    def _records(self, data: bytes) -> list[bytes] | np.ndarray:
+        """The records, as the rows of a matrix if all have the length that they should have."""
+        length = self.file.record_bytes
+        if not self.lines and len(data) % length == 0:
+            return np.frombuffer(data, np.uint8).reshape(-1, length)
+        for end in (b"\r\n", b"\n"):
+            stride = length + len(end)
+            whole = data if data.endswith(end) else data + end
+            if self.lines and len(whole) % stride == 0:
+                matrix = np.frombuffer(whole, np.uint8).reshape(-1, stride)
+                if (matrix[:, length:] == np.frombuffer(end, np.uint8)).all() and not (
+                    np.isin(matrix[:, :length], np.frombuffer(_LINE_ENDS, np.uint8)).any()
+                ):
+                    return matrix[:, :length]
+        if self.lines:
+            return [line.rstrip(_LINE_ENDS) for line in data.split(b"\n") if line.strip(_LINE_ENDS)]
+        return [data[at : at + length] for at in range(0, len(data), length)]
+
+
+def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
+    """What the first record says of all; and whether records end in line ends.
+
+    Raises:
+        InputError: there is no first record of the layout's length.
+    """
+    file = frame.file
+    data = read_fully(stream, BLOCK_BYTES)
+    record, rest = data[: file.record_bytes], data[file.record_bytes :]
+    frame.lines = b"\n" in data
+    if not file.first:
+        frame.carry = data
+        return {}
+    whole = len(record) == file.record_bytes and not (frame.lines and rest[:1] not in _ENDS)
+    if not whole or any(end in record for end in _ENDS[1:]):
+        raise InputError(
+            f"{frame.name}: the first record does not have {file.record_bytes} bytes",
+            hint="check that this is a file of fixed records, delivered as it was made",
+        )
+    if frame.lines:
+        rest = rest.removeprefix(b"\r").removeprefix(b"\n")
+    frame.carry = rest
+    return {one.name: _text(record, one, file.encoding) for one in file.first}
+
+
+def _text(record: bytes, field: Field, encoding: str) -> str:
+    cell = record[field.start : field.start + field.length]
+    return cell.decode(encoding, "replace").strip(" \t\u3000")
+
+
+@dataclass(frozen=True, slots=True)
+class FixedBlock:
+    """Some records; a list where not all have the length that they should have."""
+
+    records: list[bytes] | np.ndarray
+    file: Fixed
+
+    def read(self) -> Batch:
+        """All records; those of another length are ragged."""
+        length = self.file.record_bytes
+        ragged: tuple[Ragged, ...] = ()
+        if isinstance(self.records, np.ndarray):
+            matrix = self.records
+            places = np.arange(len(matrix))
+        else:
+            whole = [n for n, record in enumerate(self.records) if len(record) == length]
+            joined = b"".join(self.records[n] for n in whole)
+            matrix = np.frombuffer(joined, np.uint8).reshape(-1, length)
+            places = np.array(whole, np.int64)
+            ragged = tuple(
+                Ragged(n, record.decode(self.file.encoding, "replace"))
+                for n, record in enumerate(self.records)
+                if len(record) != length
+            )
+        table = pa.table({one.name: _column(matrix, one) for one in self.file.fields})
+        return Batch(table, len(self.records), places, ragged, self._raw)
+
+    def read_some(self, places: Sequence[int]) -> Batch:
+        """Only some of them."""
+        some = self.records
+        some = some[list(places)] if isinstance(some, np.ndarray) else [some[n] for n in places]
+        return replace(self, records=some).read()
+
+    def _raw(self, rows: Sequence[int], /) -> list[str]:
+        return [bytes(self.records[n]).decode(self.file.encoding, "replace") for n in rows]
+
+
+def _column(matrix: np.ndarray, field: Field) -> pa.Array:
+    cells = np.ascontiguousarray(matrix[:, field.start : field.start + field.length])
+    rows = len(matrix)
+    offsets = np.arange(rows + 1, dtype=np.int32) * field.length
+    return pa.Array.from_buffers(
+        pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(cells)]
+    )

@@ -1,0 +1,1 @@
+"""A run: deliveries are taken in, shuffled to slices of people, folded, published, committed."""

@@ -1,0 +1,205 @@
+"""The intake of a run: delivered transactions are read, settled against the book, and handed on.
+
+Each part of a file goes one way, in any thread: text becomes values; rows that cannot be read or
+contradict the book are set aside; what the book has already is declined; all others are counted
+by key and sent to the slice of their account's person, or to the unenrolled.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.booking.duplicates import (
+    Occurrences,
+    Repeated,
+    against_the_book,
+    repeated_within,
+    settled_by_text,
+)
+from engine.booking.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
+from engine.booking.registry import Numbers
+from engine.booking.state import Integers, Past, content_hashes
+from engine.columns.hashing import Hashes, hash_pair, places_in
+from engine.columns.unshared import rows_on_their_own
+from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, in_order
+from engine.io.run.shuffle import SeenKeys, Shuffle
+from engine.records import TRANSACTION_CONFLICT
+from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
+from engine.terms.services import Services
+
+SLICE_COLUMNS: Final = (
+    "account_no",
+    "transaction_id",
+    "occurred_at",
+    "kind",
+    "amount",
+    "original_transaction_id",
+    "method",
+    "row_ref",
+)
+UNENROLLED_COLUMNS: Final = (*DECLINED_COLUMNS, "row_ref")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a part of a file left beside the rows that were handed on.
+
+    Attributes:
+        faulty: rows for the quarantine, columns of ``FAULTS_SCHEMA``.
+        declined: rows that the book has already, columns of ``Declined``.
+        wanted: hashes of the originals, unknown to the book, of enrolled accounts' refunds.
+        yen: of all rows whose amount can be read.
+    """
+
+    faulty: pl.DataFrame
+    declined: pl.DataFrame
+    wanted: Hashes
+    yen: int
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes in delivered transactions.
+
+    Attributes:
+        slice_of_person: by person number; None when there is one slice.
+        enrolled: rows of enrolled accounts, ``SLICE_COLUMNS``, by slice.
+        unenrolled: all others, ``UNENROLLED_COLUMNS``, in any slice, with the reason that holds
+            unless they turn out to be duplicates.
+    """
+
+    past: Past
+    services: Services
+    slice_of_person: npt.NDArray[np.int16] | None
+    enrolled: Shuffle
+    unenrolled: Shuffle
+    seen: SeenKeys
+    _known_services: pl.Enum = field(init=False)
+    _persons: Integers = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Made before the threads ask for it all at once.
+        _ = self.past.registry.finder
+        self._known_services = pl.Enum(list(self.services.by_id))
+        self._persons = self.past.registry.accounts["person_no"].to_numpy()
+
+    def take(self, rows: Rows) -> Taken:
+        """Takes in a part of a file; may be called by several threads at once."""
+        good = rows.good
+        yen = int(good["amount"].sum()) + int(rows.faulty["amount"].sum())
+        keys = hash_pair(good["service_id"], good["transaction_id"])
+        positions, contents, differs = against_the_book(good, keys, self.past)
+        faulty, declined = rows.faulty, good.clear()
+        fresh = positions < 0
+        if not fresh.all():
+            conflicts = rows.some_at_fault(good.filter(pl.Series(differs)), TRANSACTION_CONFLICT)
+            faulty = pl.concat([faulty, conflicts]).sort("row_ref")
+            declined = good.filter(pl.Series(~fresh & ~differs))
+            good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
+        self.seen.add(Occurrences.of(keys, contents, good["row_ref"].to_numpy()))
+        return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen)
+
+    def _hand_on(self, good: pl.DataFrame) -> Hashes:
+        known = good["service_id"].cast(self._known_services, strict=False).is_not_null()
+        numbers = self.past.registry.finder.find(good["service_id"], good["account_id"])
+        enrolled = (numbers >= 0) & known.to_numpy()
+        if not enrolled.all():
+            unenrolled = with_unenrolled_reason(good.filter(pl.Series(~enrolled)), self.services)
+            self.unenrolled.add(unenrolled.select(UNENROLLED_COLUMNS), self._all_in_one(unenrolled))
+        refunds = pl.Series(enrolled) & (good["kind"] == "refund")
+        wanted = self._wanted(good.filter(refunds))
+        good = good.with_columns(account_no=pl.Series(numbers, dtype=pl.Int32)).select(
+            SLICE_COLUMNS
+        )
+        if self.slice_of_person is None:
+            good = good if enrolled.all() else good.filter(pl.Series(enrolled))
+            self.enrolled.add(good, [0, good.height])
+            return wanted
+        rows = np.flatnonzero(enrolled)
+        slices = self.slice_of_person[self._persons[numbers[rows]]]
+        order = np.argsort(slices, kind="stable")
+        bounds = np.searchsorted(slices[order], np.arange(len(self.enrolled.rows) + 1))
+        self.enrolled.add(good[rows[order]], bounds.tolist())
+        return wanted
+
+    def _all_in_one(self, unenrolled: pl.DataFrame) -> list[int]:
+        # Nobody's rows belong together; each piece of a file goes to the next slice.
+        slices = len(self.unenrolled.rows)
+        number = int(unenrolled["row_ref"][0]) // PIECE_ROWS % slices
+        return [0] * (number + 1) + [unenrolled.height] * (slices - number)
+
+    def _wanted(self, refunds: pl.DataFrame) -> Hashes:
+        ids = refunds["service_id"], refunds["original_transaction_id"]
+        return hash_pair(*ids)[self.past.entries_of(*ids) < 0]
+
+
+def with_unenrolled_reason(rows: pl.DataFrame, services: Services) -> pl.DataFrame:
+    """Rows of which no account is enrolled, each with the reason why it earns nothing."""
+    known = pl.col("service_id").cast(pl.Enum(list(services.by_id)), strict=False).is_not_null()
+    return rows.with_columns(
+        reason=pl.when(known).then(pl.lit(NOT_ENROLLED)).otherwise(pl.lit(UNKNOWN_SERVICE))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of keys that a run's files hold more than once.
+
+    Attributes:
+        set_aside: the ``row_ref`` of duplicates and of rows in conflict, ascending.
+        duplicate: whether it is a duplicate, one each.
+        faulty: the conflicts for the quarantine.
+    """
+
+    set_aside: Numbers
+    duplicate: npt.NDArray[np.bool_]
+    faulty: pl.DataFrame
+
+    @classmethod
+    def of(cls, duplicates: Numbers, conflicts: Numbers, faulty: pl.DataFrame) -> "Settled":
+        """From the ``row_ref`` of either, in any order."""
+        both = np.concatenate([duplicates, conflicts])
+        order = np.argsort(both)
+        return cls(both[order], order < duplicates.size, faulty)
+
+    def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows that stay, and the duplicates; conflicts are in neither."""
+        at, aside = places_in(self.set_aside, rows["row_ref"].to_numpy())
+        rows = rows.drop("row_ref")
+        if not aside.any():
+            return rows, rows.clear()
+        repeats = np.flatnonzero(aside)
+        return rows.filter(pl.Series(~aside)), rows[repeats[self.duplicate[at[repeats]]]]
+
+
+def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
+    """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
+    found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
+    duplicates, contested = Repeated.of_all(found)
+    if contested.size == 0:
+        return Settled.of(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
+    keys: list[pl.DataFrame] = []
+    faulty: list[pl.DataFrame] = []
+    for rows in files.read_again(pool, ahead, contested):
+        hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
+        contents = pl.Series("content", content_hashes(rows.good, hashes))
+        some = rows.good.select("service_id", "transaction_id", "row_ref", contents)
+        keys.append(rows_on_their_own(some))
+        faulty.append(rows.all_at_fault(TRANSACTION_CONFLICT))
+    more, conflicts = settled_by_text(pl.concat(keys))
+    in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
+    return Settled.of(
+        np.concatenate([duplicates, more]),
+        conflicts,
+        pl.concat(faulty).filter(in_conflict),
+    )
+
+
+def without_duplicates(unenrolled: pl.DataFrame, settled: Settled) -> pl.DataFrame:
+    """Rows of unenrolled accounts as ``Declined``, duplicates as such; no conflicts."""
+    stay, duplicates = settled.split(unenrolled.with_columns(pl.col("kind").cast(pl.String)))
+    return in_fixed_order(pl.concat([stay, duplicates.with_columns(reason=pl.lit(DUPLICATE))]))

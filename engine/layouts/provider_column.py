@@ -1,0 +1,195 @@
+"""A column of a provider's file: its cells become texts when, and as far as, they are asked for."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.columns.text_bytes import Bytes, bytes_of, is_ascii, of_one_width
+
+_BLANKS: Final = " \t\u3000"
+_SAMPLED: Final = 1024
+
+Places = npt.NDArray[np.int64]
+
+
+class Column:
+    """A provider's column: trimmed texts, null where there is nothing.
+
+    What is made of a text is made of unlike texts once, where a column has few of them.
+
+    Attributes:
+        cells: the texts as they came, or their bytes in the file's encoding.
+        encoding: of bytes.
+        empty: texts that mean nothing.
+    """
+
+    def __init__(self, cells: pa.Array, encoding: str = "utf-8", empty: Sequence[str] = ()) -> None:
+        self.cells, self.encoding, self.empty = cells, encoding, empty
+
+    @classmethod
+    def of_chunks(cls, cells: pa.ChunkedArray, encoding: str, empty: Sequence[str]) -> "Column":
+        """A column from a table's."""
+        array = cells.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+        return cls(array, encoding, empty)
+
+    @classmethod
+    def of_texts(cls, texts: pl.Series) -> "Column":
+        """A column of texts that are there already."""
+        column = cls(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        # What is computed once is known before.
+        column.__dict__["texts"] = texts
+        return column
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @cached_property
+    def texts(self) -> pl.Series:
+        """Each row's.
+
+        Raises:
+            UnicodeDecodeError: a cell is not in the encoding.
+        """
+        if pa.types.is_binary(self.cells.type) and not is_ascii(self.cells) and self._few:
+            values, codes = self._few
+            return values.gather(codes)
+        return self._read(self.cells)
+
+    def map(self, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
+        """Of each row what a function makes of its text.
+
+        Raises:
+            UnicodeDecodeError: a cell is not in the encoding.
+        """
+        if self._few is None:
+            return function(self.texts)
+        values, codes = self._few
+        return function(values).gather(codes)
+
+    @property
+    def unlike(self) -> tuple[pl.Series, pl.Series | None]:
+        """Texts that hold all there are, and each row's place among them; None when it is its own.
+
+        Raises:
+            UnicodeDecodeError: a cell is not in the encoding.
+        """
+        return self._few or (self.texts, None)
+
+    @property
+    def has_few(self) -> bool:
+        """Whether a text stands in two rows or more, as a rule."""
+        return self._few is not None
+
+    @property
+    def of_one_width(self) -> Bytes | None:
+        """The bytes of each row's text, if they are ASCII, have one width, and all mean something.
+
+        A single row stands for all.
+        """
+        written = of_one_width(self.cells)
+        if written is None or self.empty or written.min() <= 0x20 or written.max() >= 0x80:
+            return None
+        return written
+
+    def take(self, places: Places) -> "Column":
+        """Some of the rows."""
+        return Column(self.cells.take(pa.array(places)), self.encoding, self.empty)
+
+    @cached_property
+    def _few(self) -> tuple[pl.Series, pl.Series] | None:
+        if not _has_few_values(self.cells):
+            return None
+        encoded = self.cells.dictionary_encode()
+        codes = pl.Series(pl.from_arrow(encoded.indices.cast(pa.uint32())))
+        return self._read(encoded.dictionary), codes
+
+    def _read(self, cells: pa.Array) -> pl.Series:
+        decoded = _decoded(cells, self.encoding)
+        texts = pl.Series(pl.from_arrow(decoded), dtype=pl.String)
+        if _may_be_untrimmed(decoded):
+            texts = texts.str.strip_chars(_BLANKS)
+            nothing = texts.str.len_bytes() == 0
+        else:
+            ends, _ = bytes_of(decoded)
+            nothing = pl.Series(ends[1:] == ends[:-1])
+        if self.empty:
+            nothing |= texts.is_in(self.empty)
+        return texts.set(nothing, None) if nothing.any() else texts
+
+
+class _Constant(Column):
+    """A column with one value."""
+
+    def __init__(self, value: str | None, rows: int) -> None:
+        super().__init__(pa.nulls(rows, pa.string()))
+        self._value = value
+        one = pl.Series([value], dtype=pl.String)
+        self._few = one, pl.zeros(rows, pl.UInt32, eager=True)
+        self.texts = one.new_from_index(0, rows)
+
+    @property
+    def of_one_width(self) -> Bytes | None:
+        if self._value is None:
+            return None
+        return np.frombuffer(self._value.encode(), np.uint8).reshape(1, -1)
+
+    def take(self, places: Places) -> Column:
+        return _Constant(self._value, len(places))
+
+
+def same_for_all(value: str | None, rows: int) -> Column:
+    """A column with one value."""
+    return _Constant(value, rows)
+
+
+def _has_few_values(array: pa.Array) -> bool:
+    """Whether a value stands in two rows or more, as a rule; judged by how often some meet."""
+    rows = len(array)
+    size = min(rows, _SAMPLED)
+    if size == 0:
+        return False
+    sample = array.take(pa.array(np.linspace(0, rows - 1, size).astype(np.int64)))
+    met = size - len(pc.unique(sample))
+    return size * size <= met * rows
+
+
+def _may_be_untrimmed(texts: pa.Array) -> bool:
+    """Whether a text may begin or end with a blank, by the bytes that U+3000 has, too."""
+    ends, data = bytes_of(texts)
+    some = data[ends[0] : ends[-1]]
+    if some.min(initial=0xFF) > 0x20 and some.max(initial=0) < 0xE3:
+        return False
+    filled = ends[1:] > ends[:-1]
+    first, last = data[ends[:-1][filled]], data[ends[1:][filled] - 1]
+    return bool(
+        ((first == 0x20) | (first == 0x09) | (first == 0xE3)).any()
+        or ((last == 0x20) | (last == 0x09) | (last == 0x80)).any()
+    )
+
+
+def _decoded(array: pa.Array, encoding: str) -> pa.Array:
+    if not pa.types.is_binary(array.type):
+        return array
+    if is_ascii(array):
+        # Without a second look at whether it is UTF-8.
+        return pa.Array.from_buffers(pa.string(), len(array), array.buffers(), offset=array.offset)
+    whole = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
+    joined = pc.binary_join(whole, pa.scalar(b"\n", pa.binary()))[0].as_py().decode(encoding)
+    text = joined.encode()
+    ends = np.append(np.flatnonzero(np.frombuffer(text, np.uint8) == 0x0A), len(text))
+    if ends.size != len(array):
+        # A text has several lines.
+        return pa.array([one.decode(encoding) for one in array.to_pylist()], pa.string())
+    # Each text ends where a line does; the line ends themselves are left out.
+    lengths = np.diff(ends, prepend=-1) - 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    texts = text.replace(b"\n", b"")
+    return pa.StringArray.from_buffers(len(array), pa.py_buffer(offsets), pa.py_buffer(texts))

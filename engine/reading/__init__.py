@@ -1,0 +1,1 @@
+"""Delivered text becomes values, or named faults; Individual Numbers are refused."""

@@ -1,0 +1,122 @@
+"""No Individual Number (マイナンバー) enters a book: ID columns are screened for its check digit.
+
+An Individual Number has 12 digits, the last of which checks the others (平成26年総務省令第85号).
+Other 12-digit IDs agree with it by chance, 2 in 11 at most; a column that agrees more often than
+chance allows holds Individual Numbers. Distinct values count once: of each column, the 4,096 with
+the least hashes are judged, whatever the order and the size of the delivery.
+"""
+
+import math
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.columns.hashing import Hashes, hash_text
+from engine.errors import InputError
+
+Noted = dict[str, tuple[Hashes, npt.NDArray[np.bool_]]]
+SCREENED: Final = ("person_id", "account_id", "other_id")
+
+_SEED: Final = 3
+_DIGITS: Final = 12
+_JUDGED: Final = 4096
+_BY_CHANCE: Final = 2 / 11
+_TOO_UNLIKELY: Final = 1e-6
+_FORM: Final = r"^[0-9]{12}$"
+_WEIGHTS: Final = np.array([6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2], np.int64)
+
+
+def check_digit_agrees(numbers: pl.Series) -> npt.NDArray[np.bool_]:
+    """Whether the last digit of each text of 12 ASCII digits is an Individual Number's."""
+    digits = np.frombuffer("".join(numbers.to_list()).encode(), np.uint8).reshape(-1, _DIGITS) - 48
+    remainder = (digits[:, :11].astype(np.int64) @ _WEIGHTS) % 11
+    expected = np.where(remainder <= 1, 0, 11 - remainder)
+    return np.equal(digits[:, 11], expected)
+
+
+@dataclass(slots=True)
+class _Column:
+    """The judged values of a column: their hashes, ascending, and whether each agrees."""
+
+    hashes: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
+    agrees: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+
+    def take(self, values: pl.Series) -> None:
+        hashes = hash_text(values, _SEED)
+        if self.hashes.size == _JUDGED:
+            # Once there are enough, only values with lesser hashes matter, and those are few.
+            few = np.flatnonzero(hashes < self.hashes[-1])
+            values, hashes = values.gather(few), hashes[few]
+        fits = values.str.contains(_FORM).fill_null(value=False)
+        values = values.filter(fits)
+        hashes, first = np.unique(hashes[fits.to_numpy()], return_index=True)
+        if hashes.size:
+            self.join(hashes[:_JUDGED], check_digit_agrees(values.gather(first[:_JUDGED])))
+
+    def join(self, hashes: Hashes, agrees: npt.NDArray[np.bool_]) -> None:
+        hashes = np.concatenate([self.hashes, hashes])
+        agrees = np.concatenate([self.agrees, agrees])
+        self.hashes, first = np.unique(hashes, return_index=True)
+        self.hashes, self.agrees = self.hashes[:_JUDGED], agrees[first][:_JUDGED]
+
+
+class Screen:
+    """Screens the ID columns of one role's deliveries; may be used by several threads."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._columns = {name: _Column() for name in SCREENED}
+        self._lock = Lock()
+
+    def look(self, frame: pl.DataFrame) -> None:
+        """Takes note of some rows' IDs."""
+        with self._lock:
+            for name, column in self._columns.items():
+                if name in frame.columns:
+                    column.take(frame[name])
+
+    def noted(self) -> Noted:
+        """What was taken note of, to be told to another screen of the same role."""
+        return {name: (column.hashes, column.agrees) for name, column in self._columns.items()}
+
+    def join(self, noted: Noted) -> None:
+        """Takes note of what another screen did."""
+        with self._lock:
+            for name, (hashes, agrees) in noted.items():
+                self._columns[name].join(hashes, agrees)
+
+    def judge(self) -> None:
+        """Refuses deliveries with Individual Numbers.
+
+        Raises:
+            InputError: naming the column, and no value of it.
+        """
+        for name, column in self._columns.items():
+            judged, agree = column.agrees.size, int(column.agrees.sum())
+            if _chance_of_so_many(judged, agree) < _TOO_UNLIKELY:
+                raise InputError(
+                    f"{self._role}: column {name} seems to hold Individual Numbers (マイナンバー): "
+                    f"of {judged} distinct 12-digit values {agree} have its check digit, "
+                    "far more than by chance",
+                    hint="deliver a pseudonym instead; the law forbids to keep Individual Numbers "
+                    "here; nothing was booked and no value was kept",
+                )
+
+
+def _chance_of_so_many(judged: int, agree: int) -> float:
+    """The chance that of so many values so many or more agree, each by itself 2 in 11."""
+    if agree <= judged * _BY_CHANCE:
+        return 1.0
+    logs = [
+        math.lgamma(judged + 1)
+        - math.lgamma(n + 1)
+        - math.lgamma(judged - n + 1)
+        + n * math.log(_BY_CHANCE)
+        + (judged - n) * math.log1p(-_BY_CHANCE)
+        for n in range(agree, judged + 1)
+    ]
+    return sum(math.exp(log) for log in logs)

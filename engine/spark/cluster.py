@@ -1,0 +1,264 @@
+"""The cluster: a Spark session, and how items go from station to station on it."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import TimeoutExpired
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from engine.errors import BookError, InputError
+from engine.spark.messages import COLUMNS, Station, Work, answered, asked, at_station
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+LOG: Final = "MYNAPOINT_SPARK_LOG"
+_OURS: Final = {
+    # Partitions are made to measure.
+    "spark.sql.adaptive.enabled": "false",
+    # A message is many rows.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
+    "spark.sql.execution.arrow.useLargeVarTypes": "false",
+}
+_UNLESS_SET: Final = {
+    "spark.app.name": "mynapoint",
+    # A task is one thread; Spark runs as many as there are cores.
+    "spark.executorEnv.POLARS_MAX_THREADS": "1",
+}
+_POLL_SECONDS: Final = 0.5
+_LONGEST_END_SECONDS: Final = 30
+
+
+class Step(NamedTuple):
+    """A station on the way: what is done there, in how many partitions.
+
+    ``in_order``: messages are taken in by their places.
+    """
+
+    station: Station
+    work: Work
+    job: Any
+    partitions: int
+    in_order: bool = False
+
+
+def check_installed() -> None:
+    """Refuses a machine on which Spark cannot be.
+
+    Raises:
+        InputError: naming what is missing.
+    """
+    if find_spec("pyspark") is None:
+        raise InputError(
+            "--engine spark: pyspark is not installed",
+            hint="pip install 'mynapoint[spark]', here and on the cluster's machines",
+        )
+    home = os.environ.get("JAVA_HOME")
+    if "PYSPARK_GATEWAY_PORT" not in os.environ and not (
+        shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+    ):
+        raise InputError(
+            "--engine spark: there is no Java"
+            + (f" in JAVA_HOME ({home})" if home else " on the PATH"),
+            hint="install Java 17, or set JAVA_HOME to where it is",
+        )
+
+
+@contextmanager
+def spark_session(master: str | None, settings: Mapping[str, str]) -> "Iterator[SparkSession]":
+    """A Spark session, with Spark's own configuration and these settings on top of it.
+
+    Raises:
+        InputError: Spark cannot be started, or does not reach the master.
+    """
+    check_installed()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    from py4j.protocol import Py4JError, Py4JJavaError
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkException
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    # Whoever starts Spark as a shell would get its progress bar.
+    wanted = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
+    if master is not None:
+        wanted.setMaster(master)
+        if master.startswith("local"):
+            # Java moves bytes here and no more: compiling itself thoroughly would be most of a
+            # small run's work.
+            wanted.set("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
+    wanted.setAll(list(settings.items()))
+    try:
+        with _quiet():
+            gateway = launch_gateway(wanted)
+        conf = SparkConf(_jvm=gateway.jvm).setAll(wanted.getAll())
+        unless_set = dict(_UNLESS_SET)
+        if conf.get("spark.master", "").startswith("local"):
+            unless_set["spark.ui.enabled"] = "false"
+        for name, value in unless_set.items():
+            conf.setIfMissing(name, value)
+        conf.setAll(list(_OURS.items()))
+        context = SparkContext(conf=conf, gateway=gateway)
+        if LOG not in os.environ:
+            context.setLogLevel("OFF")
+    except (PySparkException, Py4JJavaError, Py4JError, OSError, ValueError) as error:
+        raise InputError(
+            f"--engine spark: Spark could not be started: {_reason(error)}",
+            hint=f"Spark needs Java 17 and a master that it can reach; {LOG}=FILE keeps what it "
+            "says; nothing was booked",
+        ) from error
+    try:
+        yield SparkSession(context)
+    finally:
+        with suppress(Exception):
+            context.stop()
+            _end(gateway)
+
+
+def _end(gateway: Any) -> None:  # noqa: ANN401 - py4j has no types
+    """Waits for the end of the Java process, when it was started here."""
+    process = getattr(gateway, "proc", None)
+    if process is None:
+        return
+    from pyspark import SparkContext
+
+    gateway.shutdown()
+    process.stdin.close()
+    try:
+        process.wait(timeout=_LONGEST_END_SECONDS)
+    except TimeoutExpired:
+        process.kill()
+        process.wait()
+    # Or a further session in this process would look for it.
+    SparkContext._gateway = SparkContext._jvm = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What is started meanwhile writes to a log, not to this command's outputs."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    path = os.environ.get(LOG) or os.devnull
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    kept = os.dup(1), os.dup(2)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        for descriptor, to in zip(kept, (1, 2), strict=True):
+            os.dup2(descriptor, to)
+            os.close(descriptor)
+        os.close(log)
+
+
+class SparkCluster:
+    """Does jobs on Spark: items go through stations, and what they say to the driver comes back."""
+
+    def __init__(self, session: "SparkSession") -> None:
+        self._session = session
+
+    @property
+    def cores(self) -> int:
+        """How many tasks are at work at once, as far as Spark knows."""
+        return max(1, int(self._session.sparkContext.defaultParallelism))
+
+    def run(
+        self,
+        progress: Callable[[int, int], None],
+        tasks: Sequence[Sequence[Any]],
+        steps: Sequence[Step],
+    ) -> list[Any]:
+        """Does a job; see ``spark_run.Cluster``.
+
+        Raises:
+            MynapointError: the first that a task raised, in the order of stations and items.
+            BookError: Spark gave up.
+        """
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        try:
+            with self._reported(progress):
+                rows = self._frame(tasks, steps).collect()
+        except (PySparkException, Py4JError, OSError) as error:
+            raise BookError(
+                f"Spark gave up: {_reason(error)}",
+                hint=f"see Spark's own log ({LOG}=FILE keeps the driver's); nothing was booked, "
+                "run again",
+            ) from error
+        return answered(rows)
+
+    def _frame(self, tasks: Sequence[Sequence[Any]], steps: Sequence[Step]) -> "DataFrame":
+        from pyspark.sql import functions as sql
+
+        frame = self._session.createDataFrame(list(map(tuple, asked(tasks))), COLUMNS)
+        names = frame.columns
+        for step in steps:
+            # Messages that pass by are spread over the partitions.
+            target: Column = sql.when(
+                sql.col("station") == int(step.station), sql.col("target")
+            ).otherwise(sql.pmod(sql.col("place"), sql.lit(step.partitions)).cast("int"))
+            frame = (
+                frame.withColumn("partition", target)
+                .repartitionById(step.partitions, "partition")
+                .select(names)
+            )
+            if step.in_order:
+                frame = frame.sortWithinPartitions("place")
+            frame = frame.mapInArrow(
+                partial(at_station, step.station, step.work, step.job), COLUMNS
+            )
+        return frame.filter(sql.col("station") == int(Station.DRIVER)).select(
+            "kind", "place", "payload"
+        )
+
+    @contextmanager
+    def _reported(self, progress: Callable[[int, int], None]) -> Iterator[None]:
+        """Tells how many of the job's tasks are done."""
+        tracker, ended = self._session.sparkContext.statusTracker(), Event()
+        known: dict[int, tuple[int, int]] = {}
+
+        def watch() -> None:
+            while not ended.wait(_POLL_SECONDS):
+                with suppress(Exception):
+                    for stage in tracker.getActiveStageIds():
+                        info = tracker.getStageInfo(stage)
+                        if info is not None:
+                            known[stage] = info.numCompletedTasks, info.numTasks
+                    done, total = (sum(one[at] for one in known.values()) for at in (0, 1))
+                    if total:
+                        progress(done, total)
+
+        thread = Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _reason(error: Exception) -> str:
+    """Why Spark gave up, without the values that an error of a task may hold."""
+    text = str(error)
+    frames = re.findall(r'File "([^"]+)", line (\d+)', text)
+    raised = re.findall(
+        r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): ", text, re.MULTILINE
+    )
+    if frames and raised:
+        return f"{raised[-1]} at {Path(frames[-1][0]).name}:{frames[-1][1]} in a task"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = next((line for line in lines if "Exception" in line or "Error" in line), "")
+    line = told or (lines[0] if lines else "") or type(error).__name__
+    return line.split("most recent failure")[0][:300]

@@ -1,0 +1,1 @@
+"""What commands share: an opened book, the database, months, reasons, options in order."""

@@ -1,0 +1,1 @@
+"""What people see: terminal, spreadsheets, result files, errors, texts in both languages."""

@@ -1,0 +1,71 @@
+"""What an operator reads at the end of a run: rows and yen in and out, points, and where it is."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from engine.io.book.run_record import RunRecord
+from engine.io.run.nightly import RunResult
+from pipelines.shown.terminal import output, print_json
+
+
+def print_record(result: RunResult) -> None:
+    """Prints the run record for machines, and whether the run had been booked before."""
+    record = result.record.to_json() | {"already_booked": result.already_booked}
+    print_json(record)
+
+
+def print_summary(result: RunResult) -> None:
+    """Prints a run at a glance."""
+    record, console = result.record, output()
+    counts, enrollments, points = record.counts, record.counts.enrollments, record.points
+    if result.already_booked:
+        console.print(
+            f"記帳済み — this very run is in the book already, as run {record.run_id}; "
+            "nothing was changed\n"
+        )
+    console.print(
+        f"第 {record.run_id} 回 run {record.run_id}, booked on {record.booked_on}, "
+        f"programme {record.programme.id}, terms of {record.programme.terms.announced_on}"
+    )
+    console.print(_transactions(record))
+    console.print(
+        f"ポイント points: {points.awarded:,} awarded (付与), {points.reversed:,} reversed "
+        f"(取消), {points.net:,} net"
+    )
+    console.print(
+        f"上限到達 at the cap: {counts.people_at_the_cap:,} of {counts.people:,} people "
+        "with entries in this run"
+    )
+    console.print(
+        f"申込 enrollments: {enrollments.read:,} read, {enrollments.accepted:,} accepted, "
+        f"{enrollments.unchanged:,} unchanged, "
+        f"{enrollments.all_rejected:,} rejected, {enrollments.quarantined:,} quarantined"
+    )
+    for reason, rows in enrollments.rejected.items():
+        console.print(f"    {reason}: {rows:,}")
+    console.print(f"台帳 ledger: {result.book / 'ledger'}")
+    console.print(f"内訳 record, declined, quarantine: {result.book / 'runs' / record.run_id}")
+
+
+def _transactions(record: RunRecord) -> Table:
+    counts, yen = record.counts, record.yen
+    table = Table(box=None, pad_edge=False)
+    table.add_column("取引 transactions")
+    table.add_column("件数 rows", justify="right")
+    table.add_column("円 yen", justify="right")
+    table.add_row("読込 read", f"{counts.read:,}", f"{yen.read:,}")
+    table.add_row("記帳 booked", f"{counts.booked:,}", f"{yen.booked:,}")
+    _add_reasons(table, "対象外 declined", counts.declined, yen.declined)
+    if counts.skipped:
+        _add_reasons(table, "読み飛ばし skipped", counts.skipped, yen.skipped)
+    table.add_row("隔離 quarantined", f"{counts.quarantined:,}", f"{yen.quarantined:,}")
+    return table
+
+
+def _add_reasons(
+    table: Table, heading: str, rows: Mapping[str, int], yen: Mapping[str, int]
+) -> None:
+    table.add_row(heading, f"{sum(rows.values()):,}", f"{sum(yen.values()):,}")
+    for reason, number in rows.items():
+        table.add_row(f"    {reason}", f"{number:,}", f"{yen[reason]:,}", style="dim")

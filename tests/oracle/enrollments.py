@@ -91,6 +91,9 @@ def settle_keys(
         else:
             readable.append((record, enrollment_of(record.values)))
 
+    contents: dict[EnrollmentKey, set[Enrollment]] = {}
+    for _, application in readable:
+        contents.setdefault(key_of(application), set()).add(application)
     fresh: list[Enrollment] = []
     keys_in_conflict: set[EnrollmentKey] = set()
     for record, application in readable:
@@ -102,7 +105,7 @@ def settle_keys(
                 book.waiting_enrollments.pop(key, None)
             else:
                 quarantine(night, record, ["person_id:conflict"])
-        elif any(key_of(other) == key and other != application for _, other in readable):
+        elif len(contents[key]) > 1:
             quarantine(night, record, ["person_id:conflict"])
             keys_in_conflict.add(key)
         elif application in fresh:

@@ -105,6 +105,9 @@ def settle_ids(book: Book, night: Night, records: Sequence[Record]) -> tuple[lis
             readable.append((record, event_of(record.values)))
 
     accepted = {accepted.event.event_id: accepted.event for accepted in book.events}
+    contents: dict[str, set[Event]] = {}
+    for _, event in readable:
+        contents.setdefault(event.event_id, set()).add(event)
     fresh: list[Event] = []
     ids_in_conflict: set[str] = set()
     for record, event in readable:
@@ -113,7 +116,7 @@ def settle_ids(book: Book, night: Night, records: Sequence[Record]) -> tuple[lis
                 night.event_counts.unchanged += 1
             else:
                 quarantine(night, record, ["event_id:conflict"])
-        elif any(other.event_id == event.event_id and other != event for _, other in readable):
+        elif len(contents[event.event_id]) > 1:
             quarantine(night, record, ["event_id:conflict"])
             ids_in_conflict.add(event.event_id)
         elif event in fresh:

@@ -150,6 +150,9 @@ def settle_keys(
     readable = [
         (record, as_booked_once(transaction, book, in_force)) for record, transaction in readable
     ]
+    contents: dict[TransactionKey, set[Transaction]] = {}
+    for _, transaction in readable:
+        contents.setdefault(key_of(transaction), set()).add(transaction)
     fresh: list[Transaction] = []
     keys_in_conflict: set[TransactionKey] = set()
     for record, transaction in readable:
@@ -160,7 +163,7 @@ def settle_keys(
                 decline(night, transaction, "duplicate")
             else:
                 quarantine(night, record, ["transaction_id:conflict"])
-        elif any(key_of(other) == key and other != transaction for _, other in readable):
+        elif len(contents[key]) > 1:
             quarantine(night, record, ["transaction_id:conflict"])
             keys_in_conflict.add(key)
         elif transaction in fresh:

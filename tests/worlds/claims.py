@@ -17,6 +17,8 @@ class Claims:
         self.claims: list[Claim] = []
         self.likely: list[Claim] = []
         """The claims that stand a chance: most transactions are theirs."""
+        self.late: list[Claim] = []
+        """Claims that an event gave rise to, delivered now and then."""
         self.successors: dict[tuple[str, str], list[str]] = {}
         """Of a service's account, the accounts that replaced it, or were to."""
 
@@ -45,10 +47,10 @@ class Claims:
         rng = self.setting.rng
         how_many = rng.choice((1, 2, 3, 4, 5, 5, 6, 6))
         if self.setting.corrected:
-            how_many = rng.choice((2, 2, 3, 3, 4))
+            how_many = rng.choice((2, 2, 2, 3, 3, 4))
         for person_id in rng.sample(PERSON_IDS, how_many):
             first = self.make_claim(person_id, rng.choice(self.setting.services))
-            if self.setting.chance(0.3):
+            if self.setting.chance(0.15 if self.setting.corrected else 0.3):
                 self.claims.append(self.hindered(first))
             else:
                 self.claims.append(first)
@@ -191,7 +193,8 @@ class Claims:
         self, claims_of_the_night: Sequence[Claim], earlier: Sequence[Claim]
     ) -> list[Row]:
         rng = self.setting.rng
-        rows = [claim.spelled(rng) for claim in claims_of_the_night]
+        due = [claim for claim in self.late if self.setting.chance(0.3)]
+        rows = [claim.spelled(rng) for claim in [*claims_of_the_night, *due]]
         for claim in [*claims_of_the_night, *earlier]:
             if self.setting.chance(0.15):
                 rows.append(claim.spelled(rng))

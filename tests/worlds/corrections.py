@@ -23,6 +23,9 @@ class Corrections:
         self.claims = claims
         self.deeds = deeds
         self.made: list[Correction] = []
+        self.plans: list[list[Correction]] = []
+        """Events that follow on one night each, so that an undoing clashes with something."""
+        self.event_ids: set[str] = set()
         self.held: list[Correction] = []
         """Made already, so that an undoing may name them, and delivered on a later night."""
 
@@ -32,7 +35,11 @@ class Corrections:
         tonight = [correction for correction in self.held if self.setting.chance(0.5)]
         self.held = [correction for correction in self.held if correction not in tonight]
         known_before = list(self.made)
-        for _ in range(rng.choice((0, 1, 1, 2, 3, 4, 6))):
+        for plan in self.plans:
+            if plan and self.setting.chance(0.7):
+                self.made.append(plan.pop(0))
+                tonight.append(self.made[-1])
+        for _ in range(rng.choice((0, 1, 2, 3, 4, 6, 8))):
             for correction in self.make_some():
                 self.made.append(correction)
                 (self.held if self.setting.chance(0.15) else tonight).append(correction)
@@ -68,10 +75,10 @@ class Corrections:
     def new_id(self) -> str:
         """Choose an ID whose place in the order says nothing about when it was made."""
         rng = self.setting.rng
-        taken = {correction.event_id for correction in self.made}
         while True:
             event_id = rng.choice(EVENT_STEMS) + str(rng.randint(10, 999))
-            if event_id not in taken:
+            if event_id not in self.event_ids:
+                self.event_ids.add(event_id)
                 return event_id
 
     def correction(self, kind: str, **columns: Any) -> Correction:
@@ -86,7 +93,7 @@ class Corrections:
 
     def a_claim(self) -> Claim:
         rng = self.setting.rng
-        hopeful = self.claims.likely if self.setting.chance(0.8) else []
+        hopeful = self.claims.likely if self.setting.chance(0.93) else []
         return rng.choice(hopeful or self.claims.claims)
 
     def an_instant(self, claim: Claim) -> datetime:
@@ -113,7 +120,7 @@ class Corrections:
 
     def a_person(self, claim: Claim) -> str:
         rng = self.setting.rng
-        if self.setting.chance(0.8):
+        if self.setting.chance(0.88):
             return claim.person_id
         return rng.choice([*self.claims.people(), rng.choice(PERSON_IDS)])
 
@@ -160,7 +167,7 @@ class Corrections:
     def resume(self, claim: Claim | None = None) -> list[Correction]:
         rng = self.setting.rng
         stops = [c for c in self.made if c.kind == "enrollment_stopped"]
-        if claim is None and stops and self.setting.chance(0.7):
+        if claim is None and stops and self.setting.chance(0.85):
             stopped = rng.choice(stops)
             assert stopped.effective_at is not None
             later = rng.choice((0 * DAY, MICROSECOND, DAY, 30 * DAY))
@@ -185,6 +192,18 @@ class Corrections:
         voided = self.of_enrollment("enrollment_voided", claim)
         if self.setting.chance(0.35):
             return [voided, self.granted(claim)]
+        if self.setting.chance(0.6):
+            # The account goes to somebody else, or the person to another account.
+            rng = self.setting.rng
+            undoing = self.undoing(voided)
+            if self.setting.chance(0.5):
+                self.plans.append([self.granted(claim), undoing])
+            else:
+                follower = self.claims.make_claim(
+                    claim.person_id, rng.choice(self.setting.services), claim.applied_at
+                )
+                self.claims.late.append(follower)
+                self.plans.append([undoing])
         return [voided]
 
     def grant(self) -> list[Correction]:
@@ -197,8 +216,10 @@ class Corrections:
         rng = self.setting.rng
         service = self.setting.service_of(claim.service_id)
         basis = claim.basis
-        if service is not None and service.basis == "either" and self.setting.chance(0.8):
+        if service is not None and service.basis == "either":
             basis = basis or rng.choice(("charge", "purchase"))
+            if self.setting.chance(0.25):
+                basis = ""
         account_id = self.an_account(claim)
         if self.setting.chance(0.15):
             account_id = rng.choice(ACCOUNT_IDS)
@@ -222,9 +243,27 @@ class Corrections:
         if self.setting.chance(0.25):
             people.append(rng.choice(PERSON_IDS))
         goes, stays = rng.choice(people), rng.choice(people)
+        merged_before = [c.person_id for c in self.made if c.kind == "persons_merged"]
+        if merged_before and self.setting.chance(0.2):
+            goes = rng.choice(merged_before)
         if goes == stays:
             goes, stays = rng.choice(people), rng.choice(people)
-        return [self.correction("persons_merged", person_id=goes, other_id=stays)]
+        merged = self.correction("persons_merged", person_id=goes, other_id=stays)
+        if self.setting.chance(0.5):
+            service = rng.choice(self.setting.services)
+            self.claims.late.append(self.claims.make_claim(rng.choice((goes, stays)), service))
+        if self.setting.chance(0.4):
+            # Undone, merged in another way, and then the undoing is undone.
+            undoing = self.undoing(merged)
+            other_id = rng.choice((stays, *people))
+            again = self.correction("persons_merged", person_id=goes, other_id=other_id)
+            if self.setting.chance(0.5):
+                again = replace(again, person_id=stays, other_id=goes)
+            self.plans.append([undoing, again, self.undoing(undoing)])
+        return [merged]
+
+    def undoing(self, correction: Correction) -> Correction:
+        return self.correction("undone", other_id=correction.event_id)
 
     def void_transaction(self) -> list[Correction]:
         rng = self.setting.rng
@@ -258,19 +297,20 @@ class Corrections:
         if not self.made or self.setting.chance(0.03):
             return [self.correction("undone", other_id="V0")]
         if self.setting.chance(0.08):
-            undone = [self.correction("undone", other_id="")]
-            undone = [replace(undone[0], other_id=undone[0].event_id)]
-            if self.setting.chance(0.7):
-                # Two that undo each other, or a longer circle with what is undone already.
-                second = replace(self.correction("undone"), other_id=undone[0].event_id)
-                undone = [replace(undone[0], other_id=second.event_id), second]
-            return undone
-        of_note = [c for c in self.made if c.kind not in ("enrollment_stopped", "undone")]
-        recent = self.made[-6:]
-        named = rng.choice(rng.choice((recent, self.made, of_note or self.made)))
-        undone = [self.correction("undone", other_id=named.event_id)]
+            # One that undoes itself, or two or three that undo each other.
+            circle = [self.correction("undone") for _ in range(rng.choice((1, 2, 2, 3)))]
+            return [
+                replace(undoing, other_id=following.event_id)
+                for undoing, following in zip(circle, [*circle[1:], circle[0]], strict=True)
+            ]
+        kind = rng.choice([correction.kind for correction in self.made])
+        if self.setting.chance(0.5):
+            kind = rng.choice(sorted({correction.kind for correction in self.made}))
+        of_the_kind = [correction for correction in self.made if correction.kind == kind]
+        named = rng.choice(rng.choice((self.made[-6:], of_the_kind)))
+        undone = [self.undoing(named)]
         if self.setting.chance(0.12):
-            undone.append(replace(self.correction("undone"), other_id=undone[0].event_id))
+            undone.append(self.undoing(undone[0]))
         return undone
 
     def changed(self, correction: Correction) -> Correction:

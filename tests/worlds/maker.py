@@ -38,7 +38,7 @@ class _Maker:
         setting = self.setting
         rng = setting.rng
         self.claims.make_claims()
-        count = rng.randint(2, 7) if setting.corrected else rng.randint(1, 5)
+        count = rng.randint(3, 8) if setting.corrected else rng.randint(1, 5)
         turns = [rng.choice((0, 0, 0, rng.randrange(count))) for _ in self.claims.claims]
         held: list[Deed] = []
         nights: list[Night] = []
@@ -52,9 +52,11 @@ class _Maker:
         setting = self.setting
         rng = setting.rng
         first = number == 0
-        changed = not first and not setting.clean and setting.chance(0.12)
+        changed = not first and not setting.clean and setting.chance(0.2)
         if changed:
-            setting.change_services({claim.service_id for claim in self.claims.claims})
+            in_use = {claim.service_id for claim in (*self.claims.claims, *self.claims.late)}
+            in_use |= {correction.service_id for correction in self.corrections.made}
+            setting.change_services(in_use)
         extended = (
             not first
             and setting.corrected

@@ -100,12 +100,20 @@ class Setting:
         """
         rng = self.rng
         number = rng.randrange(len(self.services))
+        shut = [n for n, s in enumerate(self.services) if s.applications_close_on is not None]
+        if shut and self.chance(0.4):
+            number = rng.choice(shut)
         service = self.services[number]
         added = [s for s in SERVICES_TO_COME if self.service_of(s) is None]
         if self.chance(0.2) and len(self.services) > 1 and service.service_id not in in_use:
             del self.services[number]
         elif self.chance(0.3) and added:
             self.services.append(self.make_service(rng.choice(added), self.rounding))
+        elif self.chance(0.6 if number in shut else 0.2):
+            # Applications are taken again.
+            self.services[number] = replace(
+                service, applications_close_on=None, preregistration=False
+            )
         elif self.chance(0.5):
             end = self.terms.window_first + rng.randint(30, 150) * DAY
             self.services[number] = replace(service, awards_close_on=end)

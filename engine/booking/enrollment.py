@@ -305,18 +305,12 @@ def _settle_concerned(some: _Delivered, standing: Standing) -> tuple[Numbers, _M
 
 
 def _turns(some: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
-    rows = some.rows.select(
-        "applied_at", "person", "service_id", "account_id", "person_id", "basis"
+    rows = some.rows.select(*ORDER, pl.col("basis").cast(pl.String)).with_columns(
+        content=pl.Series(some.contents), is_concerned=pl.Series(some.concerned)
     )
     return [
-        (int(place), Turn(*row, content, concerned))
-        for place, row, content, concerned in zip(
-            places.tolist(),
-            rows[places].iter_rows(),
-            some.contents[places].tolist(),
-            some.concerned[places].tolist(),
-            strict=True,
-        )
+        (place, Turn._make(row))
+        for place, row in zip(places.tolist(), rows[places].iter_rows(), strict=True)
     ]
 
 

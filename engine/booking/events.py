@@ -506,14 +506,11 @@ class _Desk:
         return self._against_undoing(Standing([*self.taken, taken], self.enrollments)) or taken
 
     def _in_a_circle(self, event: Event) -> bool:
-        at: Event | None = event
-        seen = set()
-        while at is not None and at.kind == "undone":
-            if at.event_id in seen:
-                return True
-            seen.add(at.event_id)
-            at = self.known.get(at.other_id or "")
-        return False
+        at = event.other_id
+        while at is not None and at != event.event_id:
+            taken = self.now.taken(at)
+            at = taken.event.other_id if taken and taken.event.kind == "undone" else None
+        return at is not None
 
     def _against_undoing(self, then: Standing) -> str | None:
         """Why what would hold then may not hold."""

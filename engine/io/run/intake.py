@@ -237,9 +237,7 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
     found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
     duplicates, contested, replaced = Repeated.of_all(found)
     if contested.size == 0:
-        return Settled.of(
-            duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA)
-        )
+        return Settled.of(duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
     for rows in files.read_again(pool, ahead, contested):

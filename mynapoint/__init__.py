@@ -5,6 +5,7 @@
 """
 
 from engine.errors import BookError, InputError, MynapointError
+from engine.io.book.run_record import RunRecord
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.run.nightly import Progress, RunResult, run
 from engine.terms.programme import Programme, Terms, load_programme, parse_programme
@@ -17,6 +18,7 @@ __all__ = [
     "MynapointError",
     "Programme",
     "Progress",
+    "RunRecord",
     "RunResult",
     "Service",
     "Services",

@@ -189,6 +189,7 @@ DAMAGES: dict[str, Edit] = {
     ),
     "booked_on: this is not a day": lambda record: record.update(booked_on="20210105"),
     "inputs[1].sha256: this is not a text": lambda record: record["inputs"][0].update(sha256=None),
+    "inputs[1].role: this is not one of": lambda record: record["inputs"][0].update(role="x"),
     "format: this is not a number from 1": lambda record: record.update(format="1"),
 }
 

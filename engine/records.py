@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
@@ -26,6 +26,8 @@ MAX_ID_CHARACTERS = 64
 MAX_AUTHORITY_CHARACTERS = 200
 # What every delivered value is trimmed of on both sides.
 BLANKS: Final = " \t\u3000\ufeff"
+
+RoleName = Literal["transactions", "enrollments", "events"]
 
 KINDS = ("charge", "purchase", "refund")
 VOIDS = ("charge_void", "purchase_void", "refund_void")

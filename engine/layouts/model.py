@@ -46,6 +46,7 @@ from engine.records import (
     KINDS,
     TRANSACTION_COLUMNS,
     TRANSACTION_REQUIRED,
+    RoleName,
 )
 from engine.terms.strict_toml import (
     MAX_ID_CHARACTERS,
@@ -56,7 +57,6 @@ from engine.terms.strict_toml import (
     read_text,
 )
 
-RoleName = Literal["transactions", "enrollments", "events"]
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
 ParameterForm = Literal["text", "day"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from engine.io.book.format import RECORD_FILE
 from engine.io.durable import sha256_of
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.report.figures import Figures
@@ -70,7 +71,7 @@ def _broken_links(opened: OpenedBook) -> Iterable[str]:
     for number, record in enumerate(opened.records, 1):
         if record.previous_sha256 != before:
             yield record.run_id
-        before = sha256_of(opened.book.run_folder(number) / "record.json")
+        before = sha256_of(opened.book.run_folder(number) / RECORD_FILE)
 
 
 def _outcome(wrong: list[str], t: Texts) -> str:

@@ -21,7 +21,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from filelock import FileLock, Timeout
 
 from engine.errors import BookError, InputError
-from engine.io.book.format import RECORD_FILE
+from engine.io.book.format import LEDGER_FOLDER, RECORD_FILE
 from engine.io.book.run_record import RunRecord
 from engine.io.durable import (
     make_folder,
@@ -118,13 +118,13 @@ class Book:
             actions = self._actions(number)
             numbers = [action["txn"]["version"] for action in actions if "txn" in action]
             adds = [action["add"] for action in actions if "add" in action]
-            added = [(f"ledger/{add['path']}", add["size"]) for add in adds]
+            added = sorted((f"{LEDGER_FOLDER}{add['path']}", add["size"]) for add in adds)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
         if numbers != [number]:
             return False
         named = [(output.name, output.bytes) for output in self.record(number).ledger_files]
-        return sorted(added) == sorted(named)
+        return added == sorted(named)
 
     def clear_torn_commit(self) -> None:
         """Removes the last commit when a power cut left it empty or cut short; needs the lock.

@@ -53,12 +53,15 @@ def run(
     booked_on: dt.date,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
+    events: Paths | None = None,
     layout: Each | None = None,
     set_: Annotated[Each | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
+    allow_backdating: Flag = False,
+    allow_postdating: Flag = False,
     threads: PositiveInt | None = None,
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
@@ -79,6 +82,8 @@ def run(
         Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst) or Parquet.
     enrollments: list[str]
         Delivered enrollments (マイナポイントの申込), likewise.
+    events: list[str]
+        Delivered corrections, likewise: replaced accounts, stops, voids, merges.
     layout: list[str]
         How the files that follow are written: a layout's ID or file, canonical, or auto. By default
         their headers decide. See mynapoint layouts.
@@ -92,6 +97,10 @@ def run(
         Use the terms announced by this day; by default the latest.
     max_quarantined: float
         The largest share of rows, 0 to 1, that may go to quarantine.
+    allow_backdating: bool
+        Let --booked-on be earlier than the last run's day.
+    allow_postdating: bool
+        Let --booked-on be in the future.
     threads: int
         Parts and slices under way at once; by default one more than cores.
     engine: str
@@ -112,7 +121,11 @@ def run(
     from pipelines.shown.progress import progress_bar
     from pipelines.shown.summary import print_record, print_summary
 
-    parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
+    parsed = {
+        "transactions": transactions or [],
+        "enrollments": enrollments or [],
+        "events": events or [],
+    }
     deliveries = in_order(arguments, parsed) if layout or set_ else parsed
     with (
         engine_of(engine, master, conf or []) as how,
@@ -123,10 +136,13 @@ def run(
             booked_on=booked_on,
             transactions=deliveries["transactions"],
             enrollments=deliveries["enrollments"],
+            events=deliveries["events"],
             services=services,
             programme=programme,
             terms_as_of=terms_as_of,
             max_quarantined=max_quarantined,
+            allow_backdating=allow_backdating,
+            allow_postdating=allow_postdating,
             threads=threads,
             progress=progress,
             how=how,

@@ -167,10 +167,11 @@ def book_world(world: worlds.World, folder: Path, number: int, book: Path) -> Ru
     paths: dict[str, list[Path]] = {"transactions": [], "enrollments": []}
     files = [("transactions", file) for file in night.transactions]
     files += [("enrollments", file) for file in night.enrollments]
+    assert not night.events
     if night.services is not None:
         files.append(("services", ("services.toml", night.services)))
-    if world.programme is not None and number == 0:
-        files.append(("programme", ("programme.toml", world.programme)))
+    if night.programme is not None:
+        files.append(("programme", ("programme.toml", night.programme)))
     for role, (name, text) in files:
         path = folder / f"night-{number + 1}" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,10 @@ from engine.io.payout.calculation import Calculation
 from engine.payouts.accounts import Accounts, Replacement
 from engine.payouts.answers import ANSWER, answered, decide
 from engine.payouts.bridge import TERMS, is_closed
+from engine.payouts.entry import PayoutEntry
 from engine.payouts.lines import TABLE_ORDER, instructed
 from engine.payouts.owed import Asked, lines_of, with_account
-from engine.records import PayoutEntry, polars_schema, validated
+from engine.records import polars_schema, validated
 from engine.terms.services import Services, parse_services
 
 FIRST = dt.date(2020, 9, 1)

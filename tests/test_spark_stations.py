@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import worlds
+from against_the_oracle import DeliveredAs
 from test_layouts_read import case
-from test_the_engine_agrees_with_the_oracle import DeliveredAs
 from two_engines import assert_same_run, on_a_table_top
 
 import mynapoint

@@ -49,6 +49,7 @@ from engine.records import (
     OUTCOMES,
     TRANSACTION_COLUMNS,
     TRANSACTION_REQUIRED,
+    RoleName,
 )
 from engine.terms.strict_toml import (
     MAX_ID_CHARACTERS,
@@ -59,7 +60,6 @@ from engine.terms.strict_toml import (
     read_text,
 )
 
-RoleName = Literal["transactions", "enrollments", "events", "answers"]
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
 ParameterForm = Literal["text", "day"]

@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from engine.payouts.entry import PayoutEntry
 from engine.payouts.lines import TABLE_ORDER
-from engine.records import PayoutEntry, polars_schema
+from engine.records import polars_schema
 from engine.terms.services import Services
 
 ANSWER: Final = {

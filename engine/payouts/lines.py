@@ -7,8 +7,9 @@ from typing import Final
 
 import polars as pl
 
+from engine.payouts.entry import PayoutEntry
 from engine.payouts.schedule import KEY
-from engine.records import PayoutEntry, polars_schema
+from engine.records import polars_schema
 
 PAY: Final = "pay"
 TAKE_BACK: Final = "take_back"

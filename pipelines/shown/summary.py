@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from engine.io.book.run_record import RunRecord
-from engine.io.run.nightly import RunResult
+from engine.io.run.one_run import RunResult
 from pipelines.shown.terminal import output, print_json
 
 

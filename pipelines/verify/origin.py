@@ -18,7 +18,7 @@ from engine.io.book.run_record import Input, RunRecord
 from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
 from engine.io.run.nightly import run as book_a_night
-from engine.records import LedgerEntry, arrow_schema
+from engine.records import LedgerEntry, RoleName, arrow_schema
 from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun, used_layouts
 from pipelines.verify.findings import (
@@ -96,7 +96,7 @@ def missing_deliveries(run: KeptRun, known: Mapping[tuple[str, str], Delivered])
 
 def linked_deliveries(
     run: KeptRun, known: Mapping[tuple[str, str], Delivered], folder: Path
-) -> list[tuple[Path, str, str]]:
+) -> list[tuple[Path, str, RoleName]]:
     """The run's deliveries under names of their own: link, recorded name, role."""
     folder.mkdir()
     links = []

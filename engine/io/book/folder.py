@@ -127,13 +127,13 @@ class Book:
             actions = self._actions(number)
             numbers = [action["txn"]["version"] for action in actions if "txn" in action]
             adds = [action["add"] for action in actions if "add" in action]
-            added = [(f"{self.TABLE}/{add['path']}", add["size"]) for add in adds]
+            added = sorted((f"{self.TABLE}/{add['path']}", add["size"]) for add in adds)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
         if numbers != [number]:
             return False
         named = [(output.name, output.bytes) for output in self.table_files(number)]
-        return sorted(added) == sorted(named)
+        return added == sorted(named)
 
     def clear_torn_commit(self) -> None:
         """Removes the last commit when a power cut left it empty or cut short; needs the lock.

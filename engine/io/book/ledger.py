@@ -24,7 +24,7 @@ from engine.io.book.folder import Book, run_id
 from engine.io.book.format import LEDGER_FOLDER
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, operation, sha256_of
-from engine.records import LedgerEntry, arrow_schema, validated
+from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, arrow_schema, validated
 
 APPLICATION: Final = "mynapoint"
 ROWS_PER_GROUP: Final = 128 * 1024
@@ -56,7 +56,10 @@ class Totals:
     """What must be the same before and after writing: rows, yen and points."""
 
     rows: int
-    amount_yen: int
+    booked: int
+    booked_yen: int
+    voided: int
+    recounted: int
     net_yen: int
     counted_yen: int
     points_awarded: int
@@ -65,11 +68,15 @@ class Totals:
     @classmethod
     def of(cls, entries: pl.LazyFrame) -> "Totals":
         """The totals of ledger rows."""
-        amount, points = pl.col("amount"), pl.col("points")
+        kind, points = pl.col("kind"), pl.col("points")
+        is_booked = kind.is_in(KINDS)
         sums = entries.select(
             rows=pl.len(),
-            amount_yen=amount.sum(),
-            net_yen=amount.sum() - 2 * amount.filter(pl.col("kind") == "refund").sum(),
+            booked=is_booked.sum(),
+            booked_yen=pl.col("amount").filter(is_booked).sum(),
+            voided=kind.is_in(VOIDS).sum(),
+            recounted=(kind == RECOUNT).sum(),
+            net_yen=pl.col("net_amount").sum(),
             counted_yen=pl.col("counted_amount").sum(),
             points_awarded=points.filter(points > 0).sum(),
             points_reversed=-points.filter(points < 0).sum(),

@@ -23,7 +23,8 @@ from engine.io.book.ledger import ROWS_PER_GROUP, DeltaForm
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, remove, rename, sha256_of, sync, write_json
-from engine.records import PayoutEntry, arrow_schema, validated
+from engine.payouts.entry import PayoutEntry
+from engine.records import arrow_schema, validated
 
 _LOG: Final = logging.getLogger(__name__)
 NAME: Final = "payouts"

@@ -23,7 +23,7 @@ from engine.io.delivered.deliveries import Batch, Delivered, Work, check_unchang
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.delivered.recognising import recognised
-from engine.layouts.model import Described, Layout, RoleName
+from engine.layouts.model import Described, Layout
 from engine.reading.canonical import (
     ANSWER_FORMS,
     ENROLLMENT_FORMS,
@@ -47,6 +47,7 @@ from engine.records import (
     Basis,
     Enrollment,
     EventKind,
+    RoleName,
     polars_schema,
 )
 

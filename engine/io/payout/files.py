@@ -17,8 +17,8 @@ from engine.io.book.folder import run_id
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, make_folder, remove, rename, sha256_of, sync, write_text
+from engine.payouts.entry import DIRECTIONS
 from engine.payouts.lines import FILE_COLUMNS
-from engine.records import DIRECTIONS
 
 PREFIX: Final = "payouts-"
 _SCHEMA: Final = pa.schema(

@@ -15,8 +15,8 @@ from engine.io.payout.calculation import Calculation
 from engine.io.payout.files import ServiceFile, file_stem, write_list
 from engine.io.payout.known import Known
 from engine.io.payout.record import Order, record_of
+from engine.payouts.entry import DIRECTIONS
 from engine.payouts.lines import as_file, instructed
-from engine.records import DIRECTIONS
 
 FAR: Final = "far"
 

@@ -1,23 +1,27 @@
 """What a book knows that payouts follow from: its ledger, its payouts, its services, its people."""
 
 import datetime as dt
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from engine.booking.corrections import Corrections, Standing
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
+from engine.io.book.format import CORRECTIONS_FILE, RunTable
 from engine.io.book.kept import kept_services
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import RunRecord
-from engine.payouts.accounts import ENROLLED, Accounts
+from engine.payouts.accounts import ENROLLED, Account, Accounts, Replacement, few_accounts
+from engine.payouts.entry import PayoutEntry
 from engine.payouts.owed import Asked, with_account
-from engine.records import PayoutEntry, polars_schema
+from engine.records import polars_schema
 from engine.terms.services import Services
 
 _ENTRY_COLUMNS: Final = (
@@ -146,14 +150,77 @@ def no_book(book: Book) -> InputError:
 
 
 def accounts_of(book: Book, runs: int) -> Accounts:
-    """Whose the accounts are, by the enrollments that were accepted."""
+    """Whose the accounts are, as the runs up to one of them left it.
+
+    Events concern few people: theirs are read one by one, all others as they were accepted.
+    """
     columns = ("person_id", "service_id", "account_id")
-    accepted = [
-        _read(book.run_folder(number) / "accepted_enrollments.parquet", columns)
-        for number in range(1, runs + 1)
+    frames = [pl.DataFrame(schema=dict.fromkeys(columns, pl.String))]
+    corrections = Corrections()
+    for number in range(1, runs + 1):
+        folder = book.run_folder(number)
+        frames.append(_read(folder / RunTable.ACCEPTED.file_name, columns))
+        kept = folder / CORRECTIONS_FILE
+        if kept.exists():
+            corrections = corrections.with_run(json.loads(kept.read_text(encoding="utf-8")))
+    enrolled = pl.concat(frames).with_columns(in_force=True).select(list(ENROLLED))
+    if not corrections.taken:
+        return Accounts(enrolled)
+    standing = Standing(corrections.taken, corrections.enrollments)
+    whose = _corrected(standing)
+    corrected = pl.DataFrame(
+        [(*account, *said) for account, said in sorted(whose.items()) if said is not None],
+        schema=ENROLLED,
+        orient="row",
+    )
+    unconcerned = enrolled.join(few_accounts(whose), on=["service_id", "account_id"], how="anti")
+    return Accounts(
+        pl.concat([unconcerned, corrected]),
+        [
+            Replacement(*event.account, event.other_id or "", event.effective)
+            for event in (taken.event for taken in corrections.taken)
+            if event.kind == "account_replaced" and not standing.is_undone(event.event_id)
+        ],
+        partial(_stopped, standing),
+        partial(_accepted_first, standing),
+    )
+
+
+def _corrected(standing: Standing) -> dict[Account, tuple[str, bool] | None]:
+    """By account that events concern, its person and whether it is enrolled; None for nobody."""
+    whose: dict[Account, tuple[str, bool] | None] = {}
+    for enrollment in standing.enrollments():
+        account = enrollment.account
+        if standing.is_in_force(enrollment):
+            whose[account] = standing.person_of(enrollment), True
+        elif (
+            enrollment.granted_by is None
+            and not standing.is_read_as_accepted(enrollment)
+            and not standing.is_barred(account, enrollment.person_id)
+            and not (whose.get(account) or ("", False))[1]
+        ):
+            whose[account] = standing.read(enrollment.person_id).person, False
+        else:
+            whose.setdefault(account, None)
+    return whose
+
+
+def _stopped(standing: Standing, until: dt.datetime, /) -> set[Account]:
+    before = until - dt.timedelta(microseconds=1)
+    return {
+        enrollment.account
+        for enrollment in standing.in_force()
+        if standing.is_stopped(enrollment, before)
+    }
+
+
+def _accepted_first(standing: Standing, accounts: Sequence[Account], /) -> Account:
+    owned = [
+        (owner.enrollment.moment, account)
+        for account in accounts
+        if (owner := standing.owner(account))
     ]
-    enrolled = pl.concat(accepted).with_columns(in_force=True)
-    return Accounts(enrolled.select(list(ENROLLED)))
+    return min(owned)[1] if owned else accounts[0]
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:

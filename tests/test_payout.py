@@ -372,3 +372,29 @@ def test_what_comes_due_adds_up_to_what_is_not_yet_due(
 def test_a_book_in_use_is_not_paid_out(coins: PayoutBook) -> None:
     with Places(coins.path).locked(), pytest.raises(BookError, match="another run"):
         coins.pay("2020-10-02")
+
+
+def test_explain_tells_the_life_of_a_point(
+    coins: PayoutBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = coins.pay("2020-10-02")
+    coins.answer(f"{lines[0]['payout_id']},partly,400,2020-10-03,busy")
+    coins.pay("2020-10-03")
+    capsys.readouterr()
+    explain = ["explain", str(coins.path), "--person", "P-A1"]
+    assert call([*explain, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["payouts"]
+    [due] = said["due"]
+    assert (due["transaction_id"], due["points"], due["due_on"]) == ("T1", 1000, "2020-10-02")
+    told = [(one["instructed"], one["answered"], one["code"]) for one in said["lines"]]
+    assert told == [(1000, 400, "busy"), (600, None, None)]
+    for lang, words in {"en": "400 points were done", "ja": "400 ポイント完了"}.items():
+        assert call([*explain, "--lang", lang]) == 0
+        assert words in capsys.readouterr().out
+
+
+def test_the_report_shows_the_bridge(coins: PayoutBook) -> None:
+    coins.pay("2020-10-02")
+    page = coins.folder / "report.html"
+    assert call(["report", str(coins.path), "--out", str(page), "--lang", "en"]) == 0
+    assert 'id="table-payouts"' in page.read_text(encoding="utf-8")

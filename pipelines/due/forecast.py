@@ -4,6 +4,7 @@ import datetime as dt
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -14,7 +15,8 @@ from engine.payouts.bridge import TERMS, bridged, by_service, coming
 from engine.payouts.owed import pay
 from pipelines.desk.opened_book import book_readable
 
-SERVICES = {"service_id": pl.String(), **dict.fromkeys(TERMS, pl.Int64())}
+OVERDUE_DAYS: Final = 60
+SERVICES: Final = {"service_id": pl.String(), **dict.fromkeys(TERMS, pl.Int64())}
 
 
 @dataclass

@@ -465,10 +465,11 @@ class _Desk:
         ):
             barred = self.now.is_barred(event.account, event.person_id or "")
             return reasons.VOIDED if barred else reasons.NO_SUCH_ENROLLMENT
+        person = self.now.person_of(enrollment)
         return Taken(
             event,
             moment,
-            came_under=enrollment.person_id,
+            person_ids=tuple(sorted(self.now.ids_read_as(person) | {enrollment.person_id})),
             accounts=tuple(account for _, account in self.now.accounts_of(enrollment)),
             target=enrollment.moment,
         )

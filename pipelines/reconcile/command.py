@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.extras import require_extra
 from engine.io.durable import sha256_of
-from pipelines.desk.database import Database, readable_by_duckdb, require_duckdb
+from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
@@ -21,7 +22,6 @@ from pipelines.reconcile.output import (
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
-from pipelines.shown.spreadsheet import require_xlsxwriter
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -42,8 +42,7 @@ def reconcile(
         InputError: the claim cannot be used, or ``out`` holds something else.
         BookError: there is no book, a file of it is damaged, or it does not add up.
     """
-    require_duckdb("reconcile", "desk")
-    require_xlsxwriter("reconcile")
+    require_extra("reconcile", "desk", "duckdb", "xlsxwriter")
     check_replaceable(out, NAMES)
     opened = open_book(book)
     check_outside(book, out)

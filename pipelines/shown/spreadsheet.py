@@ -6,8 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from engine.errors import InputError
-
 # Excel has 1,048,576 rows a sheet.
 MOST_ROWS: Final = 1_000_000
 _MOST_CHARACTERS: Final = 32_000
@@ -17,21 +15,6 @@ _Sheet = Any
 
 # What a spreadsheet takes for a formula when it opens a CSV file, full-width marks included.
 FORMULA_MARKS: Final = "=+-@\t\r\n＝＋－＠"
-
-
-def require_xlsxwriter(command: str) -> None:
-    """Makes sure that a spreadsheet can be written before a command does any work.
-
-    Raises:
-        InputError: XlsxWriter is not installed.
-    """
-    try:
-        import xlsxwriter  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"{command}: XlsxWriter is not installed, and the spreadsheet is written with it",
-            hint="pip install 'mynapoint[desk]'",
-        ) from error
 
 
 def guarded(text: str) -> str:

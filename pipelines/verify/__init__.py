@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError
+from engine.extras import require_extra
 from engine.io.book.folder import Book
 from engine.io.delivered.deliveries import find_delivered
-from pipelines.desk.database import require_duckdb
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes
 from pipelines.verify.findings import Finding, Findings
@@ -61,7 +61,7 @@ def verify(
         InputError: the deliveries cannot be found, or DuckDB is not installed.
         BookError: there is no book, or a run is writing to it.
     """
-    require_duckdb("verify", "verify")
+    require_extra("verify", "verify", "duckdb")
     book = Book(Path(path))
     delivered = {
         "enrollments": find_delivered(enrollments, "enrollments"),

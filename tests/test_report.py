@@ -392,7 +392,7 @@ def test_a_missing_library_is_named_with_what_to_do(
 
 
 def test_where_there_is_no_book_there_is_no_report(tmp_path: Path) -> None:
-    with pytest.raises(BookError, match="there is no book"):
+    with pytest.raises(InputError, match="there is no book"):
         report(tmp_path / "nothing", tmp_path)
     assert not (tmp_path / "nothing").exists()
 

@@ -452,7 +452,7 @@ def test_what_is_missing_is_said(sample: Path, tmp_path: Path) -> None:
         call(["simulate", str(sample)])
     with pytest.raises(InputError, match="nothing to simulate"):
         simulate(None, other=other)
-    with pytest.raises(BookError, match="there is no book"):
+    with pytest.raises(InputError, match="there is no book"):
         simulate(tmp_path / "nothing", other=other)
     folder, _ = sample_nights()[0]
     with pytest.raises(InputError, match=r"000002.*is not among those given"):

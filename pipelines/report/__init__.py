@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Written", "write_report"]
 
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A report that was written.

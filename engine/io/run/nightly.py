@@ -52,6 +52,7 @@ from engine.io.delivered.rows import (
 )
 from engine.io.durable import write_json, write_text
 from engine.io.run.intake import Intake, Settled, settle, without_duplicates
+from engine.io.run.refusal import Kind, QuarantinedRows
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.layouts.model import Layout
 from engine.records import ENROLLMENT_CONFLICT
@@ -229,6 +230,7 @@ class Run:
         self.programme = programme or kept_programme(book, committed)
         self.terms = self.programme.terms_as_of(order.terms_as_of)
         self.tally = Tally()
+        self.quarantined_rows = QuarantinedRows()
 
     def do(self) -> RunResult:
         """Calculates the run and makes it part of the book."""
@@ -271,7 +273,7 @@ class Run:
             del enrolled
             intake, wanted = self._take_in_transactions(pool, past, quarantine, declined)
             settled = settle(intake.seen, self.transactions, pool, self._ahead)
-            self._quarantine(settled.faulty, quarantine)
+            self._quarantine(settled.faulty, quarantine, Kind.WITHIN_DELIVERY)
             if self.same is None:
                 self.check_quarantined()
             self._decline_unenrolled(pool, intake.unenrolled, settled, declined)
@@ -299,7 +301,12 @@ class Run:
         )
         for rows in self.enrollments.read_again(pool, self._ahead, np.sort(enrolled.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
-            self._quarantine_enrollments(faulty, quarantine)
+            accepted = pl.Series(past.registry.holds(rows.good))
+            for kind, in_conflict in (
+                (Kind.WITH_ACCEPTED, faulty.filter(accepted)),
+                (Kind.WITHIN_DELIVERY, faulty.filter(~accepted)),
+            ):
+                self._quarantine_enrollments(in_conflict, quarantine, kind)
         return enrolled
 
     def _readable_enrollments(
@@ -310,7 +317,7 @@ class Run:
             self.tally.enrollments_read += records
             for rows in pieces:
                 frames.append(rows.good)
-                self._quarantine_enrollments(rows.faulty, quarantine)
+                self._quarantine_enrollments(rows.faulty, quarantine, Kind.WITH_ACCEPTED)
             self._progress("enrollments", self.tally.enrollments_read, self.enrollments)
         self.enrollments.screen.judge()
         return pl.concat(frames)
@@ -338,7 +345,7 @@ class Run:
             self.tally.read += records
             for taken in pieces:
                 self.tally.read_yen += taken.yen
-                self._quarantine(taken.faulty, quarantine)
+                self._quarantine(taken.faulty, quarantine, Kind.WITH_LEDGER)
                 self._decline(taken.declined, declined)
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, self.transactions)
@@ -424,35 +431,34 @@ class Run:
     def _progress(self, phase: str, rows: int, files: Files) -> None:
         self.order.progress(phase, rows, max(rows, files.rows_expected))
 
-    def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
+    def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter, conflict: Kind) -> None:
         self.tally.quarantine(faulty)
-        quarantine.write(self.transactions.as_quarantined(faulty))
+        rows = self.transactions.as_quarantined(faulty)
+        self.quarantined_rows.add(rows, conflict)
+        quarantine.write(rows)
 
-    def _quarantine_enrollments(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
+    def _quarantine_enrollments(
+        self, faulty: pl.DataFrame, quarantine: TableWriter, conflict: Kind
+    ) -> None:
         self.tally.enrollments_quarantined += faulty.height
-        quarantine.write(self.enrollments.as_quarantined(faulty))
+        rows = self.enrollments.as_quarantined(faulty)
+        self.quarantined_rows.add(rows, conflict)
+        quarantine.write(rows)
 
     def _decline(self, rows: pl.DataFrame, declined: TableWriter) -> None:
         self.tally.decline(rows)
         declined.write(rows)
 
     def check_quarantined(self) -> None:
-        """Refuses a run of which too many rows cannot be read.
+        """Refuses a run of whose rows too many go to quarantine.
 
         Raises:
-            InputError: naming the share.
+            InputError: saying how many of each kind there are, and where the first are.
         """
         read = self.tally.read + self.tally.enrollments_read
         # Rows that a layout leaves out on purpose do not thin out those that cannot be read.
         read -= self.transactions.skipped_rows + self.enrollments.skipped_rows
-        bad = self.tally.quarantined + self.tally.enrollments_quarantined
-        # The quotient of two whole numbers is rounded as the share on the command line is.
-        if read and bad / read > self.order.max_quarantined:
-            raise InputError(
-                f"{bad} of {read} rows cannot be read, more than the share of "
-                f"{self.order.max_quarantined} that may go to quarantine; nothing was booked",
-                hint="have the delivery corrected, or raise --max-quarantined to set them aside",
-            )
+        self.quarantined_rows.check(read, self.order.max_quarantined)
 
     def _request(self) -> RunRequest:
         programme = self.programme

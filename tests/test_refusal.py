@@ -1,4 +1,4 @@
-"""A run with too many quarantined rows is refused: how many of each kind, and where the first are."""
+"""A run with too many quarantined rows is refused: how many of each kind, and where they begin."""
 
 import re
 from pathlib import Path

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from pipelines.desk.reasons import fault, reason
+from pipelines.desk.terms import rate
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
 from pipelines.shown.texts import Lang, Texts
@@ -171,12 +172,6 @@ class Words:
         return self.texts(
             "quarantined", run_id=one.run_id, file=one.file, row=one.row, faults=faults
         )
-
-
-def rate(numerator: int, denominator: int) -> str:
-    """A rate as a percentage where it is a whole one, as a ratio elsewhere."""
-    percent, rest = divmod(numerator * 100, denominator)
-    return f"{numerator}/{denominator}" if rest else f"{percent} %"
 
 
 def fraction(worth: Worth) -> str:

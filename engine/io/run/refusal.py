@@ -30,7 +30,7 @@ class QuarantinedRows:
         self._examples: dict[Kind, list[tuple[str, int]]] = {}
 
     def add(self, quarantined: pl.DataFrame, conflict: Kind) -> None:
-        """Counts rows (``file``, ``row``, ``errors``); ``conflict`` is what conflicts in them are."""
+        """Counts rows: ``file``, ``row``, ``errors``; conflicts among them are of one kind."""
         if quarantined.is_empty():
             return
         # A layout names the provider's own columns ahead of the code.

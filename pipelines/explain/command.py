@@ -5,7 +5,7 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.extras import require_extra
 from pipelines.desk.opened_book import open_book
-from pipelines.explain.output import print_json, print_note, print_story
+from pipelines.explain.output import print_json, print_story
 from pipelines.explain.page import write_page
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
@@ -55,7 +55,6 @@ def explain(
             print_json(told, words)
         else:
             print_story(told, opened, words)
-    print_note(told, words)
     return 0 if _sound(told) else 1
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pipelines.desk.reasons import fault, reason
 from pipelines.desk.terms import rate
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
-from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
+from pipelines.explain.set_aside import Quarantined
+from pipelines.explain.story import Application, Declined, Person, Transaction
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -159,6 +160,12 @@ class Words:
     def terms(self, one: Declined) -> str:
         """The terms that a transaction was declined under."""
         return self.texts("terms", **asdict(one.terms))
+
+    def unknown(self, person: Person) -> str:
+        """That nothing is known of a person, as far as that can be told."""
+        if person.without_ids:
+            return self.texts("unknown_without_ids", rows=person.without_ids)
+        return self.texts("unknown_person")
 
     def never_delivered(self, told: Transaction) -> str:
         """That no run knows of a transaction, as far as that can be told."""

@@ -319,6 +319,7 @@ class Run:
                 frames.append(rows.good)
                 self._quarantine_enrollments(rows.faulty, quarantine, Kind.WITH_ACCEPTED)
             self._progress("enrollments", self.tally.enrollments_read, self.enrollments)
+        self._progress_ends("enrollments", self.tally.enrollments_read)
         self.enrollments.screen.judge()
         return pl.concat(frames)
 
@@ -349,6 +350,7 @@ class Run:
                 self._decline(taken.declined, declined)
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, self.transactions)
+        self._progress_ends("transactions", self.tally.read)
         self.transactions.screen.judge()
         return intake, FewHashes(np.concatenate(wanted))
 
@@ -430,6 +432,11 @@ class Run:
 
     def _progress(self, phase: str, rows: int, files: Files) -> None:
         self.order.progress(phase, rows, max(rows, files.rows_expected))
+
+    def _progress_ends(self, phase: str, rows: int) -> None:
+        # How many rows were expected was a guess from the files' sizes.
+        if rows:
+            self.order.progress(phase, rows, rows)
 
     def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter, conflict: Kind) -> None:
         self.tally.quarantine(faulty)

@@ -1,7 +1,7 @@
 """A story as one self-contained page: no script, no network, light and dark, fit to print."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escape_markup
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -14,7 +14,7 @@ from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown.result_files import whole_file
-from pipelines.shown.terminal import cell
+from pipelines.shown.terminal import cell, plain
 
 
 def write_page(path: Path, told: Person | Transaction, opened: OpenedBook, words: Words) -> None:
@@ -123,6 +123,11 @@ def _table(entries: Sequence[Explained], words: Words) -> str:
     body = "".join(f"<tr>{one}</tr>" for one in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="wide">{table}</div>'
+
+
+def escape(text: str) -> str:
+    """A text that a page can hold, and that is no markup in it."""
+    return escape_markup(plain(text))
 
 
 def _heading(text: str) -> str:

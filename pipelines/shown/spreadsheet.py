@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from pipelines.shown.terminal import plain
+
 # Excel has 1,048,576 rows a sheet.
 MOST_ROWS: Final = 1_000_000
 _MOST_CHARACTERS: Final = 32_000
@@ -117,7 +119,7 @@ class Spreadsheet:
         if isinstance(value, dt.date):
             sheet.write_datetime(row, column, value, self._day)
             return
-        text = str(value)
+        text = plain(value, keep="\n\t")
         if len(text) > _MOST_CHARACTERS:
             text = f"{text[:_MOST_CHARACTERS]}… ({len(text)} characters)"
         sheet.write_string(row, column, text, self._bold if bold else None)

@@ -422,7 +422,7 @@ def test_of_a_transaction_delivered_once_nothing_else_is_said(
 
 def test_every_repeated_and_conflicting_row_of_the_sample_is_told(opened: OpenedBook) -> None:
     repeated = (
-        opened.table(DECLINED)
+        opened.table(RunTable.DECLINED)
         .join(opened.ledger(), on=["service_id", "transaction_id"], how="semi")
         .collect()
     )

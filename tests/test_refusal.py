@@ -59,4 +59,4 @@ def test_conflicts_of_enrollments_are_told_apart_too(desk: Desk) -> None:
 
 def test_within_the_share_the_run_books(desk: Desk) -> None:
     path = desk.transactions([transaction(1, amount="999"), transaction(10)])
-    assert desk.run(path, max_quarantined=0.5).record["counts"]["quarantined"] == 1
+    assert desk.run(path, max_quarantined=0.5).record.counts.quarantined == 1

@@ -122,7 +122,8 @@ def _table(entries: Sequence[Explained], words: Words) -> str:
         rows.append(f'<td class="why" colspan="{len(headings)}"><div>{why}</div></td>')
     body = "".join(f"<tr>{one}</tr>" for one in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
+    label = escape(words.texts("entries"))
+    return f'<div class="wide" role="region" aria-label="{label}" tabindex="0">{table}</div>'
 
 
 def escape(text: str) -> str:

@@ -68,7 +68,7 @@ def run(
     as_json: Json = False,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> int:
-    """Book one night's deliveries / 一晩分の取引を記帳する.
+    """Book one night's deliveries / 夜間処理 1 回分の取引を記帳する.
 
     Parameters
     ----------
@@ -460,7 +460,7 @@ def sample(
     nights: PositiveInt = 6,
     seed: NonNegativeInt = 2020,
 ) -> int:
-    """Write sample deliveries / 見本の納品データを作る.
+    """Write sample deliveries / サンプルの受信データを作成する.
 
     Parameters
     ----------
@@ -569,7 +569,7 @@ def quarantine(
     delivered: Paths | None = None,
     lang: Lang | None = None,
 ) -> int:
-    """Show rows in quarantine, or write them back / 隔離された行を表示・書き戻しする.
+    """Show rows in quarantine, or write them back / 読込不可の行を表示し、訂正用に出力する.
 
     Parameters
     ----------

@@ -145,41 +145,41 @@ SAID: dict[str, tuple[Any, list[Entry], list[str]]] = {
     "all of it counts": (
         "cumulative",
         [entry(1, 1999, 1999, 499)],
-        ["All of its 1,999 yen count", "from 0 to 499 points: +499", "0.75 points is carried on"],
+        ["All 1,999 yen count", "from 0 to 499 points: +499", "0.75 points is carried over"],
     ),
     "a fraction carried completes a point": (
         "cumulative",
         [entry(1, 1999, 1999, 499), entry(2, 1, 1, 1)],
-        ["from 499 to 500 points: +1", "fraction of 0.75 points carried from before"],
+        ["from 499 to 500 points: +1", "fraction of 0.75 points carried over from before"],
     ),
     "the cap bites": (
         "cumulative",
         [entry(1, 19_000, 19_000, 4750), entry(2, 3000, 1000, 250)],
-        ["1,000 yen were left, so of 3,000 yen 1,000 count", "前払い又は購入額の上限は2万円"],
+        ["Only 1,000 yen were left below the cap of 20,000 yen, so 1,000 of 3,000 yen count", "前払い又は購入額の上限は2万円"],
     ),
     "the cap was reached": (
         "cumulative",
         [entry(1, 25_000, 20_000, 5000), entry(2, 3000, 0, 0)],
-        ["had been reached (net spend 25,000 yen)", "The points stay as they are"],
+        ["had been reached (net spend 25,000 yen)", "The points do not change"],
     ),
     "a whole refund": (
         "cumulative",
         [entry(1, 1999, 1999, 499), entry(2, 1999, -1999, -499, **REFUND)],
         [
             "It reverses the purchase T1 of 2020-09-05 01:00:00 (1,999 yen, booked in run 000001)",
-            "All of its 1,999 yen are taken off",
+            "All 1,999 yen are taken off",
             "from 499 to 0 points: -499",
         ],
     ),
     "a refund above the cap takes nothing": (
         "cumulative",
         [entry(1, 30_000, 20_000, 5000), entry(2, 5000, 0, 0, **REFUND)],
-        ["Net spend after it, 25,000 yen, is still no less than the cap", "stay as they are"],
+        ["Net spend afterwards is 25,000 yen, still at or above the cap", "do not change"],
     ),
     "a refund across the cap takes a part": (
         "cumulative",
         [entry(1, 22_000, 20_000, 5000), entry(2, 5000, -3000, -750, **REFUND)],
-        ["2,000 yen above the cap, so of 5,000 yen 3,000 are taken off"],
+        ["2,000 yen above the cap, so only 3,000 of 5,000 yen are taken off"],
     ),
     "a month's fraction ends with the month": (
         "month",
@@ -187,7 +187,7 @@ SAID: dict[str, tuple[Any, list[Entry], list[str]]] = {
             entry(1, 999, 999, 249),
             entry(2, 999, 999, 249, occurred_at=dt.datetime(2020, 10, 1)),
         ],
-        ["the counted spend of 2020-10 from 0 to 999 yen", "carried on within 2020-10"],
+        ["the counted spend of 2020-10 from 0 to 999 yen", "carried over within 2020-10 only"],
     ),
     "a refund belongs to its original's month": (
         "month",
@@ -202,7 +202,7 @@ SAID: dict[str, tuple[Any, list[Entry], list[str]]] = {
         [entry(1, 999, 999, 249), entry(2, 7, 7, 1)],
         [
             "the counted spend of the one transaction from 0 to 7 yen",
-            "fraction of 0.75 points is cut",
+            "fraction of 0.75 points is dropped",
         ],
     ),
 }
@@ -270,9 +270,9 @@ def test_a_rejected_application_is_told_with_its_reason_and_clause(
     line = next(
         line
         for line in capsys.readouterr().out.splitlines()
-        if f"第 {run} 回" in line and reason in line
+        if f"記帳回 {run}" in line and reason in line
     )
-    assert (clause_of(reason) or "条文はなく") in line
+    assert (clause_of(reason) or "該当する記載はなく") in line
 
 
 def test_nobody_known_is_exit_1(six_nights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,7 +314,7 @@ def test_a_declined_transaction_is_told_with_its_first_reason_and_clause(
     assert call([*arguments, "--lang", "ja"]) == 0
     out = capsys.readouterr()
     assert reason in out.out
-    assert (clause_of(reason) or "条文はなく") in out.out
+    assert (clause_of(reason) or "該当する記載はなく") in out.out
     decided = {one.reason for one in told.declined} & {"before_application", "not_the_basis"}
     assert ("アカウントの申込" in out.out) == bool(decided)
     assert out.err == ""
@@ -367,7 +367,7 @@ def test_what_was_never_delivered_is_exit_1(
 ) -> None:
     arguments = ["explain", str(six_nights), "--transaction", "paypay", "-1", "--lang", "en"]
     assert call(arguments) == 1
-    assert "No run was ever delivered this transaction" in capsys.readouterr().out
+    assert "This transaction was never delivered" in capsys.readouterr().out
 
 
 # --- All that was delivered -----------------------------------------------------------------------

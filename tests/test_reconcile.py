@@ -489,7 +489,7 @@ def test_more_breaks_than_a_sheet_holds_are_said_to_be_more(
         monkeypatch.setattr(module, "MOST_ROWS", 10)
     out = tmp_path / "out"
     call(["reconcile", str(six_nights), str(claim), "--out", str(out), "--lang", "en"])
-    said = "holds the first 10 alone"
+    said = "holds only the first 10 of"
     assert said in capsys.readouterr().err
     _, breaks = cells(out / "breaks.xlsx")
     with zipfile.ZipFile(out / "breaks.xlsx") as book:

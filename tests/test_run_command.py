@@ -257,7 +257,7 @@ def test_the_summary_has_rows_yen_points_and_places_on_stdout_alone(desk: Desk) 
         ["記帳", "booked", "3", "6,000"],
         ["対象外", "declined", "1", "70"],
         ["not_enrolled", "1", "70"],
-        ["隔離", "quarantined", "1", "0"],
+        ["読込不可", "quarantined", "1", "0"],
     ):
         assert words in said
     assert "1,500 awarded (付与), 0 reversed (取消), 1,500 net" in done.stdout

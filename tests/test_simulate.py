@@ -489,7 +489,7 @@ def test_its_json_adds_up(sample: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("lang", "words"),
     [
-        ("ja", ("台帳には何も書き込みません", "減る人")),
+        ("ja", ("台帳には何も書き込みません", "減少する利用者")),
         ("en", ("nothing was written", "worse off")),
     ],
 )

@@ -128,7 +128,7 @@ def _terms(terms: TermsUsed, texts: Texts) -> str:
         "terms_value",
         id=terms.programme_id,
         announced_on=terms.announced_on,
-        rate=rate(terms.rate_numerator, terms.rate_denominator),
+        rate=rate(terms.rate_numerator, terms.rate_denominator, texts.lang),
         cap=terms.cap_yen,
         ships=texts("ships" if terms.ships else "ships_not"),
         runs=", ".join(terms.runs),

@@ -7,6 +7,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.terms.programme import load_programme
 from pipelines.desk.opened_book import OpenedBook
+from pipelines.shown.texts import Lang
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ def _ships(programme_id: str, sha256: str) -> bool:
         return False
 
 
-def rate(numerator: int, denominator: int) -> str:
+def rate(numerator: int, denominator: int, lang: Lang) -> str:
     """A rate as a percentage where it is a whole one, as a ratio elsewhere."""
     percent, rest = divmod(numerator * 100, denominator)
-    return f"{numerator}/{denominator}" if rest else f"{percent} %"
+    if rest:
+        return f"{numerator}/{denominator}"
+    return f"{percent}%" if lang == "ja" else f"{percent} %"

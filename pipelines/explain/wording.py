@@ -76,7 +76,7 @@ class Words:
             group=self.texts(f"group_{rounding}", month=one.month),
             before=one.group_before_yen,
             after=one.group_after_yen,
-            rate=rate(one.terms.numerator, one.terms.denominator),
+            rate=rate(one.terms.numerator, one.terms.denominator, self.lang),
             worth_before=before.points,
             worth_after=after.points,
             points=one.points,

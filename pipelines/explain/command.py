@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.extras import require_extra
 from pipelines.desk.opened_book import open_book
-from pipelines.explain.chart import require_pygal
-from pipelines.explain.output import print_json, print_note, print_story
+from pipelines.explain.output import print_json, print_story
 from pipelines.explain.page import write_page
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
@@ -38,7 +38,7 @@ def explain(
             hint="--person ID, or --transaction SERVICE_ID TRANSACTION_ID",
         )
     if html is not None:
-        require_pygal()
+        require_extra("explain --html", "desk", "pygal")
     opened, words = open_book(book), Words(lang)
     if html is not None:
         check_outside(book, html)
@@ -55,7 +55,6 @@ def explain(
             print_json(told, words)
         else:
             print_story(told, opened, words)
-    print_note(told, words)
     return 0 if _sound(told) else 1
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from engine.terms.services import Service
 from pipelines.desk.reasons import reason
 from pipelines.report.figures import BANDS, Figures
+from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
 MOST_DAYS: Final = 10_000
@@ -438,7 +439,7 @@ def shown(value: Value, kind: Kind) -> str:
         return f"{value:.1%}"
     if kind == "number":
         return f"{value:,}"
-    return str(value)
+    return plain(value, keep="\n\t")
 
 
 def file_name(name: str) -> str:

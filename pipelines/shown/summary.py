@@ -25,7 +25,7 @@ def print_summary(result: RunResult) -> None:
             "nothing was changed\n"
         )
     console.print(
-        f"第 {record.run_id} 回 run {record.run_id}, booked on {record.booked_on}, "
+        f"記帳回 run {record.run_id}, booked on {record.booked_on}, "
         f"programme {record.programme.id}, terms of {record.programme.terms.announced_on}"
     )
     console.print(_transactions(record))
@@ -59,7 +59,7 @@ def _transactions(record: RunRecord) -> Table:
     _add_reasons(table, "対象外 declined", counts.declined, yen.declined)
     if counts.skipped:
         _add_reasons(table, "読み飛ばし skipped", counts.skipped, yen.skipped)
-    table.add_row("隔離 quarantined", f"{counts.quarantined:,}", f"{yen.quarantined:,}")
+    table.add_row("読込不可 quarantined", f"{counts.quarantined:,}", f"{yen.quarantined:,}")
     return table
 
 

@@ -157,6 +157,124 @@ def run(
 
 
 @app.command
+def payout(
+    book: Path,
+    /,
+    *,
+    due_by: dt.date | None = None,
+    out: Path | None = None,
+    service: list[str] | None = None,
+    answers: Paths | None = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    max_quarantined: float | None = None,
+    others_done: PositiveInt | None = None,
+    answered_on: dt.date | None = None,
+    again: PositiveInt | None = None,
+    allow_far: bool = False,
+    dry_run: bool = False,
+    as_json: Json = False,
+    lang: Lang | None = None,
+    arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
+) -> int:
+    """Instruct what is owed, or take in what was answered / ポイントの付与を指図し、結果を取り込む.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    due_by: dt.date
+        Instruct what is due by this day, YYYY-MM-DD; it may lie ahead.
+    out: Path
+        The folder that the files are copied to, one a service.
+    service: list[str]
+        Of this service alone; may be repeated.
+    answers: list[str]
+        What the points systems answered: files, folders or quoted globs.
+    layout: list[str]
+        How the answers that follow are written: a layout's ID or file, canonical, or auto.
+    set_: list[str]
+        What a layout asks for, NAME=VALUE, for the files that follow.
+    max_quarantined: float
+        The largest share of answers, 0 to 1, that may go to quarantine; by default 0.05.
+    others_done: int
+        Take all lines of this payout run that have no answer as done, for the services that the
+        answers speak of or --service names.
+    answered_on: dt.date
+        With --others-done: on this day.
+    again: int
+        Copy the files of this payout run once more.
+    allow_far: bool
+        Let --due-by lie more than 100 days ahead.
+    dry_run: bool
+        Show what would be done, and book nothing.
+    as_json: bool
+        Print the record as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.desk.ordered_options import in_order
+    from pipelines.payout.command import pay_out
+
+    parsed = {"answers": answers or []}
+    return pay_out(
+        book,
+        due_by=due_by,
+        out=out,
+        services=service or [],
+        answers=in_order(arguments, parsed)["answers"] if layout or set_ else parsed["answers"],
+        others_done=others_done,
+        answered_on=answered_on,
+        again=again,
+        max_quarantined=max_quarantined,
+        allow_far=allow_far,
+        dry_run=dry_run,
+        as_json=as_json,
+        lang=lang or lang_of_locale(),
+    )
+
+
+@app.command
+def due(
+    book: Path,
+    /,
+    *,
+    on: dt.date,
+    by: Literal["service", "day"] = "service",
+    overdue_days: NonNegativeInt = 60,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Show what is due, and the bridge from award to grant / 付与の期日と内訳を表示する.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    on: dt.date
+        The day, YYYY-MM-DD; it may lie ahead.
+    by: str
+        By service, or also what comes due on each day after.
+    overdue_days: int
+        Say which instructions have had no answer for longer than this.
+    as_json: bool
+        Print the bridge as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.due.command import due as what_is_due
+
+    return what_is_due(
+        book,
+        on=on,
+        by=by,
+        overdue_days=overdue_days,
+        as_json=as_json,
+        lang=lang or lang_of_locale(),
+    )
+
+
+@app.command
 def verify(
     book: Path,
     /,
@@ -288,6 +406,8 @@ def claim(
     *,
     month: str | None = None,
     final: bool = False,
+    granted: bool = False,
+    lapsed: list[str] | None = None,
     out: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -305,6 +425,11 @@ def claim(
         What was booked in a month, YYYY-MM (概算払い).
     final: bool
         What was booked over all (精算払い).
+    granted: bool
+        What was granted instead of what was booked: by the month of the answer, net of what was
+        taken back and of the service's lapse rate.
+    lapsed: list[str]
+        With --granted --final: SERVICE_ID=POINTS that lapsed in fact; may be repeated.
     out: Path
         Also write claim.parquet, claim.csv, claim.xlsx and claim.json to this new or empty folder.
     lang: Lang
@@ -312,6 +437,20 @@ def claim(
     as_json: bool
         Print the claim as JSON.
     """
+    if granted:
+        from pipelines.claim.granted import claim_granted
+
+        return claim_granted(
+            book,
+            month=month,
+            final=final,
+            lapsed=lapsed or [],
+            out=out,
+            lang=lang or lang_of_locale(),
+            as_json=as_json,
+        )
+    if lapsed:
+        raise InputError("--lapsed: says nothing without --granted", hint="leave it out")
     from pipelines.claim.command import claim as claim_by_the_book
 
     return claim_by_the_book(

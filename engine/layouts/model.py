@@ -37,6 +37,8 @@ from typing import Final, Literal, get_args
 from engine.errors import InputError
 from engine.layouts.dates import ERAS, Form, compile_form
 from engine.records import (
+    ANSWER_COLUMNS,
+    ANSWER_REQUIRED,
     BASES,
     ENROLLMENT_COLUMNS,
     ENROLLMENT_REQUIRED,
@@ -44,6 +46,7 @@ from engine.records import (
     EVENT_KINDS,
     EVENT_REQUIRED,
     KINDS,
+    OUTCOMES,
     TRANSACTION_COLUMNS,
     TRANSACTION_REQUIRED,
     RoleName,
@@ -72,22 +75,25 @@ CANONICAL_COLUMNS: Final[Mapping[RoleName, tuple[str, ...]]] = {
     "transactions": TRANSACTION_COLUMNS,
     "enrollments": ENROLLMENT_COLUMNS,
     "events": EVENT_COLUMNS,
+    "answers": ANSWER_COLUMNS,
 }
 _REQUIRED: Final[Mapping[RoleName, tuple[str, ...]]] = {
     "transactions": TRANSACTION_REQUIRED,
     "enrollments": ENROLLMENT_REQUIRED,
     "events": EVENT_REQUIRED,
+    "answers": ANSWER_REQUIRED,
 }
 _WORDS: Final[Mapping[RoleName, Mapping[str, tuple[str, ...]]]] = {
     "transactions": {"kind": KINDS},
     "enrollments": {"basis": BASES},
     "events": {"kind": EVENT_KINDS, "basis": BASES},
+    "answers": {"outcome": OUTCOMES},
 }
 INSTANTS: Final = (
     *("occurred_at", "applied_at", "reserved_at", "certificate_issued_at"),
     "effective_at",
 )
-DAYS: Final = ("card_applied_on", "preregistered_on")
+DAYS: Final = ("card_applied_on", "preregistered_on", "answered_on")
 CANONICAL_FORM: Final = "canonical"
 
 _TOP_KEYS: Final = (
@@ -106,6 +112,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "transaction_id": (*_TEXT_KEYS, "number_equal_rows"),
     "kind": ("constant", "from", "map", "by_sign", "by_column"),
     "basis": ("constant", "from", "map"),
+    "outcome": ("constant", "from", "map"),
     "amount": ("from",),
 } | dict.fromkeys((*INSTANTS, *DAYS), _TIME_KEYS)
 _OF_TRANSACTIONS: Final = ("refund_from", "by_sign", "by_column")

@@ -19,11 +19,11 @@ from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.io.book.format import (
     PROGRAMME_FILE,
-    RECORD_FILE,
     SERVICES_FILE,
     RunTable,
     layout_file,
 )
+from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
@@ -201,10 +201,13 @@ class OpenedBook:
 
     @cached_property
     def chain_sha256(self) -> str:
-        """The digest of the last run's record, which holds that of the one before, and so on."""
+        """The digest of the last record, a run's or a payout run's, which holds that of the one
+        before, and so on.
+        """
         with book_readable(self.book):
-            data = (self.book.run_folder(self.runs) / RECORD_FILE).read_bytes()
-        return hashlib.sha256(data).hexdigest()
+            sha256 = previous_sha256(self.book, self.runs)
+        assert sha256 is not None
+        return sha256
 
 
 def open_book(path: str | Path) -> OpenedBook:

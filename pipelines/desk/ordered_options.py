@@ -8,7 +8,7 @@ from engine.errors import InputError
 from engine.io.delivered.deliveries import CANONICAL, DeliveredAs
 from engine.layouts.model import load_layout
 
-ROLES: Final = ("transactions", "enrollments", "events")
+ROLES: Final = ("transactions", "enrollments", "events", "answers")
 _BY_HEADER: Final = "auto"
 _ORDERED: Final = (*(f"--{role}" for role in ROLES), "--layout", "--set")
 

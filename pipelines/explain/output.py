@@ -139,10 +139,12 @@ def _print_quarantined(rows: Sequence[Quarantined], words: Words) -> None:
         console.print(plain(words.texts("raw", raw=quarantined.raw)))
 
 
-def print_json(told: Person | Transaction, words: Words) -> None:
-    """Prints a story for machines."""
+def print_json(
+    told: Person | Transaction, words: Words, payouts: dict[str, Any] | None = None
+) -> None:
+    """Prints a story for machines; with what was paid out, where the book has payouts."""
     value = _person(told, words) if isinstance(told, Person) else _transaction(told, words)
-    terminal.print_json(value)
+    terminal.print_json(value | ({"payouts": payouts} if payouts is not None else {}))
 
 
 def _person(person: Person, words: Words) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def page(
         library=library,
         script=script,
         words=_words(texts),
-        sections=_SECTIONS,
+        sections=[*_SECTIONS, *(one.name for one in all_tables if one.name == "payouts")],
         # The folder's own name: where it stands may name people.
         book=plain(opened.book.path.resolve().name),
         last=records[-1],

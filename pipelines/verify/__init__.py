@@ -23,12 +23,14 @@ from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_memory
 from pipelines.verify.index_in_parts import check_memory_in_parts
 from pipelines.verify.origin import Deliveries, check_origin
+from pipelines.verify.payouts import check_payouts
 
 __all__ = ["Finding", "Findings", "Verified", "verify"]
 
 BYTES: Final = "bytes"
 ARITHMETIC: Final = "arithmetic"
 ORIGIN: Final = "origin"
+PAYOUTS: Final = "payouts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def _check(
     checked, unused = [BYTES], 0
     if check_arithmetic(book, kept, scratch, findings):
         checked.append(ARITHMETIC)
+    if check_payouts(book, scratch, findings, whole=kept.whole_runs() is not None):
+        checked.append(PAYOUTS)
     check_memory(book, kept, scratch, findings)
     check_memory_in_parts(book, kept, scratch, findings)
     if any(delivered.values()):

@@ -25,6 +25,7 @@ from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.delivered.recognising import recognised
 from engine.layouts.model import Described, Layout
 from engine.reading.canonical import (
+    ANSWER_FORMS,
     ENROLLMENT_FORMS,
     EVENT_FORMS,
     TRANSACTION_FORMS,
@@ -92,6 +93,7 @@ _FORMS: Final = {
     "transactions": TRANSACTION_FORMS,
     "enrollments": ENROLLMENT_FORMS,
     "events": EVENT_FORMS,
+    "answers": ANSWER_FORMS,
 }
 
 

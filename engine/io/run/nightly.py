@@ -16,6 +16,7 @@ from typing import Final
 
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
+from engine.io.book.payouts import settle_tables
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -105,14 +106,7 @@ def run(
     place = Book(Path(book))
     try:
         with place.locked():
-            place.clear_torn_commit()
-            committed = place.committed_runs()
-            place.check_acknowledged(committed)
-            if committed:
-                # The run before may have died between its commit and the sync of it.
-                place.sync_commit(committed)
-            place.acknowledge(committed)
-            place.clear_leftovers(committed)
+            committed, _ = settle_tables(place)
             try:
                 check_days(place, committed, order)
                 make = how or Run

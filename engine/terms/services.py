@@ -60,6 +60,8 @@ class Service:
         applications_close_on: last day on which the service takes applications.
         awards_close_on: last day whose transactions the service awards.
         excluded_methods: values of a transaction's `method` that earn nothing.
+        earning_methods: values that are known to earn. They change nothing: a run names the values
+            that no service lists, since one of them may be a misspelt exclusion.
         registered_number: the service's number in the programme, such as `MP0000064`.
         sources: pairs (key, where its value comes from).
     """
@@ -73,6 +75,7 @@ class Service:
     applications_close_on: dt.date | None = None
     awards_close_on: dt.date | None = None
     excluded_methods: tuple[str, ...] = ()
+    earning_methods: tuple[str, ...] = ()
     registered_number: str | None = None
     sources: tuple[tuple[str, str], ...] = ()
 
@@ -91,6 +94,7 @@ _SOURCED_KEYS: Final = (
     "applications_close_on",
     "awards_close_on",
     "excluded_methods",
+    "earning_methods",
     "registered_number",
 )
 _SERVICE_KEYS: Final = (*_SOURCED_KEYS, "sources")
@@ -111,6 +115,15 @@ class Services:
     text: str
     sha256: str
     by_id: Mapping[str, Service] = field(init=False, repr=False, compare=False)
+
+    @property
+    def known_methods(self) -> frozenset[str]:
+        """All values of `method` that a service lists."""
+        return frozenset(
+            method
+            for service in self.services
+            for method in (*service.excluded_methods, *service.earning_methods)
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {s.service_id: s for s in self.services})
@@ -165,9 +178,17 @@ def _service(table: StrictTable) -> Service:
         applications_close_on=table.optional_day("applications_close_on"),
         awards_close_on=table.optional_day("awards_close_on"),
         excluded_methods=table.texts("excluded_methods"),
+        earning_methods=table.texts("earning_methods"),
         registered_number=table.optional_text("registered_number"),
         sources=table.optional_texts_by_key("sources", _SOURCED_KEYS),
     )
+    for method in service.earning_methods:
+        if method in service.excluded_methods:
+            raise table.fault(
+                "earning_methods",
+                f'"{method}" is excluded as well',
+                "a method earns or earns nothing: leave one of the two out",
+            )
     number = service.registered_number
     if number is not None and not _REGISTERED_NUMBER.fullmatch(number):
         raise table.fault(

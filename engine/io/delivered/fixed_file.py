@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.io.delivered.csv_file import Stream, read_fully
 from engine.io.delivered.deliveries import Batch, Ragged
 from engine.layouts.model import Field, Fixed
+from engine.records import BLANKS
 
 BLOCK_BYTES: Final = 4 << 20
 _LINE_ENDS: Final = b"\r\n"
@@ -102,7 +103,7 @@ def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
 
 def _text(record: bytes, field: Field, encoding: str) -> str:
     cell = record[field.start : field.start + field.length]
-    return cell.decode(encoding, "replace").strip(" \t\u3000")
+    return cell.decode(encoding, "replace").strip(BLANKS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,11 @@ class ParquetFile:
     optional: tuple[str, ...]
     forms: Mapping[str, Form]
 
+    @property
+    def is_cut(self) -> bool:
+        """Never: its footer stands at its end."""
+        return False
+
     @cached_property
     def sha256(self) -> str:
         """The file's digest.

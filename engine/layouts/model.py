@@ -8,7 +8,7 @@
 | `[file]` | a file with separators: see below |
 | `[fixed]` | in its place: records of one length, with columns by position |
 | `[ahead]` | values that stand in lines ahead of the header: name = what the line begins with |
-| `[parameters.NAME]` | `asks`: what whoever delivers the file must say; `form`: `text` or `day` |
+| `[parameters.NAME]` | `asks`: what must be said of the file; `form`: `text`, `day` or `id` |
 | `[columns.NAME]` | how each canonical column is made |
 | `[[skip]]` | rows that are left out on purpose, each with the layout's own `reason` |
 
@@ -17,6 +17,8 @@ has, in any order and among others; the first line that has them all is the head
 there is none, `columns` (all names, by position) and `lines_ahead`; `optional` (names that a
 header may have), `empty` (values that mean nothing, such as `-`). The second column of a name is
 known as `NAME (2)`, the third as `NAME (3)`.
+
+A parameter of the form `id` is a person's or an account's: a run's record keeps its digest alone.
 
 `[fixed]`: `encoding`, `record_bytes`, `[[fixed.fields]]` (`name`, `at` from 1, `bytes`), and
 `[[fixed.first]]`, likewise, for what stands in the first record and holds for all of them.
@@ -61,7 +63,7 @@ from engine.terms.strict_toml import (
 
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
-ParameterForm = Literal["text", "day"]
+ParameterForm = Literal["text", "day", "id"]
 
 MAX_LINES_AHEAD: Final = 100
 MAX_RECORD_BYTES: Final = 1 << 16
@@ -91,6 +93,7 @@ INSTANTS: Final = (
 )
 DAYS: Final = ("card_applied_on", "preregistered_on")
 CANONICAL_FORM: Final = "canonical"
+DIGEST_PREFIX: Final = "sha256:"
 
 _TOP_KEYS: Final = (
     *("layout_id", "name", "follows", "role", "file", "fixed", "ahead", "parameters"),
@@ -784,9 +787,22 @@ class Described:
     layout: Layout
     parameters: Mapping[str, str]
 
+    @property
+    def recorded_parameters(self) -> dict[str, str]:
+        """The parameters as a run's record keeps them: of an ID its digest."""
+        return {
+            name: digest_of(value) if self.layout.parameters[name].form == "id" else value
+            for name, value in self.parameters.items()
+        }
+
     def day(self, name: str) -> dt.date:
         """A parameter of the form day."""
         return dt.date.fromisoformat(self.parameters[name])
+
+
+def digest_of(value: str) -> str:
+    """What a run's record keeps of a parameter that is an ID."""
+    return f"{DIGEST_PREFIX}{hashlib.sha256(value.encode()).hexdigest()}"
 
 
 def describe(layout: Layout, parameters: Mapping[str, str], where: str) -> Described:
@@ -818,13 +834,15 @@ def describe(layout: Layout, parameters: Mapping[str, str], where: str) -> Descr
 def _parameter_fault(parameter: Parameter, value: str) -> str | None:
     if parameter.form == "day":
         try:
-            return None if dt.date.fromisoformat(value).isoformat() == value else "not YYYY-MM-DD"
+            if dt.date.fromisoformat(value).isoformat() == value:
+                return None
         except ValueError:
-            return "this is no day, YYYY-MM-DD"
+            pass
+        return "not a date (YYYY-MM-DD)"
     if not value.strip() or value != value.strip() or len(value) > MAX_ID_CHARACTERS:
-        return f"this is no text of 1 to {MAX_ID_CHARACTERS} characters without spaces around it"
+        return f"expected 1 to {MAX_ID_CHARACTERS} characters without spaces around them"
     if not value.isprintable():
-        return "this has a character that cannot be printed"
+        return "it has a character that cannot be printed"
     return None
 
 

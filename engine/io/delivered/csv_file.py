@@ -31,6 +31,7 @@ from engine.io.delivered.deliveries import (
     open_file,
 )
 from engine.io.delivered.encodings import wrong_encoding
+from engine.reading.individual_number import SAMPLED_RECORDS
 from engine.records import BLANKS
 
 BLOCK_BYTES: Final = 16 << 20
@@ -39,6 +40,7 @@ MOST_EXPANSION: Final = 100
 COMPRESSION: Final = 8
 _SLOW_RECORDS: Final = 50_000
 _MAX_BLOCK_LINES: Final = 400_000
+_SAMPLED_BYTES: Final = 1 << 18
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = "\ufeff"
@@ -368,8 +370,13 @@ def canonical_columns(
     columns: dict[str, int] = {}
     for place, column in enumerate(header):
         if column and column in columns:
+            # A file without a header begins with a row, whose values are people's.
+            known = column in required or column in optional
             raise InputError(
-                f"{name}: the header names the column {column} twice",
+                f"{name}: the header names the column {column} twice"
+                if known
+                else f"{name}: columns {columns[column] + 1} and {place + 1} of the header have "
+                "the same name",
                 hint="each column may be there once; remove or rename one of them",
             )
         columns[column] = place
@@ -524,7 +531,13 @@ class _Block:
         records = table.num_rows + len(ragged)
         places = np.delete(np.arange(records), ragged)
         texts = self._raw(ragged) if ragged else []
-        return Batch(table, records, places, tuple(map(Ragged, ragged, texts)), self._raw)
+        raggeds = tuple(map(Ragged, ragged, texts))
+        return Batch(table, records, places, raggeds, self._raw, sample=self._sample)
+
+    @property
+    def _sample(self) -> list[str]:
+        lines = self.data[:_SAMPLED_BYTES].decode(self.dialect.encoding, "replace").split("\n")
+        return lines[:SAMPLED_RECORDS]
 
     def read_some(self, places: Sequence[int]) -> Batch:
         lines = b"".join(raw + b"\n" for raw in self._records(places))
@@ -728,7 +741,8 @@ class _SlowBlock:
             if len(record.fields) != self.fields
         )
         places = np.array(whole, dtype=np.int64)
-        return Batch(table, len(self.records), places, ragged, self._raw)
+        sample = [record.raw for record in self.records[:SAMPLED_RECORDS]]
+        return Batch(table, len(self.records), places, ragged, self._raw, sample=sample)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         return replace(self, records=[self.records[place] for place in places]).read()

@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.io.delivered.csv_file import Stream, read_fully
 from engine.io.delivered.deliveries import Batch, Ragged
 from engine.layouts.model import Field, Fixed
+from engine.reading.individual_number import SAMPLED_RECORDS
 from engine.records import BLANKS
 
 BLOCK_BYTES: Final = 4 << 20
@@ -131,7 +132,8 @@ class FixedBlock:
                 if len(record) != length
             )
         table = pa.table({one.name: _column(matrix, one) for one in self.file.fields})
-        return Batch(table, len(self.records), places, ragged, self._raw)
+        sample = self._raw(range(min(SAMPLED_RECORDS, len(self.records))))
+        return Batch(table, len(self.records), places, ragged, self._raw, sample=sample)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only some of them."""

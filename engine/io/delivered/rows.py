@@ -258,7 +258,7 @@ class Files:
         if described is None:
             return None
         layout = described.layout
-        return UsedLayout(layout.layout_id, layout.sha256, dict(described.parameters))
+        return UsedLayout(layout.layout_id, layout.sha256, described.recorded_parameters)
 
     def describe(self, index: int, described: Described | None) -> None:
         """Notes how a file is written.
@@ -352,7 +352,7 @@ def check_parameters(*files: Files) -> None:
     for (name, text), where in needless.items():
         if (name, text) not in asked:
             raise InputError(
-                f"--set {name}={text}: {where}: no layout of these files asks for {name}",
+                f"--set {name}: {where}: no layout of these files asks for {name}",
                 hint="leave it out, or name the layout that asks for it ahead of it; see mynapoint "
                 "layouts",
             )
@@ -403,6 +403,7 @@ def read_part(
         InputError: the part cannot be read.
     """
     batch = work.read()
+    screen.look_at_lines(batch.sample)
     made = []
     for piece in batch.pieces(PIECE_ROWS):
         reading = role.read(piece.table)

@@ -63,6 +63,7 @@ def run(
     max_quarantined: float = 0.05,
     allow_backdating: bool = False,
     allow_postdating: bool = False,
+    whole_lines: bool = False,
     threads: PositiveInt | None = None,
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
@@ -102,6 +103,8 @@ def run(
         Let --booked-on be earlier than the last run's day.
     allow_postdating: bool
         Let --booked-on be in the future.
+    whole_lines: bool
+        Refuse a CSV file whose last record has no line end; else it is read, with a warning.
     threads: int
         Parts and slices under way at once; by default one more than cores.
     engine: str
@@ -112,7 +115,7 @@ def run(
     conf: list[str]
         A setting of Spark, NAME=VALUE; may be repeated.
     quiet: bool
-        Print nothing but errors.
+        Print nothing but errors and warnings.
     as_json: bool
         Print the run record as JSON.
     """
@@ -120,7 +123,7 @@ def run(
     from pipelines.desk.engines import engine_of
     from pipelines.desk.ordered_options import in_order
     from pipelines.shown.progress import progress_bar
-    from pipelines.shown.summary import print_record, print_summary
+    from pipelines.shown.summary import print_record, print_summary, print_warnings
 
     parsed = {
         "transactions": transactions or [],
@@ -144,11 +147,13 @@ def run(
             max_quarantined=max_quarantined,
             allow_backdating=allow_backdating,
             allow_postdating=allow_postdating,
+            whole_lines=whole_lines,
             threads=threads,
             progress=progress,
             how=how,
         )
     with output_may_fail():
+        print_warnings(result)
         if as_json:
             print_record(result)
         elif not quiet:

@@ -1,5 +1,6 @@
 """What an operator reads at the end of a run: rows and yen in and out, points, and where it is."""
 
+import sys
 from collections.abc import Mapping
 
 from rich.table import Table
@@ -13,6 +14,12 @@ def print_record(result: RunResult) -> None:
     """Prints the run record for machines, and whether the run had been booked before."""
     record = result.record.to_json() | {"already_booked": result.already_booked}
     print_json(record)
+
+
+def print_warnings(result: RunResult) -> None:
+    """Names on stderr what was read and should be looked at."""
+    for warning in result.record.warnings:
+        sys.stderr.write(f"warning: {warning.file}: row {warning.row}: {warning.what}\n")
 
 
 def print_summary(result: RunResult) -> None:

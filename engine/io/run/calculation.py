@@ -265,6 +265,7 @@ class Calculation:
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, files)
         files.screen.judge()
+        files.warn_of_unknown_methods(self.run.services.known_methods)
         wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
         return intake, FewHashes(np.concatenate(wanted))
 

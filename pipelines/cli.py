@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from engine.errors import InputError
@@ -19,11 +19,12 @@ _HELP = """マイナポイントの付与台帳を作る: deliveries in, a valid
 Start with sample deliveries and book their first night:
 
     mynapoint sample DIR
-    mynapoint run BOOK --booked-on 2020-09-02 --transactions DIR/night-001/transactions* \\
-        --enrollments DIR/night-001/enrollments.csv
+    mynapoint run BOOK --booked-on 2020-11-03 \\
+        --enrollments DIR/night-001/enrollments.csv \\
+        --transactions DIR/night-001/transactions-*
 
-Exit codes: 0 done; 1 differences found; 2 unusable input or wrong usage; 3 the book is in use
-or damaged. With 2 and 3 nothing was booked.
+Exit codes: 0 done; 1 differences found; 2 unusable input or wrong usage;
+3 the book is in use or damaged. With 2 nothing was booked.
 """
 
 app = App(
@@ -36,12 +37,12 @@ app = App(
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,
+    # No --no-quiet, no --empty-transactions.
+    default_parameter=Parameter(negative=()),
 )
 
-Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
-Each = Annotated[list[str], Parameter(negative="")]
-Flag = Annotated[bool, Parameter(negative="")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Paths = Annotated[list[str], Parameter(consume_multiple=True)]
+Json = Annotated[bool, Parameter(name="--json")]
 Id = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
@@ -54,23 +55,24 @@ def run(
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
     events: Paths | None = None,
-    layout: Each | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
-    allow_backdating: Flag = False,
-    allow_postdating: Flag = False,
+    allow_backdating: bool = False,
+    allow_postdating: bool = False,
+    whole_lines: bool = False,
     threads: PositiveInt | None = None,
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
-    conf: Each | None = None,
-    quiet: Flag = False,
+    conf: list[str] | None = None,
+    quiet: bool = False,
     as_json: Json = False,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> int:
-    """Book one night's deliveries / 一晩分の取引を記帳する.
+    """Book one night's deliveries / 夜間処理 1 回分の取引を記帳する.
 
     Parameters
     ----------
@@ -101,6 +103,8 @@ def run(
         Let --booked-on be earlier than the last run's day.
     allow_postdating: bool
         Let --booked-on be in the future.
+    whole_lines: bool
+        Refuse a CSV file whose last record has no line end; else it is read, with a warning.
     threads: int
         Parts and slices under way at once; by default one more than cores.
     engine: str
@@ -111,7 +115,7 @@ def run(
     conf: list[str]
         A setting of Spark, NAME=VALUE; may be repeated.
     quiet: bool
-        Print nothing but errors.
+        Print nothing but errors and warnings.
     as_json: bool
         Print the run record as JSON.
     """
@@ -119,7 +123,7 @@ def run(
     from pipelines.desk.engines import engine_of
     from pipelines.desk.ordered_options import in_order
     from pipelines.shown.progress import progress_bar
-    from pipelines.shown.summary import print_record, print_summary
+    from pipelines.shown.summary import print_record, print_summary, print_warnings
 
     parsed = {
         "transactions": transactions or [],
@@ -143,11 +147,13 @@ def run(
             max_quarantined=max_quarantined,
             allow_backdating=allow_backdating,
             allow_postdating=allow_postdating,
+            whole_lines=whole_lines,
             threads=threads,
             progress=progress,
             how=how,
         )
     with output_may_fail():
+        print_warnings(result)
         if as_json:
             print_record(result)
         elif not quiet:
@@ -162,16 +168,16 @@ def payout(
     *,
     due_by: dt.date | None = None,
     out: Path | None = None,
-    service: Each | None = None,
+    service: list[str] | None = None,
     answers: Paths | None = None,
-    layout: Each | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     max_quarantined: float | None = None,
     others_done: PositiveInt | None = None,
     answered_on: dt.date | None = None,
     again: PositiveInt | None = None,
-    allow_far: Flag = False,
-    dry_run: Flag = False,
+    allow_far: bool = False,
+    dry_run: bool = False,
     as_json: Json = False,
     lang: Lang | None = None,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
@@ -280,7 +286,7 @@ def verify(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
-    show_ids: Flag = False,
+    show_ids: bool = False,
     as_json: Json = False,
 ) -> int:
     """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
@@ -320,7 +326,7 @@ def explain(
         tuple[str, str] | None,
         Parameter(allow_leading_hyphen=True),
     ] = None,
-    declined: Flag = False,
+    declined: bool = False,
     html: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -404,9 +410,9 @@ def claim(
     /,
     *,
     month: str | None = None,
-    final: Flag = False,
-    granted: Flag = False,
-    lapsed: Each | None = None,
+    final: bool = False,
+    granted: bool = False,
+    lapsed: list[str] | None = None,
     out: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -469,7 +475,7 @@ def report(
     *,
     out: Path,
     xlsx: Path | None = None,
-    verify: Flag = False,
+    verify: bool = False,
     lang: Lang | None = None,
 ) -> int:
     """Report on a book, on one page / 台帳の報告書を作る.
@@ -513,15 +519,15 @@ def simulate(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
-    layout: Each | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     rate: str | None = None,
     cap: str | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
-    quiet: Flag = False,
+    quiet: bool = False,
     as_json: Json = False,
     lang: Lang | None = None,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
@@ -614,7 +620,7 @@ def sample(
     nights: PositiveInt = 6,
     seed: NonNegativeInt = 2020,
 ) -> int:
-    """Write sample deliveries / 見本の納品データを作る.
+    """Write sample deliveries / サンプルの受信データを作成する.
 
     Parameters
     ----------
@@ -677,7 +683,7 @@ def preview(
     /,
     *,
     layout: str | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     role: Literal["transactions", "enrollments"] | None = None,
     rows: PositiveInt = 3,
     lang: Lang | None = None,
@@ -718,12 +724,12 @@ def quarantine(
     run: PositiveInt,
     /,
     *,
-    csv: Flag = False,
+    csv: bool = False,
     out: Path | None = None,
     delivered: Paths | None = None,
     lang: Lang | None = None,
 ) -> int:
-    """Show rows in quarantine, or write them back / 隔離された行を表示・書き戻しする.
+    """Show rows in quarantine, or write them back / 読込不可の行を表示し、訂正用に出力する.
 
     Parameters
     ----------
@@ -801,7 +807,23 @@ def call(arguments: Sequence[str] | None = None) -> int:
             bound.arguments["arguments"] = tuple(arguments)
         code = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
-        raise InputError(
-            " ".join(str(error).split()), hint="see mynapoint --help, or mynapoint COMMAND --help"
-        ) from error
+        command_name = " ".join(("mynapoint", *(error.command_chain or ())))
+        raise InputError(_wrong_usage(error), hint=f"see {command_name} --help") from error
     return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: CycloptsError) -> str:
+    """What is wrong with a command line; above all, an option that the command does not have."""
+    names = error.command_chain or ()
+    command = app
+    for name in names:
+        command = command[name]
+    options = command.assemble_argument_collection() if command.default_command else ()
+    known = {name for option in options for name in option.names}
+    given = [token.partition("=")[0] for token in error.unused_tokens or ()]
+    if isinstance(error, UnknownOptionError):
+        given.append(error.token.keyword or error.token.value)
+    for token in given:
+        if token.startswith("-") and token.strip("-") and token not in known:
+            return f"{' '.join(('mynapoint', *names))}: there is no option {token}"
+    return " ".join(str(error).split())

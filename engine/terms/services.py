@@ -67,6 +67,8 @@ class Service:
         excluded_methods: values of a transaction's `method` that earn nothing.
         payout: when points are granted.
         lapse_rate: the share of granted points that is expected to lapse, a ratio.
+        earning_methods: values that are known to earn. They change nothing: a run names the values
+            that no service lists, since one of them may be a misspelt exclusion.
         registered_number: the service's number in the programme, such as `MP0000064`.
         sources: pairs (key, where its value comes from).
     """
@@ -82,6 +84,7 @@ class Service:
     excluded_methods: tuple[str, ...] = ()
     payout: Payout = AT_ONCE
     lapse_rate: tuple[int, int] | None = None
+    earning_methods: tuple[str, ...] = ()
     registered_number: str | None = None
     sources: tuple[tuple[str, str], ...] = ()
 
@@ -102,6 +105,7 @@ _SOURCED_KEYS: Final = (
     "excluded_methods",
     "payout",
     "lapse_rate",
+    "earning_methods",
     "registered_number",
 )
 _SERVICE_KEYS: Final = (*_SOURCED_KEYS, "sources")
@@ -122,6 +126,15 @@ class Services:
     text: str
     sha256: str
     by_id: Mapping[str, Service] = field(init=False, repr=False, compare=False)
+
+    @property
+    def known_methods(self) -> frozenset[str]:
+        """All values of `method` that a service lists."""
+        return frozenset(
+            method
+            for service in self.services
+            for method in (*service.excluded_methods, *service.earning_methods)
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {s.service_id: s for s in self.services})
@@ -178,6 +191,7 @@ def _service(table: StrictTable) -> Service:
         excluded_methods=table.texts("excluded_methods"),
         payout=payout_of(table.optional_table("payout", PAYOUT_KEYS)),
         lapse_rate=table.optional_share("lapse_rate", MAX_LAPSE_DENOMINATOR),
+        earning_methods=table.texts("earning_methods"),
         registered_number=table.optional_text("registered_number"),
         sources=table.optional_texts_by_key("sources", _SOURCED_KEYS),
     )
@@ -187,6 +201,13 @@ def _service(table: StrictTable) -> Service:
             "has no source",
             'write under [services.sources] lapse_rate = "…": the state is told where it is from',
         )
+    for method in service.earning_methods:
+        if method in service.excluded_methods:
+            raise table.fault(
+                "earning_methods",
+                f'"{method}" is excluded as well',
+                "a method earns or earns nothing: leave one of the two out",
+            )
     number = service.registered_number
     if number is not None and not _REGISTERED_NUMBER.fullmatch(number):
         raise table.fault(

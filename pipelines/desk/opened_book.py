@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from engine.errors import BookError
+from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.io.book.format import (
     PROGRAMME_FILE,
@@ -214,13 +214,14 @@ def open_book(path: str | Path) -> OpenedBook:
     """Opens a book to read from it.
 
     Raises:
-        BookError: there is no book, it holds no run, or its log or a record is damaged.
+        InputError: there is no book, or it holds no run.
+        BookError: its log or a record is damaged.
     """
     book = Book(Path(path))
     with book_readable(book):
         committed = book.committed_runs() if book.log.exists() else 0
     if committed == 0:
-        raise BookError(
+        raise InputError(
             f"{book.path}: there is no book to read",
             hint="name the folder of a book that a run has made",
         )

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.extras import require_extra
 from pipelines.desk.opened_book import open_book
-from pipelines.explain.chart import require_pygal
-from pipelines.explain.output import print_json, print_note, print_story
+from pipelines.explain.output import print_json, print_story
 from pipelines.explain.page import write_page
 from pipelines.explain.payouts import payouts_of, print_payouts
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
@@ -39,7 +39,7 @@ def explain(
             hint="--person ID, or --transaction SERVICE_ID TRANSACTION_ID",
         )
     if html is not None:
-        require_pygal()
+        require_extra("explain --html", "desk", "pygal")
     opened, words = open_book(book), Words(lang)
     if html is not None:
         check_outside(book, html)
@@ -59,7 +59,6 @@ def explain(
             print_story(told, opened, words)
             if payouts is not None:
                 print_payouts(payouts, Texts("due", lang))
-    print_note(told, words)
     return 0 if _sound(told) else 1
 
 

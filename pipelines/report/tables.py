@@ -16,6 +16,7 @@ from engine.terms.services import Service
 from pipelines.desk.reasons import reason
 from pipelines.due.forecast import OVERDUE_DAYS, forecast
 from pipelines.report.figures import BANDS, Figures
+from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
 MOST_DAYS: Final = 10_000
@@ -468,7 +469,7 @@ def shown(value: Value, kind: Kind) -> str:
         return f"{value:.1%}"
     if kind == "number":
         return f"{value:,}"
-    return str(value)
+    return plain(value, keep="\n\t")
 
 
 def file_name(name: str) -> str:

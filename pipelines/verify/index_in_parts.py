@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
@@ -55,6 +54,8 @@ def check_memory_in_parts(book: Book, kept: Kept, scratch: Path, findings: Findi
 
 
 def _differences(book: Book, kept: Kept, scratch: Path) -> Differences:
+    import duckdb
+
     manifest, wrong = to_compare(folder_of(book), kept, FORMAT)
     if wrong is not None:
         yield MANIFEST, wrong

@@ -103,7 +103,8 @@ class Run:
         record = calculated.tally.record(
             self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)
         )
-        record = replace(record, ran=self._ran())
+        warnings = tuple(warning for files in self.deliveries for warning in files.warnings)
+        record = replace(record, ran=self._ran(), warnings=warnings)
         record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
         self.book.publish(self.number)
         commit(self.book, self.number, list(calculated.parts), record_sha256=record_sha256)

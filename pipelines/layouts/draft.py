@@ -209,6 +209,9 @@ def _sample(path: Path) -> _Sample:
 
 
 def _encoding(data: bytes) -> str | None:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        # UTF-16, of which much could be CP932.
+        return None
     return next((one for one in ("utf-8", "cp932") if is_likely(data, one)), None)
 
 

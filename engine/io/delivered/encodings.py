@@ -15,8 +15,6 @@ _NOT_TEXT: Final = (
     (b"\xd0\xcf\x11\xe0", "this is an old Excel workbook, not CSV", _SAVE_AS_CSV),
     (b"%PDF", "this is a PDF, not CSV", "have the figures delivered as CSV"),
     (b"7z\xbc\xaf\x27\x1c", "this is a 7-Zip archive, not CSV", _UNPACK),
-    (b"\xff\xfe", "the file is not UTF-8 but UTF-16", "save it as UTF-8, then run again"),
-    (b"\xfe\xff", "the file is not UTF-8 but UTF-16", "save it as UTF-8, then run again"),
 )
 
 

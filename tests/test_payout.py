@@ -336,6 +336,14 @@ def test_answers_are_read_through_a_layout(coins: PayoutBook) -> None:
     assert record["inputs"][0]["layout"]["id"] == "bank"
 
 
+def test_a_file_of_answers_can_be_previewed(
+    coins: PayoutBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = coins.file("a.csv", "payout_id,outcome,answered_on\nX1,done,2020-10-03\n")
+    assert call(["preview", str(answers), "--role", "answers"]) == 0
+    assert "X1" in capsys.readouterr().out
+
+
 def test_due_tells_people_what_machines_are_told(
     coins: PayoutBook, capsys: pytest.CaptureFixture[str]
 ) -> None:

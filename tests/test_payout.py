@@ -238,6 +238,16 @@ def test_the_files_of_a_payout_run_can_be_had_again(coins: PayoutBook) -> None:
     assert call([*again, str(coins.folder / "again")]) == 0
 
 
+def test_a_damaged_file_is_not_handed_out_again(coins: PayoutBook) -> None:
+    coins.pay("2020-10-02")
+    kept = coins.path / "payout_runs" / "000001" / "payouts-000001-coin.csv"
+    kept.write_bytes(kept.read_bytes().replace(b",1000,", b",9000,"))
+    again = coins.folder / "again"
+    with pytest.raises(BookError, match="missing or damaged"):
+        call(["payout", str(coins.path), "--again", "1", "--out", str(again)])
+    assert not again.exists()
+
+
 def test_services_may_be_paid_at_different_rhythms(paid: PayoutBook) -> None:
     text = service('{ when = "at_once" }')
     paid.run("2020-10-02", "T1,A1,2020-10-01,purchase,4000", ("A1",), services=text)

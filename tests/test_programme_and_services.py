@@ -178,6 +178,11 @@ MOVED_TERMS: dict[str, tuple[str, Any]] = {
 MOVED_PROGRAMME: dict[str, tuple[str, str, Any]] = {
     "programme_id": ('programme_id = "small"', 'programme_id = "large"', "large"),
     "name": ('name = "a programme"', 'name = "another"', "another"),
+    "reconsider_days": (
+        'name = "a programme"',
+        'name = "a programme"\nreconsider_days = 400',
+        400,
+    ),
     "rate_numerator": ("numerator = 25", "numerator = 100", 100),
     "rate_denominator": ("denominator = 100", "denominator = 25", 25),
     "cap_yen": ("spending_yen = 20_000", "spending_yen = 1_000_000_000", 1_000_000_000),

@@ -684,7 +684,7 @@ def preview(
     *,
     layout: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-    role: Literal["transactions", "enrollments"] | None = None,
+    role: Literal["transactions", "enrollments", "answers"] | None = None,
     rows: PositiveInt = 3,
     lang: Lang | None = None,
 ) -> int:

@@ -238,6 +238,16 @@ def test_the_files_of_a_payout_run_can_be_had_again(coins: PayoutBook) -> None:
     assert call([*again, str(coins.folder / "again")]) == 0
 
 
+def test_a_damaged_file_is_not_handed_out_again(coins: PayoutBook) -> None:
+    coins.pay("2020-10-02")
+    kept = coins.path / "payout_runs" / "000001" / "payouts-000001-coin.csv"
+    kept.write_bytes(kept.read_bytes().replace(b",1000,", b",9000,"))
+    again = coins.folder / "again"
+    with pytest.raises(BookError, match="missing or damaged"):
+        call(["payout", str(coins.path), "--again", "1", "--out", str(again)])
+    assert not again.exists()
+
+
 def test_services_may_be_paid_at_different_rhythms(paid: PayoutBook) -> None:
     text = service('{ when = "at_once" }')
     paid.run("2020-10-02", "T1,A1,2020-10-01,purchase,4000", ("A1",), services=text)
@@ -334,6 +344,14 @@ def test_answers_are_read_through_a_layout(coins: PayoutBook) -> None:
     record = json.loads((coins.path / "payout_runs/000002/record.json").read_text("utf-8"))
     assert record["counts"]["accepted"] == 2
     assert record["inputs"][0]["layout"]["id"] == "bank"
+
+
+def test_a_file_of_answers_can_be_previewed(
+    coins: PayoutBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = coins.file("a.csv", "payout_id,outcome,answered_on\nX1,done,2020-10-03\n")
+    assert call(["preview", str(answers), "--role", "answers"]) == 0
+    assert "X1" in capsys.readouterr().out
 
 
 def test_due_tells_people_what_machines_are_told(

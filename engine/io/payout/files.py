@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import InputError
+from engine.errors import BookError, InputError
 from engine.io.book.folder import run_id
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import Output
@@ -137,9 +137,23 @@ def check_free(files: Sequence[Path], out: Path) -> None:
 
 
 def files_of(book: PayoutBook, number: int) -> list[Path]:
-    """The files of a payout run that leave the book."""
-    names = [output.name for output in book.payout_record(number).outputs]
-    return [book.path / name for name in names if Path(name).name.startswith(PREFIX)]
+    """The files of a payout run that leave the book.
+
+    Raises:
+        BookError: one is missing, or not the one that the record names.
+    """
+    files = []
+    for output in book.payout_record(number).outputs:
+        path = book.path / output.name
+        if not path.name.startswith(PREFIX):
+            continue
+        if not path.is_file() or sha256_of(path) != output.sha256:
+            raise BookError(
+                f"{path}: the file that the book keeps is missing or damaged",
+                hint="restore the book from a copy; mynapoint verify finds what else is damaged",
+            )
+        files.append(path)
+    return files
 
 
 def copy_files(files: Sequence[Path], out: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 from pipelines.cli import call
-from pipelines.shown.errors import one_line_errors
+from pipelines.shown.errors import one_line_errors, prepare_streams
 
 # Read by polars' allocator when it is loaded: pages that it keeps for some seconds need not be
 # cleared by the system over and over, a tenth of a large run's processor time.
@@ -35,6 +35,7 @@ def keep_heap() -> None:
 
 def main() -> None:
     """Runs a command and leaves with its exit code."""
+    prepare_streams()
     if not any(name in os.environ for name in _SET_BY_THE_OPERATOR):
         keep_heap()
     os.environ.setdefault("_RJEM_MALLOC_CONF", _KEEP_PAGES)

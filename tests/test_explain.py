@@ -581,7 +581,7 @@ def test_one_question_at_a_time(six_nights: Path, arguments: list[str]) -> None:
 
 
 def test_where_there_is_no_book_nothing_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(BookError, match="there is no book to read"):
+    with pytest.raises(InputError, match="there is no book to read"):
         call(["explain", str(tmp_path), "--person", "P"])
     assert not list(tmp_path.iterdir())
 

@@ -25,7 +25,7 @@ import worlds
 from two_engines import on_a_table_top
 
 import mynapoint
-from engine.errors import BookError, InputError
+from engine.errors import InputError
 from engine.io.book.folder import Book
 from engine.records import LedgerEntry, arrow_schema
 from engine.spark.people_index import sampled
@@ -1143,14 +1143,6 @@ def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
     assert f"{told['where']} {told['row']}" == place_of(forger, entry)
 
 
-def test_no_book_exits_3(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for name in ("nothing", "file", "."):
-        with pytest.raises(BookError, match="there is no book") as raised:
-            call(["verify", str(tmp_path / name / ("" if name != "." else "."))])
-        assert raised.value.exit_code == 3
-
-
 def test_wrong_usage_exits_2(sample_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no such file"):
         call(["verify", str(sample_book), "--transactions", "nowhere.csv"])
@@ -1158,10 +1150,3 @@ def test_wrong_usage_exits_2(sample_book: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match="DuckDB is not installed") as raised:
         call(["verify", str(sample_book)])
     assert raised.value.hint == "pip install 'mynapoint[verify]'"
-
-
-def test_a_book_in_use_exits_3(book: Path) -> None:
-    from engine.io.book.folder import Book
-
-    with Book(book).locked(), pytest.raises(BookError, match="another run"):
-        verify(book)

@@ -12,9 +12,10 @@ import polars as pl
 from engine.booking.enrollment import enroll
 from engine.booking.registry import Registry
 from engine.errors import BookError, InputError
-from engine.io.book.folder import WORK_OF_TASKS, part_name
+from engine.io.book.folder import part_name
 from engine.io.book.ledger import Part
 from engine.io.book.tables import WrittenTable
+from engine.io.book.writing import WORK_OF_TASKS
 from engine.io.delivered.deliveries import Delivered, check_unchanged
 from engine.io.delivered.parquet_file import ROW_BYTES
 from engine.io.delivered.rows import ENROLLMENT_VALUES, Files

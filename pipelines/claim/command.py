@@ -4,13 +4,13 @@ import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
-from pipelines.claim.output import NAMES, print_claim, print_json, write_results
+from pipelines.claim.output import print_claim, print_json, write_results
 from pipelines.claim.settlement import settled
 from pipelines.desk.database import readable_by_duckdb, require_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import open_book
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
+from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.spreadsheet import require_xlsxwriter
 from pipelines.shown.texts import Lang, Texts
 
@@ -39,10 +39,8 @@ def claim(
     require_duckdb("claim", "desk")
     if out is not None:
         require_xlsxwriter("claim")
-        check_replaceable(out, NAMES)
+        check_folder(out)
     opened = open_book(book)
-    if out is not None:
-        check_outside(book, out)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("claim", lang)
@@ -52,7 +50,7 @@ def claim(
     ):
         made = settled(opened, month, Path(scratch))
     if out is not None:
-        with whole_folder(out, NAMES) as folder:
+        with whole_folder(out) as folder:
             write_results(folder, made, texts)
     with output_may_fail():
         if as_json:

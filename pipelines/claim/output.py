@@ -16,14 +16,6 @@ from pipelines.shown.texts import Texts
 
 _CLAIM: Final = "claim"
 _MONTHS: Final = "months"
-NAMES: Final = tuple(
-    f"{name}{ending}"
-    for name, endings in (
-        (_CLAIM, (".parquet", ".csv", ".xlsx", ".json")),
-        (_MONTHS, (".parquet", ".csv")),
-    )
-    for ending in endings
-)
 
 _SUMS: Final = {
     "transactions": pl.Int64,

@@ -10,7 +10,7 @@ from pipelines.explain.page import write_page
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside
+from pipelines.shown.result_files import check_file
 from pipelines.shown.texts import Lang
 
 
@@ -41,7 +41,7 @@ def explain(
         require_pygal()
     opened, words = open_book(book), Words(lang)
     if html is not None:
-        check_outside(book, html)
+        check_file(html)
     told: Person | Transaction
     if person is not None:
         told = person_of(opened, person, with_declined=declined)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.io.durable import sha256_of
+from engine.paths import local_path
 from pipelines.desk.database import Database, readable_by_duckdb, require_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
 from pipelines.reconcile.output import (
-    NAMES,
     print_json,
     print_reconciled,
     too_many,
@@ -20,7 +20,7 @@ from pipelines.reconcile.output import (
 )
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
+from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.spreadsheet import require_xlsxwriter
 from pipelines.shown.texts import Lang, Texts
 
@@ -44,9 +44,8 @@ def reconcile(
     """
     require_duckdb("reconcile", "desk")
     require_xlsxwriter("reconcile")
-    check_replaceable(out, NAMES)
+    check_folder(out)
     opened = open_book(book)
-    check_outside(book, out)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("reconcile", lang)
@@ -65,6 +64,7 @@ def reconcile(
 def _reconciled(
     opened: OpenedBook, path: Path, out: Path, scratch: Path, month: str | None, texts: Texts
 ) -> Reconciled:
+    path = local_path(path)
     claim = recognised(path)
     last = opened.record(opened.runs)
     with readable_by_duckdb(opened.book.path), Database(scratch / "database") as database:
@@ -82,7 +82,7 @@ def _reconciled(
             month=month,
             totals=totals,
         )
-        with whole_folder(out, NAMES) as folder:
+        with whole_folder(out) as folder:
             write_results(folder, reconciled, database, texts, last.booked_on)
     return reconciled
 

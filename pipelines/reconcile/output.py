@@ -20,7 +20,6 @@ PARQUET: Final = "breaks.parquet"
 CSV: Final = "breaks.csv"
 XLSX: Final = "breaks.xlsx"
 SUMMARY: Final = "summary.json"
-NAMES: Final = (PARQUET, CSV, XLSX, SUMMARY)
 
 # A provider may have called a column with a comma.
 _FAULT: Final = re.compile(r"(.+?:[a-z_]+)(?:,|$)", re.DOTALL)

@@ -1,10 +1,11 @@
 """How a command says no: one line what, where and why, one line what to do, and the exit code."""
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import MynapointError
@@ -47,6 +48,42 @@ def output_may_fail() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             sys.stderr.write(f"warning: the output could not be written: {error.strerror}\n")
+
+
+class _Unfailing(io.TextIOWrapper):
+    """A stream that drops what cannot be written: the exit code says the rest."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def prepare_streams() -> None:
+    """Makes sure that no standard stream can change how a command ends.
+
+    Where the caller closed one, the first files that the process opens, a book's among them, would
+    take its place and all that is printed: it gets one that leads nowhere. Standard output then
+    cannot be written to, so that who wanted it is told.
+    """
+    for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # It takes the lowest number that is free, and those below are taken by now.
+            os.open(os.devnull, flags)
+    # What stands for a stream that was closed when Python began is None.
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is sys.__stderr__:
+        raw = io.FileIO(2, "wb", closefd=False)
+        sys.stderr = _Unfailing(
+            io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
+        )
 
 
 def _leave(message: str, hint: str, code: int) -> None:

@@ -17,6 +17,7 @@ from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, RunTable, layou
 from engine.io.book.run_record import Input, RunRecord
 from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
+from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
 from engine.records import LedgerEntry, RoleName, arrow_schema
 from pipelines.desk.database import Database
@@ -180,7 +181,7 @@ def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
     """A quarantine with the deliveries' names as the kept one has them."""
     renamed = scratch / RunTable.QUARANTINE.file_name
     file_names = pl.col("file").replace(dict(names))
-    pl.scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
+    scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
     return renamed
 
 

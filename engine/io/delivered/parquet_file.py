@@ -23,6 +23,7 @@ from engine.io.delivered.deliveries import (
     check_unchanged,
     open_file,
 )
+from engine.io.parquet import scan_parquet
 from engine.reading.canonical import Form, check_column_type
 
 BATCH_ROWS: Final = 500_000
@@ -151,7 +152,7 @@ class _PlainRows:
     def _frame(self) -> pl.DataFrame:
         try:
             frame = (
-                pl.scan_parquet(self.delivered.path, glob=False, hive_partitioning=False)
+                scan_parquet(self.delivered.path)
                 .slice(self.first, self.rows)
                 .select(self.columns)
                 .collect(engine="streaming")

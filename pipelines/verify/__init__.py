@@ -20,7 +20,6 @@ from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes, is_changing
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_memory
-from pipelines.verify.index_in_parts import check_memory_in_parts
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
 
@@ -109,7 +108,11 @@ def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Fin
     found = Findings()
     try:
         check_memory(book, kept, scratch, found)
-        check_memory_in_parts(book, kept, scratch, found)
+        if (book.path / "memory-in-parts").exists():
+            # Runs on Spark alone keep it.
+            from pipelines.verify.index_in_parts import check_memory_in_parts
+
+            check_memory_in_parts(book, kept, scratch, found)
     except OSError:
         if not is_changing(book, len(kept.runs)):
             raise

@@ -25,7 +25,7 @@ import worlds
 from two_engines import on_a_table_top
 
 import mynapoint
-from engine.errors import BookError, InputError
+from engine.errors import InputError
 from engine.io.book.folder import Book
 from engine.records import LedgerEntry, arrow_schema
 from engine.spark.people_index import sampled
@@ -1180,10 +1180,3 @@ def test_wrong_usage_exits_2(sample_book: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match="DuckDB is not installed") as raised:
         call(["verify", str(sample_book)])
     assert raised.value.hint == "pip install 'mynapoint[verify]'"
-
-
-def test_a_book_in_use_exits_3(book: Path) -> None:
-    from engine.io.book.folder import Book
-
-    with Book(book).locked(), pytest.raises(BookError, match="another run"):
-        verify(book)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from engine.errors import InputError
+from engine.paths import expanded
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 MAX_ID_CHARACTERS: Final = 64
@@ -31,7 +32,7 @@ def read_text(path: Path) -> str:
         InputError: the file cannot be read, is not UTF-8, or has more than `MAX_FILE_BYTES`.
     """
     try:
-        with path.open("rb") as file:
+        with Path(expanded(str(path))).open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", hint="check the path") from None

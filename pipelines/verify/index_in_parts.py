@@ -18,6 +18,7 @@ from engine.booking.state import FACT, key_checks
 from engine.columns.hashing import hash_pair
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
+from engine.io.parquet import scan_parquet
 from engine.records import Enrollment, Kind, LedgerEntry, arrow_schema
 from engine.spark.index import FORMAT, PartitionedMemory, folder_of
 from engine.spark.key_index import (
@@ -93,7 +94,7 @@ def _damaged_people(memory: PartitionedMemory) -> Differences:
 
 def _is_people_file(path: Path, told: PeopleFile) -> bool:
     try:
-        people = pl.read_parquet(path)
+        people = scan_parquet(path).collect()
         same = people.schema == pl.Schema(STATE_SCHEMA) and people.height == told.accounts
         return same and sampled(people["person_id"]) == told.sample
     # Whatever a damaged file makes of its readers.

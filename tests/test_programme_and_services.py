@@ -124,14 +124,8 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
         )
 
     # A missing file and the like are no broken files; tests of their own are below.
-    elsewhere = {
-        "read_text",
-        "load_programme",
-        "terms_as_of",
-        "load_layout",
-        "describe",
-        "_check_text",
-    }
+    elsewhere = {"read_text", "load_programme", "terms_as_of", "load_layout", "describe"}
+    elsewhere |= {"_check_text"}
     modules = (
         "engine.terms.strict_toml",
         "engine.terms.programme",
@@ -200,13 +194,8 @@ def without_text(programme: Programme) -> Programme:
 
 def test_every_parameter_of_a_programme_changes_what_is_read_and_nothing_else() -> None:
     before = parse_programme(PROGRAMME, "here")
-    assert {f.name for f in fields(Programme)} == {
-        *MOVED_PROGRAMME,
-        "terms",
-        "text",
-        "sha256",
-        "reconsider_days",
-    }
+    others = {"terms", "text", "sha256", "reconsider_days"}
+    assert {f.name for f in fields(Programme)} == {*MOVED_PROGRAMME, *others}
     for name, (old, new, value) in MOVED_PROGRAMME.items():
         after = parse_programme(moved(PROGRAMME, old, new), "here")
         assert getattr(after, name) == value != getattr(before, name)

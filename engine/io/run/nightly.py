@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import BookError, InputError
+from engine.errors import BookError
 from engine.io.book.folder import Book
 from engine.io.book.payouts import settle_tables
 from engine.io.book.writing import locked
@@ -25,6 +25,13 @@ from engine.io.delivered.rows import (
     TRANSACTIONS,
     Files,
     check_parameters,
+)
+from engine.io.run.arguments import (
+    check_counts,
+    check_delivered,
+    check_paths,
+    check_share,
+    check_types_of_days,
 )
 from engine.io.run.changes import check_days
 from engine.io.run.one_run import Run, RunResult
@@ -82,11 +89,11 @@ def run(
         InputError: the input or the call cannot be used; nothing was booked.
         BookError: the book is in use or damaged; nothing was booked.
     """
-    if not 0 <= max_quarantined <= 1:
-        raise InputError(
-            f"--max-quarantined: {max_quarantined} is no share between 0 and 1",
-            hint="give 0.05 for five rows in a hundred",
-        )
+    check_types_of_days(booked_on=booked_on, terms_as_of=terms_as_of)
+    check_paths(book=book, services=services, programme=programme)
+    check_delivered(transactions=transactions, enrollments=enrollments, events=events)
+    check_counts(threads=threads, rows_per_slice=rows_per_slice)
+    check_share("--max-quarantined", max_quarantined)
     order = Order(
         booked_on,
         terms_as_of,

@@ -120,11 +120,14 @@ def _decide_again(
         booked_on=run.record.booked_on,
         transactions=[one for one, role in delivered if role == "transactions"],
         enrollments=[one for one, role in delivered if role == "enrollments"],
+        events=[one for one, role in delivered if role == "events"],
         services=book.path / run.file(SERVICES_FILE),
         programme=book.path / run.file(PROGRAMME_FILE),
         terms_as_of=run.record.programme.terms.announced_on,
-        # It was booked, so this was within bounds.
+        # It was booked, so all this was within bounds or allowed.
         max_quarantined=1.0,
+        allow_backdating=True,
+        allow_postdating=True,
     ).record
 
 
@@ -154,7 +157,7 @@ def _differences(
     tables: list[tuple[list[str], list[str], Any]] = [
         (run.ledger_files, [output.name for output in record.ledger_files], LedgerEntry)
     ]
-    for table in RunTable:
+    for table in run.tables:
         name = run.file(table.file_name)
         tables.append(([name], [name], table.record))
     for number, (mine, theirs, declaration) in enumerate(tables):

@@ -377,9 +377,10 @@ UNION ALL
 SELECT r.pos, s.pos
 FROM (SELECT * FROM entry WHERE is_recount) AS r
 ASOF LEFT JOIN spending AS s
-    ON s.service_id = r.service_id
+    ON s.person_id = r.person_id
+    AND s.service_id = r.service_id
     AND s.transaction_id = r.transaction_id
-    AND r.run >= s.run;
+    AND r.pos > s.pos;
 
 INSERT INTO fault
 SELECT 'recount', 4, r.pos, 'the entry does not repeat a transaction of the person that is booked'

@@ -148,8 +148,9 @@ class Taken:
     """An event that was accepted, and what it found then.
 
     Attributes:
-        came_under: the ID that the enrollment came under, of what names an enrollment.
+        came_under: of a stop or a resumption: the ID that the enrollment came under.
         accounts: of an ``enrollment_voided``: the accounts that the enrollment had.
+        person_ids: of it: the IDs that were read as the person.
         target: of it: the moment of the enrollment that it takes out.
         own_account: of a stop or a resumption: the enrollment's own account.
     """
@@ -158,6 +159,7 @@ class Taken:
     moment: Moment
     came_under: str | None = None
     accounts: tuple[str, ...] = ()
+    person_ids: tuple[str, ...] = ()
     target: Moment | None = None
     own_account: str | None = None
 
@@ -263,6 +265,7 @@ class Corrections:
                     _moment(row["moment"]),
                     row["came_under"],
                     tuple(row["accounts"]),
+                    tuple(row["person_ids"]),
                     None if row["target"] is None else _moment(row["target"]),
                     row["own_account"],
                 )
@@ -394,6 +397,10 @@ class Standing:
             self._readings[person_id] = Reading(person, tuple(merges))
         return self._readings[person_id]
 
+    def ids_read_as(self, person: str) -> set[str]:
+        """All IDs that are read as a person, its own included."""
+        return {person} | {goes for goes in self.merges if self.read(goes).person == person}
+
     def person_of(self, enrollment: Accepted) -> str:
         """Whose an enrollment in force is."""
         return (
@@ -415,19 +422,14 @@ class Standing:
             enrollment.moment < void.moment
             and (
                 void.target == enrollment.moment
-                or (enrollment.granted_by is None and self._bars(void, enrollment.person_id))
+                or (enrollment.granted_by is None and enrollment.person_id in void.person_ids)
             )
             for void in self._voids.get(enrollment.account, ())
         )
 
     def is_barred(self, account: Account, person_id: str) -> bool:
         """Whether an ``enrollment_voided`` keeps an application for the account out."""
-        return any(self._bars(void, person_id) for void in self._voids.get(account, ()))
-
-    def _bars(self, void: Taken, person_id: str) -> bool:
-        return person_id == void.came_under or (
-            self.read(person_id).person == self.read(void.event.person_id or "").person
-        )
+        return any(person_id in void.person_ids for void in self._voids.get(account, ()))
 
     def accept(self, enrollment: Accepted) -> None:
         """Adds an enrollment that is accepted now: the only change that does not begin anew."""

@@ -278,11 +278,12 @@ def _settle_keys(
     )
     in_conflict, first = several["in_conflict"].to_numpy(), several["first"].to_numpy()
     fresh[again] = first & ~in_conflict
-    conflicts = np.concatenate([known[~same], again[in_conflict]])
+    delivered = (some.rows["row_ref"] >= 0).to_numpy()
+    differing = known[~same]
+    conflicts = np.concatenate([differing[delivered[differing]], again[in_conflict]])
     waiting = stood_for[fresh[stood_for]]
     fresh[waiting] = False
-    delivered = (some.rows["row_ref"] >= 0).to_numpy()
-    unchanged = same.sum() + (~first & ~in_conflict).sum() + delivered[waiting].sum()
+    unchanged = delivered[known[same]].sum() + (~first & ~in_conflict).sum() + delivered[waiting].sum()
     return fresh, conflicts, int(unchanged), waiting
 
 

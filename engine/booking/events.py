@@ -465,10 +465,11 @@ class _Desk:
         ):
             barred = self.now.is_barred(event.account, event.person_id or "")
             return reasons.VOIDED if barred else reasons.NO_SUCH_ENROLLMENT
+        person = self.now.person_of(enrollment)
         return Taken(
             event,
             moment,
-            came_under=enrollment.person_id,
+            person_ids=tuple(sorted(self.now.ids_read_as(person) | {enrollment.person_id})),
             accounts=tuple(account for _, account in self.now.accounts_of(enrollment)),
             target=enrollment.moment,
         )
@@ -519,10 +520,12 @@ class _Desk:
             for taken in self.taken
             if taken.event.kind == "persons_merged" and not then.is_undone(taken.event.event_id)
         ]
-        following = {merge.person_id: merge.other_id for merge in merges}
-        if any(_leads_back(following, merge.person_id) for merge in merges):
+        stays: dict[str, list[str]] = {}
+        for merge in merges:
+            stays.setdefault(merge.person_id or "", []).append(merge.other_id or "")
+        if any(_leads_back(stays, person) for person in stays):
             return reasons.SAME_PERSON
-        if len(following) < len(merges):
+        if len(stays) < len(merges):
             return reasons.PERSON_GONE
         if self._gives_an_account_to_another(then):
             return reasons.ACCOUNT_TAKEN
@@ -558,12 +561,18 @@ class _Desk:
         return False
 
 
-def _leads_back(following: Mapping[str | None, str | None], person: str | None) -> bool:
-    at, seen = following.get(person), {person}
-    while at is not None and at not in seen:
-        seen.add(at)
-        at = following.get(at)
-    return at is not None
+def _leads_back(stays: Mapping[str, Sequence[str]], person: str) -> bool:
+    """Whether merges lead from a person back to the same."""
+    seen: set[str] = set()
+    at = list(stays[person])
+    while at:
+        here = at.pop()
+        if here == person:
+            return True
+        if here not in seen:
+            seen.add(here)
+            at += stays.get(here, ())
+    return False
 
 
 def _granted(taken: Taken, standing: Standing) -> Accepted:

@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from engine.booking.corrections import Owner, Standing
+from engine.booking.corrections import Moment, Owner, Standing
 from engine.booking.events import Concerned
 from engine.booking.recounted import Voids
-from engine.booking.state import Past, Refunded
+from engine.booking.state import RUN_SHIFT, Past, Refunded
 from engine.columns.hashing import Positions
 
 REFUND: Final = "refund"
@@ -23,13 +23,19 @@ REFUND: Final = "refund"
 
 @dataclass(frozen=True, slots=True)
 class _Booked:
-    """An entry in force, and where the entry of its original is."""
+    """An entry in force.
+
+    Attributes:
+        enrollment: the moment of the enrollment that it was booked for.
+        is_cut: whether it is a refund that took less than its amount.
+        of: where the entry of its original is, or its own position.
+    """
 
     position: int
     person: str
     service_id: str
     account_id: str
-    enrolled_account_id: str
+    enrollment: Moment | None
     transaction_id: str
     occurred_at: dt.datetime
     is_refund: bool
@@ -105,6 +111,7 @@ def _entries_in_force(
         )
         if kind != REFUND
     }
+    standings: dict[int, Standing] = {}
     columns = (
         "person_id",
         "service_id",
@@ -120,12 +127,16 @@ def _entries_in_force(
     for position, row in zip(positions.tolist(), entries.select(columns).iter_rows(), strict=True):
         person, service_id, account_id, enrolled, key, occurred_at, kind, amount, net, of = row
         is_refund = kind == REFUND
+        run_number = position >> RUN_SHIFT
+        if run_number not in standings:
+            standings[run_number] = group.as_of((run_number + 1, 0, 0, 0, 0))
+        booked_for = standings[run_number].enrolled((service_id, enrolled or account_id))
         yield _Booked(
             position,
             person,
             service_id,
             account_id,
-            enrolled or account_id,
+            booked_for and booked_for.moment,
             key,
             occurred_at,
             is_refund,
@@ -175,7 +186,7 @@ def _may_stand(entry: _Booked, owner: Owner | None, standing: Standing) -> bool:
         return False
     if owner is None or standing.person_of(owner.enrollment) != entry.person:
         return False
-    if owner.enrollment.account_id != entry.enrolled_account_id:
+    if owner.enrollment.moment != entry.enrollment:
         return False
     if owner.since is not None and entry.occurred_at < owner.since:
         return False

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
@@ -26,6 +26,8 @@ MAX_ID_CHARACTERS = 64
 MAX_AUTHORITY_CHARACTERS = 200
 # What every delivered value is trimmed of on both sides.
 BLANKS: Final = " \t\u3000\ufeff"
+
+RoleName = Literal["transactions", "enrollments", "events", "answers"]
 
 KINDS = ("charge", "purchase", "refund")
 VOIDS = ("charge_void", "purchase_void", "refund_void")
@@ -81,6 +83,10 @@ EVENT_BY_KIND = (
 )
 EVENT_OPTIONAL = (*EVENT_BY_KIND, "note")
 EVENT_COLUMNS = EVENT_REQUIRED + EVENT_OPTIONAL
+ANSWER_REQUIRED = ("payout_id", "outcome", "answered_on")
+ANSWER_OPTIONAL = ("points", "code")
+ANSWER_COLUMNS = ANSWER_REQUIRED + ANSWER_OPTIONAL
+OUTCOMES = ("done", "partly", "refused")
 
 
 @dataclass(frozen=True, slots=True)

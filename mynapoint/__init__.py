@@ -5,6 +5,7 @@
 """
 
 from engine.errors import BookError, InputError, MynapointError
+from engine.io.book.run_record import RunRecord
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.run.nightly import run
 from engine.io.run.one_run import RunResult
@@ -19,6 +20,7 @@ __all__ = [
     "MynapointError",
     "Programme",
     "Progress",
+    "RunRecord",
     "RunResult",
     "Service",
     "Services",

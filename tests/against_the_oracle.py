@@ -257,7 +257,8 @@ def stated(split: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_order(value: object) -> str:
+def as_text(value: Any) -> str:
+    """Write a number, or numbers by reason, whose order says nothing."""
     return str(dict(sorted(value.items())) if isinstance(value, dict) else value)
 
 
@@ -280,8 +281,8 @@ def differences_of_records(record: dict[str, Any], expected: oracle.Night) -> li
             difference(
                 f"record: {what}",
                 ("key", "value"),
-                [(key, _in_order(value)) for key, value in wanted.items()],
-                [(key, _in_order(value)) for key, value in said.items()],
+                [(key, as_text(value)) for key, value in wanted.items()],
+                [(key, as_text(value)) for key, value in said.items()],
             )
         )
     return [one for one in found if one is not None]

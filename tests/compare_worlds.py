@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
@@ -123,55 +123,80 @@ def tidied(world: worlds.World) -> worlds.World:
     return replace(world, nights=tuple(nights))
 
 
-def smaller_worlds(world: worlds.World) -> Iterator[worlds.World]:
-    """Give the world with something less, large things first."""
-    if tidied(world) != world:
-        yield tidied(world)
-    for number in range(len(world.nights)):
-        if len(world.nights) > 1:
-            yield without_night(world, number)
-    size = max(len(getattr(n, rows)) for n in world.nights for rows in ROWS_OF.values())
-    while size > 0:
-        for number, night in enumerate(world.nights):
-            for rows in ROWS_OF.values():
-                held = getattr(night, rows)
-                for begin in range(0, len(held), size):
-                    fewer: dict[str, Any] = {rows: held[:begin] + held[begin + size :]}
-                    nights = list(world.nights)
-                    nights[number] = replace(night, **fewer)
-                    yield replace(world, nights=tuple(nights))
-        size //= 2
+def without_rows(
+    world: worlds.World, night: int, rows: str, begin: int, end: int
+) -> worlds.World | None:
+    """Drop some of the rows that a night delivers in one role; None where there are none."""
+    held = getattr(world.nights[night], rows)
+    if begin >= len(held):
+        return None
+    fewer: dict[str, Any] = {rows: held[:begin] + held[end:]}
+    nights = list(world.nights)
+    nights[night] = replace(nights[night], **fewer)
+    return replace(world, nights=tuple(nights))
 
 
-def shrunk(
-    world: worlds.World,
-    found: Found,
-    differs: Callable[[worlds.World], Found | None],
-    seconds: float,
-) -> tuple[worlds.World, Found]:
-    """Drop nights and rows for as long as the same table differs."""
-    deadline = time.monotonic() + seconds
-    world = replace(world, nights=world.nights[: found.night])
-    plain = plainly_written(world)
-    if (now := differs(plain)) is None or now.table != found.table:
-        print("(written plainly, the world does not differ: it is left as it is)")
-        return world, found
-    world = plain
-    while True:
-        for candidate in smaller_worlds(world):
-            if time.monotonic() > deadline:
-                return world, found
-            plain = plainly_written(candidate)
-            try:
-                now = differs(plain)
-            except oracle.UnusableError:
-                continue
-            if now is not None and now.table == found.table:
-                world = replace(plain, nights=plain.nights[: now.night])
-                found = now
-                break
-        else:
-            return world, found
+class Shrinker:
+    """Drops nights and rows for as long as the same table differs."""
+
+    def __init__(
+        self,
+        world: worlds.World,
+        found: Found,
+        differs: Callable[[worlds.World], Found | None],
+        seconds: float,
+    ) -> None:
+        self.world = world
+        self.found = found
+        self.differs = differs
+        self.deadline = time.monotonic() + seconds
+
+    def takes(self, candidate: worlds.World | None) -> bool:
+        """Go on with the candidate if it differs, too."""
+        if candidate is None or time.monotonic() > self.deadline:
+            return False
+        plain = plainly_written(candidate)
+        try:
+            found = self.differs(plain)
+        except oracle.UnusableError:
+            return False
+        if found is None or found.table != self.found.table:
+            return False
+        self.world, self.found = replace(plain, nights=plain.nights[: found.night]), found
+        return True
+
+    def shrink(self) -> None:
+        if not self.takes(replace(self.world, nights=self.world.nights[: self.found.night])):
+            print("(written plainly, the world does not differ: it is left as it is)")
+            return
+        self.takes(tidied(self.world))
+        size = max(len(getattr(n, rows)) for n in self.world.nights for rows in ROWS_OF.values())
+        smaller = True
+        while (size > 1 or smaller) and time.monotonic() < self.deadline:
+            smaller = self.drop_nights() | self.drop_rows(size)
+            if not smaller or size > 1:
+                size = max(1, size // 2)
+
+    def drop_nights(self) -> bool:
+        before = self.world
+        for number in reversed(range(len(self.world.nights))):
+            if 1 < len(self.world.nights) > number:
+                self.takes(without_night(self.world, number))
+        return self.world is not before
+
+    def drop_rows(self, size: int) -> bool:
+        """Drop rows so many at a time, wherever they are."""
+        before = self.world
+        for rows in reversed(ROWS_OF.values()):
+            for night in reversed(range(len(self.world.nights))):
+                begin = 0
+                while night < len(self.world.nights):
+                    if begin >= len(getattr(self.world.nights[night], rows)):
+                        break
+                    candidate = without_rows(self.world, night, rows, begin, begin + size)
+                    if not self.takes(candidate):
+                        begin += size
+        return self.world is not before
 
 
 # --- Writing a world down, and reading it again ---------------------------------------------------
@@ -298,7 +323,9 @@ def main() -> int:
             continue
         count += 1
         if not args.no_shrink:
-            world, found = shrunk(world, found, differs, args.shrink_seconds)
+            shrinker = Shrinker(world, found, differs, args.shrink_seconds)
+            shrinker.shrink()
+            world, found = shrinker.world, shrinker.found
         folder = args.out / f"{args.kind}-{seed}"
         if args.reads is None:
             dump(world, found, folder)

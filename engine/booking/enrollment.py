@@ -283,7 +283,9 @@ def _settle_keys(
     conflicts = np.concatenate([differing[delivered[differing]], again[in_conflict]])
     waiting = stood_for[fresh[stood_for]]
     fresh[waiting] = False
-    unchanged = delivered[known[same]].sum() + (~first & ~in_conflict).sum() + delivered[waiting].sum()
+    unchanged = (
+        delivered[known[same]].sum() + (~first & ~in_conflict).sum() + delivered[waiting].sum()
+    )
     return fresh, conflicts, int(unchanged), waiting
 
 

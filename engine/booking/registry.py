@@ -87,6 +87,14 @@ class Registry:
         some = self.accounts.select("service_id", "account_id")[account_nos]
         return some["service_id"].cast(pl.String), some["account_id"]
 
+    def holds(self, enrollments: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Whether an accepted enrollment has each one's person and account."""
+        numbers = self.finder.find(enrollments["service_id"], enrollments["account_id"])
+        held, places = numbers >= 0, np.flatnonzero(numbers >= 0)
+        holders = self.accounts["person_id"].gather(numbers[places])
+        held[places] = (holders == enrollments["person_id"].gather(places)).to_numpy()
+        return held
+
     def extended(self, accepted: pl.DataFrame) -> "Registry":
         """The registry with further enrollments, columns of ``Enrollment``, sorted by person; of
         each the ``content``, where that is known. ``person_id`` is the ID that the enrollment is

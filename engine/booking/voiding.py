@@ -136,7 +136,7 @@ def _entries_in_force(
             person,
             service_id,
             account_id,
-            booked_for and booked_for.moment,
+            booked_for.moment if booked_for else None,
             key,
             occurred_at,
             is_refund,

@@ -21,11 +21,11 @@ from engine.io.delivered.encodings import is_likely, likely_encoding
 from engine.io.delivered.recognising import first_bytes
 from engine.layouts.amounts import read_amounts
 from engine.layouts.dates import compile_form, read_dates
-from engine.layouts.model import MAX_LINES_AHEAD, RoleName, numbered
+from engine.layouts.model import MAX_LINES_AHEAD, numbered
+from engine.records import BLANKS, RoleName
 
 _SAMPLED_BYTES: Final = 1 << 16
 _SEPARATORS: Final = (",", "\t", ";", "|")
-_BLANKS: Final = " \t\u3000\ufeff"
 _MOST_VALUES: Final = 20
 _DATE_FORMS: Final = (
     *("YYYY-MM-DD HH:mm:ss", "YYYY/MM/DD HH:mm:ss", "YYYY/M/D H:mm:ss", "YYYY/M/D H:mm"),
@@ -105,7 +105,7 @@ class _Sample:
 
     def values(self, name: str) -> list[str]:
         place = self.names.index(name)
-        return [row[place].strip(_BLANKS) for row in self.rows if len(row) == len(self.names)]
+        return [row[place].strip(BLANKS) for row in self.rows if len(row) == len(self.names)]
 
 
 def draft(path: Path, role: RoleName) -> str:
@@ -193,7 +193,7 @@ def _sample(path: Path) -> _Sample:
             hint="for fixed records copy a layout: mynapoint layouts zengin-account-transfer",
         )
     _, separator, records = best
-    names = numbered([cell.strip(_BLANKS) for cell in records[0]])
+    names = numbered([cell.strip(BLANKS) for cell in records[0]])
     return _Sample(encoding, separator, names, records[1:])
 
 
@@ -205,7 +205,7 @@ def _header_place(records: Sequence[Sequence[str]]) -> int | None:
     """The first line of three names or more that has rows as wide below it, and no number."""
     widths = Counter(len(record) for record in records)
     for place, record in enumerate(records[: MAX_LINES_AHEAD + 1]):
-        cells = [cell.strip(_BLANKS) for cell in record]
+        cells = [cell.strip(BLANKS) for cell in record]
         named = [cell for cell in cells if cell and not re.search(r"^[\\¥+-]?[0-9]", cell)]
         if (
             len(record) >= 3
@@ -393,7 +393,7 @@ def _skips(sample: _Sample) -> list[str]:
             listed = ", ".join(map(_quoted, failed))
             lines += ["[[skip]]", 'reason = "failed"']
             lines += [f"column = {_quoted(name)}", f"is = [{listed}]", ""]
-    firsts = {row[0].strip(_BLANKS) for row in sample.rows if row}
+    firsts = {row[0].strip(BLANKS) for row in sample.rows if row}
     for word in _TOTALS:
         if any(first.startswith(word) for first in firsts):
             lines += ["[[skip]]", 'reason = "total"', f"line_begins = {_quoted(word)}", ""]

@@ -200,6 +200,8 @@ class Claims:
                 rows.append(claim.spelled(rng))
             if self.setting.chance(0.04) and not self.setting.clean:
                 rows.append(self.changed_claim(claim).spelled(rng))
+                if self.setting.chance(0.3):
+                    rows.append(claim.spelled(rng))
             if self.setting.corrected and self.setting.chance(0.12):
                 rows.append(self.as_of_somebody_else(claim).spelled(rng))
         if not self.setting.clean:

@@ -23,8 +23,8 @@ class Corrections:
         self.claims = claims
         self.deeds = deeds
         self.made: list[Correction] = []
-        self.plans: list[list[Correction]] = []
-        """Events that follow on one night each, so that an undoing clashes with something."""
+        self.plans: list[list[list[Correction]]] = []
+        """What is to follow, night by night, so that an undoing clashes with something."""
         self.event_ids: set[str] = set()
         self.held: list[Correction] = []
         """Made already, so that an undoing may name them, and delivered on a later night."""
@@ -37,8 +37,9 @@ class Corrections:
         known_before = list(self.made)
         for plan in self.plans:
             if plan and self.setting.chance(0.7):
-                self.made.append(plan.pop(0))
-                tonight.append(self.made[-1])
+                following = plan.pop(0)
+                self.made += following
+                tonight += following
         for _ in range(rng.choice((0, 1, 2, 3, 4, 6, 8))):
             for correction in self.make_some():
                 self.made.append(correction)
@@ -140,6 +141,22 @@ class Corrections:
             effective_at=self.an_instant(claim),
         )
         self.claims.successors.setdefault((claim.service_id, account_id), []).append(other_id)
+        undoing = self.undoing(correction)
+        if self.setting.chance(0.15):
+            # From another instant, all in one night.
+            instant = self.an_instant(claim)
+            again = replace(correction, event_id=self.new_id(), effective_at=instant)
+            self.plans.append([[undoing, again]])
+        elif self.setting.chance(0.2):
+            # The new account is given to another account's enrollment, and then to the first, too.
+            other = self.a_claim()
+            again = replace(
+                correction,
+                event_id=self.new_id(),
+                service_id=other.service_id,
+                account_id=other.account_id,
+            )
+            self.plans.append([[undoing], [again], [self.undoing(undoing)]])
         return [correction]
 
     def a_service(self, claim: Claim) -> str:
@@ -196,14 +213,21 @@ class Corrections:
             # The account goes to somebody else, or the person to another account.
             rng = self.setting.rng
             undoing = self.undoing(voided)
-            if self.setting.chance(0.5):
-                self.plans.append([self.granted(claim), undoing])
+            if self.setting.chance(0.25):
+                # The person is merged meanwhile.
+                other_id = rng.choice([*self.claims.people(), rng.choice(PERSON_IDS)])
+                merged = self.correction(
+                    "persons_merged", person_id=claim.person_id, other_id=other_id
+                )
+                self.plans.append([[merged], [undoing]])
+            elif self.setting.chance(0.5):
+                self.plans.append([[self.granted(claim)], [undoing]])
             else:
                 follower = self.claims.make_claim(
                     claim.person_id, rng.choice(self.setting.services), claim.applied_at
                 )
                 self.claims.late.append(follower)
-                self.plans.append([undoing])
+                self.plans.append([[undoing]])
         return [voided]
 
     def grant(self) -> list[Correction]:
@@ -259,7 +283,7 @@ class Corrections:
             again = self.correction("persons_merged", person_id=goes, other_id=other_id)
             if self.setting.chance(0.5):
                 again = replace(again, person_id=stays, other_id=goes)
-            self.plans.append([undoing, again, self.undoing(undoing)])
+            self.plans.append([[undoing], [again], [self.undoing(undoing)]])
         return [merged]
 
     def undoing(self, correction: Correction) -> Correction:
@@ -283,13 +307,13 @@ class Corrections:
         hopeful = refunds_and_refunded if self.setting.chance(0.5) else []
         deed = rng.choice(hopeful or self.deeds.deeds)
         self.deeds.voided.append(deed)
-        return [
-            self.correction(
-                "transaction_voided",
-                service_id=deed.service_id,
-                transaction_id=deed.transaction_id,
-            )
-        ]
+        voided = self.correction(
+            "transaction_voided", service_id=deed.service_id, transaction_id=deed.transaction_id
+        )
+        if self.setting.chance(0.4):
+            # Another content is delivered meanwhile.
+            self.plans.append([[], [self.undoing(voided)]])
+        return [voided]
 
     def undo(self) -> list[Correction]:
         """Undo an event made before, seldom one that is made in the same breath or never."""

@@ -17,7 +17,8 @@ from engine.io.delivered.csv_file import (
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
 from engine.io.delivered.encodings import CALLED
 from engine.io.delivered.laid_out_file import find_header, nearest_header
-from engine.layouts.model import Described, Layout, RoleName, Separated, describe, shipped
+from engine.layouts.model import Described, Layout, Separated, describe, shipped
+from engine.records import RoleName
 
 _NEAR_ENOUGH: Final = 0.5
 

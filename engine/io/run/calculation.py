@@ -40,7 +40,7 @@ from engine.io.run.correcting import Corrected, KnownBook
 from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering, left_waiting, waiting_enrollments
-from engine.io.run.refusal import check_quarantined
+from engine.io.run.refusal import Kind, QuarantinedRows
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.records import ENROLLMENT_COLUMNS, ENROLLMENT_CONFLICT, EVENT_CONFLICT
 
@@ -64,6 +64,7 @@ class Calculation:
         self.declined: TableWriter
         self.tables: list[TableWriter] = []
         self.enrollments_left_alone = False
+        self.quarantined_rows = QuarantinedRows()
 
     def calculate(self) -> "Calculated":
         from engine.io.run.one_run import Calculated
@@ -107,10 +108,13 @@ class Calculation:
         reconsidering.concern(changed, events.taken.groups)
         intake, wanted = self._take_in_transactions(pool, past, reconsidering)
         settled = settle(intake.seen, self.deliveries.transactions, pool, self.ahead)
-        self._quarantine(self.deliveries.transactions, settled.faulty)
+        self._quarantine(self.deliveries.transactions, settled.faulty, Kind.WITHIN_DELIVERY)
         self.tally.quarantine(settled.faulty)
         if self.run.earlier_record is None:
-            check_quarantined(self.tally, self.deliveries, self.order.max_quarantined)
+            # Rows that a layout leaves out on purpose do not thin out those that cannot be read.
+            read = self.tally.read + self.tally.enrollments_read + self.tally.events.read
+            read -= sum(files.skipped_rows for files in self.deliveries)
+            self.quarantined_rows.check(read, self.order.max_quarantined)
         self._decline_unenrolled(pool, intake.unenrolled, settled)
         night = Night(
             run_id(self.number),
@@ -139,12 +143,14 @@ class Calculation:
     def _readable(self, pool: ThreadPoolExecutor, files: Files) -> Iterator[tuple[list[Rows], int]]:
         for pieces, records in files.read(pool, self.ahead, _read_only):
             for rows in pieces:
-                self._quarantine(files, rows.faulty)
+                self._quarantine(files, rows.faulty, Kind.UNREADABLE)
             yield pieces, records
         files.screen.judge()
 
-    def _quarantine(self, files: Files, faulty: pl.DataFrame) -> None:
-        self.quarantine.write(files.as_quarantined(faulty))
+    def _quarantine(self, files: Files, faulty: pl.DataFrame, conflict: Kind) -> None:
+        rows = files.as_quarantined(faulty)
+        self.quarantined_rows.add(rows, conflict)
+        self.quarantine.write(rows)
 
     def _take_in_events(self, pool: ThreadPoolExecutor, known: Known) -> Corrected:
         files = self.deliveries.events
@@ -164,7 +170,7 @@ class Calculation:
         for rows in files.read_again(pool, self.ahead, events.conflicts):
             faulty = rows.all_at_fault(EVENT_CONFLICT)
             quarantined += faulty.height
-            self._quarantine(files, faulty)
+            self._quarantine(files, faulty, Kind.WITH_ACCEPTED)
         skipped = {reason: rows for reason, (rows, _) in sorted(files.skipped.items())}
         self.tally.events = events.counts(read, quarantined, skipped)
         for table, frame in (
@@ -201,7 +207,7 @@ class Calculation:
         for rows in files.read_again(pool, self.ahead, np.sort(taken_in.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
             self.tally.enrollments_quarantined += faulty.height
-            self._quarantine(files, faulty)
+            self._quarantine(files, faulty, Kind.WITH_ACCEPTED)
         return taken_in, corrections
 
     def _with_waiting(self, delivered: pl.DataFrame, events: Corrected) -> pl.DataFrame:
@@ -254,11 +260,12 @@ class Calculation:
             for taken in pieces:
                 self.tally.read_yen += taken.yen
                 self.tally.quarantine(taken.faulty)
-                self._quarantine(files, taken.faulty)
+                self._quarantine(files, taken.faulty, Kind.WITH_LEDGER)
                 self._decline(taken.declined)
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, files)
         files.screen.judge()
+        files.warn_of_unknown_methods(self.run.services.known_methods)
         wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
         return intake, FewHashes(np.concatenate(wanted))
 

@@ -9,13 +9,14 @@ import datetime as dt
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
+from engine.io.book.payouts import settle_tables
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -44,6 +45,7 @@ def run(
     programme: str | Path | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
+    whole_lines: bool = False,
     allow_backdating: bool = False,
     allow_postdating: bool = False,
     command: str | None = None,
@@ -65,6 +67,7 @@ def run(
         programme: the programme's ID or file; by default the book's, or ``mynapoint-2020``.
         terms_as_of: the day whose terms are in force; by default the latest.
         max_quarantined: the largest share of rows, 0 to 1, that may go to quarantine.
+        whole_lines: refuse a CSV file whose last record has no line end; else it is read, and said.
         allow_backdating: lets ``booked_on`` be earlier than the last run's.
         allow_postdating: lets ``booked_on`` be in the future.
         command: the command line for the record; by default this process's.
@@ -90,14 +93,14 @@ def run(
         threads or (os.cpu_count() or 1) + 1,
         rows_per_slice or ROWS_PER_SLICE,
         progress or no_progress,
-        shlex.join(sys.argv) if command is None else command,
+        shlex.join(_without_values(sys.argv)) if command is None else command,
         allow_backdating,
         allow_postdating,
     )
     deliveries = Deliveries(
-        Files(EVENTS, find_delivered(events, "events")),
-        Files(ENROLLMENTS, find_delivered(enrollments, "enrollments")),
-        Files(TRANSACTIONS, find_delivered(transactions, "transactions")),
+        Files(EVENTS, find_delivered(events, "events"), whole_lines),
+        Files(ENROLLMENTS, find_delivered(enrollments, "enrollments"), whole_lines),
+        Files(TRANSACTIONS, find_delivered(transactions, "transactions"), whole_lines),
     )
     check_parameters(*deliveries)
     given_services = None if services is None else load_services(services)
@@ -105,14 +108,7 @@ def run(
     place = Book(Path(book))
     try:
         with place.locked():
-            place.clear_torn_commit()
-            committed = place.committed_runs()
-            place.check_acknowledged(committed)
-            if committed:
-                # The run before may have died between its commit and the sync of it.
-                place.sync_commit(committed)
-            place.acknowledge(committed)
-            place.clear_leftovers(committed)
+            committed, _ = settle_tables(place)
             try:
                 check_days(place, committed, order)
                 make = how or Run
@@ -132,6 +128,18 @@ def run(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
+
+
+def _without_values(arguments: Sequence[str]) -> Iterator[str]:
+    """A command line as the record keeps it: what is set for a layout may be a person's ID."""
+    is_set = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            is_set = argument.partition("=")[0] == "--set"
+            yield "--set=…" if is_set and "=" in argument else argument
+        else:
+            name, equals, _ = argument.partition("=")
+            yield f"{name}=…" if is_set and equals else argument
 
 
 def _is_booked(book: Book, number: int) -> bool:

@@ -17,8 +17,9 @@ from engine.io.book.format import (
     SERVICES_FILE,
     layout_file,
 )
-from engine.io.book.kept import kept_programme, kept_services, previous_sha256
+from engine.io.book.kept import kept_programme, kept_services
 from engine.io.book.ledger import Part, commit
+from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Output, Ran, RunRecord, RunRequest, UsedProgramme
 from engine.io.book.tables import WrittenTable
 from engine.io.book.tally import Tally
@@ -100,9 +101,10 @@ class Run:
             return RunResult(self.book.path, already_booked=True, record=self.earlier_record)
         outputs = self._outputs(staged, calculated)
         record = calculated.tally.record(
-            self.request, calculated.parts, outputs, previous_sha256(self.book, self.number)
+            self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)
         )
-        record = replace(record, ran=self._ran())
+        warnings = tuple(warning for files in self.deliveries for warning in files.warnings)
+        record = replace(record, ran=self._ran(), warnings=warnings)
         record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
         self.book.publish(self.number)
         commit(self.book, self.number, list(calculated.parts), record_sha256=record_sha256)

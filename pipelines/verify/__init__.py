@@ -40,6 +40,8 @@ class Verified:
         runs, entries: how many the book has, by its log and its records.
         checked: those of bytes, arithmetic and origin that could be checked to their end.
         unused: deliveries that were given and that no run has booked.
+        unproven: how many runs were booked in format 1: how that decided is no longer known, so
+            deliveries do not prove their origin.
     """
 
     book: Path
@@ -47,6 +49,7 @@ class Verified:
     entries: int
     checked: tuple[str, ...]
     unused: int
+    unproven: int
     findings: Findings
 
 
@@ -86,6 +89,7 @@ def verify(
         entries=sum(run.entries for run in kept.runs if run),
         checked=tuple(checked),
         unused=unused,
+        unproven=sum(run.record.format == 1 for run in kept.runs if run),
         findings=findings,
     )
 

@@ -68,7 +68,9 @@ def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
         tables: list[tuple[str, Any]] = [
             (name, LEDGER_ENTRY[book_format]) for name in run.ledger_files
         ]
-        tables += [(run.file(table.file_name), table.record_of(book_format)) for table in run.tables]
+        tables += [
+            (run.file(table.file_name), table.record_of(book_format)) for table in run.tables
+        ]
         rows = {output.name: output.rows for output in run.record.outputs}
         for name, record in tables:
             try:
@@ -155,7 +157,8 @@ def _report_waiting(runs: list[KeptRun], database: Database, findings: Findings)
         "SELECT count(*) OVER (), w.file, w.row, f.name, w.pos & 4294967295, what, service_id, "
         "transaction_id, person_id, account_id FROM waiting_fault AS w "
         "LEFT JOIN ledger_file AS f ON f.file = w.pos >> 32 "
-        f"ORDER BY w.file, w.row, w.pos LIMIT {MOST_SHOWN}"  # noqa: S608
+        "ORDER BY w.file, w.row, w.pos LIMIT ?",
+        [MOST_SHOWN],
     )
     for place, (total, file, row, name, entry, what, *ids) in enumerate(shown):
         times = total - len(shown) + 1 if place == len(shown) - 1 else 1

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import (
+    CORRECTIONS_FILE,
     PROGRAMME_FILE,
     SERVICES_FILE,
-    CORRECTIONS_FILE,
     TABLES_OF_EVERY_RUN,
     RunTable,
     check_known,

@@ -10,11 +10,11 @@ from typing import Any, Final
 from deltalake import Schema
 
 from engine.io.book.folder import run_id
-from engine.io.book.format import LEDGER_FOLDER
+from engine.io.book.format import LEDGER_ENTRY, LEDGER_FOLDER
 from engine.io.book.ledger import APPLICATION, CONFIGURATION, DESCRIPTION, NAME
 from engine.io.book.run_record import Output, RunRecord
 from engine.io.durable import sha256_of
-from engine.records import LedgerEntry, arrow_schema
+from engine.records import Record, arrow_schema
 from pipelines.verify.findings import NEVER_TWICE, NO_CHANGED_BYTE, WHOLE_RUNS, Finding
 from pipelines.verify.shape import COUNT, TEXT, Matches, Optionally, differences
 
@@ -104,7 +104,7 @@ class Commits:
         yield from differences({"appId": APPLICATION, "version": number}, values["txn"], "txn")
         if number == 1:
             yield from differences(_PROTOCOL, _in_order(values["protocol"]), "protocol")
-            yield from _metadata_differences(values)
+            yield from _metadata_differences(values, LEDGER_ENTRY[record.format])
         now = info.get("timestamp") if isinstance(info, dict) else None
         adds = [value for name, value in actions if name == "add"]
         for output, add in zip(outputs, adds, strict=True):
@@ -184,13 +184,13 @@ def _in_order(value: Any) -> Any:  # noqa: ANN401 - JSON
     }
 
 
-def _metadata_differences(values: Mapping[str, Any]) -> Iterator[str]:
+def _metadata_differences(values: Mapping[str, Any], entry: Record) -> Iterator[str]:
     expected = {
         "id": TEXT,
         "name": NAME,
         "description": DESCRIPTION,
         "format": {"provider": "parquet", "options": {}},
-        "schemaString": Schema.from_arrow(arrow_schema(LedgerEntry)).to_json(),
+        "schemaString": Schema.from_arrow(arrow_schema(entry)).to_json(),
         "partitionColumns": [],
         "createdTime": COUNT,
         "configuration": CONFIGURATION,

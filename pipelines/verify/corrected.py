@@ -1,8 +1,8 @@
 """Whose each account was, from run to run: what the accepted events made of the enrollments.
 
-The arithmetic is SQL of its own; how events are read is the engine's, from what the book keeps of
-them. So a book in which entries and events disagree is found without its deliveries; that the events
-were the right ones, only the deliveries prove.
+The arithmetic is SQL of its own; events are read as the engine reads them, from what the book keeps
+of them. So a book whose entries and events disagree is found without its deliveries; that the
+events were the right ones, only the deliveries prove.
 
 A place in time is a number: twice the run's, as of its events, and one more as of its end.
 """
@@ -59,9 +59,7 @@ class _Spell(NamedTuple):
     values: tuple[Any, ...]
 
 
-def load_corrections(
-    book: Book, runs: Sequence[KeptRun], database: Database
-) -> Iterator[Finding]:
+def load_corrections(book: Book, runs: Sequence[KeptRun], database: Database) -> Iterator[Finding]:
     """Makes the tables ``holder``, ``stop``, ``named``, ``event`` and ``left_alone``; gives what is
     wrong with what the runs kept of their events.
 
@@ -156,9 +154,7 @@ class _Spells:
                     since: dt.datetime | None = None
                     for instant, stops in [*standing.stops_of(enrollment), (_NEVER, False)]:
                         if since is not None and not stops and since < instant:
-                            spells.append(
-                                _Spell((_identity(enrollment.moment),), (since, instant))
-                            )
+                            spells.append(_Spell((_identity(enrollment.moment),), (since, instant)))
                         since = (since or instant) if stops else None
                 yield time, spells
 
@@ -200,8 +196,8 @@ def _spells_of(states: Iterator[tuple[int, list[_Spell]]]) -> list[tuple[Any, ..
     rows: list[tuple[Any, ...]] = []
     for time, spells in states:
         now = set(spells)
-        for spell in [spell for spell in begun if spell not in now]:
-            rows.append((*spell.key, begun.pop(spell), time - 1, *spell.values))
+        ended = [spell for spell in begun if spell not in now]
+        rows += [(*spell.key, begun.pop(spell), time - 1, *spell.values) for spell in ended]
         for spell in spells:
             begun.setdefault(spell, time)
     rows += [(*spell.key, since, END, *spell.values) for spell, since in begun.items()]

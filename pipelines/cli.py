@@ -287,6 +287,7 @@ def verify(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
+    events: Paths | None = None,
     show_ids: bool = False,
     as_json: Json = False,
 ) -> int:
@@ -303,6 +304,8 @@ def verify(
         All nights' delivered transactions: files, folders or quoted globs.
     enrollments: list[str]
         All nights' delivered enrollments, likewise.
+    events: list[str]
+        All nights' delivered events, likewise.
     show_ids: bool
         Name people and accounts, too.
     as_json: bool
@@ -311,7 +314,12 @@ def verify(
     from pipelines.verify import verify as verify_a_book
     from pipelines.verify.output import print_findings, print_json
 
-    verified = verify_a_book(book, transactions=transactions or [], enrollments=enrollments or [])
+    verified = verify_a_book(
+        book,
+        transactions=transactions or [],
+        enrollments=enrollments or [],
+        events=events or [],
+    )
     with output_may_fail():
         (print_json if as_json else print_findings)(verified, show_ids=show_ids)
     return 1 if verified.findings else 0

@@ -2,8 +2,8 @@
 
 Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked?
 ``arithmetic``: does the ledger, on its own, say what it should? ``origin``: do the deliveries,
-decided again, give this very book? Beside the bytes, ``memory`` and ``memory_in_parts`` ask whether
-what the book remembers follows from its ledger. The answers are findings, one a line.
+decided again, give this very book? Beside the bytes, ``index`` asks whether what the book
+remembers follows from its ledger. The answers are findings, one a line.
 """
 
 import tempfile
@@ -39,6 +39,8 @@ class Verified:
         runs, entries: how many the book has, by its log and its records.
         checked: those of bytes, arithmetic and origin that could be checked to their end.
         unused: deliveries that were given and that no run has booked.
+        unproven: how many runs were booked in format 1: how that decided is no longer known, so
+            deliveries do not prove their origin.
     """
 
     book: Path
@@ -46,6 +48,7 @@ class Verified:
     entries: int
     checked: tuple[str, ...]
     unused: int
+    unproven: int
     findings: Findings
 
 
@@ -54,6 +57,7 @@ def verify(
     *,
     transactions: Sequence[str | Path] = (),
     enrollments: Sequence[str | Path] = (),
+    events: Sequence[str | Path] = (),
 ) -> Verified:
     """Verifies a book; with its deliveries, their origin too.
 
@@ -64,6 +68,7 @@ def verify(
     require_extra("verify", "verify", "duckdb")
     book = Book.at(path)
     delivered = {
+        "events": find_delivered(events, "events"),
         "enrollments": find_delivered(enrollments, "enrollments"),
         "transactions": find_delivered(transactions, "transactions"),
     }
@@ -83,6 +88,7 @@ def verify(
         entries=sum(run.entries for run in kept.runs if run),
         checked=tuple(checked),
         unused=unused,
+        unproven=sum(run.record.format == 1 for run in kept.runs if run),
         findings=findings,
     )
 
@@ -108,11 +114,6 @@ def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Fin
     found = Findings()
     try:
         check_memory(book, kept, scratch, found)
-        if (book.path / "memory-in-parts").exists():
-            # Runs on Spark alone keep it.
-            from pipelines.verify.index_in_parts import check_memory_in_parts
-
-            check_memory_in_parts(book, kept, scratch, found)
     except OSError:
         if not is_changing(book, len(kept.runs)):
             raise

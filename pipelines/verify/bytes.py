@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import (
+    CORRECTIONS_FILE,
     PROGRAMME_FILE,
     SERVICES_FILE,
+    TABLES_OF_EVERY_RUN,
     RunTable,
     check_known,
     layout_file,
@@ -42,12 +44,15 @@ from pipelines.verify.shape import (
     LAYOUT_ID,
     TEXT,
     TEXT_OR_NULL,
+    TRUE_OR_FALSE,
     Each,
     Optionally,
     differences,
 )
 
 TERMS: Final = (PROGRAMME_FILE, SERVICES_FILE)
+# What a run leaves only where there is something to say.
+_OPTIONAL: Final = (RunTable.WAITING.file_name, CORRECTIONS_FILE)
 
 _LEDGER_FILE: Final = re.compile(r"ledger/([0-9]{6,})-[0-9]{5}\.parquet")
 # What delta-rs leaves when it dies at a commit.
@@ -69,7 +74,22 @@ _INPUT: Final = {
     "rows": COUNT,
     "layout": Optionally({"id": LAYOUT_ID, "sha256": TEXT, "parameters": Each(dict, TEXT)}),
 }
-_RECORD: Final = {
+_RAN: Final = {
+    "started_at": TEXT,
+    "finished_at": TEXT,
+    "user": TEXT,
+    "host": TEXT,
+    "command": TEXT,
+}
+_DECISIONS: Final = {
+    "read": COUNT,
+    "accepted": COUNT,
+    "unchanged": COUNT,
+    "rejected": Each(dict, COUNT),
+    "quarantined": COUNT,
+    "skipped": Optionally(Each(dict, COUNT)),
+}
+_RECORD_OF_FORMAT_1: Final[dict[str, Any]] = {
     "format": Optionally(1),
     "run_id": TEXT,
     "booked_on": DAY,
@@ -91,14 +111,7 @@ _RECORD: Final = {
         **_SPLIT,
         "people": COUNT,
         "people_at_the_cap": COUNT,
-        "enrollments": {
-            "read": COUNT,
-            "accepted": COUNT,
-            "unchanged": COUNT,
-            "rejected": Each(dict, COUNT),
-            "quarantined": COUNT,
-            "skipped": Optionally(Each(dict, COUNT)),
-        },
+        "enrollments": _DECISIONS,
     },
     "yen": _SPLIT,
     "points": {"awarded": COUNT, "reversed": COUNT},
@@ -108,6 +121,23 @@ _RECORD: Final = {
     "ledger_version": COUNT,
     "engine": Each(dict, TEXT),
     "previous_sha256": TEXT_OR_NULL,
+}
+_RECONSIDERED: Final = {"reconsidered": COUNT}
+_RECORD: Final = {
+    **_RECORD_OF_FORMAT_1,
+    "format": 2,
+    "programme": {**_RECORD_OF_FORMAT_1["programme"], "built_in": TRUE_OR_FALSE},
+    "counts": {
+        **_RECORD_OF_FORMAT_1["counts"],
+        **_RECONSIDERED,
+        "voided": COUNT,
+        "recounted": COUNT,
+        "enrollments": {**_DECISIONS, **_RECONSIDERED},
+        "events": {**_DECISIONS, **_RECONSIDERED},
+    },
+    "yen": {**_SPLIT, **_RECONSIDERED},
+    "ran": _RAN,
+    "warnings": Each(list, {"file": TEXT, "row": COUNT, "what": TEXT}),
 }
 
 
@@ -138,7 +168,13 @@ class KeptRun:
 
     @property
     def entries(self) -> int:
-        return self.record.counts.booked
+        return sum(output.rows or 0 for output in self.record.ledger_files)
+
+    @property
+    def tables(self) -> list[RunTable]:
+        """The tables that the run left."""
+        names = {output.name for output in self.record.outputs}
+        return [table for table in RunTable if self.file(table.file_name) in names]
 
     def file(self, name: str) -> str:
         """One of the run's other files."""
@@ -295,7 +331,8 @@ def _record(
         found("the run's record cannot be read")
         return None
     check_known(value, book.path / name)
-    faults = list(differences(_RECORD, value))
+    is_old = isinstance(value, dict) and value.get("format", 1) == 1
+    faults = list(differences(_RECORD_OF_FORMAT_1 if is_old else _RECORD, value))
     for fault in faults:
         found(fault)
     if faults:
@@ -322,14 +359,17 @@ def _sound(
 ) -> Iterator[str]:
     """Compares the run's files with its record; gives the names of those that are the same."""
     folder = f"runs/{run_id(number)}"
-    names = [*(table.file_name for table in RunTable), *TERMS]
+    tables = TABLES_OF_EVERY_RUN[record.format]
+    names = [*(table.file_name for table in tables), *TERMS]
     names += [layout_file(layout.id) for layout in used_layouts(record)]
     wanted = {f"{folder}/{name}" for name in names}
+    optional = {f"{folder}/{name}" for name in (_OPTIONAL if record.format > 1 else ())}
     seen: set[str] = set()
     for output in record.outputs:
         name = output.name
         part = _LEDGER_FILE.fullmatch(name)
-        if name in seen or not (name in wanted or (part and part[1] == run_id(number))):
+        mine = name in wanted or name in optional or (part and part[1] == run_id(number))
+        if name in seen or not mine:
             what = f"outputs name {name}, which is none of this run's files or named before"
             findings.add(Finding("record", NO_CHANGED_BYTE, f"{folder}/record.json", what))
             continue
@@ -363,11 +403,16 @@ def _contradictions(run: KeptRun) -> Iterator[str]:
         out += sum(split.declined.values()) + sum(split.skipped.values())
         if split.read + split.reconsidered != out:
             yield f"{split.read} {what} of transactions were read, {out} are accounted for"
-    out = enrollments.accepted + enrollments.unchanged + enrollments.quarantined
-    out += sum(enrollments.rejected.values()) + sum(enrollments.skipped.values())
-    if enrollments.read + enrollments.reconsidered != out:
-        yield f"{enrollments.read} enrollments were read, {out} are accounted for"
-    for role, read in (("transactions", counts.read), ("enrollments", enrollments.read)):
+    for what, decided in (("enrollments", enrollments), ("events", counts.events)):
+        out = decided.accepted + decided.unchanged + decided.quarantined
+        out += sum(decided.rejected.values()) + sum(decided.skipped.values())
+        if decided.read + decided.reconsidered != out:
+            yield f"{decided.read} {what} were read, {out} are accounted for"
+    for role, read in (
+        ("transactions", counts.read),
+        ("enrollments", enrollments.read),
+        ("events", counts.events.read),
+    ):
         rows = sum(one.rows for one in record.inputs if one.role == role)
         if rows != read:
             yield f"the inputs have {rows} {role}, {read} were read"

@@ -218,7 +218,7 @@ def _fault(claim: ClaimFile, service_id: Any, key: Any, points: Any) -> tuple[st
     if claim.key == MONTH and not re.fullmatch(MONTH_PATTERN, key):
         return f'has the month "{key}"', "write the month of booking as YYYY-MM"
     return (
-        f'has the points "{points or ""}" {where}, which are no whole number of 64 bits',
+        f'has the points "{points or ""}" {where}, not a whole number of 64 bits',
         "write points as digits alone, without separators, decimals or an exponent",
     )
 

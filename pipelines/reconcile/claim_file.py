@@ -194,7 +194,7 @@ def _refuse_rejected(claim: ClaimFile, database: Database) -> None:
 
 
 def _refuse_unusable(claim: ClaimFile, database: Database) -> None:
-    """Names the rows that hold no key or no whole number, by the first of them."""
+    """Names the first of the rows without a key, or without a whole number of points."""
     unusable = database.rows(
         "SELECT service_id, key, points, count(*) OVER () FROM delivered WHERE NOT coalesce("
         "service_id <> '' AND key <> '' AND regexp_full_match(points, '-?[0-9]+') "

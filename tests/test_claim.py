@@ -36,7 +36,7 @@ def by_service(ledger: pl.DataFrame) -> dict[str, tuple[int, ...]]:
     for row in ledger.iter_rows(named=True):
         one = sums.setdefault(row["service_id"], [0, 0, 0, 0, 0])
         people.setdefault(row["service_id"], set()).add(row["person_id"])
-        one[0] += 1
+        one[0] += row["kind"] in ("charge", "purchase", "refund")
         one[1] += row["kind"] == "refund"
         one[2] += row["counted_amount"]
         one[3] += max(row["points"], 0)

@@ -30,7 +30,11 @@ from engine.io.delivered.csv_file import (
 from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
-from engine.layouts.canonical_rows import faults_as_the_provider_names_them, lay_out
+from engine.layouts.canonical_rows import (
+    CanonicalRows,
+    faults_as_the_provider_names_them,
+    lay_out,
+)
 from engine.layouts.equal_rows import EqualRows, Ids
 from engine.layouts.model import (
     MAX_LINES_AHEAD,
@@ -47,6 +51,7 @@ from engine.records import BLANKS
 MOST_NUMBERED_ROWS: Final = 5_000_000
 _BOM: Final = "\ufeff"
 _FIRST: Final = ""
+_SHOWN_CHARACTERS: Final = 60
 # As many as a run has under way by default: one more than threads, of which there is one more than
 # cores.
 _MOST_WAITING: Final = (os.cpu_count() or 1) + 2
@@ -397,14 +402,16 @@ class _LaidOutWork:
         columns = self._columns(batch.table)
         with _decoding(self.name, layout.file.encoding):
             made = lay_out(self.described, columns, batch.table.shape[0], number)
+            self._check_no_other_header(columns, made, batch)
         ragged, skipped = batch.ragged, dict(made.skipped)
         for skip in layout.skips:
             if skip.line_begins is not None:
-                out = [one for one in ragged if one.raw.lstrip('"').startswith(skip.line_begins)]
-                if out:
-                    ragged = tuple(one for one in ragged if one not in out)
+                begins = skip.line_begins
+                kept = tuple(one for one in ragged if not _begins(one.raw, begins))
+                if len(kept) < len(ragged):
                     rows, yen = skipped.get(skip.reason, (0, 0))
-                    skipped[skip.reason] = (rows + len(out), yen)
+                    skipped[skip.reason] = (rows + len(ragged) - len(kept), yen)
+                    ragged = kept
         return replace(
             batch,
             table=made.table,
@@ -413,6 +420,45 @@ class _LaidOutWork:
             skipped=skipped,
             name_faults=_Namer(self.described, columns, batch.places, self.name),
         )
+
+    def _check_no_other_header(
+        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch
+    ) -> None:
+        """Refuses a file in which another table begins: its rows would be read as the first's.
+
+        The very header once more is none, where the layout leaves it out.
+        """
+        file = self.described.layout.file
+        if not isinstance(file, Separated) or not file.header:
+            return
+        named = [name for name in self.described.layout.used if name in file.header]
+        own = [name.removesuffix(" (2)").removesuffix(" (3)") for name in named]
+        again = np.zeros(batch.table.shape[0], np.int64)
+        for name, text in zip(named, own, strict=True):
+            same = columns[name].map(_equals(text))
+            again += same.fill_null(value=False).to_numpy()
+        headers = np.flatnonzero(again)
+        if headers.size == 0:
+            return
+        left_out = ~np.isin(headers, made.kept)
+        for row in headers[~(left_out & (again[headers] == len(named)))].tolist():
+            line = batch.raw([int(batch.places[row])])[0]
+            raise InputError(
+                f'{self.name}: a second header stands among the rows: "{line[:_SHOWN_CHARACTERS]}"',
+                hint="rows below it may mean something else; have each table delivered as a file "
+                "of its own",
+            )
+
+
+def _equals(text: str) -> Callable[[pl.Series], pl.Series]:
+    def equal(values: pl.Series) -> pl.Series:
+        return values == text
+
+    return equal
+
+
+def _begins(line: str, begins: str) -> bool:
+    return line.lstrip('"').startswith(begins)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import os
 import threading
 from collections import Counter, deque
@@ -30,6 +31,7 @@ from engine.io.delivered.csv_file import (
 from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
+from engine.io.delivered.kinds import refuse_other_kinds
 from engine.layouts.canonical_rows import (
     CanonicalRows,
     faults_as_the_provider_names_them,
@@ -43,6 +45,7 @@ from engine.layouts.model import (
     Fixed,
     Layout,
     Separated,
+    Separator,
     numbered,
 )
 from engine.layouts.provider_column import Column, Places, same_for_all
@@ -51,6 +54,12 @@ from engine.records import BLANKS
 MOST_NUMBERED_ROWS: Final = 5_000_000
 _BOM: Final = "\ufeff"
 _FIRST: Final = ""
+_SEPARATORS: Final[Mapping[Separator, str]] = {
+    ",": "commas",
+    "\t": "tabs",
+    ";": "semicolons",
+    "|": "vertical bars",
+}
 _SHOWN_CHARACTERS: Final = 60
 # As many as a run has under way by default: one more than threads, of which there is one more than
 # cores.
@@ -205,6 +214,7 @@ class LaidOutFile:
                 yield _LaidOutWork(block, self.described, first, name)
             return
         data = read_fully(stream, MAX_RECORD_BYTES)
+        refuse_other_kinds(name, data)
         found = find_header(data, layout)
         if found is None:
             raise _no_such_header(layout, data, name)
@@ -346,9 +356,26 @@ def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
             return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
     if not is_likely(data, layout.file.encoding):
         return wrong_encoding(name, layout.file.encoding, data)
+    if not data.strip(b" \t\r\n"):
+        return InputError(f"{name}: the file is empty", hint="have it delivered again")
+    for separator, called in _SEPARATORS.items():
+        other = replace(layout, file=replace(layout.file, separator=separator))
+        if separator != layout.file.separator and find_header(data, other) is not None:
+            return InputError(
+                f"{name}: the columns are separated by {called}, which layout {layout.layout_id} "
+                "does not say",
+                hint=f"copy the layout and write separator = {json.dumps(separator)}",
+            )
+    missing = nearest_header(data, layout)
+    if not missing:
+        return InputError(
+            f"{name}: the header of layout {layout.layout_id} stands within quotes that a line "
+            "ahead of it opens and does not close",
+            hint="have the file delivered again",
+        )
     return InputError(
         f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
-        f"{', '.join(nearest_header(data, layout))}",
+        f"{', '.join(missing)}",
         hint="check that this is such a file; mynapoint preview shows how others would read it",
     )
 

@@ -1,7 +1,9 @@
 # make run: book the sample's nights and show the result. make test: every test.
 # make bench: the time of each part of a run, and of the start.
 PYTHON ?= python3.11
-BOOK ?= build/book
+# Neither the environment nor the command line can name another folder: a run of make removes it.
+override SAMPLE_BOOK := build/book
+MADE_BY_MAKE := made-by-make-run
 BIN := .venv/bin
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
@@ -31,12 +33,18 @@ ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 
 	touch $@
 
 run: .venv/run
-	rm -rf $(BOOK)
+	@if [ -e $(SAMPLE_BOOK) ] && [ ! -e $(SAMPLE_BOOK)/$(MADE_BY_MAKE) ]; then \
+		echo 'error: $(SAMPLE_BOOK): this book was not made by "make run", which would remove it' >&2; \
+		echo 'hint: move it elsewhere, or remove it yourself' >&2; \
+		exit 2; \
+	fi
+	rm -rf $(SAMPLE_BOOK)
 	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
 	| while read -r night day; do \
-		$(BIN)/mynapoint run $(BOOK) --booked-on "$$day" \
+		$(BIN)/mynapoint run $(SAMPLE_BOOK) --booked-on "$$day" \
 			--enrollments "sample_data/$$night/enrollments.csv" \
 			--transactions "sample_data/$$night/transactions-*" || exit $$?; echo; \
+		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
 	done
 
 test: .venv/dev
@@ -66,4 +74,6 @@ conformance-spark: .venv/spark
 		--command "sh -c 'exec $(CURDIR)/$(BIN)/mynapoint \"\$$@\" $(ON_SPARK)' --"
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	if [ -e .venv/pip ]; then rm -rf .venv; fi
+	if [ -e $(SAMPLE_BOOK)/$(MADE_BY_MAKE) ]; then rm -rf $(SAMPLE_BOOK); fi
+	rm -rf mynapoint.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -156,9 +156,9 @@ def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: 
         booked_on=booked_on,
         programme=UsedProgramme(programme.programme_id, programme.sha256, terms),
         services_sha256=services.sha256,
-        inputs=tuple(
-            Input(role, role, 0, "", read)
-            for role, read in (("transactions", tally.read), ("enrollments", accepted.height))
+        inputs=(
+            Input("transactions", "transactions", 0, "", tally.read),
+            Input("enrollments", "enrollments", 0, "", accepted.height),
         ),
     )
     outputs.sort(key=lambda output: output.name)

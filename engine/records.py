@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
@@ -27,7 +27,12 @@ MAX_AUTHORITY_CHARACTERS = 200
 # What every delivered value is trimmed of on both sides.
 BLANKS: Final = " \t\u3000\ufeff"
 
+RoleName = Literal["transactions", "enrollments", "events", "answers"]
+
 KINDS = ("charge", "purchase", "refund")
+VOIDS = ("charge_void", "purchase_void", "refund_void")
+RECOUNT = "recount"
+ENTRY_KINDS = (*KINDS, *VOIDS, RECOUNT)
 BASES = ("charge", "purchase")
 
 # What must be filled in for each kind of event. All other columns but ``note`` must be empty,
@@ -78,6 +83,10 @@ EVENT_BY_KIND = (
 )
 EVENT_OPTIONAL = (*EVENT_BY_KIND, "note")
 EVENT_COLUMNS = EVENT_REQUIRED + EVENT_OPTIONAL
+ANSWER_REQUIRED = ("payout_id", "outcome", "answered_on")
+ANSWER_OPTIONAL = ("points", "code")
+ANSWER_COLUMNS = ANSWER_REQUIRED + ANSWER_OPTIONAL
+OUTCOMES = ("done", "partly", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,7 @@ class Record:
 
 
 _TEXT: Final = Column(pl.String())
+_TEXT_OR_NONE: Final = Column(pl.String(), nullable=True)
 _ID: Final = Column(pl.String(), characters=MAX_ID_CHARACTERS)
 _ID_OR_NONE: Final = Column(pl.String(), nullable=True, characters=MAX_ID_CHARACTERS)
 _DAY: Final = Column(pl.Date())
@@ -119,12 +129,16 @@ _DAY_OR_NONE: Final = Column(pl.Date(), nullable=True)
 _INSTANT: Final = Column(Instant)
 _INSTANT_OR_NONE: Final = Column(Instant, nullable=True)
 _KIND: Final = Column(pl.String(), words=KINDS)
+_ENTRY_KIND: Final = Column(pl.String(), words=ENTRY_KINDS)
 _AMOUNT: Final = Column(pl.Int64(), least=MIN_AMOUNT_YEN, most=MAX_AMOUNT_YEN)
 _NUMBER: Final = Column(pl.Int64())
 _COUNTED_FROM_1: Final = Column(pl.Int64(), least=1)
 
-_REFUND: Final = pl.col("kind") == "refund"
-_SIGN: Final = pl.when(_REFUND).then(-1).otherwise(1)
+_OF_A_REFUND: Final = pl.col("kind").is_in(["refund", "refund_void"])
+_RECOUNT: Final = pl.col("kind") == RECOUNT
+_SIGN: Final = (
+    pl.when(pl.col("kind").is_in(["refund", "charge_void", "purchase_void"])).then(-1).otherwise(1)
+)
 
 
 def _before(column: str) -> pl.Expr:
@@ -147,10 +161,12 @@ Enrollment: Final = Record(
     },
 )
 
-# An application that was not accepted, and the first reason that held.
+# An application that was not accepted, as it was delivered, and the first reason that held.
+# ``person_id`` is the person as whom the ID is read; ``delivered_person_id`` is the ID as it came,
+# where that is another.
 RejectedEnrollment: Final = Record(
     "RejectedEnrollment",
-    {"person_id": _ID, "service_id": _ID, "account_id": _ID, "reason": _TEXT},
+    {**Enrollment.columns, "reason": _TEXT, "delivered_person_id": _ID_OR_NONE},
 )
 
 # A correction that was accepted, as it was delivered.
@@ -184,6 +200,8 @@ Declined: Final = Record(
         "occurred_at": _INSTANT,
         "kind": _KIND,
         "amount": _AMOUNT,
+        "original_transaction_id": _ID_OR_NONE,
+        "method": _TEXT_OR_NONE,
         "reason": _TEXT,
     },
 )
@@ -199,9 +217,10 @@ Quarantined: Final = Record(
     },
 )
 
-# One booked transaction and what it earned; yen and points are whole numbers.
-# ``counted_amount`` is what the entry adds to the person's counted spend, ``points`` what it
-# adds to its rounding group's worth; the two ``_after`` are the person's running sums.
+# What a transaction, a void or a recount changed; yen and points are whole numbers.
+# ``net_amount`` is what the entry adds to the person's net spend; ``counted_amount`` and
+# ``points`` are what it changes in its own rounding group; the two ``_after`` are the person's
+# running sums.
 LedgerEntry: Final = Record(
     "LedgerEntry",
     {
@@ -213,91 +232,35 @@ LedgerEntry: Final = Record(
         "account_id": _ID,
         "transaction_id": _ID,
         "occurred_at": _INSTANT,
-        "kind": _KIND,
-        "amount": _AMOUNT,
-        "original_transaction_id": _ID_OR_NONE,
-        "method": Column(pl.String(), nullable=True),
-        "counted_amount": _NUMBER,
-        "points": _NUMBER,
-        "net_spend_after": Column(pl.Int64(), least=0),
-        "points_after": _NUMBER,
-    },
-    checks={
-        # All of a part have the same, so it is looked at once.
-        "a_run_id_is_its_number": pl.col("run_id").unique().str.contains(r"^[0-9]{6,}$").all(),
-        "an_original_stands_on_refunds_alone": (
-            pl.col("original_transaction_id").is_not_null() == _REFUND
-        ),
-        "counted_within_the_amount_and_of_its_sign": (
-            (pl.col("counted_amount") * _SIGN).is_between(0, pl.col("amount"))
-        ),
-        "a_persons_entries_follow_each_other": (
-            pl.when(pl.col("person_id") == _before("person_id"))
-            .then(
-                (pl.col("entry_seq") == _before("entry_seq") + 1)
-                & (
-                    pl.col("net_spend_after")
-                    == _before("net_spend_after") + _SIGN * pl.col("amount")
-                )
-                & (pl.col("points_after") == _before("points_after") + pl.col("points"))
-            )
-            .otherwise(pl.col("person_id") > _before("person_id"))
-            .fill_null(value=True)
-        ),
-    },
-)
-
-
-# --- Format 2 of the book -------------------------------------------------------------------------
-
-VOIDS: Final = ("charge_void", "purchase_void", "refund_void")
-RECOUNT: Final = "recount"
-
-_TAKES_OFF: Final = pl.col("kind").is_in(["refund", "charge_void", "purchase_void"])
-_IS_RECOUNT: Final = pl.col("kind") == RECOUNT
-_NET_SIGN: Final = pl.when(_TAKES_OFF).then(-1).otherwise(1)
-
-# As ``LedgerEntry``, with voids and recounts: ``net_amount`` is what the entry adds to the person's
-# net spend, ``enrolled_account_id`` the enrollment's account where ``account_id`` replaced it,
-# ``event_id`` the event that caused a void.
-LedgerEntryOfFormat2: Final = Record(
-    "LedgerEntryOfFormat2",
-    {
-        "run_id": _TEXT,
-        "booked_on": _DAY,
-        "person_id": _ID,
-        "entry_seq": _COUNTED_FROM_1,
-        "service_id": _ID,
-        "account_id": _ID,
-        "transaction_id": _ID,
-        "occurred_at": _INSTANT,
-        "kind": Column(pl.String(), words=(*KINDS, *VOIDS, RECOUNT)),
+        "kind": _ENTRY_KIND,
         "amount": Column(pl.Int64(), least=0, most=MAX_AMOUNT_YEN),
         "original_transaction_id": _ID_OR_NONE,
-        "method": Column(pl.String(), nullable=True),
+        "method": _TEXT_OR_NONE,
         "enrolled_account_id": _ID_OR_NONE,
         "net_amount": _NUMBER,
         "counted_amount": _NUMBER,
         "points": _NUMBER,
         "net_spend_after": Column(pl.Int64(), least=0),
-        "points_after": _NUMBER,
+        "points_after": Column(pl.Int64(), least=0),
         "event_id": _ID_OR_NONE,
     },
     checks={
-        "a_run_id_is_its_number": LedgerEntry.checks["a_run_id_is_its_number"],
+        # All of a part have the same, so it is looked at once.
+        "a_run_id_is_its_number": pl.col("run_id").unique().str.contains(r"^[0-9]{6,}$").all(),
         "an_original_stands_on_refunds_alone": (
-            pl.col("original_transaction_id").is_not_null()
-            == pl.col("kind").is_in(["refund", "refund_void"])
+            pl.col("original_transaction_id").is_not_null() == _OF_A_REFUND
         ),
         "an_event_stands_on_voids_and_recounts_alone": (
             pl.col("event_id").is_null() | pl.col("kind").is_in([*VOIDS, RECOUNT])
         ),
-        "only_a_recount_has_no_amount": (pl.col("amount") == 0) == _IS_RECOUNT,
+        "a_recount_alone_has_no_amount": (pl.col("amount") == 0) == _RECOUNT,
         "net_within_the_amount_and_of_its_sign": (
-            (pl.col("net_amount") * _NET_SIGN).is_between(0, pl.col("amount"))
+            (pl.col("net_amount") * _SIGN).is_between(0, pl.col("amount"))
         ),
-        "counted_within_the_net_and_of_its_sign": _IS_RECOUNT
-        | (pl.col("counted_amount") * _NET_SIGN).is_between(0, pl.col("net_amount") * _NET_SIGN),
+        "counted_within_the_net_and_of_its_sign": (
+            _RECOUNT
+            | (pl.col("counted_amount") * _SIGN).is_between(0, pl.col("net_amount") * _SIGN)
+        ),
         "a_persons_entries_follow_each_other": (
             pl.when(pl.col("person_id") == _before("person_id"))
             .then(
@@ -308,6 +271,17 @@ LedgerEntryOfFormat2: Final = Record(
             .otherwise(pl.col("person_id") > _before("person_id"))
             .fill_null(value=True)
         ),
+    },
+)
+
+
+# The entries of books that were begun before there were corrections (format 1).
+LedgerEntryOfFormat1: Final = Record(
+    "LedgerEntryOfFormat1",
+    {
+        name: _KIND if name == "kind" else column
+        for name, column in LedgerEntry.columns.items()
+        if name not in ("enrolled_account_id", "net_amount", "event_id")
     },
 )
 

@@ -5,8 +5,11 @@
 """
 
 from engine.errors import BookError, InputError, MynapointError
+from engine.io.book.run_record import RunRecord
 from engine.io.delivered.deliveries import DeliveredAs
-from engine.io.run.nightly import Progress, RunResult, run
+from engine.io.run.nightly import run
+from engine.io.run.one_run import RunResult
+from engine.io.run.order import Progress
 from engine.terms.programme import Programme, Terms, load_programme, parse_programme
 from engine.terms.services import Service, Services, load_services, parse_services
 
@@ -17,6 +20,7 @@ __all__ = [
     "MynapointError",
     "Programme",
     "Progress",
+    "RunRecord",
     "RunResult",
     "Service",
     "Services",

@@ -1,12 +1,16 @@
-"""``mynapoint`` and ``python -m pipelines``."""
+"""``mynapoint`` and ``python -m pipelines``.
+
+What is imported here is little, and interrupts are met before anything else is loaded.
+"""
 
 import io
 import os
+import signal
 import sys
-from contextlib import suppress
-
-from pipelines.cli import call
-from pipelines.shown.errors import one_line_errors
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 # Read by polars' allocator when it is loaded: pages that it keeps for some seconds need not be
 # cleared by the system over and over, a tenth of a large run's processor time.
@@ -21,6 +25,7 @@ _KEEP_HEAP = {
     "M_TRIM_THRESHOLD": (-1, (1 << 31) - 1),
 }
 _SET_BY_THE_OPERATOR = ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
+_INTERRUPTED = b"error: interrupted\nhint: run again: what is booked is recognised\n"
 
 
 def keep_heap() -> None:
@@ -33,8 +38,67 @@ def keep_heap() -> None:
             mallopt(option, value)
 
 
+def leave_interrupted(*_: object) -> NoReturn:
+    """Leaves at once, with the lines that an interrupted command says."""
+    with suppress(OSError):
+        os.write(2, _INTERRUPTED)
+    os._exit(130)
+
+
+def open_closed_streams() -> None:
+    """Gives closed standard streams a place to go.
+
+    Their numbers would else be given to the next files that are opened, such as the ledger's.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+            stream = open(number, "r" if number == 0 else "w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+@contextmanager
+def stderr_for_us_alone() -> Iterator[None]:
+    """Sends what libraries say on stderr by themselves nowhere: a panic of Rust is many lines.
+
+    Its error reaches Python all the same, and is told in one.
+    """
+    if os.environ.get("MYNAPOINT_TRACEBACK") or os.environ.get("POLARS_VERBOSE"):
+        yield
+        return
+    before, whole = sys.stderr, os.dup(2)
+    before.flush()
+    with suppress(OSError):
+        if before.fileno() == 2:
+            sys.stderr = open(  # noqa: SIM115 - closed below
+                os.dup(2), "w", buffering=1, encoding=before.encoding, errors="backslashreplace"
+            )
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+    try:
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        if sys.stderr is not before:
+            with suppress(OSError):
+                sys.stderr.close()
+            sys.stderr = before
+        os.dup2(whole, 2)
+        os.close(whole)
+
+
 def main() -> None:
     """Runs a command and leaves with its exit code."""
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, leave_interrupted)
+    open_closed_streams()
     if not any(name in os.environ for name in _SET_BY_THE_OPERATOR):
         keep_heap()
     os.environ.setdefault("_RJEM_MALLOC_CONF", _KEEP_PAGES)
@@ -43,8 +107,18 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show Japanese is no reason to fail when the night is booked.
         sys.stdout.reconfigure(errors="backslashreplace")
-    with one_line_errors():
-        sys.exit(call())
+    from pipelines.cli import call
+    from pipelines.shown.errors import one_line_errors
+
+    try:
+        with stderr_for_us_alone(), one_line_errors():
+            if interruptible:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.exit(call())
+    finally:
+        if interruptible:
+            # All is said: an interrupt of what Python does last has nothing to add.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from engine.errors import InputError
@@ -19,11 +19,12 @@ _HELP = """マイナポイントの付与台帳を作る: deliveries in, a valid
 Start with sample deliveries and book their first night:
 
     mynapoint sample DIR
-    mynapoint run BOOK --booked-on 2020-09-02 --transactions DIR/night-001/transactions* \\
-        --enrollments DIR/night-001/enrollments.csv
+    mynapoint run BOOK --booked-on 2020-11-03 \\
+        --enrollments DIR/night-001/enrollments.csv \\
+        --transactions DIR/night-001/transactions-*
 
-Exit codes: 0 done; 1 differences found; 2 unusable input or wrong usage; 3 the book is in use
-or damaged. With 2 and 3 nothing was booked.
+Exit codes: 0 done; 1 differences found; 2 unusable input or wrong usage;
+3 the book is in use or damaged. With 2 nothing was booked.
 """
 
 app = App(
@@ -36,12 +37,12 @@ app = App(
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,
+    # No --no-quiet, no --empty-transactions.
+    default_parameter=Parameter(negative=()),
 )
 
-Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
-Each = Annotated[list[str], Parameter(negative="")]
-Flag = Annotated[bool, Parameter(negative="")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Paths = Annotated[list[str], Parameter(consume_multiple=True)]
+Json = Annotated[bool, Parameter(name="--json")]
 Id = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
@@ -53,21 +54,25 @@ def run(
     booked_on: dt.date,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
-    layout: Each | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    events: Paths | None = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
+    allow_backdating: bool = False,
+    allow_postdating: bool = False,
+    whole_lines: bool = False,
     threads: PositiveInt | None = None,
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
-    conf: Each | None = None,
-    quiet: Flag = False,
+    conf: list[str] | None = None,
+    quiet: bool = False,
     as_json: Json = False,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> int:
-    """Book one night's deliveries / 一晩分の取引を記帳する.
+    """Book one night's deliveries / 夜間処理 1 回分の取引を記帳する.
 
     Parameters
     ----------
@@ -79,6 +84,8 @@ def run(
         Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst) or Parquet.
     enrollments: list[str]
         Delivered enrollments (マイナポイントの申込), likewise.
+    events: list[str]
+        Delivered corrections, likewise: replaced accounts, stops, voids, merges.
     layout: list[str]
         How the files that follow are written: a layout's ID or file, canonical, or auto. By default
         their headers decide. See mynapoint layouts.
@@ -92,6 +99,12 @@ def run(
         Use the terms announced by this day; by default the latest.
     max_quarantined: float
         The largest share of rows, 0 to 1, that may go to quarantine.
+    allow_backdating: bool
+        Let --booked-on be earlier than the last run's day.
+    allow_postdating: bool
+        Let --booked-on be in the future.
+    whole_lines: bool
+        Refuse a CSV file whose last record has no line end; else it is read, with a warning.
     threads: int
         Parts and slices under way at once; by default one more than cores.
     engine: str
@@ -102,7 +115,7 @@ def run(
     conf: list[str]
         A setting of Spark, NAME=VALUE; may be repeated.
     quiet: bool
-        Print nothing but errors.
+        Print nothing but errors and warnings.
     as_json: bool
         Print the run record as JSON.
     """
@@ -110,9 +123,13 @@ def run(
     from pipelines.desk.engines import engine_of
     from pipelines.desk.ordered_options import in_order
     from pipelines.shown.progress import progress_bar
-    from pipelines.shown.summary import print_record, print_summary
+    from pipelines.shown.summary import print_record, print_summary, print_warnings
 
-    parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
+    parsed = {
+        "transactions": transactions or [],
+        "enrollments": enrollments or [],
+        "events": events or [],
+    }
     deliveries = in_order(arguments, parsed) if layout or set_ else parsed
     with (
         engine_of(engine, master, conf or []) as how,
@@ -123,20 +140,143 @@ def run(
             booked_on=booked_on,
             transactions=deliveries["transactions"],
             enrollments=deliveries["enrollments"],
+            events=deliveries["events"],
             services=services,
             programme=programme,
             terms_as_of=terms_as_of,
             max_quarantined=max_quarantined,
+            allow_backdating=allow_backdating,
+            allow_postdating=allow_postdating,
+            whole_lines=whole_lines,
             threads=threads,
             progress=progress,
             how=how,
         )
     with output_may_fail():
+        print_warnings(result)
         if as_json:
             print_record(result)
         elif not quiet:
             print_summary(result)
     return 0
+
+
+@app.command
+def payout(
+    book: Path,
+    /,
+    *,
+    due_by: dt.date | None = None,
+    out: Path | None = None,
+    service: list[str] | None = None,
+    answers: Paths | None = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    max_quarantined: float | None = None,
+    others_done: PositiveInt | None = None,
+    answered_on: dt.date | None = None,
+    again: PositiveInt | None = None,
+    allow_far: bool = False,
+    dry_run: bool = False,
+    as_json: Json = False,
+    lang: Lang | None = None,
+    arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
+) -> int:
+    """Instruct what is owed, or take in what was answered / ポイントの付与を指図し、結果を取り込む.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    due_by: dt.date
+        Instruct what is due by this day, YYYY-MM-DD; it may lie ahead.
+    out: Path
+        The folder that the files are copied to, one a service.
+    service: list[str]
+        Of this service alone; may be repeated.
+    answers: list[str]
+        What the points systems answered: files, folders or quoted globs.
+    layout: list[str]
+        How the answers that follow are written: a layout's ID or file, canonical, or auto.
+    set_: list[str]
+        What a layout asks for, NAME=VALUE, for the files that follow.
+    max_quarantined: float
+        The largest share of answers, 0 to 1, that may go to quarantine; by default 0.05.
+    others_done: int
+        Take all lines of this payout run that have no answer as done, for the services that the
+        answers speak of or --service names.
+    answered_on: dt.date
+        With --others-done: on this day.
+    again: int
+        Copy the files of this payout run once more.
+    allow_far: bool
+        Let --due-by lie more than 100 days ahead.
+    dry_run: bool
+        Show what would be done, and book nothing.
+    as_json: bool
+        Print the record as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.desk.ordered_options import in_order
+    from pipelines.payout.command import pay_out
+
+    parsed = {"answers": answers or []}
+    return pay_out(
+        book,
+        due_by=due_by,
+        out=out,
+        services=service or [],
+        answers=in_order(arguments, parsed)["answers"] if layout or set_ else parsed["answers"],
+        others_done=others_done,
+        answered_on=answered_on,
+        again=again,
+        max_quarantined=max_quarantined,
+        allow_far=allow_far,
+        dry_run=dry_run,
+        as_json=as_json,
+        lang=lang or lang_of_locale(),
+    )
+
+
+@app.command
+def due(
+    book: Path,
+    /,
+    *,
+    on: dt.date,
+    by: Literal["service", "day"] = "service",
+    overdue_days: NonNegativeInt = 60,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Show what is due, and the bridge from award to grant / 付与の期日と内訳を表示する.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    on: dt.date
+        The day, YYYY-MM-DD; it may lie ahead.
+    by: str
+        By service, or also what comes due on each day after.
+    overdue_days: int
+        Say which instructions have had no answer for longer than this.
+    as_json: bool
+        Print the bridge as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.due.command import due as what_is_due
+
+    return what_is_due(
+        book,
+        on=on,
+        by=by,
+        overdue_days=overdue_days,
+        as_json=as_json,
+        lang=lang or lang_of_locale(),
+    )
 
 
 @app.command
@@ -146,7 +286,7 @@ def verify(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
-    show_ids: Flag = False,
+    show_ids: bool = False,
     as_json: Json = False,
 ) -> int:
     """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
@@ -186,7 +326,7 @@ def explain(
         tuple[str, str] | None,
         Parameter(allow_leading_hyphen=True),
     ] = None,
-    declined: Flag = False,
+    declined: bool = False,
     html: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -270,7 +410,9 @@ def claim(
     /,
     *,
     month: str | None = None,
-    final: Flag = False,
+    final: bool = False,
+    granted: bool = False,
+    lapsed: list[str] | None = None,
     out: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -288,6 +430,11 @@ def claim(
         What was booked in a month, YYYY-MM (概算払い).
     final: bool
         What was booked over all (精算払い).
+    granted: bool
+        What was granted instead of what was booked: by the month of the answer, net of what was
+        taken back and of the service's lapse rate.
+    lapsed: list[str]
+        With --granted --final: SERVICE_ID=POINTS that lapsed in fact; may be repeated.
     out: Path
         Also write claim.parquet, claim.csv, claim.xlsx and claim.json to this new or empty folder.
     lang: Lang
@@ -295,6 +442,20 @@ def claim(
     as_json: bool
         Print the claim as JSON.
     """
+    if granted:
+        from pipelines.claim.granted import claim_granted
+
+        return claim_granted(
+            book,
+            month=month,
+            final=final,
+            lapsed=lapsed or [],
+            out=out,
+            lang=lang or lang_of_locale(),
+            as_json=as_json,
+        )
+    if lapsed:
+        raise InputError("--lapsed: says nothing without --granted", hint="leave it out")
     from pipelines.claim.command import claim as claim_by_the_book
 
     return claim_by_the_book(
@@ -314,7 +475,7 @@ def report(
     *,
     out: Path,
     xlsx: Path | None = None,
-    verify: Flag = False,
+    verify: bool = False,
     lang: Lang | None = None,
 ) -> int:
     """Report on a book, on one page / 台帳の報告書を作る.
@@ -358,15 +519,15 @@ def simulate(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
-    layout: Each | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
+    layout: list[str] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     services: Path | None = None,
     programme: str | None = None,
     rate: str | None = None,
     cap: str | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
-    quiet: Flag = False,
+    quiet: bool = False,
     as_json: Json = False,
     lang: Lang | None = None,
     arguments: Annotated[Sequence[str], Parameter(parse=False)] = (),
@@ -459,7 +620,7 @@ def sample(
     nights: PositiveInt = 6,
     seed: NonNegativeInt = 2020,
 ) -> int:
-    """Write sample deliveries / 見本の納品データを作る.
+    """Write sample deliveries / サンプルの受信データを作成する.
 
     Parameters
     ----------
@@ -522,8 +683,8 @@ def preview(
     /,
     *,
     layout: str | None = None,
-    set_: Annotated[Each | None, Parameter(name="--set")] = None,
-    role: Literal["transactions", "enrollments"] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    role: Literal["transactions", "enrollments", "answers"] | None = None,
     rows: PositiveInt = 3,
     lang: Lang | None = None,
 ) -> int:
@@ -563,12 +724,12 @@ def quarantine(
     run: PositiveInt,
     /,
     *,
-    csv: Flag = False,
+    csv: bool = False,
     out: Path | None = None,
     delivered: Paths | None = None,
     lang: Lang | None = None,
 ) -> int:
-    """Show rows in quarantine, or write them back / 隔離された行を表示・書き戻しする.
+    """Show rows in quarantine, or write them back / 読込不可の行を表示し、訂正用に出力する.
 
     Parameters
     ----------
@@ -646,7 +807,23 @@ def call(arguments: Sequence[str] | None = None) -> int:
             bound.arguments["arguments"] = tuple(arguments)
         code = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
-        raise InputError(
-            " ".join(str(error).split()), hint="see mynapoint --help, or mynapoint COMMAND --help"
-        ) from error
+        command_name = " ".join(("mynapoint", *(error.command_chain or ())))
+        raise InputError(_wrong_usage(error), hint=f"see {command_name} --help") from error
     return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: CycloptsError) -> str:
+    """What is wrong with a command line; above all, an option that the command does not have."""
+    names = error.command_chain or ()
+    command = app
+    for name in names:
+        command = command[name]
+    options = command.assemble_argument_collection() if command.default_command else ()
+    known = {name for option in options for name in option.names}
+    given = [token.partition("=")[0] for token in error.unused_tokens or ()]
+    if isinstance(error, UnknownOptionError):
+        given.append(error.token.keyword or error.token.value)
+    for token in given:
+        if token.startswith("-") and token.strip("-") and token not in known:
+            return f"{' '.join(('mynapoint', *names))}: there is no option {token}"
+    return " ".join(str(error).split())

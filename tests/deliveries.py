@@ -15,7 +15,7 @@ import worlds
 
 import mynapoint
 from engine.io.delivered.deliveries import DeliveredAs
-from engine.io.run.nightly import RunResult
+from engine.io.run.one_run import RunResult
 
 ROOT = Path(__file__).parent.parent
 CASES = Path(__file__).parent / "cases"

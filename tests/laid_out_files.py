@@ -186,7 +186,7 @@ def mobile_suica(events: Sequence[Event], random: Random) -> Written:
         rows.append([at, "物販", "東京", "", "", yen(balance, random), written])
         ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{balance}-{signed}")
     made = [
-        canonical(event, its, "suica", event.day, method="物販")
+        canonical(event, its, "suica", event.day, method="goods")
         for event, its in zip(events, numbered(ids), strict=True)
     ]
     names = ["月日", "種別", "利用場所", "種別", "利用場所", "残高", "入金・利用額"]
@@ -201,7 +201,7 @@ def transit_card_reader(events: Sequence[Event], random: Random) -> Written:
         signed = -event.amount if event.kind == "charge" else event.amount
         rows.append([day(event, random), str(number), "物販", "東京", yen(signed, random), "0"])
         its = f"{ACCOUNT}-{event.day:%Y%m%d}-{number}"
-        made.append(canonical(event, its, "suica", event.day, method="物販"))
+        made.append(canonical(event, its, "suica", event.day, method="goods"))
     names = ["利用日", "連番", "種別", "利用駅", "金額", "残額"]
     content = f"カードID={ACCOUNT}\r\n" + table(names, rows, random)
     return Written(content.encode("cp932"), made, {"service_id": "suica"})
@@ -226,7 +226,7 @@ def view_card(events: Sequence[Event], random: Random) -> Written:
         bare.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{event.amount}{end}")
         originals.append(original)
     made = [
-        canonical(event, its, "view", event.day, original, method="１回払")
+        canonical(event, its, "view", event.day, original, method="one_time")
         for event, its, original in zip(events, numbered(bare), originals, strict=True)
     ]
     names = [
@@ -256,7 +256,7 @@ def paypay(events: Sequence[Event], random: Random) -> Written:
         rows.append([at, *amounts, words[event.kind], "㈱髙田", "残高", f"{number:020}", original])
         made.append(
             canonical(
-                event, f"{number:020}", "paypay", event.at, original.strip("-"), method="残高"
+                event, f"{number:020}", "paypay", event.at, original.strip("-"), method="balance"
             )
         )
     names = [
@@ -287,7 +287,7 @@ def paypay_merchant(events: Sequence[Event], random: Random) -> Written:
         )
         own = f"{its}-{at}-{signed}" if refund else its
         original = its if refund else ""
-        made.append(canonical(event, own, "paypay", event.at, original, method="残高"))
+        made.append(canonical(event, own, "paypay", event.at, original, method="balance"))
     names = [
         "取引番号",
         "加盟店ID",

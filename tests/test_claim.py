@@ -13,6 +13,7 @@ from deliveries import Desk, as_csv, enrollment, transaction
 
 from engine.errors import BookError, InputError
 from engine.io.durable import sha256_of
+from engine.terms import programme
 from pipelines.cli import call
 from pipelines.desk.opened_book import OpenedBook, open_book
 
@@ -192,3 +193,84 @@ def test_a_claim_of_what_is_not_there_is_refused(
     with pytest.raises(InputError, match=words):
         call(["claim", str(six_nights), *arguments, "--out", str(tmp_path / "out")])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["claim", "reconcile"])
+@pytest.mark.parametrize("there", ["an earlier result", "something else", "a file"])
+def test_no_result_takes_the_place_of_what_is_there(
+    six_nights: Path, tmp_path: Path, command: str, there: str
+) -> None:
+    claim, out = tmp_path / "claim.csv", tmp_path / "out"
+    claim.write_text("service_id,month,points\n")
+    arguments = ["--final"] if command == "claim" else [str(claim)]
+    line = [command, str(six_nights), *arguments, "--out", str(out)]
+    if there == "an earlier result":
+        call(line)
+    elif there == "a file":
+        out.write_text("dear")
+    else:
+        out.mkdir()
+        (out / "diary.txt").write_text("dear")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files_of(out)}
+    with pytest.raises(InputError, match="there is something already"):
+        call(line)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files_of(out)} == before
+
+
+def files_of(out: Path) -> list[Path]:
+    return sorted(out.iterdir()) if out.is_dir() else [out]
+
+
+def test_an_empty_folder_takes_a_result(six_nights: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert call(["claim", str(six_nights), "--final", "--out", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_a_claim_names_every_set_of_terms_that_its_runs_awarded_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = Desk(tmp_path)
+    desk.run(desk.transactions([transaction(1)]), terms_as_of=dt.date(2020, 12, 1))
+    for number in (2, 3):
+        later = desk.transactions([transaction(number)], f"{number}.csv")
+        desk.run(later, booked_on=dt.date(2020, 10, number))
+    assert call(["claim", str(desk.book), "--final", "--lang", "en"]) == 0
+    said = capsys.readouterr().out
+    first, second = re.findall(r"^terms: (.*); sha256 ", said, re.MULTILINE)
+    ships = "25 % of 20,000 yen at most; the programme that ships with mynapoint"
+    assert first.endswith(f": {ships}; runs 000001")
+    assert second.endswith(f": {ships}; runs 000002, 000003")
+    assert first.split(":")[0] != second.split(":")[0]
+    assert "verification: the book was not verified for this claim" in said
+    assert call(["claim", str(desk.book), "--month", "2020-10", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    [terms] = value["terms"]
+    assert (terms["rate_numerator"], terms["rate_denominator"], terms["cap_yen"]) == (
+        25,
+        100,
+        20_000,
+    )
+    assert (terms["ships"], terms["runs"]) == (True, ["000002", "000003"])
+    assert value["verified"] is False
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "not the programme"), ("ja", "同梱の制度ではない")]
+)
+def test_a_claim_says_when_its_programme_is_not_the_one_that_ships(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lang: str, words: str
+) -> None:
+    desk = Desk(tmp_path)
+    shipped = Path(programme.__file__).parent / "programmes" / "mynapoint-2020.toml"
+    changed = shipped.read_text("utf-8").replace("20_000", "30_000")
+    path = desk.write("programme.toml", changed)
+    desk.run(desk.transactions([transaction(1)]), programme=path)
+    out = tmp_path / "out"
+    line = ["claim", str(desk.book), "--final", "--out", str(out), "--lang", lang]
+    assert call(line) == 0
+    said = capsys.readouterr().out
+    assert words in said
+    assert "30,000" in said
+    with zipfile.ZipFile(out / "claim.xlsx") as book:
+        assert words in book.read("xl/worksheets/sheet1.xml").decode()

@@ -64,7 +64,7 @@ def test_where_ids_may_still_be_in_parts_never_delivered_is_not_said(
     words = ["explain", str(desk.book), "--transaction", "paypay", "nobody's", "--lang", "en"]
     assert call(words) == 1
     said = capsys.readouterr().out
-    assert "2 rows in a provider's own form could not be looked at" in said
+    assert "2 rows in a provider's own form could not be looked up" in said
     assert "ever delivered" not in said
 
 

@@ -323,10 +323,18 @@ def test_rows_that_are_left_out_do_not_thin_out_those_that_cannot_be_read(layout
     rows = [f"N{n},A1,2020/9/5,失敗,300円" for n in range(19)] + ["N20,A1,2020/9/5,不明,400円"]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
     delivered = mynapoint.DeliveredAs(path, layout)
-    with pytest.raises(InputError, match="1 of 2 rows cannot be read"):
+    with pytest.raises(InputError, match=r"1 of 2 rows would go to quarantine.*1 unreadable \("):
         desk.run(delivered, max_quarantined=0.49)
     assert desk.holds_nothing()
     assert desk.run(delivered, max_quarantined=0.5).record.counts.quarantined == 1
+
+
+def test_conflicts_in_a_file_with_a_layout_are_refused_as_conflicts(layout: Path) -> None:
+    desk = Desk(layout.parent)
+    rows = [f"N1,A1,2020/9/5,支払,{yen}円" for yen in (100, 200)]
+    path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
+    with pytest.raises(InputError, match=r"booked: 2 in conflict within the delivery \("):
+        desk.run(mynapoint.DeliveredAs(path, layout), max_quarantined=0.1)
 
 
 def test_a_file_of_nothing_but_rows_that_are_left_out_is_booked(layout: Path) -> None:

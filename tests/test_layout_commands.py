@@ -1,9 +1,11 @@
 """Layouts on the real command line: order, recognition, preview, drafts, and the way back."""
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 
 import mynapoint
 from engine.errors import BookError, InputError
-from engine.layouts.model import built_in_layouts, load_layout
+from engine.layouts.model import built_in_layouts, digest_of, load_layout
 from pipelines.cli import call
 from pipelines.desk.ordered_options import in_order
 
@@ -77,8 +79,8 @@ def test_a_layout_and_what_is_set_hold_for_the_files_that_follow(desk: Desk) -> 
     assert layouts_of(record) == [
         None,
         None,
-        ("waon", {"account_id": CARD}),
-        ("paypay", {"account_id": "pp-1"}),
+        ("waon", {"account_id": digest_of(CARD)}),
+        ("paypay", {"account_id": digest_of("pp-1")}),
         ("terminal-journal", {"service_id": "tap"}),
     ]
     assert record["counts"]["booked"] == 1 + 3 + 1 + 3
@@ -91,7 +93,7 @@ def test_one_layout_serves_files_of_several_accounts_each_set_ahead_of_it(desk: 
         *("--layout", "waon", "--set", "account_id=A", "--transactions", WAON),
         *("--set", "account_id=B", "--transactions", other, "--enrollments", desk.enrollments),
     )
-    assert layouts_of(record)[1:] == [("waon", {"account_id": one}) for one in "AB"]
+    assert layouts_of(record)[1:] == [("waon", {"account_id": digest_of(one)}) for one in "AB"]
 
 
 def test_a_layout_of_transactions_leaves_enrollments_as_they_are(desk: Desk) -> None:
@@ -100,15 +102,15 @@ def test_a_layout_of_transactions_leaves_enrollments_as_they_are(desk: Desk) -> 
         *("--layout", "waon", "--set", f"account_id={CARD}"),
         *("--enrollments", desk.enrollments, "--transactions", WAON),
     )
-    assert layouts_of(record) == [None, ("waon", {"account_id": CARD})]
+    assert layouts_of(record) == [None, ("waon", {"account_id": digest_of(CARD)})]
 
 
 WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
     "a layout after its files": (("--transactions", "F", "--layout", "waon"), "no --transactions"),
     "a layout without files": (("--layout", "waon", "--layout", "paypay"), "no --transactions"),
     "an unknown layout": (("--layout", "wann", "--transactions", "F"), "no built-in layout"),
-    "a value without a name": (("--set", "=x", "--transactions", "F"), "no NAME=VALUE"),
-    "a name without a value": (("--set", "x", "--transactions", "F"), "no NAME=VALUE"),
+    "a value without a name": (("--set", "=x", "--transactions", "F"), "expected NAME=VALUE"),
+    "a name without a value": (("--set", "x", "--transactions", "F"), "expected NAME=VALUE"),
     "a name that it does not ask for": (
         ("--layout", "waon", "--set", "acount_id=1", "--transactions", "F"),
         "has no parameter acount_id",
@@ -126,41 +128,41 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "what it asks for is empty": (
         ("--layout", "waon", "--set", "account_id=", "--transactions", "F"),
-        "--set account_id: this is no text",
+        "--set account_id: expected 1 to 64 characters",
     ),
     "a day that is none": (
         (
             *("--layout", "mobile-suica", "--set", "account_id=A"),
             *("--set", "as_of=2020-02-30", "--transactions", "F"),
         ),
-        "--set as_of: this is no day",
+        "--set as_of: not a date",
     ),
     "a value ahead of its layout": (
         ("--set", "account_id=1", "--layout", "waon", "--transactions", "F"),
-        "--set account_id=1: it stands ahead of --layout waon",
+        "--set account_id: it stands ahead of --layout waon",
     ),
     "a value that no file follows": (
         ("--layout", "waon", "--set", "account_id=1", "--transactions", "F", "--set", "x=1"),
-        "--set x=1: no file that it could hold for follows",
+        "--set x: no file that it could hold for follows",
     ),
     "a value that no file's layout asks for": (
         ("--set", "acount_id=1", "--set", "account_id=1", "--transactions", "F"),
-        "--set acount_id=1: .*no layout of these files asks for acount_id",
+        "--set acount_id: .*no layout of these files asks for acount_id",
     ),
     "a value for a canonical file": (
         ("--set", "account_id=1", "--transactions", "C"),
-        "--set account_id=1: .*no layout of these files asks for account_id",
+        "--set account_id: .*no layout of these files asks for account_id",
     ),
     "a value for nothing but the canonical form": (
         ("--layout", "canonical", "--set", "account_id=1", "--transactions", "C"),
-        "--set account_id=1: .*no layout of these files asks for account_id",
+        "--set account_id: .*no layout of these files asks for account_id",
     ),
     "a name that is set twice": (
         (
             *("--layout", "waon", "--set", "account_id=1"),
             *("--set", "account_id=2", "--transactions", "F"),
         ),
-        "--set account_id=2: account_id was set to 1 for the same files",
+        "--set account_id: it was set already for the same files",
     ),
     "a Parquet file": (
         ("--layout", "waon", "--set", "account_id=1", "--transactions", "P"),
@@ -187,7 +189,7 @@ def test_a_value_may_be_meant_for_some_of_the_files_that_follow(desk: Desk) -> N
     record = run(
         desk, "--set", f"account_id={CARD}", "--transactions", plain, "--transactions", WAON
     )
-    assert layouts_of(record) == [None, ("waon", {"account_id": CARD})]
+    assert layouts_of(record) == [None, ("waon", {"account_id": digest_of(CARD)})]
 
 
 def test_a_preview_refuses_a_value_that_the_file_does_not_ask_for(desk: Desk) -> None:
@@ -199,7 +201,7 @@ def test_a_preview_refuses_a_value_that_the_file_does_not_ask_for(desk: Desk) ->
 
 
 def test_a_preview_refuses_a_name_that_is_set_twice() -> None:
-    with pytest.raises(InputError, match="account_id was set to 1 for the same files"):
+    with pytest.raises(InputError, match="account_id: it was set already for the same files"):
         call(["preview", str(WAON), "--set", "account_id=1", "--set", "account_id=1"])
 
 
@@ -318,7 +320,7 @@ def test_a_preview_shows_both_forms_and_what_would_be_set_aside_and_books_nothin
     assert "amount 1280 ← 利用金額（税込）" in lines
     assert "kind purchase ← 利用区分" in lines
     assert "service_id waon ← the same for all" in lines
-    assert "left out on purpose, as the layout says" in lines
+    assert "skipped on purpose, as the layout says" in lines
     assert {"read 8", "readable 5 14,860", "points_downloaded 1 500", "quarantined 2"} <= {*lines}
     assert "利用金額（税込）:malformed 1" in lines
     assert list(tmp_path.iterdir()) == []
@@ -330,10 +332,10 @@ def test_a_preview_of_a_file_in_order_ends_with_0_and_speaks_japanese(
     path = desk.transactions([transaction(n) for n in range(9)])
     code, text = preview(capsys, path, "--lang", "ja")
     assert code == 0
-    assert "レイアウト：なし（標準形式）" in text
+    assert "レイアウト: なし(標準形式)" in text
     assert "記帳していません" in text
     code, text = preview(capsys, desk.enrollments, "--lang", "ja")
-    assert (code, "（申込）" in text) == (0, True)
+    assert (code, "(申込)" in text) == (0, True)
 
 
 def test_a_preview_counts_rows_of_one_number_that_a_run_would_set_aside(
@@ -464,11 +466,152 @@ def test_a_draft_reads_an_original_of_every_row_unless_ordinary_rows_fill_the_co
     assert bool(source.refund_parts) == (key == "refund_from")
 
 
+def drafted(desk: Desk, capsys: pytest.CaptureFixture[str], text: str, *words: str) -> str:
+    path = desk.write("theirs.csv", text)
+    assert call(["layout", "new", str(path), *words]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("balance", ["残高", "カード残額", "balance"])
+@pytest.mark.parametrize("columns", ["入金,支払", "チャージ額,ご利用額"])
+def test_a_draft_takes_what_was_paid_and_not_the_balance(
+    desk: Desk, capsys: pytest.CaptureFixture[str], balance: str, columns: str
+) -> None:
+    rows = ["2020-10-05,物販,,480,1520", "2020-10-06,ﾁｬｰｼﾞ,1000,,2520"]
+    text = drafted(desk, capsys, "\n".join([f"日付,種別,{columns},{balance}", *rows]))
+    layout = desk.write("draft.toml", text)
+    load_layout(layout)
+    words = ["--layout", str(layout), "--set", "account_id=A", "--set", "service_id=suica"]
+    _, said = preview(capsys, desk.folder / "theirs.csv", *words)
+    assert re.search(r"readable +2 +1,480", said)
+    assert re.search(r"charge +1 +1,000", said)
+    assert re.search(r"purchase +1 +480", said)
+
+
+def test_a_draft_tells_payments_from_charges_by_their_columns(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["2020-10-05,架空店,,480,1520", "2020-10-06,架空駅,1000,,2520"]
+    text = drafted(desk, capsys, "\n".join(["日付,場所,入金,支払,残高", *rows]))
+    assert 'by_column = { "入金" = "charge", "支払" = "purchase" }' in text
+    load_layout(desk.write("draft.toml", text))
+
+
+def test_a_draft_says_when_it_knows_no_amount(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = drafted(desk, capsys, "日付,会員番号,残高\n2020-10-05,M1,1520\n2020-10-06,M1,2520\n")
+    assert "# TODO: no column was recognised as the amount" in text
+
+
+@pytest.mark.parametrize(
+    ("day", "time", "form"),
+    [
+        ("20201009", "0815", "YYYYMMDD HHmm"),
+        ("2020/10/9", "0815", "YYYY/M/D HHmm"),
+        ("2020-10-09", "8:15", "YYYY-MM-DD H:mm"),
+        ("20201009", "朝", None),
+    ],
+)
+def test_a_draft_leaves_no_time_column_out_in_silence(
+    desk: Desk, capsys: pytest.CaptureFixture[str], day: str, time: str, form: str | None
+) -> None:
+    rows = [f"{day},{time},7003,{n},100,売上" for n in (1, 2)]
+    text = drafted(desk, capsys, "\n".join(["取引日,取引時刻,会員番号,取引番号,金額,区分", *rows]))
+    load_layout(desk.write("draft.toml", text))
+    if form is None:
+        assert '# TODO: the time stands in "取引時刻"' in text
+    else:
+        assert f'from = ["取引日", "取引時刻"]\nforms = ["{form}"]' in text
+
+
+def test_the_id_of_an_account_with_a_payment_service_is_not_taken_for_the_service(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "申込番号,マイキーID,決済サービスID,申込日時,カード交付申請日"
+    row = "1,p1,7003,2020/09/01 10:00,2020/08/01"
+    text = drafted(desk, capsys, f"{header}\n{row}\n", "--role", "enrollments")
+    assert '[columns.account_id]\nfrom = "決済サービスID"' in text
+    assert '[columns.person_id]\nfrom = "マイキーID"' in text
+    assert '[columns.service_id]\nfrom = "service_id"' in text
+
+
+def workbook(path: Path) -> None:
+    import openpyxl
+
+    made = openpyxl.Workbook()
+    made.active.append(["transaction_id", "amount"])
+    made.save(path)
+
+
+def archive(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("t.csv", "transaction_id\n")
+
+
+NO_TEXT: Mapping[str, tuple[Callable[[Path], object], str]] = {
+    "xlsx": (workbook, "this is an Excel workbook"),
+    "zip": (archive, "this is a ZIP archive"),
+    "xls": (lambda path: path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1"), "an old Excel workbook"),
+    "pdf": (lambda path: path.write_bytes(b"%PDF-1.7\n\xe2\xe3"), "this is a PDF"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TEXT)
+@pytest.mark.parametrize("command", ["layout new", "run", "preview", "run --layout waon"])
+def test_what_is_no_text_is_named_and_nobody_is_told_to_convert_it_from_shift_jis(
+    desk: Desk, kind: str, command: str
+) -> None:
+    make, what = NO_TEXT[kind]
+    path = desk.folder / f"theirs.{kind}"
+    make(path)
+    words = command.split()
+    if words[0] == "run":
+        words[1:1] = [str(desk.book), "--booked-on", "2020-10-01"]
+        words += ["--set", "account_id=A"] if "--layout" in words else []
+        words.append("--transactions")
+    with pytest.raises(InputError, match=what) as caught:
+        call([*words, str(path)])
+    assert "Shift_JIS" not in caught.value.hint
+    assert "layout" not in caught.value.hint
+
+
+def test_a_header_within_an_open_quote_is_said_to_be_there(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    text = '"ご利用明細 10月分\n番号,会員番号,日時,区分,金額\nN1,M1,2020/10/1 12:00:00,支払,101\n'
+    sound = text.removeprefix('"')
+    layout = desk.write("theirs.toml", OPEN_QUOTE)
+    assert call(["preview", str(desk.write("sound.csv", sound)), "--layout", str(layout)]) == 0
+    with pytest.raises(InputError, match="a quotation mark ahead of it is not closed"):
+        call(["preview", str(desk.write("open.csv", text)), "--layout", str(layout)])
+
+
+OPEN_QUOTE = """
+layout_id = "own"
+name = "own"
+role = "transactions"
+follows = "invented"
+[file]
+encoding = "utf-8"
+header = ["番号", "会員番号", "日時", "区分", "金額"]
+[columns]
+transaction_id = { from = "番号" }
+service_id = { constant = "merpay" }
+account_id = { from = "会員番号" }
+occurred_at = { from = "日時", forms = ["YYYY/M/D H:mm:ss"] }
+amount = { from = "金額" }
+[columns.kind]
+from = "区分"
+map = { "支払" = "purchase" }
+"""
+
+
 def test_a_file_without_a_header_is_no_draft(desk: Desk) -> None:
     for content, why in (
         (b"1,2,3\n4,5,6\n", "no line looks like a header"),
         (b"", "no line looks like a header"),
         ("取引番号,会員,金額\n".encode("euc_jp") * 3, "neither UTF-8 nor CP932"),
+        ("取引番号,会員,金額\n".encode("utf-16") * 3, "neither UTF-8 nor CP932"),
     ):
         with pytest.raises(InputError, match=why):
             call(["layout", "new", str(desk.write("odd.csv", content))])
@@ -634,7 +777,7 @@ def test_a_run_that_is_none_is_refused_and_one_in_order_has_no_rows(
     assert call(["quarantine", str(desk.book), "1", "--csv", "--lang", "en"]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "no row of this run is in quarantine\n"
+    assert captured.err == "no rows of this run are in quarantine\n"
 
 
 # --- Verification ---------------------------------------------------------------------------------
@@ -644,7 +787,7 @@ def verified(desk: Desk, capsys: pytest.CaptureFixture[str], *arguments: object)
     capsys.readouterr()
     words = ["verify", desk.book, "--enrollments", desk.enrollments, *arguments]
     code = call([str(word) for word in words])
-    lines = capsys.readouterr().out.splitlines()
+    *lines, _summary = capsys.readouterr().out.splitlines()
     assert code == (1 if lines else 0)
     return lines
 

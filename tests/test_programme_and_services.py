@@ -24,6 +24,7 @@ import pytest
 import engine
 from engine.errors import BookError, InputError, MynapointError
 from engine.layouts.model import load_layout
+from engine.terms.payout import Payout
 from engine.terms.programme import (
     Programme,
     Terms,
@@ -127,6 +128,7 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
     elsewhere = {"read_text", "load_programme", "terms_as_of", "load_layout", "describe"}
     modules = (
         "engine.terms.strict_toml",
+        "engine.terms.payout",
         "engine.terms.programme",
         "engine.terms.services",
         "engine.layouts.model",
@@ -176,6 +178,11 @@ MOVED_TERMS: dict[str, tuple[str, Any]] = {
 MOVED_PROGRAMME: dict[str, tuple[str, str, Any]] = {
     "programme_id": ('programme_id = "small"', 'programme_id = "large"', "large"),
     "name": ('name = "a programme"', 'name = "another"', "another"),
+    "reconsider_days": (
+        'name = "a programme"',
+        'name = "a programme"\nreconsider_days = 400',
+        400,
+    ),
     "rate_numerator": ("numerator = 25", "numerator = 100", 100),
     "rate_denominator": ("denominator = 100", "denominator = 25", 25),
     "cap_yen": ("spending_yen = 20_000", "spending_yen = 1_000_000_000", 1_000_000_000),
@@ -311,6 +318,11 @@ MOVED_SERVICE: dict[str, tuple[str, Any]] = {
     "applications_close_on": ("applications_close_on = 2021-03-15", day("2021-03-15")),
     "awards_close_on": ("awards_close_on = 2021-03-31", day("2021-03-31")),
     "excluded_methods": ('excluded_methods = ["points", "gift"]', ("points", "gift")),
+    "payout": (
+        'payout = { when = "days_after", days = 30 }',
+        Payout(when="days_after", days=30),
+    ),
+    "earning_methods": ('earning_methods = ["cash", "card"]', ("cash", "card")),
     "registered_number": ('registered_number = "MP0000064"', "MP0000064"),
     "sources": ('sources = { rounding = "a page" }', (("rounding", "a page"),)),
 }
@@ -318,12 +330,44 @@ MOVED_SERVICE: dict[str, tuple[str, Any]] = {
 
 def test_every_parameter_of_a_service_changes_what_is_read_and_nothing_else() -> None:
     (before,) = parse_services(SERVICE, "here").services
-    assert {f.name for f in fields(Service)} == set(MOVED_SERVICE)
+    assert {f.name for f in fields(Service)} == {*MOVED_SERVICE, "lapse_rate"}
     for name, (line, value) in MOVED_SERVICE.items():
         kept = re.sub(rf"(?m)^{name} = .*\n", "", SERVICE)
         (after,) = parse_services(f"{kept}{line}\n", "here").services
         assert getattr(after, name) == value != getattr(before, name)
         assert after == replace(before, **{name: value})
+
+
+SCHEDULES = {
+    '{ when = "at_once" }': Payout(),
+    '{ when = "days_after", days = 0 }': Payout(when="days_after"),
+    '{ when = "month_day", months = 1, day = 28 }': Payout(when="month_day", months=1, day=28),
+    '{ when = "month_day", months = 0, day = "last", cut_day = 7 }': Payout(
+        when="month_day", day=31, cut_day=7
+    ),
+    '{ when = "on_reaching", yen = 20_000, months = 2, day = 25, rest_on = 2021-11-30 }': Payout(
+        when="on_reaching", yen=20_000, months=2, day=25, rest_on=dt.date(2021, 11, 30)
+    ),
+    '{ when = "at_once", take_back_from = 2021-10-01, last_payout_on = 2022-01-31, '
+    'hold_codes = ["closed"], ignore_codes = ["repeated"] }': Payout(
+        take_back_from=dt.date(2021, 10, 1),
+        last_payout_on=dt.date(2022, 1, 31),
+        hold_codes=("closed",),
+        ignore_codes=("repeated",),
+    ),
+}
+
+
+@pytest.mark.parametrize("written", SCHEDULES)
+def test_every_schedule_of_payouts_is_read(written: str) -> None:
+    (service,) = parse_services(f"{SERVICE}payout = {written}\n", "here").services
+    assert service.payout == SCHEDULES[written]
+
+
+def test_a_lapse_rate_is_taken_with_its_source() -> None:
+    text = f'{SERVICE}lapse_rate = [3, 100]\nsources = {{ lapse_rate = "filed on 2020-08-01" }}\n'
+    (service,) = parse_services(text, "here").services
+    assert service.lapse_rate == (3, 100)
 
 
 def test_a_service_with_the_required_keys_alone_has_the_defaults() -> None:
@@ -339,6 +383,8 @@ def test_a_service_with_the_required_keys_alone_has_the_defaults() -> None:
         applications_close_on=None,
         awards_close_on=None,
         excluded_methods=(),
+        payout=Payout(),
+        lapse_rate=None,
         registered_number=None,
         sources=(),
     )
@@ -421,11 +467,13 @@ def test_the_built_in_registry_has_the_known_services() -> None:
 
 
 def test_every_value_of_the_built_in_registry_names_its_source_or_says_assumed() -> None:
-    optional = {"registered_number", "sources"}
+    optional = {"registered_number", "earning_methods", "sources"}
     for service in load_services(None).services:
         named = {f.name for f in fields(Service)} - optional
         if service.registered_number is not None:
             named.add("registered_number")
+        if service.earning_methods:
+            named.add("earning_methods")
         assert {key for key, _ in service.sources} == named, service.service_id
         for key, source in service.sources:
             assert source.startswith(("public: ", "assumed: ")), (service.service_id, key)

@@ -343,7 +343,9 @@ def test_a_missing_column_is_named(desk: Desk, column: str) -> None:
 @pytest.mark.parametrize("column", ["amount", "note"])
 def test_a_column_named_twice_is_refused(desk: Desk, column: str) -> None:
     text = f"{column},note,{HEADER}\n" if column == "amount" else f"note,{HEADER},note\n"
-    refused(desk, desk.write("rows.csv", text), f"names the column {column} twice")
+    # The name of a column that is not read may be a value, where a file lacks its header.
+    why = "names the column amount twice" if column == "amount" else "columns 1 and 10 of"
+    refused(desk, desk.write("rows.csv", text), why)
 
 
 @pytest.mark.parametrize("content", ["", "\ufeff", "\n\r\n\n", gzip.compress(b"", mtime=0)])

@@ -5,12 +5,14 @@ import dataclasses
 import datetime as dt
 import io
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deliveries import CASES, Desk, as_csv, enrollment, transaction
 
+from engine.errors import InputError
 from engine.rules import application, refunds, spending
 from engine.terms.programme import Programme, Terms, load_programme
 from engine.terms.services import Service, load_services
@@ -58,8 +60,13 @@ def test_the_rules_stand_in_the_contracts_order() -> None:
     for_applications = [rule.reason for rule in application.rules_for_applications(terms)]
     for_refunds = [rule.reason for rule in refunds.rules_for_refunds()]
     for_spending = [rule.reason for rule in spending.rules_for_spending(terms, services)]
-    in_turn = [application.ACCOUNT_TAKEN, application.ALREADY_ENROLLED]
-    unenrolled = [spending.DUPLICATE, spending.UNKNOWN_SERVICE, spending.NOT_ENROLLED]
+    in_turn = [application.VOIDED, application.ACCOUNT_TAKEN, application.ALREADY_ENROLLED]
+    unenrolled = [
+        spending.DUPLICATE,
+        spending.VOIDED,
+        spending.UNKNOWN_SERVICE,
+        spending.NOT_ENROLLED,
+    ]
     overrun = [refunds.REFUND_EXCEEDS_ORIGINAL]
     assert tuple(for_applications + in_turn) == REJECTED_FOR
     assert tuple(unenrolled + for_refunds + overrun + for_spending) == DECLINED_FOR
@@ -356,10 +363,13 @@ COLUMNS = {
     "declined": "service_id,transaction_id,reason",
     "quarantine": "file,row,errors",
     "rejected_enrollments": "person_id,service_id,account_id,reason",
+    "rejected_events": "event_id,reason",
 }
 
 
 def shown(value: Any) -> str:
+    if value is None:
+        return ""
     return " ".join(sorted(value)) if isinstance(value, list) else str(value)
 
 
@@ -368,26 +378,42 @@ def shown(value: Any) -> str:
 )
 def test_the_engine_books_the_case_as_expected(desk: Desk, case: str) -> None:
     spec = tomllib.loads((CASES / f"{case}.toml").read_text(encoding="utf-8"))
+    booked_runs = 0
     for number, night in enumerate(spec["nights"], 1):
         paths = {
             role: [desk.write(f"{number}/{role}", night[role])] if role in night else []
-            for role in ("enrollments", "transactions")
+            for role in ("enrollments", "transactions", "events")
         }
-        desk.run(
+        terms = {
+            name: desk.write(f"{number}/{name}.toml", night[name])
+            for name in ("services", "programme")
+            if name in night
+        }
+        if number == 1:
+            terms = {"services": CASES / "services.toml"} | terms
+        order = partial(
+            desk.run,
             *paths["transactions"],
             enrollments=paths["enrollments"],
+            events=paths["events"],
             booked_on=night["booked_on"],
-            services=CASES / "services.toml",
+            **({"services": None} | terms),
         )
-        for table, columns in COLUMNS.items():
+        if night.get("exit"):
+            with pytest.raises(InputError):
+                order()
+            continue
+        booked_runs += 1
+        order()
+        for table, by_default in COLUMNS.items():
             if table == "ledger":
-                frame = desk.ledger().filter(run_id=f"{number:06}")
+                frame = desk.ledger().filter(run_id=f"{booked_runs:06}")
             else:
-                frame = desk.table(table, number)
-            expected = list(csv.reader(io.StringIO(night.get("expected", {}).get(table, columns))))
+                frame = desk.table(table, booked_runs)
+            text = night.get("expected", {}).get(table, by_default).strip()
+            expected = list(csv.reader(io.StringIO(text)))
             booked = [
                 [shown(value).removeprefix(f"{desk.folder}/{number}/") for value in row]
-                for row in frame.select(columns.split(",")).rows()
+                for row in frame.select(expected[0]).rows()
             ]
-            assert expected[0] == columns.split(",")
             assert sorted(booked) == sorted(expected[1:]), (number, table)

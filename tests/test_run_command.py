@@ -7,7 +7,9 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from deliveries import KEEPS_NO_RUN, ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
 
 from engine.errors import InputError
-from engine.io.run import nightly as nightly_run
+from engine.io.run import calculation
 from pipelines.__main__ import main
 from pipelines.cli import call
 
@@ -102,14 +104,68 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+COMMANDS = (
+    *((name,) for name in ("run", "verify", "explain", "reconcile", "claim", "report", "simulate")),
+    *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
+)
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_usage_is_two_lines_and_exit_2(what: str) -> None:
     arguments, why = WRONG[what]
     says_no(mynapoint(*arguments), 2, why)
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("places", [0, 1, 3])
+def test_an_option_that_a_command_does_not_have_is_named(
+    command: tuple[str, ...], places: int
+) -> None:
+    """Also where an option that it needs is missing, and where a value follows."""
+    for option in (["--colour", "red"], ["--colour=red"]):
+        with pytest.raises(InputError, match="--colour") as caught:
+            call([*command, *["BOOK"] * places, *option])
+        assert caught.value.message.startswith(f"mynapoint {' '.join(command)}: there is no option")
+        assert caught.value.hint == f"see mynapoint {' '.join(command)} --help"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_command_offers_the_opposites_of_its_options(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call([*command, "--help"])
+    said = capsys.readouterr().out
+    assert f"mynapoint {' '.join(command)} " in said
+    assert not re.search(r"--(empty|no)-", said)
+    with pytest.raises(InputError, match="--empty-transaction"):
+        call([*command, "BOOK", "--empty-transaction"])
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_the_first_example_of_the_help_can_be_copied(tmp_path: Path, columns: str) -> None:
+    said = mynapoint("--help", env={**os.environ, "COLUMNS": columns}).stdout
+    [example] = re.findall(r"\n\n((?:    .*\n)+)\n", said)
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "mynapoint"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m mynapoint "$@"\n')
+    command.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    done = subprocess.run(
+        ["sh", "-euc", example],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    record = json.loads((tmp_path / "BOOK" / "runs" / "000001" / "record.json").read_bytes())
+    assert record["counts"]["booked"] > 100
+
+
 UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "no deliveries": ((), "nothing was delivered"),
     "a share above one": (("--transactions", "t", "--max-quarantined", "1.5"), "1.5"),
     "no such transactions": (("--transactions", "gone.csv"), "transactions: gone.csv"),
 }
@@ -200,7 +256,7 @@ def test_the_summary_has_rows_yen_points_and_places_on_stdout_alone(desk: Desk) 
         ["記帳", "booked", "3", "6,000"],
         ["対象外", "declined", "1", "70"],
         ["not_enrolled", "1", "70"],
-        ["隔離", "quarantined", "1", "0"],
+        ["読込不可", "quarantined", "1", "0"],
     ):
         assert words in said
     assert "1,500 awarded (付与), 0 reversed (取消), 1,500 net" in done.stdout
@@ -244,8 +300,7 @@ def test_an_option_takes_several_files_and_may_be_repeated(desk: Desk, repeated:
 
 
 def test_a_bar_is_shown_on_a_terminal_and_stdout_stays_clean(desk: Desk) -> None:
-    ours, terminal = pty.openpty()
-    try:
+    with read_terminal() as (terminal, shown):
         done = run(
             *(desk, "--enrollments", desk.enrollments, "--json"),
             *("--transactions", desk.folder / "transactions.csv"),
@@ -254,15 +309,67 @@ def test_a_bar_is_shown_on_a_terminal_and_stdout_stays_clean(desk: Desk) -> None
             capture_output=False,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
         )
-        os.write(terminal, b"the end")
-        shown = b""
-        while not shown.endswith(b"the end"):
-            shown += os.read(ours, 1 << 16)
-    finally:
-        os.close(ours)
-        os.close(terminal)
     assert json.loads(done.stdout)["run_id"] == "000001"
     assert "取引 transactions" in shown.decode()
+
+
+@contextmanager
+def read_terminal() -> Iterator[tuple[int, bytearray]]:
+    """A terminal, and what is shown on it in the end.
+
+    It is read while the command runs: a terminal holds a few thousand characters, and whoever
+    writes more waits until they are read.
+    """
+    ours, terminal = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        # The last reader of a terminal that nobody writes to any more gets an error.
+        with suppress(OSError):
+            while some := os.read(ours, 1 << 16):
+                shown.extend(some)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield terminal, shown
+    finally:
+        os.close(terminal)
+        reader.join(timeout=10)
+        os.close(ours)
+
+
+def test_a_terminal_is_read_however_much_is_shown_on_it() -> None:
+    written = b"x" * 200_000
+    with read_terminal() as (terminal, shown):
+        writer = threading.Thread(target=write_all, args=(terminal, written), daemon=True)
+        writer.start()
+        writer.join(timeout=10)
+        assert not writer.is_alive()
+    assert shown == written
+
+
+def write_all(terminal: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(terminal, data) :]
+
+
+def test_each_phase_ends_with_all_of_its_rows(desk: Desk) -> None:
+    """Also where the size of the files made more be expected than there are."""
+    rows = [transaction(n, method="long " * 20 if n < 200 else "") for n in range(20_000)]
+    files = [desk.transactions(rows[start::3], f"{start}.csv") for start in range(3)]
+    told: dict[str, tuple[int, int]] = {}
+
+    def progress(phase: str, done: int, total: int) -> None:
+        assert done <= total
+        told[phase] = (done, total)
+
+    desk.run(*files, progress=progress)
+    assert told == {
+        "enrollments": (1, 1),
+        "transactions": (20_000, 20_000),
+        "booking": (1, 1),
+    }
 
 
 def test_whoever_stops_reading_the_output_changes_nothing(desk: Desk) -> None:
@@ -342,7 +449,7 @@ def test_an_interrupted_command_says_so_and_is_exit_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nightly_run, "recall", interrupted)
+    monkeypatch.setattr(calculation, "recall", interrupted)
     arguments = ["run", desk.book, *NIGHT, "--enrollments", desk.enrollments]
     monkeypatch.setattr(sys, "argv", ["mynapoint", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
@@ -363,7 +470,7 @@ def test_a_fault_of_the_engine_shows_no_traceback_unless_it_is_asked_for(
     def faulty(*_: object, **__: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(nightly_run, "recall", faulty)
+    monkeypatch.setattr(calculation, "recall", faulty)
     monkeypatch.setenv("MYNAPOINT_TRACEBACK", "1" if traceback_wanted else "")
     arguments = ["run", desk.book, *NIGHT, "--enrollments", desk.enrollments]
     monkeypatch.setattr(sys, "argv", ["mynapoint", *map(str, arguments)])

@@ -24,7 +24,7 @@ import mynapoint
 import pipelines.simulate.replay
 from engine.errors import BookError, InputError
 from engine.io.delivered.deliveries import find_delivered
-from engine.io.run.nightly import no_progress
+from engine.io.run.order import no_progress
 from pipelines.cli import call
 from pipelines.desk.opened_book import open_book
 from pipelines.simulate import OtherTerms, Simulation, simulate
@@ -452,7 +452,7 @@ def test_what_is_missing_is_said(sample: Path, tmp_path: Path) -> None:
         call(["simulate", str(sample)])
     with pytest.raises(InputError, match="nothing to simulate"):
         simulate(None, other=other)
-    with pytest.raises(BookError, match="there is no book"):
+    with pytest.raises(InputError, match="there is no book"):
         simulate(tmp_path / "nothing", other=other)
     folder, _ = sample_nights()[0]
     with pytest.raises(InputError, match=r"000002.*is not among those given"):
@@ -489,7 +489,7 @@ def test_its_json_adds_up(sample: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("lang", "words"),
     [
-        ("ja", ("台帳には何も書き込みません", "減る人")),
+        ("ja", ("台帳には何も書き込みません", "減少する利用者")),
         ("en", ("nothing was written", "worse off")),
     ],
 )

@@ -243,7 +243,7 @@ def test_an_unusable_delivery_is_refused_in_the_same_words(
 def test_too_large_a_share_in_quarantine_books_nothing(tmp_path: Path, on_cluster: Any) -> None:
     desk = Desk(tmp_path)
     rows = [transaction(1), transaction(2, amount="many")]
-    with pytest.raises(mynapoint.InputError, match="1 of 3 rows cannot be read"):
+    with pytest.raises(mynapoint.InputError, match="1 of 3 rows would go to quarantine"):
         desk.run(desk.transactions(rows), max_quarantined=0.1, how=on_cluster)
     assert desk.holds_nothing()
 

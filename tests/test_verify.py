@@ -1109,13 +1109,17 @@ def test_a_delivery_that_is_in_no_run_is_told(book: Path, tmp_path: Path) -> Non
 # --- The command ----------------------------------------------------------------------------------
 
 
-def test_a_clean_book_exits_0_and_prints_no_finding(
+def test_a_clean_book_exits_0_and_its_result_is_all_of_stdout(
     sample_book: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """So that a file kept as evidence says what was checked."""
     assert call(["verify", str(sample_book)]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
-    assert "0 findings" in err
+    [line] = out.splitlines()
+    assert re.fullmatch(
+        r"検証 verified: .* runs, .* entries \(bytes, arithmetic\): 0 findings", line
+    )
+    assert err == ""
 
 
 def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
@@ -1128,7 +1132,9 @@ def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
     forger.write()
     for arguments in (["verify", str(book)], ["verify", str(book), "--json"]):
         assert call(arguments) == 1
-        out = capsys.readouterr().out
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert "--json" in arguments or out.splitlines()[-1].endswith(" findings")
         assert entry["transaction_id"] in out
         assert entry[PERSON] not in out
         assert entry["account_id"] not in out
@@ -1143,12 +1149,28 @@ def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
     assert f"{told['where']} {told['row']}" == place_of(forger, entry)
 
 
-def test_no_book_exits_3(tmp_path: Path) -> None:
+NO_BOOK_COMMANDS = (
+    ("verify",),
+    ("explain", "--person", "P"),
+    ("claim", "--final"),
+    ("reconcile", "claim.csv", "--out", "breaks"),
+    ("report", "--out", "report.html"),
+    ("simulate", "--rate", "30/100"),
+    ("quarantine", "1"),
+)
+
+
+@pytest.mark.parametrize("command", NO_BOOK_COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("name", ["nothing", "file", "."])
+def test_no_book_exits_2_for_every_command(
+    command: tuple[str, ...], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    for name in ("nothing", "file", "."):
-        with pytest.raises(BookError, match="there is no book") as raised:
-            call(["verify", str(tmp_path / name / ("" if name != "." else "."))])
-        assert raised.value.exit_code == 3
+    with pytest.raises(InputError, match="there is no book") as raised:
+        call([command[0], str(tmp_path / name), *command[1:]])
+    assert raised.value.exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_wrong_usage_exits_2(sample_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from polars.testing import assert_frame_equal
 
 from engine.io.book.folder import Book, run_id
-from engine.io.run.nightly import Run
+from engine.io.run.one_run import Run
 from engine.spark.messages import SCHEMA, Message, Station, answered, asked, at_station
 from engine.spark.spark_run import SparkRun
 

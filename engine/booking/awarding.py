@@ -29,28 +29,21 @@ Flags = npt.NDArray[np.bool_]
 class Booked(NamedTuple):
     """Booked transactions as numbers, in any order.
 
-    ``ranks`` order people by their IDs; ``roundings`` are places in ``ROUNDINGS``.
+    ``ranks`` order people by their IDs; ``net_yen`` is what each adds to net spend;
+    ``roundings`` are places in ``ROUNDINGS``.
     """
 
     ranks: Integers
     person_nos: Numbers
     account_nos: npt.NDArray[np.int32]
     occurred_at_us: Integers
-    amounts_yen: Integers
+    net_yen: Integers
     refunds: Flags
     roundings: npt.NDArray[np.uint8]
 
-    def taken(self, order: Numbers) -> "Booked":
-        """The same in another order."""
-        return Booked(
-            self.ranks[order],
-            self.person_nos[order],
-            self.account_nos[order],
-            self.occurred_at_us[order],
-            self.amounts_yen[order],
-            self.refunds[order],
-            self.roundings[order],
-        )
+    def taken(self, order: Numbers | Flags) -> "Booked":
+        """Those at these places, in their order."""
+        return Booked(*(column[order] for column in self))  # type: ignore[arg-type]
 
 
 class Awards(NamedTuple):
@@ -117,6 +110,7 @@ def award(
 ) -> Awards:
     """What each of the booked transactions, which stand in booking order, earns.
 
+    Not of people whom ``needs_recounting`` names: a refund of theirs may change other groups.
     ``originals`` are of the refunds among them, by the places that the transactions had before
     they were taken in ``order``.
     """
@@ -125,9 +119,9 @@ def award(
     lengths = np.diff(starts, append=order.size)
     people = rows.person_nos[starts]
 
-    signed = np.where(rows.refunds, -rows.amounts_yen, rows.amounts_yen)
-    net_after = _running(signed, starts, lengths, past.balances.net_spend_yen[people])
-    counted = counted_spend(net_after, programme) - counted_spend(net_after - signed, programme)
+    net_after = _running(rows.net_yen, starts, lengths, past.balances.net_spend_yen[people])
+    net_before = net_after - rows.net_yen
+    counted = counted_spend(net_after, programme) - counted_spend(net_before, programme)
 
     group_after = _group_sums(rows, order, counted, first, originals, past)
     points = worth(group_after, programme) - worth(group_after - counted, programme)
@@ -139,6 +133,21 @@ def award(
         net_spend_after=net_after,
         points_after=_running(points, starts, lengths, past.balances.points[people]),
     )
+
+
+def needs_recounting(rows: Booked, past: Past, programme: Programme) -> Flags:
+    """The rows, which stand in booking order, of people of whom a refund may give room under the
+    cap back to other rounding groups than its own.
+    """
+    several = (rows.roundings != CUMULATIVE) | past.registry.several[rows.person_nos]
+    if not (rows.refunds & several).any():
+        return np.zeros(rows.refunds.size, np.bool_)
+    starts = np.flatnonzero(_begins(rows.ranks))
+    lengths = np.diff(starts, append=rows.ranks.size)
+    held = past.balances.net_spend_yen[rows.person_nos[starts]]
+    net_before = _running(rows.net_yen, starts, lengths, held) - rows.net_yen
+    gives_room = rows.refunds & several & (net_before > programme.cap_yen)
+    return np.repeat(np.logical_or.reduceat(gives_room, starts), lengths)
 
 
 def _begins(numbers: Integers) -> Flags:
@@ -179,7 +188,8 @@ def _group_sums(
         at = places[originals.of_rows]
         months[at] = np.where(by_month[at], months_of(originals.occurred_at_us), 0)
         original_ids[at] = originals.ids
-        before[at] = originals.counted_yen
+        # Whatever a refund may be summed with here counted in full before it.
+        before[at] = np.where(originals.ids >= 0, originals.amounts_yen - originals.refunded_yen, 0)
     if past.months.size:
         before = np.where(by_transaction, before, past.counted_of_accounts(rows.account_nos))
         monthly = np.flatnonzero(by_month)

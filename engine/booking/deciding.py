@@ -15,11 +15,7 @@ from engine.booking.registry import Numbers
 from engine.booking.state import Integers, Past
 from engine.columns.hashing import FewHashes, Hashes, hash_pair
 from engine.rules import first_reason, reasons_against
-from engine.rules.refunds import (
-    REFUND_EXCEEDS_ORIGINAL,
-    exceeding,
-    rules_for_refunds,
-)
+from engine.rules.refunds import REFUND_EXCEEDS_ORIGINAL, rules_for_refunds, taken_back
 from engine.rules.spending import rules_for_spending
 from engine.terms.programme import Terms
 from engine.terms.services import Services
@@ -39,7 +35,7 @@ class Originals:
             -1 less its place there; ``NO_ORIGINAL`` where none is booked.
         account_nos, occurred_at_us, amounts_yen: the original's.
         refunded_yen: what earlier runs' refunds took back of it.
-        counted_yen: what its rounding group (if it is one) held before this run.
+        taken_yen: what each refund takes back of it.
     """
 
     of_rows: Numbers
@@ -48,7 +44,7 @@ class Originals:
     occurred_at_us: Integers
     amounts_yen: Integers
     refunded_yen: Integers
-    counted_yen: Integers
+    taken_yen: Integers
 
     def renumbered(self, places: Numbers) -> "Originals":
         """The same for rows that stand in other places: ``places`` gives each row's new one."""
@@ -98,7 +94,8 @@ def decide(
     some = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
     spending &= booked
     originals = _find_originals(of_rows, some, rows, key_hashes, spending, past)
-    refund_reasons = _refund_reasons(some, originals)
+    refund_reasons, taken_yen = _refund_reasons(some, originals)
+    originals = replace(originals, taken_yen=taken_yen)
     accepted = refund_reasons.is_null().to_numpy()
     booked[of_rows[~accepted]] = False
     all_places = np.concatenate([places, of_rows[~accepted]])
@@ -135,18 +132,16 @@ def _find_originals(
 
 
 def _from_the_past(found: Originals, refunds: pl.DataFrame, past: Past) -> None:
-    positions = past.entries_of(refunds["service_id"], refunds["original_transaction_id"])
+    positions = past.booked_at(refunds["service_id"], refunds["original_transaction_id"])
     hit = np.flatnonzero(positions >= 0)
     facts = past.facts_at(positions[hit])
-    spending = facts["signed_amount"] > 0
+    spending = facts["spends"] > 0
     hit, facts = hit[spending], facts[spending]
-    refunded_yen, refunded_counted = past.refunded_at(positions[hit])
     found.ids[hit] = positions[hit]
     found.account_nos[hit] = facts["account_no"]
     found.occurred_at_us[hit] = facts["occurred_at"]
     found.amounts_yen[hit] = facts["signed_amount"]
-    found.refunded_yen[hit] = refunded_yen
-    found.counted_yen[hit] = facts["counted"] + refunded_counted
+    found.refunded_yen[hit] = past.refunded_at(positions[hit])
 
 
 def _from_the_slice(
@@ -178,7 +173,8 @@ def _from_the_slice(
     found.amounts_yen[hit] = matched["amount"].to_numpy()
 
 
-def _refund_reasons(refunds: pl.DataFrame, originals: Originals) -> pl.Series:
+def _refund_reasons(refunds: pl.DataFrame, originals: Originals) -> tuple[pl.Series, Integers]:
+    """Why each refund is declined, or null; and what each takes back of its original."""
     booked = pl.Series(originals.ids != NO_ORIGINAL)
     frame = refunds.select("transaction_id", "account_no", "occurred_at", "amount").with_columns(
         original_id=pl.Series(originals.ids),
@@ -188,20 +184,25 @@ def _refund_reasons(refunds: pl.DataFrame, originals: Originals) -> pl.Series:
         left=pl.Series(originals.amounts_yen - originals.refunded_yen),
     )
     frame = frame.with_columns(reason=first_reason(rules_for_refunds())).with_row_index("row")
-    overrun = (
+    stands = (
         frame.lazy()
         .filter(pl.col("reason").is_null())
-        .filter(pl.col("amount").sum().over("original_id") > pl.col("left"))
         .sort("original_id", "occurred_at", "transaction_id")
+        .select(
+            "row",
+            "amount",
+            "left",
+            before=pl.col("amount").cum_sum().over("original_id") - pl.col("amount"),
+        )
         .collect(engine="in-memory")
     )
-    declined: list[int] = []
-    # What is left depends on what was accepted before: no running sum tells it.
-    for group in (
-        overrun.group_by("original_id", maintain_order=True)
-        .agg("row", "amount", pl.col("left").first())
-        .iter_rows(named=True)
-    ):
-        verdicts = exceeding(group["amount"], group["left"])
-        declined += [row for row, exceeds in zip(group["row"], verdicts, strict=True) if exceeds]
-    return frame["reason"].scatter(declined, REFUND_EXCEEDS_ORIGINAL)
+    taken_yen = np.zeros(frame.height, np.int64)
+    rows = stands["row"].to_numpy()
+    taken_yen[rows] = taken_back(
+        *(stands[name].to_numpy() for name in ("amount", "before", "left"))
+    )
+    nothing_left = frame["reason"].is_null() & pl.Series(taken_yen == 0)
+    reasons = frame.select(
+        pl.when(nothing_left).then(pl.lit(REFUND_EXCEEDS_ORIGINAL)).otherwise("reason")
+    ).to_series()
+    return reasons, taken_yen

@@ -38,19 +38,21 @@ class Occurrences(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """Rows, by ``row_ref`` ascending, whose key was seen more than once in a run.
+    """Rows, by ``row_ref`` ascending, whose key came more than once in a run.
 
     ``duplicates`` repeat a row that stays; ``contested`` share a key's hash with other content,
-    and are to be settled by their texts.
+    and are to be settled by their texts; ``replaced`` waited in the book under a key that was
+    delivered again.
     """
 
     duplicates: Numbers
     contested: Numbers
+    replaced: Numbers
 
     @classmethod
     def of_all(cls, parts: Iterable["Repeated"]) -> "Repeated":
         """What was found in several parts, as one."""
-        nothing = cls(np.empty(0, np.int64), np.empty(0, np.int64))
+        nothing = cls(*(np.empty(0, np.int64) for _ in cls._fields))
         return cls(*(np.sort(np.concatenate(r)) for r in zip(nothing, *parts, strict=True)))
 
 
@@ -76,25 +78,41 @@ def settled_by_text(rows: pl.DataFrame) -> Repeated:
 
 
 def _verdicts(frame: pl.DataFrame, key: list[str], content: str) -> Repeated:
+    delivered = pl.col("row_ref") >= 0
     judged = frame.sort("row_ref").select(
         "row_ref",
-        contents=pl.col(content).n_unique().over(key),
-        first=pl.int_range(pl.len()).over(key) == 0,
+        contents=pl.col(content).filter(delivered).n_unique().over(key),
+        first=delivered.cum_sum().over(key) == 1,
     )
-    one = pl.col("contents") == 1
+    waited, one = ~delivered, pl.col("contents") == 1
     return Repeated(
-        judged.filter(one & ~pl.col("first"))["row_ref"].to_numpy(),
-        judged.filter(~one)["row_ref"].to_numpy(),
+        judged.filter(delivered & one & ~pl.col("first"))["row_ref"].to_numpy(),
+        judged.filter(delivered & ~one)["row_ref"].to_numpy(),
+        judged.filter(waited & (pl.col("contents") > 0))["row_ref"].to_numpy(),
     )
 
 
-def against_the_book(
-    frame: pl.DataFrame, key_hashes: Hashes, past: Past
-) -> tuple[Positions, Hashes, npt.NDArray[np.bool_]]:
-    """For each transaction its entry's position or -1, its content's hash, whether that differs."""
+class AgainstBook(NamedTuple):
+    """What the book knows of delivered transactions.
+
+    Attributes:
+        positions: of each one's entry, void or not; -1 where it has none.
+        in_force: whether that entry is in force.
+        contents: the hash of each one's content.
+        differs: whether the entry says something else.
+    """
+
+    positions: Positions
+    in_force: npt.NDArray[np.bool_]
+    contents: Hashes
+    differs: npt.NDArray[np.bool_]
+
+
+def against_the_book(frame: pl.DataFrame, key_hashes: Hashes, past: Past) -> AgainstBook:
+    """Compares delivered transactions with the entries of their keys."""
     contents = content_hashes(frame, key_hashes)
     positions = past.entries_of(frame["service_id"], frame["transaction_id"])
     known = np.flatnonzero(positions >= 0)
     differs = np.zeros(frame.height, np.bool_)
     differs[known] = past.facts_at(positions[known])["content"] != contents[known]
-    return positions, contents, differs
+    return AgainstBook(positions, past.in_force(positions), contents, differs)

@@ -12,28 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.booking.corrections import Accepted, Corrections, Standing
+from engine.booking.events import KnownBook, with_concerned
+from engine.booking.in_turn import UNCHANGED, Applications, Turn, stands_for
 from engine.booking.registry import Numbers, Registry, enrollment_contents, terms_of_services
 from engine.columns.hashing import Hashes, hash_pair, repeated_places
 from engine.columns.text_order import in_text_order
 from engine.columns.unshared import rows_on_their_own, texts_on_their_own
-from engine.records import ENROLLMENT_COLUMNS
+from engine.records import ENROLLMENT_COLUMNS, RejectedEnrollment, polars_schema
 from engine.rules import reasons_against
-from engine.rules.application import (
-    ACCOUNT_TAKEN,
-    ALREADY_ENROLLED,
-    account_taken,
-    already_enrolled,
-    bound_until,
-    rules_for_applications,
-)
+from engine.rules.application import rules_for_applications
 from engine.terms.programme import Terms
 from engine.terms.services import Services
 
 KEY: Final = ("person_id", "service_id", "account_id")
 ASKED_OF_SERVICES: Final = ("service_basis", "applications_end_at", "preregistration")
-ORDER: Final = ("applied_at", *KEY)
-_SOMEBODY_ELSE: Final = -1
-_EPOCH: Final = dt.date(1970, 1, 1)
+ORDER: Final = ("applied_at", "person", "service_id", "account_id", "person_id")
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -43,53 +37,125 @@ class Enrolled:
     """What became of a run's enrollments.
 
     Attributes:
-        accepted: columns of ``Enrollment``, and ``content``, the hash of what each says; sorted by
-            person, a person's in order of acceptance.
-        rejected: columns of ``RejectedEnrollment``.
+        accepted: columns of ``Enrollment``, ``content``, the hash of what each says, and
+            ``person``, the ID that each is read as; sorted by that, a person's in order of
+            acceptance.
+        rejected: columns of ``RejectedEnrollment``, of what was delivered.
+        waiting: delivered rows that changed nothing as long as another enrollment stands: columns
+            of ``Enrollment``.
         conflicts: the ``row_ref`` of every row in conflict.
-        unchanged: how many rows changed nothing.
+        unchanged: how many delivered rows changed nothing.
+        reconsidered: how many of the accepted waited in the book.
+        concerned: those of the accepted that concern people or accounts that events name.
     """
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
+    waiting: pl.DataFrame
     conflicts: Numbers
     unchanged: int
+    reconsidered: int
+    concerned: tuple[Accepted, ...]
 
     def counts(self) -> "EnrollmentCounts":
         """How many there were of each."""
         reasons = self.rejected["reason"].value_counts().sort("reason")
-        return EnrollmentCounts(self.accepted.height, self.unchanged, dict(reasons.iter_rows()))
+        return EnrollmentCounts(
+            self.accepted.height, self.unchanged, dict(reasons.iter_rows()), self.reconsidered
+        )
 
 
 class EnrollmentCounts(NamedTuple):
-    """How many enrollments were accepted, changed nothing, were rejected by reason."""
+    """How many enrollments were accepted, changed nothing, were rejected by reason; and how many of
+    the accepted had waited.
+    """
 
     accepted: int
     unchanged: int
     rejected: dict[str, int]
+    reconsidered: int = 0
 
 
 class _Delivered(NamedTuple):
     """Delivered enrollments, and what is known of each one beforehand.
 
     Attributes:
-        contents: the hash of what it says.
-        account_nos: its account's number in the registry, or -1.
+        rows: with ``person``, the ID that ``person_id`` is read as.
+        contents: the hash of what each says.
+        account_nos: its account's number in the registry, or -1 where nobody has it.
         shares: whether its account, or by chance only the hash of it, is delivered again.
+        concerned: whether an event names its person or its account.
     """
 
     rows: pl.DataFrame
     contents: Hashes
     account_nos: Numbers
     shares: _Mask
+    concerned: _Mask
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, registry: Registry) -> "_Delivered":
+    def of(
+        cls, rows: pl.DataFrame, registry: Registry, corrections: Corrections, standing: Standing
+    ) -> "_Delivered":
         service_id, account_id = rows["service_id"], rows["account_id"]
         shares = np.zeros(rows.height, np.bool_)
         shares[repeated_places(hash_pair(service_id, account_id))] = True
         account_nos = registry.finder.find(service_id, account_id)
-        return cls(rows, enrollment_contents(rows), account_nos, shares)
+        if not registry.everybody_in_force:
+            known = np.flatnonzero(account_nos >= 0)
+            account_nos[known[registry.person_nos[account_nos[known]] < 0]] = -1
+        rows = rows.with_columns(person=_read(rows["person_id"], standing))
+        concerned = _concerned(rows, corrections)
+        return cls(rows, enrollment_contents(rows), account_nos, shares, concerned)
+
+
+def concerning(delivered: pl.DataFrame, corrections: Corrections, book: KnownBook) -> Corrections:
+    """The corrections with the enrollments of all whom applications bring together with people or
+    accounts that events name.
+    """
+    if not corrections:
+        return corrections
+    standing = Standing(corrections.taken, corrections.enrollments)
+    rows = delivered.select("person_id", "service_id", "account_id").with_columns(
+        person=_read(delivered["person_id"], standing)
+    )
+    while True:
+        named = rows.filter(pl.Series(_concerned(rows, corrections)))
+        people = {*named["person_id"], *named["person"]}
+        accounts = set(named.select("service_id", "account_id").iter_rows())
+        if people <= corrections.people and accounts <= corrections.accounts:
+            return corrections
+        corrections = with_concerned(corrections, people, accounts, book)
+
+
+def _read(person_ids: pl.Series, standing: Standing) -> pl.Series:
+    """The IDs of people as merges let them be read."""
+    if not standing.merges:
+        return person_ids
+    goes = sorted(standing.merges)
+    return person_ids.replace(goes, [standing.read(person_id).person for person_id in goes])
+
+
+def _concerned(rows: pl.DataFrame, corrections: Corrections) -> _Mask:
+    if not corrections:
+        return np.zeros(rows.height, np.bool_)
+    people = pl.Series(sorted(corrections.people), dtype=pl.String).implode()
+    accounts = pl.DataFrame(
+        sorted(corrections.accounts),
+        schema={"service_id": pl.String, "account_id": pl.String},
+        orient="row",
+    ).with_columns(named=pl.lit(value=True))
+    return (
+        rows.select("person_id", "person", "service_id", "account_id")
+        .join(accounts, on=["service_id", "account_id"], how="left", maintain_order="left")
+        .select(
+            pl.col("named").fill_null(value=False)
+            | pl.col("person_id").is_in(people)
+            | pl.col("person").is_in(people)
+        )
+        .to_series()
+        .to_numpy()
+    )
 
 
 class _Applicants(NamedTuple):
@@ -97,79 +163,111 @@ class _Applicants(NamedTuple):
 
     Attributes:
         places: their places among the delivered rows.
-        people: numbers, ascending, that tell one's person from another's.
         several: whether the person has others beside it.
         person_nos: the person's number in the registry, or -1.
     """
 
     places: Numbers
-    people: Numbers
     several: _Mask
     person_nos: Numbers
 
     @classmethod
     def of(cls, rows: pl.DataFrame, candidates: _Mask, registry: Registry) -> "_Applicants":
-        person_ids = rows["person_id"].filter(pl.Series(candidates))
-        order, same = in_text_order(person_ids)
-        places, people = np.flatnonzero(candidates)[order], np.cumsum(~same, dtype=np.int64)
+        people = rows["person"].filter(pl.Series(candidates))
+        order, same = in_text_order(people)
+        places, numbers = np.flatnonzero(candidates)[order], np.cumsum(~same, dtype=np.int64)
         several = same.copy()
         several[:-1] |= same[1:]
         at = np.flatnonzero(several)
-        theirs = rows.select(ORDER)[places[at]].with_columns(person=people[at])
-        in_order = theirs.select(pl.arg_sort_by("person", *ORDER)).to_series().to_numpy()
+        theirs = rows.select(ORDER)[places[at]].with_columns(number=numbers[at])
+        in_order = theirs.select(pl.arg_sort_by("number", *ORDER)).to_series().to_numpy()
         places[at] = places[at[in_order]]
         # People are found by a table of them all; a night without applications needs none.
-        person_nos = registry.people_finder.find(person_ids)[order] if order.size else order
-        return cls(places, people, several, person_nos)
+        person_nos = registry.people_finder.find(people)[order] if order.size else order
+        return cls(places, several, person_nos)
 
 
 def enroll(
-    delivered: pl.DataFrame, registry: Registry, services: Services, terms: Terms
+    delivered: pl.DataFrame,
+    registry: Registry,
+    corrections: Corrections,
+    services: Services,
+    terms: Terms,
+    run_number: int,
 ) -> Enrolled:
-    """Decides delivered enrollments: their canonical columns and ``row_ref``, unique a row.
+    """Decides enrollments: their canonical columns and ``row_ref``, unique a row and negative for
+    rows that waited in the book, of which none has the key of a delivered one.
 
     Rows are known by their places among the delivered ones until the end: there may be many. Then
-    they are taken column by column, and what was delivered is let go of meanwhile, unless the
-    caller holds it.
+    columns are gathered one at a time and the input is released early (unless the caller still
+    holds it), to halve peak memory.
     """
-    some = _Delivered.of(delivered, registry)
-    fresh, conflicts, unchanged = _settle_keys(some, registry)
+    standing = Standing(corrections.taken, corrections.enrollments)
+    some = _Delivered.of(delivered, registry, corrections, standing)
+    is_delivered = (delivered["row_ref"] >= 0).to_numpy()
+    fresh, conflicts, unchanged, waiting = _settle_keys(some, registry, standing)
     asked = terms_of_services(delivered["service_id"], services, *ASKED_OF_SERVICES)
     at_fault, reasons = reasons_against(
         delivered.with_columns(asked), rules_for_applications(terms)
     )
     reasons, at_fault = reasons.filter(pl.Series(fresh[at_fault])), at_fault[fresh[at_fault]]
     fresh[at_fault] = False
-    applicants = _Applicants.of(delivered, fresh, registry)
-    in_turn, verdicts = _one_by_one(some, applicants, registry, services)
-    refused = in_turn[verdicts.is_not_null().to_numpy()]
-    accepted = np.delete(applicants.places, refused)
-    rejected = delivered.select(ORDER)[np.concatenate([at_fault, applicants.places[refused]])]
-    rejected = rejected.with_columns(reason=reasons.append(verdicts.drop_nulls())).sort(ORDER)
-    rejected = rows_on_their_own(rejected.select(*KEY, "reason"))
+    applicants = _Applicants.of(some.rows, fresh, registry)
+    turns = Applications(standing, services, *_known_of(some, applicants, registry), run_number)
+    in_turn, verdicts = _one_by_one(some, applicants, turns)
+    stands = (verdicts == UNCHANGED).fill_null(value=False).to_numpy()
+    refused = verdicts.is_not_null().to_numpy()
+    places = applicants.places
+    waiting = np.concatenate([waiting, places[in_turn[stands]]])
+    unchanged += int(is_delivered[places[in_turn[stands]]].sum())
+    accepted = np.delete(places, in_turn[refused])
+    away = np.concatenate([at_fault, places[in_turn[refused & ~stands]]])
+    rejected = some.rows[away].with_columns(
+        reason=reasons.append(verdicts.filter(pl.Series(refused & ~stands)))
+    )
+    rejected = rejected.filter(pl.Series(is_delivered[away])).sort(ORDER)
+    rejected = rejected.with_columns(
+        person_id="person",
+        delivered_person_id=pl.when(pl.col("person_id") != pl.col("person")).then("person_id"),
+    )
+    rejected = rows_on_their_own(rejected.select(polars_schema(RejectedEnrollment).keys()))
+    kept = rows_on_their_own(delivered[waiting[is_delivered[waiting]]].select(ENROLLMENT_COLUMNS))
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
+    reconsidered = int((~is_delivered[accepted]).sum())
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
-    columns["content"] = pl.Series(some.contents)
+    columns["person"], columns["content"] = some.rows["person"], pl.Series(some.contents)
     del delivered, some, asked, fresh, applicants
     wanted = pl.Series(accepted).cast(pl.get_index_type())
     for name, column in columns.items():
         # In one piece first: rows are taken from all over it.
         taken = column.rechunk().gather(wanted)
         columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
-    return Enrolled(pl.DataFrame(columns), rejected, conflicting, unchanged)
+    return Enrolled(
+        pl.DataFrame(columns),
+        rejected,
+        kept,
+        conflicting,
+        unchanged,
+        reconsidered,
+        tuple(turns.accepted),
+    )
 
 
-def _settle_keys(some: _Delivered, registry: Registry) -> tuple[_Mask, Numbers, int]:
-    """Which rows stand for a new key each; the places of those in conflict; and how many rows
-    change nothing.
+def _settle_keys(
+    some: _Delivered, registry: Registry, standing: Standing
+) -> tuple[_Mask, Numbers, int, Numbers]:
+    """Which rows stand for a new key each; the places of those in conflict; how many rows change
+    nothing; and the places of those of them that wait.
     """
-    held = some.account_nos >= 0
+    held = (some.account_nos >= 0) & ~some.concerned
     numbers = some.account_nos[held]
-    holders = registry.accounts["person_id"].gather(numbers)
+    holders = registry.person_ids(registry.person_nos[numbers])
     mine = (holders == some.rows["person_id"].filter(pl.Series(held))).to_numpy()
     known = np.flatnonzero(held)[mine]
     accepted = registry.accounts["content"].gather(numbers[mine]).to_numpy()
     same = accepted == some.contents[known]
+    known_concerned, same_concerned, stood_for = _settle_concerned(some, standing)
+    known, same = np.append(known, known_concerned), np.append(same, same_concerned)
     fresh = np.ones(some.rows.height, np.bool_)
     fresh[known] = False
     again = np.flatnonzero(some.shares & fresh)
@@ -180,76 +278,85 @@ def _settle_keys(some: _Delivered, registry: Registry) -> tuple[_Mask, Numbers, 
     )
     in_conflict, first = several["in_conflict"].to_numpy(), several["first"].to_numpy()
     fresh[again] = first & ~in_conflict
-    conflicts = np.concatenate([known[~same], again[in_conflict]])
-    return fresh, conflicts, int(same.sum() + (~first & ~in_conflict).sum())
+    delivered = (some.rows["row_ref"] >= 0).to_numpy()
+    differing = known[~same]
+    conflicts = np.concatenate([differing[delivered[differing]], again[in_conflict]])
+    waiting = stood_for[fresh[stood_for]]
+    fresh[waiting] = False
+    unchanged = (
+        delivered[known[same]].sum() + (~first & ~in_conflict).sum() + delivered[waiting].sum()
+    )
+    return fresh, conflicts, int(unchanged), waiting
+
+
+def _settle_concerned(some: _Delivered, standing: Standing) -> tuple[Numbers, _Mask, Numbers]:
+    """Of rows that events concern: the places of those whose key is accepted, whether each says
+    the same; and the places of those for which another enrollment of the person stands.
+    """
+    known, same, stood_for = [], [], []
+    for place, turn in _turns(some, np.flatnonzero(some.concerned)):
+        owner = standing.owner(turn.account)
+        if owner is None or standing.person_of(owner.enrollment) != turn.person:
+            continue
+        enrollment = owner.enrollment
+        if enrollment.granted_by is None and enrollment.key == (turn.person_id, *turn.account):
+            known.append(place)
+            same.append(enrollment.content == turn.content)
+        elif stands_for(enrollment, turn):
+            stood_for.append(place)
+    return np.array(known, np.int64), np.array(same, np.bool_), np.array(stood_for, np.int64)
+
+
+def _turns(some: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
+    rows = some.rows.select(*ORDER, pl.col("basis").cast(pl.String)).with_columns(
+        content=pl.Series(some.contents), is_concerned=pl.Series(some.concerned)
+    )
+    return [
+        (place, Turn._make(row))
+        for place, row in zip(places.tolist(), rows[places].iter_rows(), strict=True)
+    ]
+
+
+def _in_turn(some: _Delivered, applicants: _Applicants) -> _Mask:
+    """Which applicants share a person or an account with another, or concern an event."""
+    watched = (some.account_nos >= 0) | some.shares | some.concerned
+    return watched[applicants.places] | applicants.several | (applicants.person_nos >= 0)
+
+
+def _known_of(
+    some: _Delivered, applicants: _Applicants, registry: Registry
+) -> tuple[dict[tuple[str, str], str], dict[str, list[tuple[dt.datetime, str]]]]:
+    """Who has the accounts of applicants in turn, and what their people have applied for."""
+    places = applicants.places[_in_turn(some, applicants)]
+    account_nos = some.account_nos[places]
+    at, account_nos = places[account_nos >= 0], account_nos[account_nos >= 0]
+    accounts = some.rows.select("service_id", "account_id")[at]
+    holders = dict(
+        zip(
+            accounts.iter_rows(), registry.person_ids(registry.person_nos[account_nos]), strict=True
+        )
+    )
+    people = np.unique(applicants.person_nos[applicants.person_nos >= 0])
+    held: dict[str, list[tuple[dt.datetime, str]]] = {}
+    if people.size:
+        asked = np.zeros(registry.people + 1, np.bool_)
+        asked[people] = True
+        # The last one stands for NOBODY.
+        theirs = np.flatnonzero(asked[registry.person_nos])
+        rows = registry.accounts.select("applied_at", pl.col("service_id").cast(pl.String))[theirs]
+        persons = registry.person_ids(registry.person_nos[theirs])
+        for person, application in zip(persons, rows.iter_rows(), strict=True):
+            held.setdefault(person, []).append(application)
+    return holders, held
 
 
 def _one_by_one(
-    some: _Delivered, applicants: _Applicants, registry: Registry, services: Services
+    some: _Delivered, applicants: _Applicants, applications: Applications
 ) -> tuple[Numbers, pl.Series]:
-    """Which applicants share a person or an account with another, and the reason, or null, of each
-    of them.
-    """
-    held = some.account_nos[applicants.places] >= 0
-    watched = held | some.shares[applicants.places]
-    in_turn = np.flatnonzero(watched | applicants.several | (applicants.person_nos >= 0))
-    rows = some.rows.select("applied_at", "service_id", "account_id")[applicants.places[in_turn]]
-    held, watched = held[in_turn], watched[in_turn]
-    accounts = np.zeros(in_turn.size, np.int64)
-    accounts[watched] = (
-        rows.filter(pl.Series(watched))
-        .with_row_index("number", 1)
-        .select(pl.col("number").first().over("service_id", "account_id"))
-        .to_series()
-    )
-    holders: list[int | None] = [None] * (in_turn.size + 1)
-    for account in accounts[held].tolist():
-        holders[account] = _SOMEBODY_ELSE
-    people, first = np.unique(applicants.people[in_turn], return_index=True)
-    bound = _bound(applicants.person_nos[in_turn[first]], registry, services)
+    """The applicants that are decided in turn, and the reason, or null, of each of them."""
+    in_turn = np.flatnonzero(_in_turn(some, applicants))
     reasons: list[str | None] = [None] * in_turn.size
-    # They stand by person: so those of one instant stay in their order.
-    order = rows["applied_at"].to_physical().to_numpy().argsort(kind="stable")
-    for row, person, account, day, until in zip(
-        order.tolist(),
-        np.searchsorted(people, applicants.people[in_turn])[order].tolist(),
-        accounts[order].tolist(),
-        rows["applied_at"].dt.date().to_physical().to_numpy()[order].tolist(),
-        _bound_until(rows["service_id"], services)[order].tolist(),
-        strict=True,
-    ):
-        before = bound[person]
-        if account_taken(holders[account], person):
-            reasons[row] = ACCOUNT_TAKEN
-        elif already_enrolled(before, day):
-            reasons[row] = ALREADY_ENROLLED
-        else:
-            bound[person] = until if before is None else max(before, until)
-            if account:
-                holders[account] = person
+    turns = _turns(some, applicants.places[in_turn])
+    for row in sorted(range(in_turn.size), key=lambda row: turns[row][1][:5]):
+        reasons[row] = applications.decide(turns[row][1])
     return in_turn, pl.Series("reason", reasons, dtype=pl.String)
-
-
-def _bound(person_nos: Numbers, registry: Registry, services: Services) -> list[int | None]:
-    """The last day on which each person may choose no other service; None who has chosen none."""
-    bound: list[int | None] = [None] * person_nos.size
-    known = np.flatnonzero(person_nos >= 0)
-    if known.size:
-        rows = np.full(registry.people, -1)
-        rows[person_nos[known]] = known
-        rows_of_accounts = rows[registry.accounts["person_no"].to_numpy()]
-        theirs = np.flatnonzero(rows_of_accounts >= 0)
-        days = np.full(person_nos.size, np.iinfo(np.int64).min)
-        until = _bound_until(registry.accounts["service_id"].gather(theirs), services)
-        np.maximum.at(days, rows_of_accounts[theirs], until)
-        for row in known.tolist():
-            bound[row] = int(days[row])
-    return bound
-
-
-def _bound_until(service_ids: pl.Series, services: Services) -> Numbers:
-    """For each of some services, the last day on which who chose it may choose no other."""
-    days = {one.service_id: (bound_until(one) - _EPOCH).days for one in services.services}
-    unknown = (bound_until(None) - _EPOCH).days
-    ids = service_ids.cast(pl.String)
-    return ids.replace_strict(days, default=unknown, return_dtype=pl.Int64).to_numpy()

@@ -5,24 +5,27 @@ and any number of slices can be calculated at once, here or on other machines. I
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from engine.booking.awarding import Awards, Booked, award, booking_order
+from engine.booking.awarding import Awards, Booked, award, booking_order, needs_recounting
 from engine.booking.deciding import Flags, decide
+from engine.booking.recounted import EXTRA_ENTRIES, People, Voids, recounted
 from engine.booking.registry import Numbers, Registry, terms_of_services
 from engine.booking.state import Past
-from engine.columns.hashing import FewHashes, Hashes, hash_coded_pair
+from engine.columns.hashing import FewHashes, Hashes, Positions, hash_coded_pair
 from engine.columns.unshared import rows_on_their_own
-from engine.records import Declined, polars_schema
+from engine.records import Declined, LedgerEntry, polars_schema
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
 from engine.terms.programme import Programme, Terms
 from engine.terms.services import Services
 
 DECLINED_COLUMNS = tuple(polars_schema(Declined))
+ENTRY_COLUMNS = tuple(polars_schema(LedgerEntry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,11 @@ class Night:
     """What every slice of a run is calculated with.
 
     Attributes:
-        past: what the book remembers, and this run's enrollments.
+        before: what the book knew before this run's voids.
+        past: what it knows with them, and with this run's enrollments.
         accounts: ``past.registry.for_deciding(services)``.
+        voided_accounts: the numbers of accounts of which the run voids entries.
+        entries_at: reads entries of the ledger by their positions.
     """
 
     run_id: str
@@ -39,8 +45,11 @@ class Night:
     programme: Programme
     terms: Terms
     services: Services
+    before: Past
     past: Past
     accounts: pl.DataFrame
+    voided_accounts: Numbers
+    entries_at: Callable[[Positions], pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +58,22 @@ class Folded:
 
     Attributes:
         entries: columns of ``LedgerEntry``, sorted by person and ``entry_seq``.
-        declined: columns of ``Declined``.
+        declined: columns of ``Declined``; rows that waited in the book are not among them.
         pending: refunds, declined too, for which neither the slice nor the past has an original:
-            columns of ``Declined`` and ``original_transaction_id``. Only the other slices know
-            whether the reason is that it was not booked or that its account is another.
+            columns of ``Declined`` and ``row_ref``. Only the other slices know whether the reason
+            is that it was not booked or that its account is another.
         originals: (service, transaction) of this slice's booked entries, refunds left out, that
             refunds of this run ask for.
+        reconsidered, reconsidered_yen: rows that waited in the book and are booked, and their
+            amounts.
     """
 
     entries: pl.DataFrame
     declined: pl.DataFrame
     pending: pl.DataFrame
     originals: pl.DataFrame
+    reconsidered: int
+    reconsidered_yen: int
 
     def with_duplicates(self, rows: pl.DataFrame, registry: Registry) -> "Folded":
         """With the slice's rows that repeat others, columns as ``fold`` takes them."""
@@ -80,41 +93,91 @@ class Folded:
 
 
 def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
-    ids = registry.account_ids(rows["account_no"].to_numpy())
-    return rows.with_columns(*ids, pl.col("kind").cast(pl.String))
+    service_ids, account_ids = registry.account_ids(rows["account_no"].to_numpy())
+    return rows.with_columns(
+        service_ids,
+        pl.coalesce("replacing_account_id", account_ids).alias("account_id"),
+        pl.col("kind").cast(pl.String),
+    )
 
 
-def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes) -> Folded:
-    """Calculates a slice.
+def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> Folded:
+    """Calculates a slice, of whose people ``voids`` are the entries that the run voids.
 
-    ``rows`` has ``account_no`` and the canonical columns but the service's and the account's
+    ``rows`` has ``account_no`` of the enrollment, ``replacing_account_id`` where the row's account
+    replaced that one, ``row_ref``, and the canonical columns but the service's and the account's
     IDs; ``wanted`` are the hashes of all refunds' originals that the past does not have.
     """
     account_nos = rows["account_no"].to_numpy()
     rows = pl.concat([rows, night.accounts[account_nos]], how="horizontal")
     rows = rows.with_columns(
-        terms_of_services(rows["service_id"], night.services, "awards_end_at", "rounding")
+        *terms_of_services(rows["service_id"], night.services, "awards_end_at", "rounding"),
+        stopped=pl.Series(
+            night.past.exceptions.are_stopped(
+                account_nos, rows["occurred_at"].to_physical().to_numpy()
+            )
+        ),
     )
     key_hashes = None
     if len(wanted) or (rows["kind"] == "refund").any():
         key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
     decided = decide(rows, key_hashes, night.past, night.terms, night.services)
     booked = np.flatnonzero(decided.booked)
-    numbers = _numbers(rows, night.past.registry).taken(booked)
-    order = booking_order(numbers, rows, booked)
     originals = decided.originals.renumbered(np.cumsum(decided.booked) - 1)
-    awards = award(numbers.taken(order), order, originals, night.past, night.programme)
+    numbers = _numbers(rows, night.past.registry).taken(booked)
+    numbers.net_yen[originals.of_rows] = -originals.taken_yen
+    order = booking_order(numbers, rows, booked)
+    in_order = numbers.taken(order)
+    awards = award(in_order, order, originals, night.before, night.programme)
+    entries = _entries(rows, booked[order], in_order.net_yen, awards, night)
+    by_hand = needs_recounting(in_order, night.before, night.programme)
+    # What the book knows of an account may be another person's, whose entries go in this run.
+    gone = np.isin(in_order.account_nos, night.voided_accounts)
+    by_hand |= np.isin(in_order.person_nos, np.union1d(voids.person_nos, in_order.person_nos[gone]))
+    if by_hand.any() or voids.person_nos.size:
+        person_nos = np.union1d(voids.person_nos, in_order.person_nos[by_hand])
+        people = People(person_nos, in_order, order, by_hand, originals, rows[booked])
+        entries = _with_recounted(entries, people, awards, night, voids)
     turned_away = _with_ids(
         rows[decided.turned_away].with_columns(decided.reasons.alias("reason")),
         night.past.registry,
     )
     pending = pl.col("reason") == ORIGINAL_NOT_BOOKED
+    waited = (rows["row_ref"] < 0) & pl.Series(decided.booked)
     return Folded(
-        entries=_entries(rows, booked[order], awards, night),
-        declined=in_fixed_order(turned_away.filter(~pending)),
-        pending=turned_away.filter(pending).select(*DECLINED_COLUMNS, "original_transaction_id"),
+        entries=entries,
+        declined=in_fixed_order(turned_away.filter(~pending & (pl.col("row_ref") >= 0))),
+        pending=turned_away.filter(pending).select(*DECLINED_COLUMNS, "row_ref"),
         originals=_asked_for(rows, key_hashes, wanted, decided.booked),
+        reconsidered=int(waited.sum()),
+        reconsidered_yen=int(rows["amount"].filter(waited).sum()),
     )
+
+
+def _with_recounted(
+    entries: pl.DataFrame, people: People, awards: Awards, night: Night, voids: Voids
+) -> pl.DataFrame:
+    """The entries with those of people who are booked one by one, and their voids and recounts."""
+    awards, extra = recounted(
+        people, awards, night.before, voids, night.programme, night.services, night.entries_at
+    )
+    registry = night.past.registry
+    entries = pl.concat(
+        [
+            entries.with_columns(_said(awards)),
+            extra.select(
+                pl.lit(night.run_id).alias("run_id"),
+                pl.lit(night.booked_on).alias("booked_on"),
+                registry.person_ids(extra["person_no"].to_numpy()).alias("person_id"),
+                *EXTRA_ENTRIES,
+            ).select(entries.columns),
+        ]
+    )
+    return entries.sort("person_id", "entry_seq")
+
+
+def _said(awards: Awards) -> list[pl.Series]:
+    return [pl.Series(name, column) for name, column in awards._asdict().items()]
 
 
 def as_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
@@ -137,36 +200,48 @@ def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
         person_nos=person_nos,
         account_nos=rows["account_no"].to_numpy(),
         occurred_at_us=rows["occurred_at"].to_physical().to_numpy(),
-        amounts_yen=rows["amount"].to_numpy(),
+        net_yen=rows["amount"].to_numpy(),
         refunds=(rows["kind"] == "refund").to_numpy(),
         roundings=rows["rounding"].to_physical().to_numpy(),
     )
 
 
-def _entries(rows: pl.DataFrame, order: Numbers, awards: Awards, night: Night) -> pl.DataFrame:
+def _entries(
+    rows: pl.DataFrame, order: Numbers, net_yen: Numbers, awards: Awards, night: Night
+) -> pl.DataFrame:
     registry = night.past.registry
     account_nos, person_nos = rows["account_no"].to_numpy(), rows["person_no"].to_numpy()
     service_ids, account_ids = registry.account_ids(account_nos[order])
     delivered = rows.select(
-        "transaction_id", "occurred_at", "kind", "amount", "original_transaction_id", "method"
+        "transaction_id",
+        "occurred_at",
+        "kind",
+        "amount",
+        "original_transaction_id",
+        "method",
+        "replacing_account_id",
     )[order]
+    replacing = pl.col("replacing_account_id")
     return delivered.select(
         pl.lit(night.run_id).alias("run_id"),
         pl.lit(night.booked_on).alias("booked_on"),
         registry.person_ids(person_nos[order]).alias("person_id"),
         pl.Series("entry_seq", awards.entry_seq),
         service_ids,
-        account_ids,
+        pl.coalesce(replacing, account_ids).alias("account_id"),
         "transaction_id",
         "occurred_at",
         pl.col("kind").cast(pl.String),
         "amount",
         "original_transaction_id",
         "method",
+        pl.when(replacing.is_not_null()).then(account_ids).alias("enrolled_account_id"),
+        pl.Series("net_amount", net_yen),
         pl.Series("counted_amount", awards.counted_amount),
         pl.Series("points", awards.points),
         pl.Series("net_spend_after", awards.net_spend_after),
         pl.Series("points_after", awards.points_after),
+        pl.lit(None, pl.String).alias("event_id"),
     )
 
 
@@ -187,16 +262,19 @@ def _asked_for(
 def resolve_pending(pending: pl.DataFrame, originals: pl.DataFrame) -> pl.DataFrame:
     """Gives each pending refund its reason, now that all slices are known.
 
-    ``originals`` are all slices'; an original found there belongs to another account.
+    ``originals`` are all slices'; an original found there belongs to another account. What waited
+    in the book is left out.
     """
     elsewhere = originals.unique().with_columns(elsewhere=pl.lit(value=True))
     return in_fixed_order(
-        pending.join(
+        pending.filter(pl.col("row_ref") >= 0)
+        .join(
             elsewhere,
             left_on=("service_id", "original_transaction_id"),
             right_on=("service_id", "transaction_id"),
             how="left",
-        ).with_columns(
+        )
+        .with_columns(
             reason=pl.when("elsewhere")
             .then(pl.lit(REFUND_ACCOUNT_DIFFERS))
             .otherwise(pl.lit(ORIGINAL_NOT_BOOKED))

@@ -1,8 +1,9 @@
-"""Who is enrolled: the accepted enrollments, numbered in the order in which they were accepted.
+"""Who is enrolled: the accounts that ever had an accepted enrollment, and whose each is now.
 
 An account's number and a person's number never change, so whatever is kept of them is kept in
-plain arrays. The registry grows by ``extended``; nothing in it is ever changed. It is held whole,
-so it keeps only what runs ask of it; the enrollments as they were delivered stand in the runs.
+plain arrays. The registry grows by ``extended`` and is corrected by ``corrected``; nothing in it is
+ever changed in place. It is held whole, so it keeps only what runs ask of it; the enrollments as
+they were delivered stand in the runs.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,6 @@ Numbers = npt.NDArray[np.int64]
 """Numbers of people, accounts or rows; smaller integers serve as well."""
 
 _SCHEMA: Final = {
-    "person_id": pl.String(),
     "service_id": pl.Enum([]),
     "account_id": pl.String(),
     "applied_at": pl.Datetime("us"),
@@ -33,40 +33,35 @@ _SCHEMA: Final = {
     "person_no": pl.Int32(),
 }
 _NO_TIME: Final = np.iinfo(np.int64).min
+NOBODY: Final = -1
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Accepted enrollments.
+    """Accounts and people.
 
     Attributes:
-        accounts: one row an account, by account number: its person, service and ID, what was
-            chosen when, ``content``, the hash of the enrollment as it was delivered, and
-            ``person_no``.
-        first_accounts: by person number, the number of the person's first account.
+        accounts: one row an account, by account number: its service and ID, what was chosen when,
+            ``content``, the hash of the enrollment as it was delivered, and ``person_no``, the
+            person whose enrollment is in force there, or ``NOBODY``.
+        people_ids: the people's IDs, by person number.
+        several: by person number, whether entries of two accounts may stand together.
     """
 
     accounts: pl.DataFrame
-    first_accounts: npt.NDArray[np.int32]
+    people_ids: pl.Series
+    several: npt.NDArray[np.bool_]
 
     @classmethod
     def empty(cls) -> "Registry":
         """A registry of nobody."""
-        return cls(pl.DataFrame(schema=_SCHEMA), np.empty(0, np.int32))
-
-    @classmethod
-    def of(cls, accounts: pl.DataFrame) -> "Registry":
-        """The registry with these accounts, numbers included."""
-        person_nos = accounts["person_no"].to_numpy()
-        # Written back to front, so that the first account is the one that stays.
-        first_accounts = np.empty(int(person_nos.max(initial=-1)) + 1, np.int32)
-        first_accounts[person_nos[::-1]] = np.arange(person_nos.size, dtype=np.int32)[::-1]
-        return cls(accounts, first_accounts)
+        nobody = pl.Series("person_id", [], pl.String)
+        return cls(pl.DataFrame(schema=_SCHEMA), nobody, np.zeros(0, np.bool_))
 
     @property
     def people(self) -> int:
-        """How many people are enrolled."""
-        return int(self.first_accounts.size)
+        """How many people are known."""
+        return len(self.people_ids)
 
     @cached_property
     def finder(self) -> "AccountFinder":
@@ -76,28 +71,43 @@ class Registry:
     @cached_property
     def people_finder(self) -> "PersonFinder":
         """Finds people; made at first use."""
-        return PersonFinder(self.accounts["person_id"].gather(self.first_accounts))
+        return PersonFinder(self.people_ids)
 
-    def person_ids(self, person_nos: Numbers) -> pl.Series:
+    @cached_property
+    def person_nos(self) -> npt.NDArray[np.int32]:
+        """By account number, the person in force, or ``NOBODY``."""
+        return self.accounts["person_no"].to_numpy()
+
+    def person_ids(self, person_nos: Numbers | npt.NDArray[np.int32]) -> pl.Series:
         """The IDs of people, by their numbers."""
-        return self.accounts["person_id"].gather(self.first_accounts[person_nos])
+        return self.people_ids.gather(person_nos).alias("person_id")
 
     def account_ids(self, account_nos: Numbers) -> tuple[pl.Series, pl.Series]:
         """The service's and the account's own IDs, by account numbers."""
         some = self.accounts.select("service_id", "account_id")[account_nos]
         return some["service_id"].cast(pl.String), some["account_id"]
 
+    def holds(self, enrollments: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Whether each one's person has the enrollment in force of its account."""
+        numbers = self.finder.find(enrollments["service_id"], enrollments["account_id"])
+        people = self.people_finder.find(enrollments["person_id"])
+        known = np.flatnonzero((numbers >= 0) & (people >= 0))
+        held = np.zeros(enrollments.height, np.bool_)
+        held[known] = self.person_nos[numbers[known]] == people[known]
+        return held
+
     def extended(self, accepted: pl.DataFrame) -> "Registry":
         """The registry with further enrollments, columns of ``Enrollment``, sorted by person; of
-        each the ``content``, where that is known.
+        each the ``content``, where that is known. ``person_id`` is the ID that the enrollment is
+        read as. An account that is known already gets its new enrollment.
         """
         if accepted.is_empty():
             return self
         services = pl.Enum(
             sorted({*_words(self.accounts["service_id"]), *accepted["service_id"].unique()})
         )
+        person_nos, newcomers = self._numbers_of(accepted["person_id"])
         numbered = accepted.select(
-            "person_id",
             pl.col("service_id").cast(services),
             "account_id",
             "applied_at",
@@ -105,29 +115,100 @@ class Registry:
             content=accepted["content"]
             if "content" in accepted.columns
             else pl.Series(enrollment_contents(accepted)),
-            person_no=self._numbers_of(accepted["person_id"]).cast(pl.Int32),
+            person_no=pl.Series(person_nos).cast(pl.Int32),
         )
-        if not self.people:
-            return Registry.of(numbered.rechunk())
         before = self.accounts
+        people_ids = (
+            pl.concat([self.people_ids, newcomers]).rechunk() if len(newcomers) else self.people_ids
+        )
+        known = self.finder.find(accepted["service_id"], accepted["account_id"])
+        again = known >= 0
         if before["service_id"].dtype != services:
             before = before.with_columns(pl.col("service_id").cast(pl.String).cast(services))
-        return Registry.of(pl.concat([before, numbered], rechunk=True))
+        if again.any():
+            before = _with_enrollments(before, known[again], numbered.filter(pl.Series(again)))
+            numbered = numbered.filter(pl.Series(~again))
+        accounts = pl.concat([before, numbered], rechunk=True) if before.height else numbered
+        several = np.zeros(len(people_ids), np.bool_)
+        several[: self.several.size] = self.several
+        several |= np.bincount(person_nos, minlength=several.size) > 1
+        old = person_nos[person_nos < self.people]
+        several[old] = True
+        return Registry(accounts.rechunk(), people_ids, several)
 
-    def _numbers_of(self, person_ids: pl.Series) -> pl.Series:
-        """The numbers of people, whose IDs ascend; newcomers' follow in that order."""
-        numbers = pl.Series(self.people_finder.find(person_ids))
-        newcomer = numbers < 0
+    def _numbers_of(self, person_ids: pl.Series) -> tuple[Numbers, pl.Series]:
+        """The numbers of people, whose IDs ascend, and the newcomers' IDs, which follow in that
+        order.
+        """
+        numbers = self.people_finder.find(person_ids)
+        newcomer = pl.Series(numbers < 0)
         first = newcomer & person_ids.ne_missing(person_ids.shift(1))
-        return numbers.set(newcomer, None).fill_null(
-            first.cast(pl.Int64).cum_sum() + (self.people - 1)
+        fresh = first.cast(pl.Int64).cum_sum().to_numpy() + (self.people - 1)
+        return np.where(numbers < 0, fresh, numbers), person_ids.filter(first)
+
+    def known_people(self, person_ids: pl.Series) -> "Registry":
+        """The registry with people who have no enrollment of their own yet; IDs ascend."""
+        _, newcomers = self._numbers_of(person_ids)
+        if newcomers.is_empty():
+            return self
+        people_ids = pl.concat([self.people_ids, newcomers.rename("person_id")]).rechunk()
+        several = np.concatenate([self.several, np.zeros(len(newcomers), np.bool_)])
+        return Registry(self.accounts, people_ids, several)
+
+    def corrected(self, account_nos: Numbers, enrollments: pl.DataFrame) -> "Registry":
+        """The registry with other enrollments in force for known accounts.
+
+        ``enrollments`` has one row an account: ``person_no`` (``NOBODY`` where none is in force),
+        ``applied_at``, ``basis``, ``content``. Whoever loses or gets an account may have entries
+        of several.
+        """
+        if account_nos.size == 0:
+            return self
+        several = self.several.copy()
+        for person_nos in (self.person_nos[account_nos], enrollments["person_no"].to_numpy()):
+            several[person_nos[person_nos >= 0]] = True
+        accounts = _with_enrollments(self.accounts, account_nos, enrollments)
+        corrected = Registry(accounts, self.people_ids, several)
+        # The same accounts and people are found by the same tables.
+        for name in ("finder", "people_finder"):
+            if name in self.__dict__:
+                corrected.__dict__[name] = self.__dict__[name]
+        return corrected
+
+    def known_accounts(self, accounts: pl.DataFrame) -> "Registry":
+        """The registry with accounts, ``service_id`` and ``account_id``, that nobody has yet."""
+        fresh = accounts.filter(
+            pl.Series(self.finder.find(accounts["service_id"], accounts["account_id"]) < 0)
         )
+        if fresh.is_empty():
+            return self
+        nobodys = fresh.with_columns(
+            pl.lit(None, dtype).alias(name)
+            for name, dtype in _SCHEMA.items()
+            if name not in ("service_id", "account_id")
+        ).with_columns(content=pl.lit(0, pl.UInt64), person_no=pl.lit(NOBODY, pl.Int32))
+        return self._with_accounts(nobodys)
+
+    def _with_accounts(self, fresh: pl.DataFrame) -> "Registry":
+        services = pl.Enum(
+            sorted({*_words(self.accounts["service_id"]), *fresh["service_id"].unique()})
+        )
+        before, fresh = (
+            frame.with_columns(pl.col("service_id").cast(pl.String).cast(services))
+            for frame in (self.accounts, fresh)
+        )
+        accounts = pl.concat([before, fresh.select(before.columns)], rechunk=True)
+        return Registry(accounts, self.people_ids, self.several)
+
+    @cached_property
+    def everybody_in_force(self) -> bool:
+        """Whether every known account is somebody's."""
+        return bool((self.person_nos >= 0).all())
 
     @cached_property
     def in_order(self) -> bool:
         """Whether people's numbers order them by their IDs, as those of one run do."""
-        ids = self.accounts["person_id"].gather(self.first_accounts)
-        return bool((ids > ids.shift(1)).all())
+        return bool((self.people_ids > self.people_ids.shift(1)).all())
 
     def ranks(self, person_nos: Numbers) -> Numbers:
         """The places of some people, who may be there again and again, in the order of their IDs.
@@ -169,6 +250,17 @@ class Registry:
             )
             .collect(engine="in-memory")
         )
+
+
+def _with_enrollments(
+    accounts: pl.DataFrame, account_nos: Numbers, enrollments: pl.DataFrame
+) -> pl.DataFrame:
+    places = np.arange(accounts.height)
+    places[account_nos] = accounts.height + np.arange(account_nos.size)
+    names = ("applied_at", "basis", "content", "person_no")
+    types = {name: accounts.schema[name] for name in names}
+    changed = pl.concat([accounts.select(names), enrollments.select(names).cast(types)])  # type: ignore[arg-type]
+    return accounts.with_columns(changed[places])
 
 
 def _words(words: pl.Series) -> list[str]:

@@ -1,4 +1,4 @@
-"""Remembering: (what the book remembers, a run's entries) -> what it remembers then."""
+"""Remembering: (what the book knows, a run's tables) -> what it knows then."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,147 +8,196 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.booking.corrections import Corrections, Standing
+from engine.booking.exceptions import Exceptions, registry_in_force
 from engine.booking.registry import Numbers
 from engine.booking.state import (
     RUN_SHIFT,
-    Balances,
     Integers,
     Keys,
     Past,
-    Refunded,
     content_hashes,
     key_checks,
     months_of,
+    person_keys,
 )
+from engine.booking.voiding import with_refunds
 from engine.columns.hashing import hash_pair
-from engine.records import Kind
+from engine.records import KINDS, RECOUNT, VOIDS, Kind
 
-Months = npt.NDArray[np.int32]
+_NOTHING: Final = np.empty(0, np.int64)
 
-ENTRY_COLUMNS: Final = (
-    "entry_seq",
-    "service_id",
-    "account_id",
-    "transaction_id",
-    "occurred_at",
-    "kind",
-    "amount",
-    "original_transaction_id",
-    "method",
-    "counted_amount",
-    "net_spend_after",
-    "points_after",
-)
+
+def corrected(past: Past, corrections: Corrections) -> Past:
+    """The past after a run's events."""
+    registry = registry_in_force(past.registry, corrections, corrections.enrollments)
+    return past.with_registry(registry, corrections, Exceptions.of(corrections, registry))
+
+
+def enrolled(past: Past, accepted: pl.DataFrame, corrections: Corrections) -> Past:
+    """The past with a run's accepted enrollments: columns of ``Enrollment``, and of each the
+    ``content`` where that is known.
+    """
+    standing = Standing(corrections.taken, corrections.enrollments)
+    goes = sorted(standing.merges)
+    person = pl.col("person_id")
+    if goes:
+        person = person.replace(goes, [standing.read(person_id).person for person_id in goes])
+    registry = past.registry.extended(
+        accepted.with_columns(person).sort("person_id", maintain_order=True)
+    )
+    exceptions = Exceptions.of(corrections, registry) if corrections else past.exceptions
+    return replace(
+        past.with_registry(registry, corrections, exceptions),
+        accounts_by_run=np.append(past.accounts_by_run, registry.accounts.height),
+    )
 
 
 def remembered(
     past: Past,
     run_number: int,
-    accepted: pl.DataFrame,
     parts: Iterable[pl.DataFrame],
     facts: np.ndarray,
 ) -> Past:
-    """The past with one more run: its accepted enrollments and, in their order, its entries.
+    """The past with a run's entries, in their order.
 
-    ``parts`` have ``ENTRY_COLUMNS``, no person in two of them; ``facts`` is filled, one an entry.
-    The run's keys become one segment a part.
+    ``parts`` have the columns of ``LedgerEntry``, no person in two of them; ``facts`` is filled,
+    one an entry. The run's keys become one segment a part.
     """
-    past = past.joined_by(accepted)
     registry, balances = past.registry, past.balances
-    months, first_month = _grown(past.months, registry.accounts.height), past.first_month
     keys: list[Keys] = []
-    refunds: list[pl.DataFrame] = []
+    people: list[Keys] = []
+    later: list[pl.DataFrame] = []
+    months = _Months(past)
+    months.grow(registry.accounts.height)
     done = 0
     for part in parts:
-        frame = part.with_columns(pl.col("kind").cast(Kind))
-        account_nos = registry.finder.find(frame["service_id"], frame["account_id"])
-        person_nos = registry.accounts["person_no"].gather(account_nos).to_numpy()
-        _carry_over(balances, person_nos, frame)
-        key_hashes = hash_pair(frame["service_id"], frame["transaction_id"])
-        refund = (frame["kind"] == "refund").to_numpy()
-        amounts, counted = frame["amount"].to_numpy(), frame["counted_amount"].to_numpy()
-        mine = facts[done : done + frame.height]
-        mine["content"] = content_hashes(frame, key_hashes)
-        mine["occurred_at"] = frame["occurred_at"].to_physical().to_numpy()
-        mine["check"] = key_checks(frame["service_id"], frame["transaction_id"])
-        mine["account_no"] = account_nos
-        mine["signed_amount"] = np.where(refund, -amounts, amounts)
-        mine["counted"] = counted
-        order = np.argsort(key_hashes)
-        keys.append(Keys(key_hashes[order], (run_number << RUN_SHIFT) + done + order))
-        spending = ~refund & (counted != 0)
-        months, first_month = _add_to_months(
-            months,
-            first_month,
-            account_nos[spending],
-            months_of(mine["occurred_at"][spending]),
-            counted[spending],
+        first = (run_number << RUN_SHIFT) + done
+        own_accounts = part.select(pl.coalesce("enrolled_account_id", "account_id")).to_series()
+        account_nos = registry.finder.find(part["service_id"], own_accounts)
+        person_nos = registry.people_finder.find(part["person_id"])
+        begins = np.flatnonzero(np.diff(person_nos, prepend=-1))
+        ends = np.append(begins[1:], person_nos.size) - 1
+        for held, name in zip(
+            balances, ("entry_seq", "net_spend_after", "points_after"), strict=True
+        ):
+            held[person_nos[ends]] = part[name].to_numpy()[ends]
+        mine = facts[done : done + part.height]
+        kept = _fill(mine, part, account_nos, person_nos)
+        mine_keys = hash_pair(part["service_id"], part["transaction_id"])
+        places = np.flatnonzero(kept)
+        order = places[np.argsort(mine_keys[places], kind="stable")]
+        keys.append(Keys(mine_keys[order], first + order))
+        by_person = person_keys(person_nos[begins])
+        order = np.argsort(by_person)
+        people.append(Keys(by_person[order], first + begins[order]))
+        counted = part["counted_amount"].to_numpy()
+        own = (
+            (mine["spends"] > 0)
+            | (part["kind"] == RECOUNT).to_numpy()
+            | part["kind"].is_in(["charge_void", "purchase_void"]).to_numpy()
         )
-        refunds.append(
-            frame.with_columns(account_no=account_nos)
-            .filter(pl.Series(refund))
-            .select(
-                "service_id", "original_transaction_id", "amount", "counted_amount", "account_no"
+        own &= counted != 0
+        months.add(account_nos[own], mine["occurred_at"][own], counted[own])
+        backward = part["kind"].is_in(["refund", *VOIDS])
+        later.append(
+            part.select(
+                "service_id",
+                "transaction_id",
+                "original_transaction_id",
+                "kind",
+                "net_amount",
+                "counted_amount",
             )
+            .with_columns(account_no=pl.Series(account_nos))
+            .filter(backward)
         )
-        done += frame.height
+        done += part.height
     past = replace(
         past,
         keys=[*past.keys, *keys],
+        people=[*past.people, *people],
         facts=[*past.facts, facts],
-        months=months,
-        first_month=first_month,
     )
-    taken_back = pl.concat(refunds) if refunds else None
-    return past if taken_back is None or taken_back.is_empty() else _with_refunds(past, taken_back)
+    if any(frame.height for frame in later):
+        past = _taken_back(past, run_number, pl.concat(later), months)
+    return replace(past, months=months.counted, first_month=months.first)
 
 
-def _carry_over(balances: Balances, person_nos: Numbers, frame: pl.DataFrame) -> None:
-    last = np.ones(person_nos.size, np.bool_)
-    last[:-1] = person_nos[1:] != person_nos[:-1]
-    people = person_nos[last]
-    for held, name in zip(balances, ("entry_seq", "net_spend_after", "points_after"), strict=True):
-        held[people] = frame[name].to_numpy()[last]
+def _fill(
+    mine: np.ndarray, part: pl.DataFrame, account_nos: Numbers, person_nos: Numbers
+) -> npt.NDArray[np.bool_]:
+    """Fills the facts of a part; returns which of them have a key."""
+    key_hashes = hash_pair(part["service_id"], part["transaction_id"])
+    is_kept = part["kind"].is_in(KINDS)
+    kept = is_kept.to_numpy()
+    delivered = part.filter(is_kept).with_columns(pl.col("kind").cast(Kind))
+    mine["content"] = 0
+    mine["content"][kept] = content_hashes(delivered, key_hashes[kept])
+    mine["occurred_at"] = part["occurred_at"].to_physical().to_numpy()
+    mine["check"] = key_checks(part["service_id"], part["transaction_id"])
+    mine["account_no"] = account_nos
+    mine["person_no"] = person_nos
+    mine["signed_amount"] = part["net_amount"].to_numpy()
+    refund = (part["kind"] == "refund").to_numpy()
+    mine["spends"] = np.where(kept, np.where(refund, -1, 1), 0)
+    return kept
 
 
-def _with_refunds(past: Past, refunds: pl.DataFrame) -> Past:
-    positions = past.entries_of(refunds["service_id"], refunds["original_transaction_id"])
-    counted = refunds["counted_amount"].to_numpy()
-    months, first_month = _add_to_months(
-        past.months,
-        past.first_month,
-        refunds["account_no"].to_numpy(),
-        months_of(np.ascontiguousarray(past.facts_at(positions)["occurred_at"])),
-        counted,
+def _taken_back(past: Past, run_number: int, entries: pl.DataFrame, months: "_Months") -> Past:
+    """Refunds, and what voids refer to: found among all keys, this run's included."""
+    of_refunds = entries.filter(pl.col("original_transaction_id").is_not_null())
+    originals = past.entries_of(of_refunds["service_id"], of_refunds["original_transaction_id"])
+    months.add(
+        of_refunds["account_no"].to_numpy(),
+        np.ascontiguousarray(past.facts_at(originals)["occurred_at"]),
+        of_refunds["counted_amount"].to_numpy(),
     )
-    known = past.refunded
-    positions = np.concatenate([known.positions, positions])
-    distinct, at = np.unique(positions, return_inverse=True)
-    yen, taken = np.zeros(distinct.size, np.int64), np.zeros(distinct.size, np.int64)
-    np.add.at(yen, at, np.concatenate([known.yen, refunds["amount"].to_numpy()]))
-    np.add.at(taken, at, np.concatenate([known.counted, counted]))
+    voids = entries.filter(pl.col("kind").is_in(VOIDS))
+    voided = _NOTHING
+    if voids.height:
+        # A run's voids come ahead of its bookings, so they void what stood before the run.
+        voided = past.entries_of(
+            voids["service_id"], voids["transaction_id"], before_run=run_number
+        )
     return replace(
-        past, months=months, first_month=first_month, refunded=Refunded(distinct, yen, taken)
+        past,
+        voided=np.union1d(past.voided, voided),
+        refunded=with_refunds(past.refunded, *_given_back(past, run_number, of_refunds)),
     )
 
 
-def _grown(months: Months, accounts: int) -> Months:
-    """A copy with room for accounts that came later."""
-    return np.pad(months, ((0, accounts - months.shape[0]), (0, 0)))
+def _given_back(past: Past, run_number: int, of_refunds: pl.DataFrame) -> tuple[Numbers, Integers]:
+    """The originals of refunds and of voids of refunds, and what each changes of them."""
+    is_void = (of_refunds["kind"] == "refund_void").to_numpy()
+    ids = of_refunds["service_id"], of_refunds["original_transaction_id"]
+    originals = past.entries_of(*ids)
+    if is_void.any():
+        originals[is_void] = past.entries_of(*ids, before_run=run_number)[is_void]
+    return originals, -of_refunds["net_amount"].to_numpy()
 
 
-def _add_to_months(
-    months: Months, first_month: int, account_nos: Numbers, at: Integers, counted: Integers
-) -> tuple[Months, int]:
-    """The months with counted yen added to the accounts'."""
-    if at.size == 0:
-        return months, first_month
-    if months.shape[1] == 0:
-        first_month = int(at.min())
-    before = max(0, first_month - int(at.min()))
-    after = max(0, int(at.max()) + 1 - first_month - months.shape[1])
-    if before or after:
-        months = np.pad(months, ((0, 0), (before, after)))
-    first_month -= before
-    np.add.at(months, (account_nos, at - first_month), counted.astype(np.int32))
-    return months, first_month
+class _Months:
+    """Counted yen by account and month, made to grow."""
+
+    def __init__(self, past: Past) -> None:
+        self.counted, self.first = past.months, past.first_month
+
+    def grow(self, accounts: int) -> None:
+        """Makes room for accounts that came later."""
+        if accounts > self.counted.shape[0]:
+            self.counted = np.pad(self.counted, ((0, accounts - self.counted.shape[0]), (0, 0)))
+
+    def add(self, account_nos: Numbers, occurred_at_us: Integers, counted: Integers) -> None:
+        """Adds counted yen, in the months of these instants."""
+        if account_nos.size == 0:
+            return
+        at = months_of(occurred_at_us)
+        if self.counted.shape[1] == 0:
+            self.first = int(at.min())
+        before = max(0, self.first - int(at.min()))
+        after = max(0, int(at.max()) + 1 - self.first - self.counted.shape[1])
+        if before or after:
+            self.counted = np.pad(self.counted, ((0, 0), (before, after)))
+        self.first -= before
+        np.add.at(self.counted, (account_nos, at - self.first), counted)

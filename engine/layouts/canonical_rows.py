@@ -17,7 +17,7 @@ import polars as pl
 from engine.columns.text_bytes import of_one_width, side_by_side
 from engine.layouts.amounts import UNREADABLE, Amounts, read_amounts
 from engine.layouts.dates import read_dates, read_plain_dates
-from engine.layouts.model import Dates, Described, Part, Separated, Skip, Source
+from engine.layouts.model import Code, Dates, Described, Part, Separated, Skip, Source, Test
 from engine.layouts.provider_column import Column, Places
 from engine.records import (
     ENROLLMENT_CONFLICT,
@@ -120,20 +120,32 @@ def _skip_reasons(
 
 
 def _holds(skip: Skip, columns: Mapping[str, Column], rows: int) -> pl.Series:
-    def test(values: pl.Series) -> pl.Series:
-        if skip.filled is not None:
-            return values.is_not_null() if skip.filled else values.is_null()
-        if skip.begins is not None or skip.line_begins is not None:
-            begins = skip.begins if skip.begins is not None else skip.line_begins
-            assert begins is not None
-            return values.str.starts_with(begins).fill_null(value=False)
-        return values.is_in(skip.values).fill_null(value=False)
+    test = skip.test
+    if test is None:
+        assert skip.line_begins is not None
+        test = Test("", begins=(skip.line_begins,))
+    return _passes(test, columns, rows)
 
-    name = "" if skip.line_begins is not None else skip.column
-    assert name is not None
-    if name not in columns:
+
+def _passes(test: Test, columns: Mapping[str, Column], rows: int) -> pl.Series:
+    """The rows whose value passes a test."""
+
+    def of_values(values: pl.Series) -> pl.Series:
+        if test.filled is not None:
+            return values.is_not_null() if test.filled else values.is_null()
+        text = pl.col("text")
+        passes = text.is_in(test.values)
+        for begins in test.begins:
+            passes |= text.str.starts_with(begins)
+        for contains in test.contains:
+            passes |= text.str.contains(contains, literal=True)
+        if test.matches is not None:
+            passes |= text.str.contains(test.matches)
+        return values.to_frame("text").select(passes.fill_null(value=False)).to_series()
+
+    if test.column not in columns:
         return pl.repeat(value=False, n=rows, eager=True)
-    return columns[name].map(test)
+    return columns[test.column].map(of_values)
 
 
 class _Making:
@@ -255,6 +267,8 @@ class _Making:
             made = made if source.words is None else _mapped(name, made, source.words)
         if made is None:
             made = pl.repeat(None, self._rows, dtype=pl.String, eager=True)
+        if source.codes:
+            made = self._coded(made, source.codes)
         if source.refund_parts:
             refunds = np.flatnonzero(self._refunds())
             of_refunds = self._some(source.refund_parts, refunds)
@@ -262,6 +276,28 @@ class _Making:
             # A copy, for a column's own texts stay as they are.
             made = made.clone().scatter(refunds, instead)
         return made
+
+    def _coded(self, texts: pl.Series, codes: Sequence[Code]) -> pl.Series:
+        """Codes in place of the texts of rows that pass a code's test."""
+        passes = pl.DataFrame(
+            [
+                _passes(code.test, self._columns, self._rows).alias(str(number))
+                for number, code in enumerate(codes)
+            ]
+        )
+        return (
+            passes.with_columns(text=texts)
+            .select(
+                pl.coalesce(
+                    *[
+                        pl.when(str(number)).then(pl.lit(code.code))
+                        for number, code in enumerate(codes)
+                    ],
+                    "text",
+                )
+            )
+            .to_series()
+        )
 
     def _refunds(self) -> pl.Series:
         return (self._amounts_and_kinds()[1] == "refund").fill_null(value=False)

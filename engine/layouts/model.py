@@ -8,7 +8,7 @@
 | `[file]` | a file with separators: see below |
 | `[fixed]` | in its place: records of one length, with columns by position |
 | `[ahead]` | values that stand in lines ahead of the header: name = what the line begins with |
-| `[parameters.NAME]` | `asks`: what whoever delivers the file must say; `form`: `text` or `day` |
+| `[parameters.NAME]` | `asks`: what must be said of the file; `form`: `text`, `day` or `id` |
 | `[columns.NAME]` | how each canonical column is made |
 | `[[skip]]` | rows that are left out on purpose, each with the layout's own `reason` |
 
@@ -17,6 +17,8 @@ has, in any order and among others; the first line that has them all is the head
 there is none, `columns` (all names, by position) and `lines_ahead`; `optional` (names that a
 header may have), `empty` (values that mean nothing, such as `-`). The second column of a name is
 known as `NAME (2)`, the third as `NAME (3)`.
+
+A parameter of the form `id` is a person's or an account's: a run's record keeps its digest alone.
 
 `[fixed]`: `encoding`, `record_bytes`, `[[fixed.fields]]` (`name`, `at` from 1, `bytes`), and
 `[[fixed.first]]`, likewise, for what stands in the first record and holds for all of them.
@@ -34,9 +36,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import polars as pl
+
 from engine.errors import InputError
 from engine.layouts.dates import ERAS, Form, compile_form
 from engine.records import (
+    ANSWER_COLUMNS,
+    ANSWER_REQUIRED,
     BASES,
     ENROLLMENT_COLUMNS,
     ENROLLMENT_REQUIRED,
@@ -44,8 +50,10 @@ from engine.records import (
     EVENT_KINDS,
     EVENT_REQUIRED,
     KINDS,
+    OUTCOMES,
     TRANSACTION_COLUMNS,
     TRANSACTION_REQUIRED,
+    RoleName,
 )
 from engine.terms.strict_toml import (
     MAX_ID_CHARACTERS,
@@ -56,10 +64,9 @@ from engine.terms.strict_toml import (
     read_text,
 )
 
-RoleName = Literal["transactions", "enrollments", "events"]
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
-ParameterForm = Literal["text", "day"]
+ParameterForm = Literal["text", "day", "id"]
 
 MAX_LINES_AHEAD: Final = 100
 MAX_RECORD_BYTES: Final = 1 << 16
@@ -68,27 +75,31 @@ MAX_REASON_CHARACTERS: Final = 40
 _FOLDER: Final = "layouts/shipped"
 _LAYOUT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-CANONICAL_COLUMNS: Final[Mapping[RoleName, tuple[str, ...]]] = {
+CANONICAL_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "transactions": TRANSACTION_COLUMNS,
     "enrollments": ENROLLMENT_COLUMNS,
     "events": EVENT_COLUMNS,
+    "answers": ANSWER_COLUMNS,
 }
 _REQUIRED: Final[Mapping[RoleName, tuple[str, ...]]] = {
     "transactions": TRANSACTION_REQUIRED,
     "enrollments": ENROLLMENT_REQUIRED,
     "events": EVENT_REQUIRED,
+    "answers": ANSWER_REQUIRED,
 }
 _WORDS: Final[Mapping[RoleName, Mapping[str, tuple[str, ...]]]] = {
     "transactions": {"kind": KINDS},
     "enrollments": {"basis": BASES},
     "events": {"kind": EVENT_KINDS, "basis": BASES},
+    "answers": {"outcome": OUTCOMES},
 }
 INSTANTS: Final = (
     *("occurred_at", "applied_at", "reserved_at", "certificate_issued_at"),
     "effective_at",
 )
-DAYS: Final = ("card_applied_on", "preregistered_on")
+DAYS: Final = ("card_applied_on", "preregistered_on", "answered_on")
 CANONICAL_FORM: Final = "canonical"
+DIGEST_PREFIX: Final = "sha256:"
 
 _TOP_KEYS: Final = (
     *("layout_id", "name", "follows", "role", "file", "fixed", "ahead", "parameters"),
@@ -105,13 +116,16 @@ _TIME_KEYS: Final = ("from", "join", "forms", "era", "latest_by")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "transaction_id": (*_TEXT_KEYS, "number_equal_rows"),
     "kind": ("constant", "from", "map", "by_sign", "by_column"),
+    "method": (*_TEXT_KEYS, "codes"),
     "basis": ("constant", "from", "map"),
+    "outcome": ("constant", "from", "map"),
     "amount": ("from",),
 } | dict.fromkeys((*INSTANTS, *DAYS), _TIME_KEYS)
 _OF_TRANSACTIONS: Final = ("refund_from", "by_sign", "by_column")
 _PART_KEYS: Final = ("day", "forms", "era", "latest_by", "amount")
-_SKIP_KEYS: Final = ("reason", "column", "is", "begins", "filled", "line_begins")
-_TESTS: Final = ("is", "begins", "filled")
+_TESTS: Final = ("is", "begins", "contains", "matches", "filled")
+_SKIP_KEYS: Final = ("reason", "column", *_TESTS, "line_begins")
+_CODE_KEYS: Final = ("code", "column", *_TESTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,36 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Test:
+    """A test of a column's value; one of its kinds is set.
+
+    There is deliberately no test that a value is *not* among some: an unknown word must be
+    reported, not skipped.
+
+    Attributes:
+        values: the value is one of these.
+        begins, contains: it begins with, or contains, one of these.
+        matches: it matches this regular expression (of the Rust crate ``regex``) somewhere.
+        filled: whether there is a value.
+    """
+
+    column: str
+    values: tuple[str, ...] = ()
+    begins: tuple[str, ...] = ()
+    contains: tuple[str, ...] = ()
+    matches: str | None = None
+    filled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code for the values that pass a test."""
+
+    code: str
+    test: Test
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where a canonical column comes from.
 
@@ -156,6 +200,7 @@ class Source:
         by_sign: for a kind, what the amount's sign makes of it: positive, negative. Where the
             kind has parts, too, only of a known word.
         by_column: for a kind, likewise, what the amount's column makes of it.
+        codes: for a method, tried in this order: of the first whose test holds, the code.
         number_equal_rows: for an ID, whether rows with the same are numbered, in the file's order.
     """
 
@@ -167,32 +212,27 @@ class Source:
     dates: Dates | None = None
     by_sign: tuple[str | None, str | None] = (None, None)
     by_column: Mapping[str, str] = field(default_factory=dict)
+    codes: tuple[Code, ...] = ()
     number_equal_rows: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """All that it is made from."""
         names = [part.name for part in (*self.parts, *self.refund_parts)]
+        names += [code.test.column for code in self.codes]
         return tuple(dict.fromkeys((*names, *self.by_column)))
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Which rows are left out on purpose; one of the tests is set.
+    """Which rows are left out on purpose; one of the two tests is set.
 
     Attributes:
-        values: the column's value is one of these. That it is none of some is no test: a word that
-            nobody knows must be a fault, and not be left out.
-        begins: the column's value begins with this.
-        filled: whether the column has a value.
         line_begins: the record begins with this, whatever its number of fields.
     """
 
     reason: str
-    column: str | None = None
-    values: tuple[str, ...] = ()
-    begins: str | None = None
-    filled: bool | None = None
+    test: Test | None = None
     line_begins: str | None = None
 
 
@@ -263,7 +303,7 @@ class Layout:
     def used(self) -> tuple[str, ...]:
         """The provider's columns that are read, each once."""
         names = [name for source in self.columns.values() for name in source.names]
-        names += [skip.column for skip in self.skips if skip.column]
+        names += [skip.test.column for skip in self.skips if skip.test]
         elsewhere = {*self.parameters, *self.ahead}
         if isinstance(self.file, Fixed):
             elsewhere |= {one.name for one in self.file.first}
@@ -534,6 +574,7 @@ def _source(name: str, table: StrictTable, names: _Names, words: tuple[str, ...]
         dates=_dates(table, names, with_time=name in INSTANTS) if dates else None,
         by_sign=_by_sign(table),
         by_column=_by_column(table, names),
+        codes=_codes(table, names),
         number_equal_rows=table.boolean("number_equal_rows", default=False),
     )
     if source.constant is not None and source.parts:
@@ -695,6 +736,17 @@ def _skip(table: StrictTable, names: _Names) -> Skip:
             if table.has(key):
                 raise table.fault(key, "there is a line_begins as well", "write two [[skip]]")
         return Skip(reason, line_begins=table.text("line_begins"))
+    return Skip(reason, _test(table, names))
+
+
+def _codes(table: StrictTable, names: _Names) -> tuple[Code, ...]:
+    return tuple(
+        Code(code.text("code"), _test(code, names))
+        for code in table.optional_tables("codes", _CODE_KEYS)
+    )
+
+
+def _test(table: StrictTable, names: _Names) -> Test:
     column = names.column(table, "column", table.text("column"))
     tests = [key for key in _TESTS if table.has(key)]
     if len(tests) != 1:
@@ -703,13 +755,28 @@ def _skip(table: StrictTable, names: _Names) -> Skip:
             f"{len(tests)} tests of it are there, one must be",
             f"write one of {', '.join(_TESTS)}",
         )
-    return Skip(
-        reason,
+    return Test(
         column,
         values=_values(table, "is"),
-        begins=table.text("begins") if table.has("begins") else None,
+        begins=_values(table, "begins"),
+        contains=_values(table, "contains"),
+        matches=_pattern(table),
         filled=table.boolean("filled", default=True) if table.has("filled") else None,
     )
+
+
+def _pattern(table: StrictTable) -> str | None:
+    pattern = table.optional_text("matches")
+    if pattern is not None:
+        try:
+            pl.Series([""]).str.contains(pattern)
+        except pl.exceptions.ComputeError:
+            raise table.fault(
+                "matches",
+                f'"{pattern[:MAX_ID_CHARACTERS]}" is not a regular expression',
+                "write one that the Rust crate regex takes, or use is, begins or contains",
+            ) from None
+    return pattern
 
 
 def _values(table: StrictTable, key: str) -> tuple[str, ...]:
@@ -727,9 +794,22 @@ class Described:
     layout: Layout
     parameters: Mapping[str, str]
 
+    @property
+    def recorded_parameters(self) -> dict[str, str]:
+        """The parameters as a run's record keeps them: of an ID its digest."""
+        return {
+            name: digest_of(value) if self.layout.parameters[name].form == "id" else value
+            for name, value in self.parameters.items()
+        }
+
     def day(self, name: str) -> dt.date:
         """A parameter of the form day."""
         return dt.date.fromisoformat(self.parameters[name])
+
+
+def digest_of(value: str) -> str:
+    """What a run's record keeps of a parameter that is an ID."""
+    return f"{DIGEST_PREFIX}{hashlib.sha256(value.encode()).hexdigest()}"
 
 
 def describe(layout: Layout, parameters: Mapping[str, str], where: str) -> Described:
@@ -761,13 +841,15 @@ def describe(layout: Layout, parameters: Mapping[str, str], where: str) -> Descr
 def _parameter_fault(parameter: Parameter, value: str) -> str | None:
     if parameter.form == "day":
         try:
-            return None if dt.date.fromisoformat(value).isoformat() == value else "not YYYY-MM-DD"
+            if dt.date.fromisoformat(value).isoformat() == value:
+                return None
         except ValueError:
-            return "this is no day, YYYY-MM-DD"
+            pass
+        return "not a date (YYYY-MM-DD)"
     if not value.strip() or value != value.strip() or len(value) > MAX_ID_CHARACTERS:
-        return f"this is no text of 1 to {MAX_ID_CHARACTERS} characters without spaces around it"
+        return f"expected 1 to {MAX_ID_CHARACTERS} characters without spaces around them"
     if not value.isprintable():
-        return "this has a character that cannot be printed"
+        return "it has a character that cannot be printed"
     return None
 
 

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.columns.text_bytes import Bytes, bytes_of, is_ascii, of_one_width
+from engine.records import BLANKS
 
-_BLANKS: Final = " \t\u3000"
 _SAMPLED: Final = 1024
+_FIRST_OF_BLANKS: Final = [blank.encode()[0] for blank in BLANKS]
+_LAST_OF_BLANKS: Final = [blank.encode()[-1] for blank in BLANKS]
 
 Places = npt.NDArray[np.int64]
 
@@ -115,7 +117,7 @@ class Column:
         decoded = _decoded(cells, self.encoding)
         texts = pl.Series(pl.from_arrow(decoded), dtype=pl.String)
         if _may_be_untrimmed(decoded):
-            texts = texts.str.strip_chars(_BLANKS)
+            texts = texts.str.strip_chars(BLANKS)
             nothing = texts.str.len_bytes() == 0
         else:
             ends, _ = bytes_of(decoded)
@@ -162,17 +164,14 @@ def _has_few_values(array: pa.Array) -> bool:
 
 
 def _may_be_untrimmed(texts: pa.Array) -> bool:
-    """Whether a text may begin or end with a blank, by the bytes that U+3000 has, too."""
+    """Whether a text may begin or end with a blank, by bytes that U+3000 and U+FEFF have, too."""
     ends, data = bytes_of(texts)
     some = data[ends[0] : ends[-1]]
     if some.min(initial=0xFF) > 0x20 and some.max(initial=0) < 0xE3:
         return False
     filled = ends[1:] > ends[:-1]
     first, last = data[ends[:-1][filled]], data[ends[1:][filled] - 1]
-    return bool(
-        ((first == 0x20) | (first == 0x09) | (first == 0xE3)).any()
-        or ((last == 0x20) | (last == 0x09) | (last == 0x80)).any()
-    )
+    return bool(np.isin(first, _FIRST_OF_BLANKS).any() or np.isin(last, _LAST_OF_BLANKS).any())
 
 
 def _decoded(array: pa.Array, encoding: str) -> pa.Array:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from engine.columns.text_bytes import bytes_of
 from engine.errors import InputError
 from engine.records import (
+    ANSWER_REQUIRED,
     BASES,
     BLANKS,
     ENROLLMENT_REQUIRED,
@@ -32,6 +33,7 @@ from engine.records import (
     MAX_AUTHORITY_CHARACTERS,
     MAX_ID_CHARACTERS,
     MIN_AMOUNT_YEN,
+    OUTCOMES,
     TRANSACTION_REQUIRED,
 )
 
@@ -309,6 +311,17 @@ def day(column: Column) -> Cells:
     return Cells(values, _marked({"malformed": values.is_null() & text.is_not_null()}))
 
 
+def points(column: Column) -> Cells:
+    """A whole number of points, 0 and up."""
+    text = _trimmed_text(column)
+    values = text.cast(pl.Int64, strict=False)
+    whole = text.str.contains(r"^-?[0-9]+$")
+    inside = whole & (values >= 0).fill_null(value=False)
+    masks = {"malformed": ~whole, "out_of_range": whole & ~inside}
+    masks = {code: mask.fill_null(value=False) for code, mask in masks.items()}
+    return Cells(values.set(~inside.fill_null(value=False), None), _marked(masks))
+
+
 TRANSACTION_FORMS: Final[Mapping[str, Form]] = {
     "transaction_id": identifier,
     "service_id": identifier,
@@ -342,6 +355,14 @@ EVENT_FORMS: Final[Mapping[str, Form]] = {
     "effective_at": instant,
     "basis": word(BASES),
     "note": free_text,
+}
+
+ANSWER_FORMS: Final[Mapping[str, Form]] = {
+    "payout_id": identifier,
+    "outcome": word(OUTCOMES),
+    "points": points,
+    "answered_on": day,
+    "code": free_text,
 }
 
 
@@ -383,6 +404,52 @@ def read_events(table: Delivery) -> Reading:
         cells[name] = Cells(
             cell.values, _marked(faults | {"unexpected": unexpected, "missing": missing})
         )
+    return _split(cells, table.shape[0])
+
+
+def read_answers(
+    table: Delivery, instructed: pl.DataFrame | None = None, today: dt.date = dt.date.max
+) -> Reading:
+    """Reads a batch of delivered answers, and holds them against what was instructed.
+
+    Args:
+        table: the batch; columns that may be left out may be missing.
+        instructed: `payout_id` and `instructed`, its points; None where no book is at hand.
+        today: an answer of a later day is none yet.
+    """
+    cells = _cells(table, ANSWER_FORMS, ANSWER_REQUIRED)
+    if instructed is None:
+        return _split(cells, table.shape[0])
+    frame = pl.DataFrame([cells[name].values.alias(name) for name in ANSWER_FORMS]).join(
+        instructed.with_columns(pl.col("payout_id")),
+        on="payout_id",
+        how="left",
+        maintain_order="left",
+    )
+    outcome, said, whole = pl.col("outcome"), pl.col("points"), pl.col("instructed")
+    judged = frame.select(
+        unknown=pl.col("payout_id").is_not_null() & whole.is_null(),
+        missing=(outcome == "partly") & said.is_null(),
+        out_of_range=pl.when(outcome == "refused")
+        .then(said != 0)
+        .when(outcome == "partly")
+        .then((said < 1) | (said >= whole))
+        .otherwise((outcome == "done") & (said != whole)),
+        late=pl.col("answered_on") > today,
+    ).with_columns(pl.all().fill_null(value=False))
+    at_fault = cells["points"].faults.values()
+    for mask in at_fault:
+        judged = judged.with_columns(pl.col("missing", "out_of_range") & ~mask)
+    for name, code, of in (
+        ("payout_id", "unknown", "unknown"),
+        ("points", "missing", "missing"),
+        ("points", "out_of_range", "out_of_range"),
+        ("answered_on", "out_of_range", "late"),
+    ):
+        if judged[of].any():
+            before = cells[name].faults
+            mask = before[code] | judged[of] if code in before else judged[of]
+            cells[name] = Cells(cells[name].values, before | {code: mask})
     return _split(cells, table.shape[0])
 
 

@@ -1,12 +1,17 @@
-"""No Individual Number (マイナンバー) enters a book: ID columns are screened for its check digit.
+"""No Individual Number (マイナンバー) enters a book: columns are screened for its check digit.
 
-An Individual Number has 12 digits, the last of which checks the others (平成26年総務省令第85号).
-Other 12-digit IDs agree with it by chance, 2 in 11 at most; a column that agrees more often than
-chance allows holds Individual Numbers. Distinct values count once: of each column, the 4,096 with
-the least hashes are judged, whatever the order and the size of the delivery.
+An Individual Number has 12 digits, the last of which checks the others (平成26年総務省令第85号),
+written in one or in groups of four. Other 12-digit IDs agree with it by chance, 2 in 11 at most; a
+column that agrees more often than chance allows holds Individual Numbers. Distinct values count
+once. Of the columns of IDs that are read, the 4,096 smallest hashes are sampled, so the sample does
+not depend on order. All other columns, read or not, are screened in the first records of each part
+of a file, since what cannot be read is kept as it came.
 """
 
 import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -20,13 +25,22 @@ from engine.errors import InputError
 
 Noted = dict[str, tuple[Hashes, npt.NDArray[np.bool_]]]
 SCREENED: Final = ("person_id", "account_id", "other_id")
+SAMPLED_RECORDS: Final = 1000
+"""How many records of each part are screened in all their columns."""
 
 _SEED: Final = 3
 _DIGITS: Final = 12
 _JUDGED: Final = 4096
 _BY_CHANCE: Final = 2 / 11
 _TOO_UNLIKELY: Final = 1e-6
-_FORM: Final = r"^[0-9]{12}$"
+_DIGIT: Final = "[0-9０-９]"
+_GAP: Final = "[ \u3000\u2010-\u2015\u2212\uff0d-]?"
+_NUMBER: Final = f"{_DIGIT}{{4}}{_GAP}{_DIGIT}{{4}}{_GAP}{_DIGIT}{{4}}"
+# As a whole value, with whatever stands around it, but no further digit.
+_FORM: Final = f"^[^0-9０-９]*{_NUMBER}[^0-9０-９]*$"
+_IN_A_LINE: Final = re.compile(f"(?<!{_DIGIT}){_NUMBER}(?!{_DIGIT})")
+_SEPARATORS: Final = ",\t;|"
+_NARROW: Final = str.maketrans("０１２３４５６７８９", "0123456789")
 _WEIGHTS: Final = np.array([6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2], np.int64)
 
 
@@ -55,7 +69,8 @@ class _Column:
         values = values.filter(fits)
         hashes, first = np.unique(hashes[fits.to_numpy()], return_index=True)
         if hashes.size:
-            self.join(hashes[:_JUDGED], check_digit_agrees(values.gather(first[:_JUDGED])))
+            numbers = [_digits(value) for value in values.gather(first[:_JUDGED]).to_list()]
+            self.join(hashes[:_JUDGED], check_digit_agrees(pl.Series(numbers)))
 
     def join(self, hashes: Hashes, agrees: npt.NDArray[np.bool_]) -> None:
         hashes = np.concatenate([self.hashes, hashes])
@@ -64,8 +79,13 @@ class _Column:
         self.hashes, self.agrees = self.hashes[:_JUDGED], agrees[first][:_JUDGED]
 
 
+def _digits(value: str) -> str:
+    """The digits of an Individual Number, however it is written."""
+    return re.sub("[^0-9]", "", value.translate(_NARROW))
+
+
 class Screen:
-    """Screens the ID columns of one role's deliveries; may be used by several threads."""
+    """Screens one role's deliveries; may be used by several threads."""
 
     def __init__(self, role: str) -> None:
         self._role = role
@@ -79,6 +99,18 @@ class Screen:
                 if name in frame.columns:
                     column.take(frame[name])
 
+    def look_at_lines(self, lines: Iterable[str]) -> None:
+        """Takes note of what stands in all columns of some records, as they came."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for line in lines:
+            for match in _IN_A_LINE.finditer(line):
+                before = sum(line.count(one, 0, match.start()) for one in _SEPARATORS)
+                found[str(before + 1)].add(_digits(match.group()))
+        with self._lock:
+            for name, numbers in found.items():
+                column = self._columns.setdefault(name, _Column())
+                column.take(pl.Series(sorted(numbers), dtype=pl.String))
+
     def noted(self) -> Noted:
         """What was taken note of, to be told to another screen of the same role."""
         return {name: (column.hashes, column.agrees) for name, column in self._columns.items()}
@@ -87,7 +119,7 @@ class Screen:
         """Takes note of what another screen did."""
         with self._lock:
             for name, (hashes, agrees) in noted.items():
-                self._columns[name].join(hashes, agrees)
+                self._columns.setdefault(name, _Column()).join(hashes, agrees)
 
     def judge(self) -> None:
         """Refuses deliveries with Individual Numbers.

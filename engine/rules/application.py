@@ -67,28 +67,19 @@ def rules_for_applications(terms: Terms) -> list[Rule]:
     ]
 
 
+VOIDED = "voided"
 ACCOUNT_TAKEN = "account_taken"
 ALREADY_ENROLLED = "already_enrolled"
 
-
-def account_taken(holder: int | None, person: int) -> bool:
-    """One account serves one person: ``holder`` has it already; people are known by numbers."""
-    return holder is not None and holder != person
+Application = tuple[dt.datetime, Service | None]
+"""When an enrollment was applied for, and its service; None where the registry has it no more."""
 
 
-def bound_until(service: Service | None) -> dt.date:
-    """The last day on which a person who chose the service may choose no other.
-
-    None is a service that the registry no longer has.
+@quotes("普段利用している決済サービス(1つ)を選択", ALREADY_ENROLLED)
+def stand_together(first: Application, second: Application) -> bool:
+    """One service a person, unless the service chosen earlier ended its awards before the day of
+    the later application, in whatever order the two arrive.
     """
-    return (service.awards_close_on if service else None) or dt.date.max
-
-
-@quotes("普段利用している決済サービス(1つ)を選択")
-def already_enrolled(bound_until: int | None, applied_on: int) -> bool:
-    """One service a person, unless each service chosen before ended its awards before.
-
-    ``bound_until`` is the latest such day of the person's accepted enrollments, if any; days are
-    numbers.
-    """
-    return bound_until is not None and applied_on <= bound_until
+    (_, service), (applied_at, _) = sorted((first, second), key=lambda chosen: chosen[0])
+    ended_on = service.awards_close_on if service else None
+    return ended_on is not None and ended_on < applied_at.date()

@@ -54,6 +54,11 @@ def counts_from_at() -> pl.Expr:
     )
 
 
+def enrollment_stopped() -> Rule:
+    """An event stopped the enrollment for this instant (no clause of the notice says so)."""
+    return Rule("enrollment_stopped", pl.col("stopped"))
+
+
 @quotes("ポイント付与を終了するキャッシュレス決済サービスがあります")
 def service_closed() -> Rule:
     """The service's last day belongs to it."""

@@ -4,8 +4,8 @@ The rate is of what was spent; what is given back was not. The four reasons take
 those of a charge or a purchase.
 """
 
-from collections.abc import Sequence
-
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from engine.rules import Rule, quotes
@@ -47,14 +47,15 @@ def rules_for_refunds() -> list[Rule]:
     return [original_not_booked(), refund_account_differs(), refund_before_original()]
 
 
-def exceeding(amounts_yen: Sequence[int], left_yen: int) -> list[bool]:
-    """Which of an original's refunds, in booking order, are more than what is left of it.
+def taken_back(
+    amounts_yen: npt.NDArray[np.int64],
+    before_yen: npt.NDArray[np.int64],
+    left_yen: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """What each refund takes back: its amount, or what is left of its original.
 
-    A refund that is declined leaves as much as there was before it.
+    ``before_yen`` is what the refunds of the same original ahead of it asked for; ``left_yen`` what
+    was left ahead of them all. Where nothing is left it takes nothing, and is declined.
     """
-    declined = []
-    for amount_yen in amounts_yen:
-        exceeds = amount_yen > left_yen
-        declined.append(exceeds)
-        left_yen -= 0 if exceeds else amount_yen
-    return declined
+    taken_yen: npt.NDArray[np.int64] = np.clip(left_yen - before_yen, 0, amounts_yen)
+    return taken_yen

@@ -10,6 +10,7 @@ from engine.terms.programme import Terms
 from engine.terms.services import Services
 
 DUPLICATE = "duplicate"
+VOIDED = "voided"
 UNKNOWN_SERVICE = "unknown_service"
 NOT_ENROLLED = "not_enrolled"
 
@@ -39,13 +40,14 @@ def excluded_method(services: Services) -> Rule:
 def rules_for_spending(terms: Terms, services: Services) -> list[Rule]:
     """What a charge or a purchase of an enrolled account must satisfy, in the contract's order.
 
-    Columns: those of a transaction, and of its account ``counts_from_at``, ``awards_end_at``,
-    ``basis``.
+    Columns: those of a transaction, of its account ``counts_from_at``, ``awards_end_at``,
+    ``basis``, and ``stopped``, whether its enrollment is stopped at its instant.
     """
     return [
         periods.before_window(terms),
         periods.after_window(terms),
         periods.before_application(),
+        periods.enrollment_stopped(),
         periods.service_closed(),
         not_the_basis(),
         excluded_method(services),

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from subprocess import TimeoutExpired
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.errors import BookError, InputError
+from engine.extras import require_extra
 from engine.spark.messages import COLUMNS, Station, Work, answered, asked, at_station
 
 if TYPE_CHECKING:
@@ -55,11 +55,9 @@ def check_installed() -> None:
     Raises:
         InputError: naming what is missing.
     """
-    if find_spec("pyspark") is None:
-        raise InputError(
-            "--engine spark: pyspark is not installed",
-            hint="pip install 'mynapoint[spark]', here and on the cluster's machines",
-        )
+    require_extra(
+        "--engine spark", "spark", "pyspark", "pandas", where=", here and on the cluster's machines"
+    )
     home = os.environ.get("JAVA_HOME")
     if "PYSPARK_GATEWAY_PORT" not in os.environ and not (
         shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")

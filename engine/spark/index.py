@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.columns.hashing import FINGERPRINT
 from engine.io.book.folder import Book
+from engine.io.book.format import RECORD_FILE
 from engine.io.durable import make_folder, remove, rename, sha256_of, sync, write_json
 from engine.spark.key_index import Segment
 from engine.spark.people_index import PeopleFile
@@ -120,7 +121,7 @@ def folder_of(book: Book) -> Path:
 
 
 def _record_mark(book: Book, number: int) -> str:
-    return sha256_of(book.run_folder(number) / "record.json")
+    return sha256_of(book.run_folder(number) / RECORD_FILE)
 
 
 def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:

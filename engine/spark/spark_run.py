@@ -20,6 +20,7 @@ from engine.io.delivered.parquet_file import ROW_BYTES
 from engine.io.delivered.rows import ENROLLMENT_VALUES, Files
 from engine.io.durable import make_folder, rename
 from engine.io.run.nightly import Run, write_enrollments
+from engine.io.run.refusal import Kind
 from engine.spark.cluster import Step
 from engine.spark.index import PartitionedMemory
 from engine.spark.job import (
@@ -340,6 +341,8 @@ class SparkRun(Run):
             if name:
                 rename(self.work / name, staged / table.name)
             tables.append(table)
+        quarantined = pl.read_parquet(staged / "quarantine.parquet", glob=False)
+        self.quarantined_rows.add(quarantined, Kind.WITH_EITHER)
         if self.same is None:
             self.check_quarantined()
         return [self._placed_part(one) for one in of_type(done, Booked)], tables

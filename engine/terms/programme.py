@@ -3,6 +3,7 @@
 ```toml
 programme_id = "mynapoint-2020"
 name = "マイナポイント事業"
+reconsider_days = 400               # optional: rows older than this wait in vain
 
 [rate]                              # points per yen of counted spend, a ratio
 numerator = 25
@@ -22,7 +23,7 @@ card_applications_last = 2021-04-30 # last day to have applied for the card
 source = "…"
 ```
 
-Every key is required, and every source says where its values come from.
+Every key but ``reconsider_days`` is required, and every source says where its values come from.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ MAX_CAP_YEN: Final = 1_000_000_000
 # product stays under 10^15, and sums of thousands of them under 2^63.
 MAX_RATE_DENOMINATOR: Final = 1_000_000
 
-_PROGRAMME_KEYS: Final = ("programme_id", "name", "rate", "cap", "terms")
+MAX_RECONSIDER_DAYS: Final = 36_500
+
+_PROGRAMME_KEYS: Final = ("programme_id", "name", "reconsider_days", "rate", "cap", "terms")
 _RATE_KEYS: Final = ("numerator", "denominator", "source")
 _CAP_KEYS: Final = ("spending_yen", "source")
 _TERMS_KEYS: Final = (
@@ -86,6 +89,8 @@ class Programme:
         rate_numerator, rate_denominator: points per yen of counted spend, a ratio in (0, 1].
         cap_yen: the most spending that counts, per person over the whole programme.
         terms: one for each announcement, in order of `announced_on`.
+        reconsider_days: rows of so many days before a run are not looked at once more; None is no
+            bound.
         text: the file's text, whole; the sources of rate and cap stand in it.
         sha256: of `text` in UTF-8, which is the file's own.
     """
@@ -98,6 +103,7 @@ class Programme:
     terms: tuple[Terms, ...]
     text: str
     sha256: str
+    reconsider_days: int | None = None
 
     def terms_as_of(self, day: dt.date | None) -> Terms:
         """The latest terms announced on or before the day; with None, the latest of all.
@@ -157,6 +163,9 @@ def parse_programme(text: str, where: str) -> Programme:
     top = parse(text, where, _PROGRAMME_KEYS)
     programme_id = top.identifier("programme_id")
     name = top.text("name")
+    reconsider_days = None
+    if top.has("reconsider_days"):
+        reconsider_days = top.integer("reconsider_days", 1, MAX_RECONSIDER_DAYS)
 
     rate = top.table("rate", _RATE_KEYS)
     denominator = rate.integer("denominator", 1, MAX_RATE_DENOMINATOR)
@@ -194,6 +203,7 @@ def parse_programme(text: str, where: str) -> Programme:
         terms=tuple(all_terms),
         text=text,
         sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        reconsider_days=reconsider_days,
     )
 
 

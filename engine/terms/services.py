@@ -14,6 +14,9 @@ day on (`application_day`), or from the `next_day` |
 | `applications_close_on` | none | last day on which the service takes applications |
 | `awards_close_on` | none | last day whose transactions the service awards |
 | `excluded_methods` | `[]` | values of `method` that earn nothing |
+| `payout` | `at_once` | when points are granted, a table: see `engine.terms.payout` |
+| `lapse_rate` | none | the share of granted points that is expected to lapse, `[3, 100]`; its \
+source must be given |
 | `registered_number` | none | the service's number in the programme: `MP` and 7 digits |
 | `sources` | none | a table, key to text: where the value of that key comes from, \
 or `assumed: …` |
@@ -29,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from engine.terms.payout import AT_ONCE, PAYOUT_KEYS, Payout, payout_of
 from engine.terms.strict_toml import StrictTable, parse, read_packaged, read_text
 
 Basis = Literal["charge", "purchase", "either"]
@@ -41,6 +45,7 @@ COUNTS_FROM: Final[tuple[CountsFrom, ...]] = get_args(CountsFrom)
 
 _BUILT_IN_FOLDER: Final = "terms/service_registries"
 _BUILT_IN_REGISTRY: Final = "japan-2020"
+MAX_LAPSE_DENOMINATOR: Final = 1_000_000
 _REGISTERED_NUMBER: Final = re.compile(r"MP[0-9]{7}")
 
 
@@ -60,6 +65,10 @@ class Service:
         applications_close_on: last day on which the service takes applications.
         awards_close_on: last day whose transactions the service awards.
         excluded_methods: values of a transaction's `method` that earn nothing.
+        payout: when points are granted.
+        lapse_rate: the share of granted points that is expected to lapse, a ratio.
+        earning_methods: values that are known to earn. They change nothing: a run names the values
+            that no service lists, since one of them may be a misspelt exclusion.
         registered_number: the service's number in the programme, such as `MP0000064`.
         sources: pairs (key, where its value comes from).
     """
@@ -73,6 +82,9 @@ class Service:
     applications_close_on: dt.date | None = None
     awards_close_on: dt.date | None = None
     excluded_methods: tuple[str, ...] = ()
+    payout: Payout = AT_ONCE
+    lapse_rate: tuple[int, int] | None = None
+    earning_methods: tuple[str, ...] = ()
     registered_number: str | None = None
     sources: tuple[tuple[str, str], ...] = ()
 
@@ -91,6 +103,9 @@ _SOURCED_KEYS: Final = (
     "applications_close_on",
     "awards_close_on",
     "excluded_methods",
+    "payout",
+    "lapse_rate",
+    "earning_methods",
     "registered_number",
 )
 _SERVICE_KEYS: Final = (*_SOURCED_KEYS, "sources")
@@ -111,6 +126,15 @@ class Services:
     text: str
     sha256: str
     by_id: Mapping[str, Service] = field(init=False, repr=False, compare=False)
+
+    @property
+    def known_methods(self) -> frozenset[str]:
+        """All values of `method` that a service lists."""
+        return frozenset(
+            method
+            for service in self.services
+            for method in (*service.excluded_methods, *service.earning_methods)
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {s.service_id: s for s in self.services})
@@ -165,9 +189,25 @@ def _service(table: StrictTable) -> Service:
         applications_close_on=table.optional_day("applications_close_on"),
         awards_close_on=table.optional_day("awards_close_on"),
         excluded_methods=table.texts("excluded_methods"),
+        payout=payout_of(table.optional_table("payout", PAYOUT_KEYS)),
+        lapse_rate=table.optional_share("lapse_rate", MAX_LAPSE_DENOMINATOR),
+        earning_methods=table.texts("earning_methods"),
         registered_number=table.optional_text("registered_number"),
         sources=table.optional_texts_by_key("sources", _SOURCED_KEYS),
     )
+    if service.lapse_rate is not None and service.source_of("lapse_rate") is None:
+        raise table.fault(
+            "lapse_rate",
+            "has no source",
+            'write under [services.sources] lapse_rate = "…": the state is told where it is from',
+        )
+    for method in service.earning_methods:
+        if method in service.excluded_methods:
+            raise table.fault(
+                "earning_methods",
+                f'"{method}" is excluded as well',
+                "a method earns or earns nothing: leave one of the two out",
+            )
     number = service.registered_number
     if number is not None and not _REGISTERED_NUMBER.fullmatch(number):
         raise table.fault(

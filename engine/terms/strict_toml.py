@@ -169,6 +169,26 @@ class StrictTable:
             raise self.fault(key, f"{value} is not between {least:,} and {most:,}", hint)
         return value
 
+    def optional_share(self, key: str, most: int) -> tuple[int, int] | None:
+        """The share `[numerator, denominator]` under `key`, 0 or more and below 1; None if missing.
+
+        The denominator is `most` at most.
+        """
+        if key not in self._values:
+            return None
+        value = self._values[key]
+        hint = f"write two whole numbers, such as {key} = [3, 100] for 3 %"
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or not all(isinstance(part, int) and not isinstance(part, bool) for part in value)
+        ):
+            raise self.fault(key, "must be a list of two whole numbers", hint)
+        numerator, denominator = value
+        if not 0 <= numerator < denominator <= most:
+            raise self.fault(key, f"{numerator} over {denominator} is not a share below 1", hint)
+        return numerator, denominator
+
     def boolean(self, key: str, *, default: bool) -> bool:
         """The true or false under `key`, or the default if the key is missing."""
         value = self._values.get(key, default)
@@ -216,6 +236,10 @@ class StrictTable:
     def has(self, key: str) -> bool:
         """Whether there is a value under `key`."""
         return key in self._values
+
+    def is_text(self, key: str) -> bool:
+        """Whether the value under `key` is a text."""
+        return isinstance(self._values.get(key), str)
 
     def keys(self) -> tuple[str, ...]:
         """The keys that are there, in the file's order."""

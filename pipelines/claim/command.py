@@ -4,14 +4,14 @@ import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
-from pipelines.claim.output import NAMES, print_claim, print_json, write_results
+from engine.extras import require_extra
+from pipelines.claim.output import print_claim, print_json, write_results
 from pipelines.claim.settlement import settled
-from pipelines.desk.database import readable_by_duckdb, require_duckdb
+from pipelines.desk.database import readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import open_book
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
-from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.result_files import check_new_or_empty, check_outside, whole_folder
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -36,10 +36,10 @@ def claim(
             "claim: one of --month and --final is needed",
             hint="--month YYYY-MM for a month of booking, --final for all of the book",
         )
-    require_duckdb("claim", "desk")
+    require_extra("claim", "desk", "duckdb")
     if out is not None:
-        require_xlsxwriter("claim")
-        check_replaceable(out, NAMES)
+        require_extra("claim --out", "desk", "xlsxwriter")
+        check_new_or_empty(out)
     opened = open_book(book)
     if out is not None:
         check_outside(book, out)
@@ -52,7 +52,7 @@ def claim(
     ):
         made = settled(opened, month, Path(scratch))
     if out is not None:
-        with whole_folder(out, NAMES) as folder:
+        with whole_folder(out) as folder:
             write_results(folder, made, texts)
     with output_may_fail():
         if as_json:

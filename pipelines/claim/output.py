@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.claim.settlement import Claim, Sums
+from pipelines.desk.terms import TermsUsed, rate
 from pipelines.shown import terminal
 from pipelines.shown.spreadsheet import Spreadsheet, guarded
 from pipelines.shown.terminal import output, plain, table
@@ -16,14 +17,6 @@ from pipelines.shown.texts import Texts
 
 _CLAIM: Final = "claim"
 _MONTHS: Final = "months"
-NAMES: Final = tuple(
-    f"{name}{ending}"
-    for name, endings in (
-        (_CLAIM, (".parquet", ".csv", ".xlsx", ".json")),
-        (_MONTHS, (".parquet", ".csv")),
-    )
-    for ending in endings
-)
 
 _SUMS: Final = {
     "transactions": pl.Int64,
@@ -123,18 +116,24 @@ def cover(claim: Claim, texts: Texts) -> list[tuple[str, object]]:
             texts("last_run_value", run_id=claim.last_run, booked_on=claim.last_booked_on),
         ),
         (texts("chain"), claim.chain_sha256),
-        (
-            texts("programme"),
-            texts(
-                "programme_value",
-                id=claim.programme_id,
-                announced_on=claim.terms_announced_on,
-                sha256=claim.programme_sha256,
-            ),
-        ),
+        *((texts("terms"), _terms(terms, texts)) for terms in claim.terms),
+        (texts("verification"), texts("verification_value")),
         (texts("ties"), texts("ties_value")),
         (texts("people_note"), texts("people_note_value")),
     ]
+
+
+def _terms(terms: TermsUsed, texts: Texts) -> str:
+    return texts(
+        "terms_value",
+        id=terms.programme_id,
+        announced_on=terms.announced_on,
+        rate=rate(terms.rate_numerator, terms.rate_denominator, texts.lang),
+        cap=terms.cap_yen,
+        ships=texts("ships" if terms.ships else "ships_not"),
+        runs=", ".join(terms.runs),
+        sha256=terms.programme_sha256,
+    )
 
 
 def _columns(texts: Texts) -> list[tuple[str, bool]]:
@@ -183,11 +182,8 @@ def value(claim: Claim) -> dict[str, Any]:
         "last_run": claim.last_run,
         "last_booked_on": claim.last_booked_on,
         "chain_sha256": claim.chain_sha256,
-        "programme": {
-            "id": claim.programme_id,
-            "sha256": claim.programme_sha256,
-            "terms_announced_on": claim.terms_announced_on,
-        },
+        "terms": [terms.value() for terms in claim.terms],
+        "verified": False,
         "services": lines_of(claim).to_dicts(),
         "months": months_of(claim).to_dicts(),
         "total": {"people": claim.people} | dict(zip(_SUMS, _values(claim.total), strict=True)),

@@ -10,6 +10,7 @@ from engine.io.book.run_record import RunRecord
 from engine.records import LedgerEntry, arrow_schema
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook, book_readable
+from pipelines.desk.terms import TermsUsed, terms_used
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Claim:
 
     Attributes:
         month: the month of booking; None for the final settlement, which takes all.
-        runs: the runs that it takes in.
+        runs: the runs that it takes in; ``terms`` are those that they awarded by.
         lines: one a service, by ``service_id``.
         months: one a service and month of booking.
         people: who have an entry with any service.
@@ -80,9 +81,7 @@ class Claim:
     last_run: str
     last_booked_on: str
     chain_sha256: str
-    programme_id: str
-    programme_sha256: str
-    terms_announced_on: str
+    terms: list[TermsUsed]
     lines: list[Line]
     months: list[MonthLine]
     people: int
@@ -127,9 +126,7 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
         last_run=last.run_id,
         last_booked_on=last.booked_on.isoformat(),
         chain_sha256=opened.chain_sha256,
-        programme_id=last.programme.id,
-        programme_sha256=last.programme.sha256,
-        terms_announced_on=last.programme.terms.announced_on.isoformat(),
+        terms=terms_used(opened, numbers),
         lines=[
             Line(
                 service,

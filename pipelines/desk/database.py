@@ -13,21 +13,6 @@ from engine.errors import BookError, InputError
 MEMORY_LIMIT: Final = "2GB"
 
 
-def require_duckdb(command: str, extra: str) -> None:
-    """Makes sure that DuckDB is there before a command does any work.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import duckdb  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"{command}: DuckDB is not installed, and {command} calculates with it",
-            hint=f"pip install 'mynapoint[{extra}]'",
-        ) from error
-
-
 @contextmanager
 def readable_by_duckdb(book: Path) -> Iterator[None]:
     """Says what it means for a command when DuckDB cannot go on.

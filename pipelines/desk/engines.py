@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from engine.errors import InputError
-from engine.io.run.nightly import Run
+from engine.io.run.one_run import Run
 
 
 @contextmanager

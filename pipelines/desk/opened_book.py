@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from engine.errors import BookError
+from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.io.book.format import (
     PROGRAMME_FILE,
-    RECORD_FILE,
     SERVICES_FILE,
     RunTable,
     layout_file,
 )
+from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
@@ -201,23 +201,27 @@ class OpenedBook:
 
     @cached_property
     def chain_sha256(self) -> str:
-        """The digest of the last run's record, which holds that of the one before, and so on."""
+        """The digest of the last record, a run's or a payout run's, which holds that of the one
+        before, and so on.
+        """
         with book_readable(self.book):
-            data = (self.book.run_folder(self.runs) / RECORD_FILE).read_bytes()
-        return hashlib.sha256(data).hexdigest()
+            sha256 = previous_sha256(self.book, self.runs)
+        assert sha256 is not None
+        return sha256
 
 
 def open_book(path: str | Path) -> OpenedBook:
     """Opens a book to read from it.
 
     Raises:
-        BookError: there is no book, it holds no run, or its log or a record is damaged.
+        InputError: there is no book, or it holds no run.
+        BookError: its log or a record is damaged.
     """
     book = Book(Path(path))
     with book_readable(book):
         committed = book.committed_runs() if book.log.exists() else 0
     if committed == 0:
-        raise BookError(
+        raise InputError(
             f"{book.path}: there is no book to read",
             hint="name the folder of a book that a run has made",
         )

@@ -8,7 +8,7 @@ from engine.errors import InputError
 from engine.io.delivered.deliveries import CANONICAL, DeliveredAs
 from engine.layouts.model import load_layout
 
-ROLES: Final = ("transactions", "enrollments")
+ROLES: Final = ("transactions", "enrollments", "events", "answers")
 _BY_HEADER: Final = "auto"
 _ORDERED: Final = (*(f"--{role}" for role in ROLES), "--layout", "--set")
 
@@ -47,12 +47,10 @@ def _parameter(text: str, others: Mapping[str, str]) -> tuple[str, str]:
     """A ``NAME=VALUE``, besides others for the same files."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise InputError(
-            f"--set {text}: this is no NAME=VALUE", hint="write it like --set account_id=A-123"
-        )
+        raise InputError("--set: expected NAME=VALUE", hint="write it like --set account_id=A-123")
     if name in others:
         raise InputError(
-            f"--set {text}: {name} was set to {others[name]} for the same files",
+            f"--set {name}: it was set already for the same files",
             hint="leave one of the two out, or name the files of each after it",
         )
     return name, value
@@ -91,9 +89,9 @@ def in_order(
                 ahead.waiting = {}
             deliveries[role].append(DeliveredAs(value, layout, dict(parameters)))
     _check_used(ahead)
-    for name, text in ahead.waiting.items():
+    for name in ahead.waiting:
         raise InputError(
-            f"--set {name}={text}: no file that it could hold for follows it",
+            f"--set {name}: no file that it could hold for follows it",
             hint="what is set holds for what follows it: name it ahead of the files",
         )
     if {role: [str(one.path) for one in some] for role, some in deliveries.items()} != {
@@ -107,10 +105,10 @@ def in_order(
 
 
 def _layout(ahead: _Ahead, value: str) -> None:
-    for name, text in ahead.waiting.items():
+    for name in ahead.waiting:
         raise InputError(
-            f"--set {name}={text}: it stands ahead of --layout {value}, which ends what was set",
-            hint=f"name it after its layout: --layout {value} --set {name}={text}",
+            f"--set {name}: it stands ahead of --layout {value}, which ends what was set",
+            hint=f"name it after its layout: --layout {value} --set {name}=…",
         )
     _check_used(ahead)
     ahead.parameters = {}

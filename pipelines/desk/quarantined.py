@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 _TRIMMED: Final = " \t\u3000"
-_KEYS: Final = ("service_id", "transaction_id", "account_id")
+_KEYS: Final = ("service_id", "transaction_id", "account_id", "person_id")
 
 
 def fields_of(raw: pl.Series) -> pl.Series:

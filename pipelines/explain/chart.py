@@ -3,27 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.errors import InputError
 from pipelines.explain.account import Explained
 from pipelines.explain.wording import Words
 
 _DOTS_UP_TO = 40
 _LABELS = 8
-
-
-def require_pygal() -> None:
-    """Makes sure that a picture can be drawn before any work is done.
-
-    Raises:
-        InputError: pygal is not installed.
-    """
-    try:
-        import pygal  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "explain: pygal is not installed, and the page's picture is drawn with it",
-            hint="pip install 'mynapoint[desk]'",
-        ) from error
 
 
 def spending_chart(entries: Sequence[Explained], cap_yen: int, words: Words) -> str:

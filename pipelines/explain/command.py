@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.extras import require_extra
 from pipelines.desk.opened_book import open_book
-from pipelines.explain.chart import require_pygal
-from pipelines.explain.output import print_json, print_note, print_story
+from pipelines.explain.output import print_json, print_story
 from pipelines.explain.page import write_page
+from pipelines.explain.payouts import payouts_of, print_payouts
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_outside
-from pipelines.shown.texts import Lang
+from pipelines.shown.texts import Lang, Texts
 
 
 def explain(
@@ -38,7 +39,7 @@ def explain(
             hint="--person ID, or --transaction SERVICE_ID TRANSACTION_ID",
         )
     if html is not None:
-        require_pygal()
+        require_extra("explain --html", "desk", "pygal")
     opened, words = open_book(book), Words(lang)
     if html is not None:
         check_outside(book, html)
@@ -50,12 +51,14 @@ def explain(
         told = transaction_of(opened, *transaction)
     if html is not None:
         write_page(html, told, opened, words)
+    payouts = None if person is None else payouts_of(book, person)
     with output_may_fail():
         if as_json:
-            print_json(told, words)
+            print_json(told, words, None if payouts is None else payouts.value())
         else:
             print_story(told, opened, words)
-    print_note(told, words)
+            if payouts is not None:
+                print_payouts(payouts, Texts("due", lang))
     return 0 if _sound(told) else 1
 
 

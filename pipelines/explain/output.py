@@ -1,12 +1,12 @@
 """A story as people read it in a terminal, and as machines do."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
+from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import Application, Declined, Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown import terminal
@@ -74,7 +74,7 @@ def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
     console.print(plain(words.texts("person", person_id=person.person_id)), style="bold")
     console.print(plain(book_line(opened, words)))
     if not person.known:
-        console.print(words.texts("unknown_person"))
+        console.print(words.unknown(person))
         return
     console.print(words.holds(person))
     console.print(f"\n{words.texts('applications')}", style="bold")
@@ -82,6 +82,7 @@ def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
         console.print(plain(f"- {words.application(application)}"))
     if not person.applications:
         console.print(words.texts("no_application"))
+    _print_quarantined(person.quarantined, words)
     console.print(f"\n{words.texts('entries')}", style="bold")
     if not person.entries:
         console.print(words.texts("no_entries"))
@@ -119,28 +120,31 @@ def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> N
         console.print()
         whole = words.texts("its_account", book=opened.book.path, person_id=entry.person_id)
         console.print(plain(whole))
+        if told.declined or told.quarantined:
+            console.print(f"\n{words.texts('also_delivered')}", style="bold")
     for declined in told.declined:
         console.print(plain(words.declined(declined)))
         console.print(plain(words.terms(declined)))
     for application in told.applications:
         console.print(plain(words.of_the_account(application)))
-    for quarantined in told.quarantined:
-        console.print(plain(words.quarantined(quarantined)))
-        console.print(plain(words.texts("raw", raw=quarantined.raw)))
+    _print_quarantined(told.quarantined, words)
     if told.outcome == "never_delivered":
         console.print(words.never_delivered(told))
 
 
-def print_note(told: Person | Transaction, words: Words) -> None:
-    """Says, beside the answer, how much had to be looked at for it."""
-    if isinstance(told, Transaction) and told.rows_scanned:
-        sys.stderr.write(f"{words.texts('scanned', rows=told.rows_scanned)}\n")
+def _print_quarantined(rows: Sequence[Quarantined], words: Words) -> None:
+    console = output()
+    for quarantined in rows:
+        console.print(plain(words.quarantined(quarantined)))
+        console.print(plain(words.texts("raw", raw=quarantined.raw)))
 
 
-def print_json(told: Person | Transaction, words: Words) -> None:
-    """Prints a story for machines."""
+def print_json(
+    told: Person | Transaction, words: Words, payouts: dict[str, Any] | None = None
+) -> None:
+    """Prints a story for machines; with what was paid out, where the book has payouts."""
     value = _person(told, words) if isinstance(told, Person) else _transaction(told, words)
-    terminal.print_json(value)
+    terminal.print_json(value | ({"payouts": payouts} if payouts is not None else {}))
 
 
 def _person(person: Person, words: Words) -> dict[str, Any]:
@@ -152,8 +156,10 @@ def _person(person: Person, words: Words) -> dict[str, Any]:
         "net_spend_yen": person.net_spend_yen,
         "cap_yen": person.cap_yen,
         "applications": [_application(one, words) for one in person.applications],
+        "quarantined": [_quarantined(row, words) for row in person.quarantined],
         "entries": [_entry(one, words) for one in person.entries],
         "agrees": not person.disagreeing,
+        "without_ids": person.without_ids,
     }
     if person.declined is not None:
         value["declined"] = [_declined(one, words) for one in person.declined]
@@ -168,19 +174,20 @@ def _transaction(told: Transaction, words: Words) -> dict[str, Any]:
         "entry": _entry(told.entry, words) if told.entry else None,
         "declined": [_declined(one, words) for one in told.declined],
         "applications": [_application(one, words) for one in told.applications],
-        "quarantined": [
-            {
-                "run_id": one.run_id,
-                "file": one.file,
-                "row": one.row,
-                "errors": one.errors,
-                "raw": one.raw,
-                "why": words.quarantined(one),
-            }
-            for one in told.quarantined
-        ],
+        "quarantined": [_quarantined(row, words) for row in told.quarantined],
         "rows_scanned": told.rows_scanned,
         "without_ids": told.without_ids,
+    }
+
+
+def _quarantined(row: Quarantined, words: Words) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "file": row.file,
+        "row": row.row,
+        "errors": row.errors,
+        "raw": row.raw,
+        "why": words.quarantined(row),
     }
 
 

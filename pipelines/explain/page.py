@@ -1,7 +1,7 @@
 """A story as one self-contained page: no script, no network, light and dark, fit to print."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escape_markup
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -10,10 +10,11 @@ from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.chart import spending_chart
 from pipelines.explain.output import book_line, columns, row
+from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown.result_files import whole_file
-from pipelines.shown.terminal import cell
+from pipelines.shown.terminal import cell, plain
 
 
 def write_page(path: Path, told: Person | Transaction, opened: OpenedBook, words: Words) -> None:
@@ -43,13 +44,14 @@ def write_page(path: Path, told: Person | Transaction, opened: OpenedBook, words
 
 def _person(person: Person, words: Words) -> Iterable[str]:
     if not person.known:
-        yield _paragraph(words.texts("unknown_person"))
+        yield _paragraph(words.unknown(person))
         return
     yield _paragraph(words.holds(person))
     yield _heading(words.texts("applications"))
     yield _list([words.application(one) for one in person.applications])
     if not person.applications:
         yield _paragraph(words.texts("no_application"))
+    yield from _quarantined(person.quarantined, words)
     yield _heading(words.texts("entries"))
     if person.entries:
         yield _figure(person, words)
@@ -70,18 +72,25 @@ def _transaction(told: Transaction, words: Words) -> Iterable[str]:
         entry = told.entry.entry
         yield _paragraph(words.booked(entry))
         yield _table([told.entry], words)
-        yield _heading(words.texts("person", person_id=entry.person_id))
-        yield from _person(told.person, words)
+        if told.declined or told.quarantined:
+            yield _heading(words.texts("also_delivered"))
     for declined in told.declined:
         yield _paragraph(words.declined(declined))
         yield _paragraph(words.terms(declined))
     for application in told.applications:
         yield _paragraph(words.of_the_account(application))
-    for quarantined in told.quarantined:
-        yield _paragraph(words.quarantined(quarantined))
-        yield _paragraph(words.texts("raw", raw=quarantined.raw))
+    yield from _quarantined(told.quarantined, words)
+    if told.person:
+        yield _heading(words.texts("person", person_id=told.person.person_id))
+        yield from _person(told.person, words)
     if told.outcome == "never_delivered":
         yield _paragraph(words.never_delivered(told))
+
+
+def _quarantined(rows: Sequence[Quarantined], words: Words) -> Iterable[str]:
+    for quarantined in rows:
+        yield _paragraph(words.quarantined(quarantined))
+        yield _paragraph(words.texts("raw", raw=quarantined.raw))
 
 
 def _figure(person: Person, words: Words) -> str:
@@ -113,7 +122,13 @@ def _table(entries: Sequence[Explained], words: Words) -> str:
         rows.append(f'<td class="why" colspan="{len(headings)}"><div>{why}</div></td>')
     body = "".join(f"<tr>{one}</tr>" for one in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
+    label = escape(words.texts("entries"))
+    return f'<div class="wide" role="region" aria-label="{label}" tabindex="0">{table}</div>'
+
+
+def escape(text: str) -> str:
+    """A text that a page can hold, and that is no markup in it."""
+    return escape_markup(plain(text))
 
 
 def _heading(text: str) -> str:

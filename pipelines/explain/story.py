@@ -16,8 +16,14 @@ from pipelines.desk.opened_book import (
     OpenedBook,
     book_readable,
 )
-from pipelines.desk.quarantined import fields_of
 from pipelines.explain.account import Entry, Explained, Terms, disagreeing, explained
+from pipelines.explain.set_aside import (
+    Quarantined,
+    applications_set_aside,
+    applications_without_ids,
+    transactions_set_aside,
+    without_ids,
+)
 
 ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
 
@@ -63,17 +69,6 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A row that could not be read, and names what was asked for."""
-
-    run_id: str
-    file: str
-    row: int
-    errors: list[str]
-    raw: str
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
     """The story of a person's account.
 
@@ -82,6 +77,9 @@ class Person:
         entries: in booking order.
         declined: the account's declined transactions; None when they were not asked for.
         cap_yen: by the last run's programme.
+        quarantined: applications that name the person and were not taken in.
+        without_ids: where nothing is known, how many quarantined applications came in a provider's
+            own form, in which the person's ID may be another.
     """
 
     person_id: str
@@ -89,10 +87,12 @@ class Person:
     entries: list[Explained]
     declined: list[Declined] | None
     cap_yen: int
+    quarantined: list[Quarantined] = field(default_factory=list)
+    without_ids: int = 0
 
     @property
     def known(self) -> bool:
-        return bool(self.applications or self.entries)
+        return bool(self.applications or self.entries or self.quarantined)
 
     @property
     def points(self) -> int:
@@ -117,7 +117,8 @@ class Transaction:
 
     Attributes:
         entry: its entry, when it was booked; ``person`` is whose it is.
-        declined, quarantined: looked for when it was not booked.
+        declined, quarantined: the rows of it that were delivered and not booked, of a booked one
+            too.
         applications: the account's, where it was declined for what stands in them.
         rows_scanned: how many rows had to be looked at one by one; no index leads to them.
         without_ids: of one never delivered, how many rows were set aside in a provider's own form,
@@ -154,17 +155,21 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
         entries = _entries(opened.ledger(files).filter(pl.col("person_id") == person_id))
         applications = _applications(opened, pl.col("person_id") == person_id)
         declined = _declined_of(opened, applications) if with_declined else None
+        quarantined = applications_set_aside(opened, person_id)
+    known = bool(entries or applications or quarantined)
     return Person(
         person_id,
         applications,
         explained(entries, _terms_of(opened, entries)),
         declined,
         opened.programme(opened.runs).cap_yen,
+        quarantined,
+        0 if known else applications_without_ids(opened),
     )
 
 
 def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> Transaction:
-    """What became of a transaction.
+    """What became of a transaction: of each row that was delivered of it.
 
     Raises:
         BookError: a file that is needed is missing or damaged.
@@ -174,35 +179,39 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
     scanned = sum(file.rows for file in unseen)
     if entry is None:
         entry = _scanned(opened, unseen, wanted)
-    if entry is None:
-        with book_readable(opened.book):
-            declined = _declined(opened, wanted)
-            applications = _applications_that_decided(opened, declined)
-            quarantined = _quarantined(opened, service_id, transaction_id)
-        scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
-        if not declined and not quarantined:
-            # That nobody ever delivered it is said on the word of the ledger, not of the memory.
-            seen = set(unseen)
-            rest = [file for file in opened.ledger_files if file not in seen]
-            scanned += sum(file.rows for file in rest)
-            entry = _scanned(opened, rest, wanted)
-        if entry is None:
-            return Transaction(
-                service_id,
-                transaction_id,
-                declined=declined,
-                applications=applications,
-                quarantined=quarantined,
-                rows_scanned=scanned,
-                without_ids=0 if declined or quarantined else _without_ids(opened, service_id),
-            )
-    person = person_of(opened, entry.person_id)
-    own = next(
-        one
-        for one in person.entries
-        if (one.entry.service_id, one.entry.transaction_id) == (service_id, transaction_id)
+    with book_readable(opened.book):
+        declined = _declined(opened, wanted)
+        applications = _applications_that_decided(opened, declined) if entry is None else []
+        quarantined = transactions_set_aside(opened, service_id, transaction_id)
+    scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
+    if entry is None and not declined and not quarantined:
+        # "Never delivered" is only said after scanning the ledger itself; the index alone is not
+        # trusted for that.
+        seen = set(unseen)
+        rest = [file for file in opened.ledger_files if file not in seen]
+        scanned += sum(file.rows for file in rest)
+        entry = _scanned(opened, rest, wanted)
+    person = explained_entry = None
+    if entry is not None:
+        person = person_of(opened, entry.person_id)
+        explained_entry = next(
+            explained
+            for explained in person.entries
+            if (explained.entry.service_id, explained.entry.transaction_id)
+            == (service_id, transaction_id)
+        )
+    unknown = entry is None and not declined and not quarantined
+    return Transaction(
+        service_id,
+        transaction_id,
+        explained_entry,
+        person,
+        declined=declined,
+        applications=applications,
+        quarantined=quarantined,
+        rows_scanned=scanned,
+        without_ids=without_ids(opened, service_id) if unknown else 0,
     )
-    return Transaction(service_id, transaction_id, own, person, rows_scanned=scanned)
 
 
 def _applications_that_decided(
@@ -332,64 +341,6 @@ def _declined(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
         terms = opened.record(int(run)).programme.terms
         told.append(Declined(run, _booked_on(opened, run), row, terms))
     return sorted(told, key=lambda one: (one.run_id, one.row["occurred_at"]))
-
-
-def _quarantined(opened: OpenedBook, service_id: str, transaction_id: str) -> list[Quarantined]:
-    """The set-aside rows that name the transaction, among whatever else they name."""
-    as_it_may_stand = {
-        transaction_id,
-        transaction_id.replace('"', '""'),
-        transaction_id.replace("\\", "\\\\").replace('"', '\\"'),
-    }
-    rows = (
-        opened.table(RunTable.QUARANTINE)
-        .filter(pl.col("raw").str.contains_any(sorted(as_it_may_stand)))
-        .collect(engine="streaming")
-    )
-    # The layout may say of which service a whole file is; its rows do not.
-    named = (
-        rows.with_columns(fields_of(rows["raw"]))
-        .join(_laid_out(opened, rows["run_id"].unique()), on=["run_id", "file"], how="left")
-        .filter(
-            pl.col("fields").list.contains(service_id)
-            | (pl.col("service") == service_id).fill_null(value=False),
-            pl.col("fields").list.contains(transaction_id),
-        )
-    )
-    deliveries = {
-        (record.run_id, one.name)
-        for record in opened.records
-        for one in record.inputs
-        if one.role == "transactions"
-    }
-    return [
-        Quarantined(row["run_id"], row["file"], row["row"], row["errors"], row["raw"])
-        for row in named.sort("run_id", "file", "row").iter_rows(named=True)
-        if (row["run_id"], row["file"]) in deliveries
-    ]
-
-
-def _laid_out(opened: OpenedBook, runs: Iterable[str]) -> pl.DataFrame:
-    """The files that some runs read by a layout, and their service where it is one."""
-    files = [
-        (run, file, service) for run in runs for file, service in opened.laid_out(int(run)).items()
-    ]
-    schema = dict.fromkeys(("run_id", "file", "service"), pl.String)
-    return pl.DataFrame(files, schema=schema, orient="row")
-
-
-def _without_ids(opened: OpenedBook, service_id: str) -> int:
-    """The set-aside rows of layouts' files that may be of a service."""
-    with book_readable(opened.book):
-        files = _laid_out(opened, [record.run_id for record in opened.records]).filter(
-            pl.col("service").is_null() | (pl.col("service") == service_id)
-        )
-        if files.is_empty():
-            return 0
-        rows = opened.table(RunTable.QUARANTINE).join(
-            files.lazy(), on=["run_id", "file"], how="semi"
-        )
-        return int(rows.select(pl.len()).collect(engine="streaming").item())
 
 
 def _rows(frame: pl.LazyFrame) -> list[Row]:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from pipelines.desk.reasons import fault, reason
+from pipelines.desk.terms import rate
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
-from pipelines.explain.story import Application, Declined, Person, Quarantined, Transaction
+from pipelines.explain.set_aside import Quarantined
+from pipelines.explain.story import Application, Declined, Person, Transaction
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -74,7 +76,7 @@ class Words:
             group=self.texts(f"group_{rounding}", month=one.month),
             before=one.group_before_yen,
             after=one.group_after_yen,
-            rate=rate(one.terms.numerator, one.terms.denominator),
+            rate=rate(one.terms.numerator, one.terms.denominator, self.lang),
             worth_before=before.points,
             worth_after=after.points,
             points=one.points,
@@ -159,6 +161,12 @@ class Words:
         """The terms that a transaction was declined under."""
         return self.texts("terms", **asdict(one.terms))
 
+    def unknown(self, person: Person) -> str:
+        """That nothing is known of a person, as far as that can be told."""
+        if person.without_ids:
+            return self.texts("unknown_without_ids", rows=person.without_ids)
+        return self.texts("unknown_person")
+
     def never_delivered(self, told: Transaction) -> str:
         """That no run knows of a transaction, as far as that can be told."""
         if told.without_ids:
@@ -171,12 +179,6 @@ class Words:
         return self.texts(
             "quarantined", run_id=one.run_id, file=one.file, row=one.row, faults=faults
         )
-
-
-def rate(numerator: int, denominator: int) -> str:
-    """A rate as a percentage where it is a whole one, as a ratio elsewhere."""
-    percent, rest = divmod(numerator * 100, denominator)
-    return f"{numerator}/{denominator}" if rest else f"{percent} %"
 
 
 def fraction(worth: Worth) -> str:

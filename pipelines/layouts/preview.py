@@ -23,8 +23,8 @@ from engine.io.delivered.rows import (
     check_parameters,
 )
 from engine.layouts.canonical_rows import jointly_named
-from engine.layouts.model import Described, RoleName, load_layout
-from engine.records import TRANSACTION_CONFLICT
+from engine.layouts.model import Described, load_layout
+from engine.records import TRANSACTION_CONFLICT, RoleName
 
 FIRST: Final = 3
 _EXAMPLES: Final = 3

@@ -182,9 +182,8 @@ def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:
 def _canonical(one: SetAside, reasons: pl.Series) -> WrittenBack:
     """Rows of a Parquet file, kept as JSON, as CSV in the canonical form."""
     rows = [json.loads(raw) for raw in one.rows["raw"].to_list()]
-    columns = [
-        name for name in CANONICAL_COLUMNS[one.input.role] if any(name in row for row in rows)
-    ]
+    canonical = {str(role): columns for role, columns in CANONICAL_COLUMNS.items()}
+    columns = [name for name in canonical[one.input.role] if any(name in row for row in rows)]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([REASONS, *columns])

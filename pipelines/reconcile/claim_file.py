@@ -213,7 +213,8 @@ def _fault(claim: ClaimFile, service_id: Any, key: Any, points: Any) -> tuple[st
             f"has no {claim.key if service_id else 'service_id'}",
             "give every row its key; a total does not belong among the rows",
         )
-    where = f"(service_id {service_id}, {claim.key} {key})"
+    # The key of a claim by account or transaction is a person's.
+    where = f"(service_id {service_id})"
     if claim.key == MONTH and not re.fullmatch(MONTH_PATTERN, key):
         return f'has the month "{key}"', "write the month of booking as YYYY-MM"
     return (

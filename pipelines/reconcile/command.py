@@ -5,14 +5,14 @@ import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.extras import require_extra
 from engine.io.durable import sha256_of
-from pipelines.desk.database import Database, readable_by_duckdb, require_duckdb
+from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
 from pipelines.reconcile.output import (
-    NAMES,
     print_json,
     print_reconciled,
     too_many,
@@ -20,8 +20,7 @@ from pipelines.reconcile.output import (
 )
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
-from pipelines.shown.spreadsheet import require_xlsxwriter
+from pipelines.shown.result_files import check_new_or_empty, check_outside, whole_folder
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -42,9 +41,8 @@ def reconcile(
         InputError: the claim cannot be used, or ``out`` holds something else.
         BookError: there is no book, a file of it is damaged, or it does not add up.
     """
-    require_duckdb("reconcile", "desk")
-    require_xlsxwriter("reconcile")
-    check_replaceable(out, NAMES)
+    require_extra("reconcile", "desk", "duckdb", "xlsxwriter")
+    check_new_or_empty(out)
     opened = open_book(book)
     check_outside(book, out)
     if month is not None:
@@ -82,7 +80,7 @@ def _reconciled(
             month=month,
             totals=totals,
         )
-        with whole_folder(out, NAMES) as folder:
+        with whole_folder(out) as folder:
             write_results(folder, reconciled, database, texts, last.booked_on)
     return reconciled
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipelines.desk.database import Database
 from pipelines.desk.reasons import fault, reason
-from pipelines.reconcile.differences import MISSING_IN_LEDGER
+from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown import terminal
 from pipelines.shown.spreadsheet import FORMULA_MARKS, MOST_ROWS, Spreadsheet
@@ -20,7 +20,6 @@ PARQUET: Final = "breaks.parquet"
 CSV: Final = "breaks.csv"
 XLSX: Final = "breaks.xlsx"
 SUMMARY: Final = "summary.json"
-NAMES: Final = (PARQUET, CSV, XLSX, SUMMARY)
 
 # A provider may have called a column with a comma.
 _FAULT: Final = re.compile(r"(.+?:[a-z_]+)(?:,|$)", re.DOTALL)
@@ -94,7 +93,10 @@ def _rows(reconciled: Reconciled, database: Database, texts: Texts) -> Iterator[
 def explanation(row: Sequence[Any], texts: Texts) -> str:
     """A break in words."""
     _, _, kind, _, _, difference, rows, codes, _, file, place = row
-    told = [texts(f"why_{kind}", rows=rows, difference=difference)]
+    equal = "_equal" if kind == CLAIMED_TWICE and not difference else ""
+    above_or_below = texts("above" if difference > 0 else "below")
+    points = abs(difference)
+    told = [texts(f"why_{kind}{equal}", rows=rows, points=points, above_or_below=above_or_below)]
     if codes is not None and file is not None:
         faults = _FAULT.findall(codes.removeprefix("quarantined:"))
         words = "; ".join(fault(one, texts.lang) for one in faults)

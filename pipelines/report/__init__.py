@@ -6,25 +6,19 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.errors import BookError, InputError
+from engine.extras import require_extra
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.shown.result_files import check_outside, whole_file
-from pipelines.shown.spreadsheet import require_xlsxwriter
 from pipelines.shown.texts import Lang, Texts
 
 if TYPE_CHECKING:
     from pipelines.report.status import Status
 
 __all__ = ["Written", "write_report"]
-
-_LIBRARIES: Final = {
-    "jinja2": "Jinja2",
-    "vl_convert": "vl-convert-python",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +50,11 @@ def write_report(
         InputError: a library is missing, or a file cannot be written there.
         BookError: there is no book, or it cannot be read.
     """
-    _require_libraries()
+    require_extra("report", "report", "jinja2", "vl_convert")
     if xlsx is not None:
-        require_xlsxwriter("report")
+        require_extra("report --xlsx", "report", "xlsxwriter")
+    if verify:
+        require_extra("report --verify", "verify", "duckdb")
     opened = open_book(path)
     wanted = [out] if xlsx is None else [out, xlsx]
     _check_places(opened, wanted)
@@ -105,15 +101,6 @@ def _facts(opened: OpenedBook, status: "Status", texts: Texts) -> list[tuple[str
         (texts("wb_chain"), opened.chain_sha256),
         (status.title, status.note),
     ]
-
-
-def _require_libraries() -> None:
-    missing = [name for module, name in _LIBRARIES.items() if find_spec(module) is None]
-    if missing:
-        raise InputError(
-            f"report: not installed: {', '.join(missing)}",
-            hint="pip install 'mynapoint[report]'",
-        )
 
 
 def _check_places(opened: OpenedBook, paths: list[Path]) -> None:

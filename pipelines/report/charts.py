@@ -13,6 +13,7 @@ import polars as pl
 
 from pipelines.report.figures import Figures
 from pipelines.report.tables import Tables, file_name, share, shown
+from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
 WIDTHS: Final = {"wide": 820, "narrow": 340}
@@ -308,5 +309,16 @@ def _drawn(
             "data": {"values": values},
             "config": config,
         }
-        drawings[size] = vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE)
-    return Chart(name, caption, alternative, drawings)
+        drawings[size] = vl_convert.vegalite_to_svg(_drawable(spec), vl_version=_VEGA_LITE)
+    return Chart(plain(name), plain(caption), plain(alternative), drawings)
+
+
+def _drawable(spec: Any) -> Any:  # noqa: ANN401 - JSON
+    """A specification whose texts SVG can hold: the drawing library aborts at any other."""
+    if isinstance(spec, str):
+        return plain(spec)
+    if isinstance(spec, dict):
+        return {name: _drawable(value) for name, value in spec.items()}
+    if isinstance(spec, list | tuple):
+        return [_drawable(value) for value in spec]
+    return spec

@@ -11,6 +11,7 @@ from pipelines.report.charts import Charts
 from pipelines.report.figures import Figures
 from pipelines.report.status import Status
 from pipelines.report.tables import Table, Tables, share, shown
+from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
 MOST_ROWS: Final = 10_000
@@ -43,9 +44,9 @@ def page(
         library=library,
         script=script,
         words=_words(texts),
-        sections=_SECTIONS,
+        sections=[*_SECTIONS, *(one.name for one in all_tables if one.name == "payouts")],
         # The folder's own name: where it stands may name people.
-        book=opened.book.path.resolve().name,
+        book=plain(opened.book.path.resolve().name),
         last=records[-1],
         keys=_keys(figures, texts),
         status=status,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from engine.io.book.payouts import record_before
 from engine.io.durable import sha256_of
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.report.figures import Figures
@@ -66,11 +67,10 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
 
 def _broken_links(opened: OpenedBook) -> Iterable[str]:
     """Runs whose record was made after another record than the one before it."""
-    before = None
     for number, record in enumerate(opened.records, 1):
+        before = sha256_of(record_before(opened.book, number)) if number > 1 else None
         if record.previous_sha256 != before:
             yield record.run_id
-        before = sha256_of(opened.book.run_folder(number) / "record.json")
 
 
 def _outcome(wrong: list[str], t: Texts) -> str:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import PurePath
@@ -10,9 +10,13 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from engine.io.book.payouts import PayoutBook
+from engine.payouts.bridge import TERMS
 from engine.terms.services import Service
 from pipelines.desk.reasons import reason
+from pipelines.due.forecast import OVERDUE_DAYS, forecast
 from pipelines.report.figures import BANDS, Figures
+from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
 MOST_DAYS: Final = 10_000
@@ -78,7 +82,34 @@ class Tables:
             *(self.quarantined(), self.faults(), self.refunds(), self.applications()),
             *(self.runs(), self.inputs(), self.rate(), self.terms()),
             *(self.services(), self.sources()),
+            *self.payouts(),
         ]
+
+    def payouts(self) -> Iterator[Table]:
+        """From award to grant, by service, on the day of the last booking; none without payouts."""
+        places = PayoutBook(self._opened.book.path)
+        if not places.log.exists():
+            return
+        on = self._opened.records[-1].booked_on
+        due = forecast(places.path, on, by_day=False, overdue_days=OVERDUE_DAYS)
+        rows: list[tuple[Value, ...]] = [*due.services.rows()]
+        rows.append((self._t("total"), *due.total.values()))
+        words = Texts("due", self._t.lang)
+        columns = [Column(words("service"), "code")]
+        columns += [Column(words(term), "number") for term in TERMS]
+        notes = []
+        if due.overdue:
+            notes.append(words("overdue", lines=due.overdue, days=OVERDUE_DAYS))
+        if due.overtaken:
+            notes.append(words("overtaken", answers=due.overtaken))
+        yield Table(
+            "payouts",
+            words("title", on=on),
+            tuple(columns),
+            rows,
+            total=True,
+            note=" ".join(notes),
+        )
 
     def points(self) -> Table:
         """Points by day and service, or by month where there are too many days."""
@@ -438,7 +469,7 @@ def shown(value: Value, kind: Kind) -> str:
         return f"{value:.1%}"
     if kind == "number":
         return f"{value:,}"
-    return str(value)
+    return plain(value, keep="\n\t")
 
 
 def file_name(name: str) -> str:

@@ -6,8 +6,12 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from engine.errors import MynapointError
+
+# Set by this program itself, unless the operator does.
+_OURS: Final = "POLARS_ENGINE_AFFINITY"
 
 
 @contextmanager
@@ -27,6 +31,15 @@ def one_line_errors() -> Iterator[None]:
             raise
         if os.environ.get("MYNAPOINT_TRACEBACK"):
             raise
+        set_for_polars = [name for name in os.environ if name.startswith("POLARS_")]
+        if _OURS in set_for_polars:
+            set_for_polars.remove(_OURS)
+        if set_for_polars and type(error).__name__ == "PanicException":
+            _leave(
+                f"Polars fails with what the environment sets: {', '.join(set_for_polars)}",
+                "run again without these variables; what is booked is recognised",
+                2,
+            )
         # The error's own text may hold values of rows, and those are people's.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         _leave(

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engine.io.run.nightly import Progress, no_progress
+from engine.io.run.order import Progress, no_progress
 
 _PHASES = {
     "enrollments": "申込 enrollments",

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,15 +32,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
+def whole_folder(folder: Path) -> Iterator[Path]:
     """Gives a folder to write to; it becomes the one that was named when all of it is there.
 
-    A folder that holds an earlier result, and nothing but files of these ``names``, is replaced.
-
     Raises:
-        InputError: there is something else, or nothing can be written there.
+        InputError: there is something already, or nothing can be written there.
     """
-    check_replaceable(folder, names)
+    check_new_or_empty(folder)
     with _writable(folder):
         parent = folder.resolve().parent
         parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +46,7 @@ def whole_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
         try:
             yield fresh
             fresh.chmod(0o777 & ~_umask())
-            check_replaceable(folder, names)
-            if folder.exists():
-                # Nothing else is in it, and what it held is about to be replaced.
-                for name in names:
-                    (folder / name).unlink(missing_ok=True)
+            # The system renames a folder over an empty one, and over nothing else.
             fresh.replace(folder.resolve())
         finally:
             with suppress(OSError):
@@ -71,23 +65,18 @@ def check_outside(book: Path, path: Path) -> None:
         )
 
 
-def check_replaceable(folder: Path, names: Collection[str]) -> None:
-    """Makes sure, before any work is done, that a result may take a folder's place.
+def check_new_or_empty(folder: Path) -> None:
+    """Makes sure, before any work is done, that no earlier result would be lost.
 
     Raises:
-        InputError: it is a file, or holds what is no earlier result.
+        InputError: there is a file, or a folder with something in it.
     """
     if not folder.exists():
         return
-    if not folder.is_dir():
-        raise InputError(f"{folder}: this is a file", hint="name a new or an empty folder")
     with _writable(folder):
-        other = sorted({path.name for path in folder.iterdir()} - set(names))
-    if other:
-        raise InputError(
-            f"{folder}: the folder holds {other[0]}, which is no result of this command",
-            hint="name a new or an empty folder",
-        )
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+    raise InputError(f"{folder}: there is something already", hint="name a new or an empty folder")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from engine.errors import InputError
+from pipelines.shown.terminal import plain
 
 # Excel has 1,048,576 rows a sheet.
 MOST_ROWS: Final = 1_000_000
@@ -17,21 +17,6 @@ _Sheet = Any
 
 # What a spreadsheet takes for a formula when it opens a CSV file, full-width marks included.
 FORMULA_MARKS: Final = "=+-@\t\r\n＝＋－＠"
-
-
-def require_xlsxwriter(command: str) -> None:
-    """Makes sure that a spreadsheet can be written before a command does any work.
-
-    Raises:
-        InputError: XlsxWriter is not installed.
-    """
-    try:
-        import xlsxwriter  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"{command}: XlsxWriter is not installed, and the spreadsheet is written with it",
-            hint="pip install 'mynapoint[desk]'",
-        ) from error
 
 
 def guarded(text: str) -> str:
@@ -134,7 +119,7 @@ class Spreadsheet:
         if isinstance(value, dt.date):
             sheet.write_datetime(row, column, value, self._day)
             return
-        text = str(value)
+        text = plain(value, keep="\n\t")
         if len(text) > _MOST_CHARACTERS:
             text = f"{text[:_MOST_CHARACTERS]}… ({len(text)} characters)"
         sheet.write_string(row, column, text, self._bold if bold else None)

@@ -1,11 +1,12 @@
 """What an operator reads at the end of a run: rows and yen in and out, points, and where it is."""
 
+import sys
 from collections.abc import Mapping
 
 from rich.table import Table
 
 from engine.io.book.run_record import RunRecord
-from engine.io.run.nightly import RunResult
+from engine.io.run.one_run import RunResult
 from pipelines.shown.terminal import output, print_json
 
 
@@ -13,6 +14,12 @@ def print_record(result: RunResult) -> None:
     """Prints the run record for machines, and whether the run had been booked before."""
     record = result.record.to_json() | {"already_booked": result.already_booked}
     print_json(record)
+
+
+def print_warnings(result: RunResult) -> None:
+    """Names on stderr what was read and should be looked at."""
+    for warning in result.record.warnings:
+        sys.stderr.write(f"warning: {warning.file}: row {warning.row}: {warning.what}\n")
 
 
 def print_summary(result: RunResult) -> None:
@@ -25,7 +32,7 @@ def print_summary(result: RunResult) -> None:
             "nothing was changed\n"
         )
     console.print(
-        f"第 {record.run_id} 回 run {record.run_id}, booked on {record.booked_on}, "
+        f"記帳回 run {record.run_id}, booked on {record.booked_on}, "
         f"programme {record.programme.id}, terms of {record.programme.terms.announced_on}"
     )
     console.print(_transactions(record))
@@ -59,7 +66,7 @@ def _transactions(record: RunRecord) -> Table:
     _add_reasons(table, "対象外 declined", counts.declined, yen.declined)
     if counts.skipped:
         _add_reasons(table, "読み飛ばし skipped", counts.skipped, yen.skipped)
-    table.add_row("隔離 quarantined", f"{counts.quarantined:,}", f"{yen.quarantined:,}")
+    table.add_row("読込不可 quarantined", f"{counts.quarantined:,}", f"{yen.quarantined:,}")
     return table
 
 

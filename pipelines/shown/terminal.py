@@ -38,9 +38,12 @@ def print_json(value: object) -> None:
     sys.stdout.write(f"{''.join(whole)}\n")
 
 
-def plain(text: object) -> str:
-    """A value that stays on its line and steers no terminal: IDs may hold any character."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+def plain(text: object, *, keep: str = "") -> str:
+    """A value that stays on its line and steers no terminal: IDs may hold any character.
+
+    A page or a drawing cannot hold all of them either; ``keep`` are those that it can.
+    """
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in str(text))
 
 
 def table(

@@ -16,7 +16,7 @@ from types import FrameType
 
 from engine.errors import BookError, InputError
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.run.nightly import Progress, no_progress
+from engine.io.run.order import Progress, no_progress
 from pipelines.desk.opened_book import open_book
 from pipelines.simulate.compare import Comparison, compare
 from pipelines.simulate.replay import (

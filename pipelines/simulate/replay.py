@@ -14,8 +14,8 @@ from engine.io.book.folder import run_id
 from engine.io.book.format import SERVICES_FILE, RunTable
 from engine.io.book.kept import DEFAULT_PROGRAMME
 from engine.io.delivered.deliveries import Delivered, DeliveredAs
-from engine.io.run.nightly import Progress
 from engine.io.run.nightly import run as book_a_night
+from engine.io.run.order import Progress
 from engine.rules.refunds import REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
 from engine.terms.programme import Programme, load_programme

@@ -13,22 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.errors import BookError
+from engine.errors import BookError, InputError
+from engine.extras import require_extra
 from engine.io.book.folder import Book
 from engine.io.delivered.deliveries import find_delivered
-from pipelines.desk.database import require_duckdb
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_memory
 from pipelines.verify.index_in_parts import check_memory_in_parts
 from pipelines.verify.origin import Deliveries, check_origin
+from pipelines.verify.payouts import check_payouts
 
 __all__ = ["Finding", "Findings", "Verified", "verify"]
 
 BYTES: Final = "bytes"
 ARITHMETIC: Final = "arithmetic"
 ORIGIN: Final = "origin"
+PAYOUTS: Final = "payouts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ def verify(
     """Verifies a book; with its deliveries, their origin too.
 
     Raises:
-        InputError: the deliveries cannot be found, or DuckDB is not installed.
-        BookError: there is no book, or a run is writing to it.
+        InputError: there is no book, the deliveries cannot be found, or DuckDB is not installed.
+        BookError: a run is writing to the book.
     """
-    require_duckdb("verify", "verify")
+    require_extra("verify", "verify", "duckdb")
     book = Book(Path(path))
     delivered = {
         "enrollments": find_delivered(enrollments, "enrollments"),
@@ -94,6 +96,8 @@ def _check(
     checked, unused = [BYTES], 0
     if check_arithmetic(book, kept, scratch, findings):
         checked.append(ARITHMETIC)
+    if check_payouts(book, scratch, findings, whole=kept.whole_runs() is not None):
+        checked.append(PAYOUTS)
     check_memory(book, kept, scratch, findings)
     check_memory_in_parts(book, kept, scratch, findings)
     if any(delivered.values()):
@@ -111,7 +115,7 @@ def _check_that_there_is_a_book(book: Book) -> None:
             hint="check the folder's permissions",
         ) from error
     if not any(file.is_file() for file in files):
-        raise BookError(
+        raise InputError(
             f"{book.path}: there is no book to read",
             hint="name the folder of a book that a run has made",
         )

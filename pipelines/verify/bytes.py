@@ -25,6 +25,7 @@ from engine.io.book.format import (
     check_known,
     layout_file,
 )
+from engine.io.book.payouts import record_before
 from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.io.durable import sha256_of
 from pipelines.verify.commits import Commits
@@ -182,7 +183,7 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
     kept = Kept()
     for number in range(1, commits.last + 1):
         expected |= {f"runs/{run_id(number)}", f"runs/{run_id(number)}/record.json"}
-        record = _record(book, number, digests, findings)
+        record = _record(book, number, findings)
         run = None
         if record is not None:
             names = {output.name for output in record.outputs}
@@ -239,7 +240,6 @@ def _sha256(digests: dict[str, _Digest | None], name: str) -> str | None:
 def _record(
     book: Book,
     number: int,
-    digests: dict[str, _Digest | None],
     findings: Findings,
 ) -> RunRecord | None:
     """A run's record, when all of it can be understood."""
@@ -263,14 +263,15 @@ def _record(
     if faults:
         return None
     record = RunRecord.from_json(value, book.path / name)
-    before = None if number == 1 else _sha256(digests, f"runs/{run_id(number - 1)}/record.json")
+    before_it = record_before(book, number)
+    before = sha256_of(before_it) if number > 1 and before_it.exists() else None
     if record.previous_sha256 != before:
         if number == 1:
             found("the first run's record names a record before it")
         else:
-            before_it = f"runs/{run_id(number - 1)}/record.json"
+            where = before_it.relative_to(book.path).as_posix()
             what = "the next record was made after another record than this one"
-            findings.add(Finding("record", NO_CHANGED_BYTE, before_it, what))
+            findings.add(Finding("record", NO_CHANGED_BYTE, where, what))
     if record.run_id != run_id(number):
         found("this is the record of another run")
     if record.ledger_version != number - 1:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
@@ -18,6 +17,7 @@ from engine.booking.remembering import ENTRY_COLUMNS
 from engine.booking.state import FACT, key_checks
 from engine.columns.hashing import hash_pair
 from engine.io.book.folder import Book
+from engine.io.book.format import RunTable
 from engine.records import Enrollment, Kind, LedgerEntry, arrow_schema
 from engine.spark.index import FORMAT, PartitionedMemory, folder_of
 from engine.spark.key_index import (
@@ -54,6 +54,8 @@ def check_memory_in_parts(book: Book, kept: Kept, scratch: Path, findings: Findi
 
 
 def _differences(book: Book, kept: Kept, scratch: Path) -> Differences:
+    import duckdb
+
     manifest, wrong = to_compare(folder_of(book), kept, FORMAT)
     if wrong is not None:
         yield MANIFEST, wrong
@@ -103,7 +105,7 @@ def _people(memory: PartitionedMemory, runs: list[KeptRun], scratch: Path) -> Di
     book = memory.book.path
     names = [one.name for one in memory.people]
     ledger = [book / name for run in runs for name in sorted(run.ledger_files)]
-    accepted = [book / run.file("accepted_enrollments.parquet") for run in runs]
+    accepted = [book / run.file(RunTable.ACCEPTED.file_name) for run in runs]
     with Database(scratch) as database:
         schema = pl.DataFrame(schema=STATE_SCHEMA).to_arrow().schema
         database.parquet("people_rows", [memory.folder / name for name in names], schema)

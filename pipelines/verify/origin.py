@@ -14,11 +14,12 @@ import polars as pl
 from engine.errors import MynapointError
 from engine.io.book.folder import Book
 from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, RunTable, layout_file
-from engine.io.book.run_record import Input, RunRecord
+from engine.io.book.run_record import Input, RunRecord, UsedLayout
 from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
 from engine.io.run.nightly import run as book_a_night
-from engine.records import LedgerEntry, arrow_schema
+from engine.layouts.model import DIGEST_PREFIX, digest_of
+from engine.records import LedgerEntry, RoleName, arrow_schema
 from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun, used_layouts
 from pipelines.verify.findings import (
@@ -96,7 +97,7 @@ def missing_deliveries(run: KeptRun, known: Mapping[tuple[str, str], Delivered])
 
 def linked_deliveries(
     run: KeptRun, known: Mapping[tuple[str, str], Delivered], folder: Path
-) -> list[tuple[Path, str, str]]:
+) -> list[tuple[Path, str, RoleName]]:
     """The run's deliveries under names of their own: link, recorded name, role."""
     folder.mkdir()
     links = []
@@ -133,7 +134,27 @@ def as_it_was_read(book: Book, run: KeptRun, link: Path, one: Input) -> Delivere
     if one.layout is None:
         return DeliveredAs(link, CANONICAL)
     layout = book.path / run.file(layout_file(one.layout.id))
-    return DeliveredAs(link, layout, one.layout.parameters)
+    return DeliveredAs(link, layout, _parameters(book, run, one.layout))
+
+
+def _parameters(book: Book, run: KeptRun, used: UsedLayout) -> dict[str, str]:
+    """What was set for a file; IDs, of which the record has digests, are found in the run's tables.
+
+    One that is in no table made no row that could be read, so any other does as well.
+    """
+    digests = {value for value in used.parameters.values() if value.startswith(DIGEST_PREFIX)}
+    found: dict[str, str] = {}
+    if digests:
+        tables = [run.file(table.file_name) for table in RunTable]
+        for name in (*(output.name for output in run.record.ledger_files), *tables):
+            table = pl.scan_parquet(book.path / name, glob=False, hive_partitioning=False)
+            for column in {"person_id", "account_id"} & {*table.collect_schema().names()}:
+                values = table.select(pl.col(column).unique()).collect().to_series()
+                found |= {digest_of(value): value for value in values.drop_nulls()}
+    return {
+        name: found.get(value, value.removeprefix(DIGEST_PREFIX)) if value in digests else value
+        for name, value in used.parameters.items()
+    }
 
 
 def _differences(

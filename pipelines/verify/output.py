@@ -8,7 +8,7 @@ from pipelines.verify.findings import PROMISES
 
 
 def print_findings(verified: Verified, *, show_ids: bool) -> None:
-    """Prints the findings, one a line; what was looked at goes beside them, to stderr."""
+    """Prints the findings, one a line, and last what was checked and how many there are."""
     for finding in verified.findings:
         sys.stdout.write(f"{finding.line(show_ids=show_ids)}\n")
     for kind, total in verified.findings.untold().items():
@@ -16,7 +16,7 @@ def print_findings(verified: Verified, *, show_ids: bool) -> None:
     if verified.unused:
         sys.stderr.write(f"note: {verified.unused} of the deliveries given are in no run\n")
     found = sum(verified.findings.totals.values())
-    sys.stderr.write(
+    sys.stdout.write(
         f"検証 verified: {verified.runs:,} runs, {verified.entries:,} entries "
         f"({', '.join(verified.checked)}): {found:,} findings\n"
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from engine.errors import BookError, InputError
 from engine.io.book.format import RECORD_FILE
-from engine.io.book.run_record import RunRecord
+from engine.io.book.run_record import Output, RunRecord
 from engine.io.durable import (
     make_folder,
     remove,
@@ -44,17 +44,26 @@ _HALF_A_COMMIT: Final = re.compile(r"[0-9]{20}\.json#[0-9]+|_commit_.*\.tmp")
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """The places in a book."""
+    """The places in a book.
+
+    A table beside the ledger that is committed in the same way has a class of its own, with other
+    names for its table, for the folder of its records, and for a record's number.
+    """
+
+    TABLE: ClassVar[str] = "ledger"
+    RECORDS: ClassVar[str] = "runs"
+    NUMBER: ClassVar[str] = "run_id"
+    ACKNOWLEDGED: ClassVar[str] = ".acknowledged"
 
     path: Path
 
     @property
     def ledger(self) -> Path:
-        return self.path / "ledger"
+        return self.path / self.TABLE
 
     @property
     def runs(self) -> Path:
-        return self.path / "runs"
+        return self.path / self.RECORDS
 
     @property
     def memory(self) -> Path:
@@ -70,7 +79,7 @@ class Book:
 
     @property
     def acknowledgement(self) -> Path:
-        return self.path / ".acknowledged"
+        return self.path / self.ACKNOWLEDGED
 
     @property
     def log(self) -> Path:
@@ -118,13 +127,13 @@ class Book:
             actions = self._actions(number)
             numbers = [action["txn"]["version"] for action in actions if "txn" in action]
             adds = [action["add"] for action in actions if "add" in action]
-            added = [(f"ledger/{add['path']}", add["size"]) for add in adds]
+            added = sorted((f"{self.TABLE}/{add['path']}", add["size"]) for add in adds)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
         if numbers != [number]:
             return False
-        named = [(output.name, output.bytes) for output in self.record(number).ledger_files]
-        return sorted(added) == sorted(named)
+        named = [(output.name, output.bytes) for output in self.table_files(number)]
+        return added == sorted(named)
 
     def clear_torn_commit(self) -> None:
         """Removes the last commit when a power cut left it empty or cut short; needs the lock.
@@ -143,8 +152,8 @@ class Book:
         sync(self.log)
         _LOG.warning(
             "%s: the commit of run %s was cut short by a crash before the run was done; it is "
-            "cleared, and that night must be delivered again",
-            self.path,
+            "cleared, and that run must be made again",
+            self.ledger,
             run_id(number),
         )
 
@@ -160,7 +169,7 @@ class Book:
         except ValueError:
             return True
         try:
-            mine = not actions or actions[0]["commitInfo"]["run_id"] == run_id(number)
+            mine = not actions or actions[0]["commitInfo"][self.NUMBER] == run_id(number)
         except (KeyError, TypeError):
             return False
         return mine and not self._holds_a_whole_commit(number)
@@ -213,27 +222,31 @@ class Book:
         for path in (self.commit_file(number), self.log, self.ledger):
             sync(path)
 
+    def table_files(self, number: int) -> list[Output]:
+        """The files of the table that a run left."""
+        return self.record(number).ledger_files
+
     def record(self, number: int) -> RunRecord:
         """The record of a run.
 
         Raises:
             BookError: it is missing, damaged, or of a later format than this engine knows.
         """
+        value, path = self._read_record(number)
+        record = RunRecord.from_json(value, path)
+        if record.run_id != run_id(number):
+            raise another_record(number, path)
+        return record
+
+    def _read_record(self, number: int) -> tuple[object, Path]:
         path = self.run_folder(number) / RECORD_FILE
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8")), path
         except (OSError, ValueError) as error:
             raise BookError(
                 f"{path}: the record of a booked run is missing or damaged",
                 hint="restore the book from a copy; nothing was booked",
             ) from error
-        record = RunRecord.from_json(value, path)
-        if record.run_id != run_id(number):
-            raise BookError(
-                f"{path}: this is not the record of run {run_id(number)}",
-                hint="restore the book from a copy; nothing was booked",
-            )
-        return record
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -309,6 +322,14 @@ class Book:
             sync(folder)
         if number == 1:
             sync_entry(self.path)
+
+
+def another_record(number: int, path: Path) -> BookError:
+    """The error of a record that is of another run than its folder."""
+    return BookError(
+        f"{path}: this is not the record of run {run_id(number)}",
+        hint="restore the book from a copy; nothing was booked",
+    )
 
 
 def run_id(number: int) -> str:

@@ -10,24 +10,27 @@ from typing import Final
 
 from engine.errors import BookError
 from engine.records import (
+    AcceptedEvent,
     Declined,
     Enrollment,
     LedgerEntry,
-    LedgerEntryOfFormat2,
+    LedgerEntryOfFormat1,
     Quarantined,
     Record,
     RejectedEnrollment,
+    RejectedEvent,
 )
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The format that a run writes; this engine reads it and all before it."""
 
-LEDGER_ENTRY: Final[Mapping[int, Record]] = {1: LedgerEntry, 2: LedgerEntryOfFormat2}
+LEDGER_ENTRY: Final[Mapping[int, Record]] = {1: LedgerEntryOfFormat1, 2: LedgerEntry}
 """The ledger's columns, by format."""
 
 RECORD_FILE: Final = "record.json"
 SERVICES_FILE: Final = "services.toml"
 PROGRAMME_FILE: Final = "programme.toml"
+CORRECTIONS_FILE: Final = "corrections.json"
 LEDGER_FOLDER: Final = "ledger/"
 
 
@@ -38,6 +41,10 @@ class RunTable(Enum):
     REJECTED = ("rejected_enrollments", RejectedEnrollment)
     DECLINED = ("declined", Declined)
     QUARANTINE = ("quarantine", Quarantined)
+    ACCEPTED_EVENTS = ("accepted_events", AcceptedEvent)
+    REJECTED_EVENTS = ("rejected_events", RejectedEvent)
+    # Applications that changed nothing as long as another enrollment of the person stands.
+    WAITING = ("waiting_enrollments", Enrollment)
 
     def __init__(self, stem: str, record: Record) -> None:
         self.stem = stem
@@ -47,6 +54,12 @@ class RunTable(Enum):
     def file_name(self) -> str:
         """The table's file in the run's folder."""
         return f"{self.stem}.parquet"
+
+
+SINCE_FORMAT_2: Final = frozenset(
+    {RunTable.ACCEPTED_EVENTS, RunTable.REJECTED_EVENTS, RunTable.WAITING}
+)
+"""Tables that a run has only where there is something to say, and none of format 1 has."""
 
 
 def layout_file(layout_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The book's memory: what it remembers, kept on disk so that a night need not read the ledger.
+"""The book's index: what it knows, kept on disk so that a night need not read the ledger.
 
 It is made from committed runs alone and brought up to date when a run begins; a memory that is
 missing, half-written or of another version is made again from the ledger.
@@ -10,19 +10,31 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
+from engine.booking.corrections import Corrections
+from engine.booking.exceptions import Exceptions
 from engine.booking.registry import Registry
-from engine.booking.remembering import ENTRY_COLUMNS, remembered
-from engine.booking.state import FACT, RUN_SHIFT, Balances, Keys, Past, Refunded
-from engine.columns.hashing import FINGERPRINT
+from engine.booking.remembering import corrected, enrolled, remembered
+from engine.booking.state import (
+    FACT,
+    RUN_SHIFT,
+    Balances,
+    Keys,
+    Past,
+    Refunded,
+    content_hashes,
+)
+from engine.columns.hashing import FINGERPRINT, hash_pair
 from engine.errors import BookError
+from engine.io.book.entries import as_entries
 from engine.io.book.folder import Book, run_id
-from engine.io.book.format import RECORD_FILE, RunTable
+from engine.io.book.format import CORRECTIONS_FILE, RECORD_FILE, SINCE_FORMAT_2, RunTable
 from engine.io.book.run_record import RunRecord
+from engine.io.book.waiting import Waiting
 from engine.io.durable import (
     make_folder,
     new_array,
@@ -34,8 +46,10 @@ from engine.io.durable import (
     sync_array,
     write_json,
 )
+from engine.records import TRANSACTION_COLUMNS, VOIDS, Kind, polars_schema
+from engine.rules.spending import DUPLICATE
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 _MANIFEST: Final = "manifest.json"
 _TIER: Final = 4
 _MERGE_ROWS: Final = 4_000_000
@@ -43,23 +57,35 @@ _MERGE_ROWS: Final = 4_000_000
 Manifest = dict[str, Any]
 
 
-def recall(book: Book, committed: int) -> Past:
-    """What the book remembers of its committed runs.
+class Known(NamedTuple):
+    """What the book knows of its committed runs, and what waits in it."""
+
+    past: Past
+    waiting: Waiting
+
+
+def recall(book: Book, committed: int) -> Known:
+    """What the book knows of its committed runs.
 
     Raises:
         BookError: a committed run's files are missing or damaged.
     """
     if committed == 0:
-        return Past.empty()
+        return Known(Past.empty(), Waiting(book.memory))
     manifest, past = _believable(book, committed)
+    waiting = Waiting.open(book.memory, manifest["waiting"])
     if manifest["runs"] == committed:
-        return past
+        return Known(past, waiting)
     make_folder(book.memory)
     _clear(book.memory, manifest["files"])
+    registry = past.registry if manifest["runs"] else None
     for number in range(manifest["runs"] + 1, committed + 1):
-        past, segments = _with_run(book, past, number, manifest["keys"])
-        manifest = {**manifest, "runs": number, "keys": segments}
-    return _save(book.memory, past, manifest)
+        past, changed = _with_run(book, past, number, manifest)
+        waiting = _with_waiting(book, past, waiting, number)
+        manifest = {**manifest, **changed, "runs": number, "waiting": waiting.listed}
+    if past.registry is not registry:
+        manifest = {**manifest, **_save_registry(book.memory, past, manifest["runs"])}
+    return Known(_save(book.memory, past, manifest, waiting.files), waiting)
 
 
 def find_entry(
@@ -77,7 +103,7 @@ def find_entry(
             return None, 0
         past = replace(
             Past.empty(),
-            keys=[_open_keys(book.memory, name) for name in manifest["keys"]],
+            keys=_open_all(book.memory, manifest["keys"]),
             facts=_open_facts(book.memory, manifest["runs"]),
         )
         key = (pl.Series([service_id]), pl.Series([transaction_id]))
@@ -127,8 +153,8 @@ def _believable(book: Book, committed: int) -> tuple[Manifest, Past]:
         "runs": 0,
         "first_month": 0,
         "keys": [],
-        "registry": None,
-        "state": None,
+        "people": [],
+        "waiting": [],
         "files": {},
     }
     return nothing, Past.empty()
@@ -155,34 +181,51 @@ def _record_mark(book: Book, number: int) -> str:
 
 
 def _load(folder: Path, manifest: Manifest) -> Past:
-    accounts = pl.read_ipc(folder / manifest["registry"])
+    accounts, people = (
+        pl.read_ipc((folder / manifest[name]).read_bytes()) for name in ("registry", "people_ids")
+    )
     state = np.load(folder / manifest["state"])
+    corrections = Corrections.from_json(
+        json.loads((folder / manifest["corrections"]).read_text(encoding="utf-8"))
+    )
+    registry = Registry(accounts, people["person_id"], people["several"].to_numpy())
     return Past(
-        registry=Registry.of(accounts),
+        registry=registry,
+        accounts_by_run=state["accounts_by_run"],
+        corrections=corrections,
+        exceptions=Exceptions.of(corrections, registry),
         balances=Balances(*state["balances"]),
         months=state["months"],
         first_month=manifest["first_month"],
-        keys=[_open_keys(folder, name) for name in manifest["keys"]],
+        keys=_open_all(folder, manifest["keys"]),
+        people=_open_all(folder, manifest["people"]),
         facts=_open_facts(folder, manifest["runs"]),
         refunded=Refunded(*state["refunded"]),
+        voided=state["voided"],
     )
 
 
 def _with_run(
-    book: Book, past: Past, number: int, segments: Sequence[str]
-) -> tuple[Past, list[str]]:
-    """The past with a further committed run, and the names of its key segments on disk."""
+    book: Book, past: Past, number: int, manifest: Manifest
+) -> tuple[Past, dict[str, list[str]]]:
+    """The past with a further committed run, and the names of its segments on disk."""
     record = book.record(number)
     folder = book.memory
     facts_path = folder / _facts_name(number)
-    rows = record.counts.booked
+    rows = sum(output.rows or 0 for output in record.ledger_files)
     # An empty file cannot be mapped, so a run without entries has room for one.
     space = new_array(facts_path, FACT, max(rows, 1))
     facts = space[:rows]
-    known = len(past.keys)
+    known = {"keys": len(past.keys), "people": len(past.people)}
     try:
-        accepted = pl.read_parquet(book.run_folder(number) / RunTable.ACCEPTED.file_name)
-        past = remembered(past, number, accepted, _entries(book, record), facts)
+        corrections = past.corrections
+        kept = book.run_folder(number) / CORRECTIONS_FILE
+        if kept.exists():
+            corrections = corrections.with_run(json.loads(kept.read_text(encoding="utf-8")))
+            past = corrected(past, corrections)
+        accepted = RunTable.ACCEPTED
+        past = enrolled(past, read_table(book, number, accepted), corrections)
+        past = remembered(past, number, _entries(book, record), facts)
     except (OSError, ValueError, KeyError, *_POLARS_ERRORS) as error:
         raise BookError(
             f"{book.run_folder(number)}: a file of a booked run is missing or damaged: "
@@ -190,19 +233,61 @@ def _with_run(
             hint="restore the book from a copy; nothing was booked",
         ) from error
     sync_array(facts_path, space)
-    names = list(segments)
-    fresh = [keys for keys in past.keys[known:] if keys.hashes.size]
-    if fresh:
-        names.append(_write_merged(folder, fresh, f"{run_id(number)}-0"))
-    names = _tiered(folder, names, number)
-    keys = [_open_keys(folder, name) for name in names]
-    return replace(past, keys=keys), names
+    names = {}
+    for kind, segments in (("keys", past.keys), ("people", past.people)):
+        mine = list(manifest[kind])
+        fresh = [keys for keys in segments[known[kind] :] if keys.hashes.size]
+        if fresh:
+            mine.append(_write_merged(folder, fresh, f"{kind}-{run_id(number)}-0"))
+        names[kind] = _tiered(folder, mine, kind, number)
+    opened = {kind: _open_all(folder, mine) for kind, mine in names.items()}
+    return replace(past, keys=opened["keys"], people=opened["people"]), names
+
+
+def read_table(book: Book, number: int, table: RunTable) -> pl.DataFrame:
+    """One of a run's tables; without rows where the run's format has no such table."""
+    path = book.run_folder(number) / table.file_name
+    schema = polars_schema(table.record)
+    if not path.exists() and table in SINCE_FORMAT_2:
+        return pl.DataFrame(schema=schema)
+    return pl.read_parquet(path, glob=False, hive_partitioning=False)
 
 
 def _entries(book: Book, record: RunRecord) -> Iterator[pl.DataFrame]:
     for output in record.ledger_files:
-        path = book.path / output.name
-        yield pl.read_parquet(path, columns=list(ENTRY_COLUMNS), glob=False)
+        yield as_entries(pl.read_parquet(book.path / output.name, glob=False))
+
+
+def _with_waiting(book: Book, past: Past, waiting: Waiting, number: int) -> Waiting:
+    """What waits after a further run: what it voided, then what it declined."""
+    record = book.record(number)
+    if record.format < 2:
+        # The tables of such a run keep too little of a declined row to decide it again.
+        return waiting
+    rows = []
+    if record.counts.voided:
+        for entries in _entries(book, record):
+            voids = entries.filter(pl.col("kind").is_in(VOIDS))
+            rows.append(
+                voids.with_columns(pl.col("kind").str.strip_suffix("_void")).select(
+                    *TRANSACTION_COLUMNS, booked_once=pl.lit(value=True)
+                )
+            )
+    declined = read_table(book, number, RunTable.DECLINED).filter(pl.col("reason") != DUPLICATE)
+    if declined.height:
+        rows.append(_marked(declined, past).select(*TRANSACTION_COLUMNS, "booked_once"))
+    return waiting.add_run(number, pl.concat(rows)) if rows else waiting
+
+
+def _marked(declined: pl.DataFrame, past: Past) -> pl.DataFrame:
+    """Declined rows, and which of them say what an entry, void by now, said."""
+    positions = past.entries_of(declined["service_id"], declined["transaction_id"])
+    once = positions >= 0
+    if once.any():
+        rows = declined.filter(pl.Series(once)).with_columns(pl.col("kind").cast(Kind))
+        contents = content_hashes(rows, hash_pair(rows["service_id"], rows["transaction_id"]))
+        once[once] = past.facts_at(positions[once])["content"] == contents
+    return declined.with_columns(booked_once=pl.Series(once))
 
 
 def _facts_name(number: int) -> str:
@@ -217,11 +302,15 @@ def _open_keys(folder: Path, name: str) -> Keys:
     return Keys(*(np.load(folder / file, mmap_mode="r") for file in _keys_names(name)))
 
 
+def _open_all(folder: Path, names: Iterable[str]) -> list[Keys]:
+    return [_open_keys(folder, name) for name in names]
+
+
 def _keys_names(name: str) -> tuple[str, str]:
-    return f"keys-{name}-hashes.npy", f"keys-{name}-positions.npy"
+    return f"{name}-hashes.npy", f"{name}-positions.npy"
 
 
-def _tiered(folder: Path, names: list[str], number: int) -> list[str]:
+def _tiered(folder: Path, names: list[str], kind: str, number: int) -> list[str]:
     """Merges segments of like size, so that their number grows with the book's logarithm."""
     merged = 0
     while True:
@@ -234,7 +323,7 @@ def _tiered(folder: Path, names: list[str], number: int) -> list[str]:
             return names
         merged += 1
         together = _write_merged(
-            folder, [_open_keys(folder, name) for name in full], f"{run_id(number)}-{merged}"
+            folder, _open_all(folder, full), f"{kind}-{run_id(number)}-{merged}"
         )
         names = [*(name for name in names if name not in full), together]
 
@@ -270,28 +359,43 @@ def _write_merged(folder: Path, segments: Sequence[Keys], name: str) -> str:
     return name
 
 
-def _save(folder: Path, past: Past, manifest: Manifest) -> Past:
+def _save_registry(folder: Path, past: Past, runs: int) -> dict[str, str]:
+    """Writes who is enrolled; the names of the files."""
+    names = {
+        "registry": f"registry-{run_id(runs)}.arrow",
+        "people_ids": f"people-{run_id(runs)}.arrow",
+    }
+    registry = past.registry
+    people = pl.DataFrame([registry.people_ids, pl.Series("several", registry.several)])
+    for name, frame in (("registry", registry.accounts), ("people_ids", people)):
+        with new_file(folder / names[name]) as file:
+            frame.write_ipc(cast("IO[bytes]", file))
+    return names
+
+
+def _save(folder: Path, past: Past, manifest: Manifest, waiting: Sequence[str]) -> Past:
     """Writes what changed beside what is there, then the manifest, then clears the rest."""
     mark = run_id(manifest["runs"])
-    registry, state = f"registry-{past.registry.accounts.height}.arrow", f"state-{mark}.npz"
-    if manifest["registry"] != registry:
-        with new_file(folder / registry) as file:
-            past.registry.accounts.write_ipc(cast("IO[bytes]", file))
-    with new_file(folder / state) as file:
+    names = {"corrections": f"corrections-{mark}.json", "state": f"state-{mark}.npz"}
+    write_json(folder / names["corrections"], past.corrections.to_json())
+    with new_file(folder / names["state"]) as file:
         np.savez(
             file,
+            accounts_by_run=past.accounts_by_run,
             balances=np.stack(past.balances),
             months=past.months,
             refunded=np.stack(past.refunded),
+            voided=past.voided,
         )
-    kept = [registry, state]
+    kept = [manifest["registry"], manifest["people_ids"], *names.values(), *waiting]
     kept += [_facts_name(number) for number in range(1, manifest["runs"] + 1)]
-    kept += [file for name in manifest["keys"] for file in _keys_names(name)]
+    kept += [
+        file for kind in ("keys", "people") for name in manifest[kind] for file in _keys_names(name)
+    ]
     manifest = {
         **manifest,
+        **names,
         "first_month": past.first_month,
-        "registry": registry,
-        "state": state,
         "last_record": _record_mark(Book(folder.parent), manifest["runs"]),
         "files": _sizes(folder, kept),
     }

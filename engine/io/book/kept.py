@@ -1,21 +1,16 @@
-"""What a run takes over from the run before it: services, programme, the digest of its record."""
+"""What a run takes over from the run before it: services and programme."""
 
 from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError
 from engine.io.book.folder import Book
-from engine.io.book.format import PROGRAMME_FILE, RECORD_FILE, SERVICES_FILE
+from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE
 from engine.io.durable import sha256_of
 from engine.terms.programme import Programme, load_programme, parse_programme
 from engine.terms.services import Services, load_services, parse_services
 
 DEFAULT_PROGRAMME: Final = "mynapoint-2020"
-
-
-def previous_sha256(book: Book, number: int) -> str | None:
-    """The digest of the record before; None for the first run."""
-    return None if number == 1 else sha256_of(book.run_folder(number - 1) / RECORD_FILE)
 
 
 def kept_services(book: Book, committed: int) -> Services:

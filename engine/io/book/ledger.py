@@ -1,9 +1,10 @@
 """The ledger: Parquet files, written, synced and read back, and one Delta Lake commit a run."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -23,7 +24,7 @@ from engine.io.book.folder import Book, run_id
 from engine.io.book.format import LEDGER_FOLDER
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, operation, sha256_of
-from engine.records import LedgerEntry, arrow_schema, validated
+from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, arrow_schema, validated
 
 APPLICATION: Final = "mynapoint"
 ROWS_PER_GROUP: Final = 128 * 1024
@@ -55,7 +56,10 @@ class Totals:
     """What must be the same before and after writing: rows, yen and points."""
 
     rows: int
-    amount_yen: int
+    booked: int
+    booked_yen: int
+    voided: int
+    recounted: int
     net_yen: int
     counted_yen: int
     points_awarded: int
@@ -64,11 +68,15 @@ class Totals:
     @classmethod
     def of(cls, entries: pl.LazyFrame) -> "Totals":
         """The totals of ledger rows."""
-        amount, points = pl.col("amount"), pl.col("points")
+        kind, points = pl.col("kind"), pl.col("points")
+        is_booked = kind.is_in(KINDS)
         sums = entries.select(
             rows=pl.len(),
-            amount_yen=amount.sum(),
-            net_yen=amount.sum() - 2 * amount.filter(pl.col("kind") == "refund").sum(),
+            booked=is_booked.sum(),
+            booked_yen=pl.col("amount").filter(is_booked).sum(),
+            voided=kind.is_in(VOIDS).sum(),
+            recounted=(kind == RECOUNT).sum(),
+            net_yen=pl.col("net_amount").sum(),
             counted_yen=pl.col("counted_amount").sum(),
             points_awarded=points.filter(points > 0).sum(),
             points_reversed=-points.filter(points < 0).sum(),
@@ -92,6 +100,41 @@ class Part:
     def output(self) -> Output:
         """The file as the run record names it."""
         return Output(f"{LEDGER_FOLDER}{self.name}", self.bytes, self.sha256, self.totals.rows)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What the log says of the file's rows."""
+        return {
+            "numRecords": self.totals.rows,
+            "minValues": {"run_id": self.name[:6], "person_id": self.first_person},
+            "maxValues": {"run_id": self.name[:6], "person_id": self.last_person},
+            "nullCount": {"run_id": 0, "person_id": 0},
+        }
+
+
+class TablePart(Protocol):
+    """A file of a table, as its log names it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def statistics(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaForm:
+    """What a table's first commit says of it."""
+
+    name: str
+    description: str
+    schema: pa.Schema
+
+
+LEDGER: Final = DeltaForm(NAME, DESCRIPTION, _SCHEMA)
 
 
 def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> Part:
@@ -155,7 +198,14 @@ def _read_back(path: Path) -> Totals:
         ) from error
 
 
-def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) -> None:
+def commit(
+    book: Book,
+    number: int,
+    parts: Sequence[TablePart],
+    *,
+    record_sha256: str,
+    form: DeltaForm = LEDGER,
+) -> None:
     """Makes a run part of the book: one commit, whose version is the run's number less one.
 
     The commit carries the digests of the run's record and of the commit before, so that a byte
@@ -165,7 +215,7 @@ def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) ->
         BookError: the ledger is at another version, or the commit failed.
     """
     log = book.ledger / "_delta_log"
-    metadata = {"run_id": run_id(number), "record_sha256": record_sha256}
+    metadata = {book.NUMBER: run_id(number), "record_sha256": record_sha256}
     if number > 1:
         metadata["previous_commit_sha256"] = sha256_of(log / f"{number - 2:020}.json")
     properties = CommitProperties(
@@ -180,12 +230,12 @@ def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) ->
         if number == 1:
             create_table_with_add_actions(
                 str(book.ledger),
-                Schema.from_arrow(_SCHEMA),
+                Schema.from_arrow(form.schema),
                 [_add(book, part) for part in parts],
                 "error",
                 [],
-                name=NAME,
-                description=DESCRIPTION,
+                name=form.name,
+                description=form.description,
                 configuration=dict(CONFIGURATION),
                 commit_properties=properties,
                 post_commithook_properties=hooks,
@@ -197,7 +247,7 @@ def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) ->
                 or table.transaction_version(APPLICATION) != number - 1
             ):
                 raise BookError(
-                    f"{book.ledger}: the ledger changed while the run was at work",
+                    f"{book.ledger}: the table changed while the run was at work",
                     hint="only mynapoint may write to a book; run again",
                 )
             table.create_write_transaction(
@@ -218,19 +268,13 @@ def commit(book: Book, number: int, parts: list[Part], *, record_sha256: str) ->
     book.acknowledge(number)
 
 
-def _add(book: Book, part: Part) -> AddAction:
+def _add(book: Book, part: TablePart) -> AddAction:
     status = (book.ledger / part.name).stat()
-    statistics = {
-        "numRecords": part.totals.rows,
-        "minValues": {"run_id": part.name[:6], "person_id": part.first_person},
-        "maxValues": {"run_id": part.name[:6], "person_id": part.last_person},
-        "nullCount": {"run_id": 0, "person_id": 0},
-    }
     return AddAction(
         part.name,
         part.bytes,
         {},
         int(status.st_mtime * 1000),
         data_change=True,
-        stats=json.dumps(statistics, ensure_ascii=False),
+        stats=json.dumps(part.statistics, ensure_ascii=False),
     )

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from engine.io.book.format import LEDGER_FOLDER, damaged_record, format_of
 from engine.io.book.typed_json import MalformedError, as_json, of_json
+from engine.records import RoleName
 from engine.terms.programme import Terms
 
 _SINCE_2: Final = {"since": 2}
@@ -31,13 +32,12 @@ class Input:
     """A delivered file.
 
     Attributes:
-        role: ``transactions`` or ``enrollments``.
         name: the path, as it was given.
         rows: how many records it has.
         layout: how it was read; None for the canonical form.
     """
 
-    role: str
+    role: RoleName
     name: str
     bytes: int
     sha256: str
@@ -150,7 +150,8 @@ class DecisionCounts:
         return sum(self.rejected.values())
 
 
-def _no_events() -> DecisionCounts:
+def no_events() -> DecisionCounts:
+    """The counts of a run without events."""
     return DecisionCounts(read=0, accepted=0, unchanged=0, rejected={}, quarantined=0)
 
 
@@ -169,7 +170,7 @@ class Counts(Split):
     voided: int = field(default=0, metadata=_SINCE_2)
     recounted: int = field(default=0, metadata=_SINCE_2)
     enrollments: DecisionCounts
-    events: DecisionCounts = field(default_factory=_no_events, metadata=_SINCE_2)
+    events: DecisionCounts = field(default_factory=no_events, metadata=_SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class RowWarning:
 class Identity(NamedTuple):
     """What makes two runs the same: deliveries, services, programme, terms and date."""
 
-    inputs: list[tuple[str, str, int, str]]
+    inputs: list[tuple[RoleName, str, int, str]]
     booked_on: dt.date
     services_sha256: str
     programme: UsedProgramme

@@ -19,6 +19,7 @@ from engine.io.book.run_record import (
     RunRecord,
     RunRequest,
     Split,
+    no_events,
 )
 
 _LIBRARIES: Final = ("mynapoint", "polars", "pyarrow", "pandera", "deltalake", "numpy")
@@ -41,6 +42,10 @@ class Tally:
     enrollments_rejected: dict[str, int] = field(default_factory=dict)
     enrollments_quarantined: int = 0
     enrollments_skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    enrollments_reconsidered: int = 0
+    reconsidered: int = 0
+    reconsidered_yen: int = 0
+    events: DecisionCounts = field(default_factory=no_events)
 
     def quarantine(self, faulty: pl.DataFrame) -> None:
         """Counts transactions that cannot be read."""
@@ -59,6 +64,7 @@ class Tally:
         self.enrollments_accepted = counts.accepted
         self.enrollments_unchanged = counts.unchanged
         self.enrollments_rejected = counts.rejected
+        self.enrollments_reconsidered = counts.reconsidered
 
     def record(
         self,
@@ -76,24 +82,30 @@ class Tally:
             **{one.name: getattr(request, one.name) for one in fields(request)},
             counts=Counts(
                 read=self.read,
-                booked=sum(part.totals.rows for part in parts),
+                reconsidered=self.reconsidered,
+                booked=sum(part.totals.booked for part in parts),
                 declined=dict(sorted(self.declined.items())),
                 quarantined=self.quarantined,
                 people=sum(part.people for part in parts),
                 people_at_the_cap=sum(part.people_at_the_cap for part in parts),
                 enrollments=DecisionCounts(
                     read=self.enrollments_read,
+                    reconsidered=self.enrollments_reconsidered,
                     accepted=self.enrollments_accepted,
                     unchanged=self.enrollments_unchanged,
                     rejected=self.enrollments_rejected,
                     quarantined=self.enrollments_quarantined,
                     skipped=_rows(self.enrollments_skipped),
                 ),
+                voided=sum(part.totals.voided for part in parts),
+                recounted=sum(part.totals.recounted for part in parts),
+                events=self.events,
                 skipped=_rows(self.skipped),
             ),
             yen=Split(
                 read=self.read_yen + sum(yen for _, yen in self.skipped.values()),
-                booked=sum(part.totals.amount_yen for part in parts),
+                reconsidered=self.reconsidered_yen,
+                booked=sum(part.totals.booked_yen for part in parts),
                 declined=dict(sorted(self.declined_yen.items())),
                 quarantined=self.quarantined_yen,
                 skipped={reason: yen for reason, (_, yen) in sorted(self.skipped.items())},

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 _Reader = Callable[[Any, int], Any]
 
@@ -61,6 +61,8 @@ def _reader(kind: Any) -> _Reader:  # noqa: ANN401 - any type
     if origin is UnionType:
         [inner] = (_reader(one) for one in arguments if one is not NoneType)
         return lambda value, number: None if value is None else inner(value, number)
+    if origin is Literal:
+        return _word_reader(arguments)
     if origin is tuple:
         return _list_reader(_reader(arguments[0]))
     if origin is dict:
@@ -140,6 +142,15 @@ def _scalar(kind: type, what: str) -> _Reader:
         # Of the type itself: True is an int, too.
         if type(value) is not kind or (isinstance(value, int) and value < 0):
             raise MalformedError(f": this is not {what}")
+        return value
+
+    return read
+
+
+def _word_reader(words: tuple[str, ...]) -> _Reader:
+    def read(value: Any, _: int) -> Any:  # noqa: ANN401 - JSON
+        if value not in words:
+            raise MalformedError(f": this is not one of {', '.join(words)}")
         return value
 
     return read

@@ -30,16 +30,23 @@ from engine.io.delivered.deliveries import (
     check_required,
     open_file,
 )
-from engine.io.delivered.encodings import wrong_encoding
+from engine.io.delivered.encodings import not_text, wrong_encoding
+from engine.reading.individual_number import SAMPLED_RECORDS
+from engine.records import BLANKS
 
 BLOCK_BYTES: Final = 16 << 20
 MAX_RECORD_BYTES: Final = 1 << 20
 MOST_EXPANSION: Final = 100
 COMPRESSION: Final = 8
 _SLOW_RECORDS: Final = 50_000
+_MAX_BLOCK_LINES: Final = 400_000
+_SAMPLED_BYTES: Final = 1 << 18
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_BOM: Final = b"\xef\xbb\xbf"
+_BOM: Final = "\ufeff"
+_LINE_ENDS: Final = b"\r\n"
+# With NULs or Ctrl-Z old systems, and some that copy, fill up a file after its last line.
+_PADDING: Final = b"\x00\x1a"
 _IN_ASCII: Final = bytes(byte if byte < 0x80 else ord("?") for byte in range(256))
 PACKED_BADLY: Final = (OSError, EOFError, zlib.error)
 
@@ -76,12 +83,18 @@ class Stream(Protocol):
 
 @dataclass(slots=True)
 class CsvFile:
-    """A CSV delivery while it is read; ``sha256`` holds once it was read to its end."""
+    """A CSV delivery while it is read.
+
+    Attributes:
+        sha256: known once it was read to its end.
+        is_cut: likewise; whether its last record lacks a line end.
+    """
 
     delivered: Delivered
     required: tuple[str, ...]
     optional: tuple[str, ...]
     sha256: str = ""
+    is_cut: bool = False
 
     def works(self) -> Iterator[Work]:
         """The file's parts, in its order.
@@ -106,12 +119,13 @@ class CsvFile:
         with open_file(self.delivered) as raw:
             hashing = HashingFile(raw)
             try:
-                yield from made_of(unpacked(hashing, self.delivered))
+                stream = unpacked(hashing, self.delivered)
+                yield from made_of(stream)
                 while hashing.read(1 << 20):
                     pass
             except PACKED_BADLY as error:
                 raise badly_packed(self.delivered.name, error) from error
-            self.sha256 = hashing.hexdigest()
+            self.sha256, self.is_cut = hashing.hexdigest(), stream.is_cut
 
     def _stretches(self, stream: "_Bounded") -> Iterator[Stretch]:
         name = self.delivered.name
@@ -149,7 +163,9 @@ def read_records(
     """
     for data, quoted, stream_on in _blocks(rest, stream, name, dialect):
         if stream_on is None:
-            yield _Block(data, quoted, fields, columns, name, dialect)
+            may_have_marks = not quoted and dialect.encoding == CANONICAL.encoding
+            lines = _without_marks(data) if may_have_marks else data
+            yield _Block(lines, quoted, fields, columns, name, dialect)
         else:
             for records in _slow_records(data, stream_on, name, dialect):
                 yield _SlowBlock(records, fields, columns)
@@ -207,17 +223,29 @@ class _Stretch:
         with open_file(self.delivered) as file:
             file.seek(self.start)
             if self.size is None:
-                for records in _slow_records(b"", file, name, CANONICAL):
+                stream = _Bounded(file, self.delivered)
+                for records in _slow_records(b"", stream, name, CANONICAL):
                     yield _SlowBlock(records, self.fields, self.columns)
                 return
             data = read_fully(file, self.size)
         if not data.endswith(b"\n"):
-            data += b"\n"
+            data = data.rstrip(_PADDING) + b"\n"
+        if not self.quoted:
+            data = _without_marks(data)
         yield _Block(data, self.quoted, self.fields, self.columns, name, CANONICAL)
 
     @property
     def text_bytes(self) -> int:
         return self.delivered.size_bytes - self.start if self.size is None else self.size
+
+
+def _without_marks(data: bytes) -> bytes:
+    """Lines without the byte order marks that some begin with, where files were joined."""
+    while data.startswith(_BOM.encode()):
+        data = data.removeprefix(_BOM.encode())
+    while (mark := b"\n" + _BOM.encode()) in data:
+        data = data.replace(mark, b"\n")
+    return data
 
 
 def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
@@ -231,14 +259,44 @@ def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
 
 
 class _Bounded:
-    """Bytes that must not become far more than the file that they are unpacked from."""
+    """A file's bytes, without the padding at its end.
+
+    They must not become far more than the file that they are unpacked from.
+
+    Attributes:
+        is_cut: whether the bytes, once all were read, end within a line.
+    """
 
     def __init__(self, stream: Stream, delivered: Delivered) -> None:
         self._stream, self._name = stream, delivered.name
         self.is_plain = isinstance(stream, io.BufferedReader)
+        self.is_cut = False
         self._left = MOST_EXPANSION * (delivered.size_bytes + (1 << 20))
+        self._ready = b""
+        self._padding = b""
 
     def read(self, size: int, /) -> bytes:
+        while not self._ready:
+            data = self._unpack(size)
+            if not data:
+                return b""
+            end = _end_without_padding(data)
+            if not data[:end].strip(_LINE_ENDS) and self._padding:
+                # Still nothing but padding, unless more follows.
+                end = 0
+            if end:
+                if len(self._padding) > MAX_RECORD_BYTES:
+                    raise _record_too_long(self._name)
+                self._ready, self._padding = self._padding + data[:end], b""
+                self.is_cut = not self._ready.endswith((b"\r", b"\n"))
+            if end < len(data):
+                self.is_cut = False
+                if len(self._padding) <= MAX_RECORD_BYTES:
+                    self._padding += data[end:]
+        data, self._ready = self._ready[:size], self._ready[size:]
+        return data
+
+    def _unpack(self, size: int) -> bytes:
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
@@ -247,6 +305,17 @@ class _Bounded:
                 hint="no real delivery does; unpack it yourself and look at it",
             )
         return data
+
+
+def _end_without_padding(data: bytes) -> int:
+    """Where the padding begins that some bytes end with, line ends in it included."""
+    text = data.rstrip(_PADDING + _LINE_ENDS)
+    tail = data[len(text) :]
+    return (
+        len(text) + len(tail) - len(tail.lstrip(_LINE_ENDS))
+        if tail.strip(_LINE_ENDS)
+        else len(data)
+    )
 
 
 def read_header(stream: Stream, name: str) -> tuple[Header, bytes]:
@@ -262,7 +331,7 @@ def read_header(stream: Stream, name: str) -> tuple[Header, bytes]:
 def read_header_at(stream: Stream, name: str) -> tuple[Header, bytes, int]:
     """The same, and where the bytes beyond begin."""
     data = read_fully(stream, MAX_RECORD_BYTES)
-    text = io.StringIO(data.removeprefix(_BOM).decode("utf-8", "surrogateescape"), newline="")
+    text = io.StringIO(data.decode("utf-8", "surrogateescape").lstrip(_BOM), newline="")
     try:
         header = next((record for record in csv.reader(iter(text.readline, "")) if record), [])
     except csv.Error as error:
@@ -271,7 +340,7 @@ def read_header_at(stream: Stream, name: str) -> tuple[Header, bytes, int]:
     rest = text.read().encode("utf-8", "surrogateescape")
     if len(data) == MAX_RECORD_BYTES and not rest:
         raise _no_header(name, "the first line is longer than 1 MiB")
-    return [cell.strip(" \t\u3000") for cell in header], rest, len(data) - len(rest)
+    return [cell.strip(BLANKS) for cell in header], rest, len(data) - len(rest)
 
 
 def read_fully(stream: Stream, count: int) -> bytes:
@@ -301,8 +370,13 @@ def canonical_columns(
     columns: dict[str, int] = {}
     for place, column in enumerate(header):
         if column and column in columns:
+            # A file without a header begins with a row, whose values are people's.
+            known = column in required or column in optional
             raise InputError(
-                f"{name}: the header names the column {column} twice",
+                f"{name}: the header names the column {column} twice"
+                if known
+                else f"{name}: columns {columns[column] + 1} and {place + 1} of the header have "
+                "the same name",
                 hint="each column may be there once; remove or rename one of them",
             )
         columns[column] = place
@@ -326,7 +400,7 @@ def _refuse_other_than_utf8(data: bytes, name: str) -> None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(
+        raise not_text(name, data) or InputError(
             f"{name}: the file is not UTF-8: byte 0x{data[error.start]:02x} cannot stand there",
             hint="save the file as UTF-8 (a Shift_JIS file must be converted), then run again",
         ) from error
@@ -353,9 +427,22 @@ def _blocks(
             return
         if _has_a_long_record(data, quotes, end):
             raise _record_too_long(name)
-        if end:
-            yield data[:end], quotes.size > 0, None
+        for block in _of_few_lines(data[:end], quotes):
+            yield block, quotes.size > 0, None
         carry = data[end:]
+
+
+def _of_few_lines(data: bytes, quotes: Places) -> Iterator[bytes]:
+    """Whole records in blocks; one of very short lines is cut, for each line costs memory, too."""
+    if not data:
+        return
+    if data.count(b"\n") > _MAX_BLOCK_LINES:
+        end = _last_end(data, quotes, 0, len(data) // 2) + 1
+        if end:
+            yield from _of_few_lines(data[:end], quotes)
+            yield from _of_few_lines(data[end:], quotes[np.searchsorted(quotes, end) :] - end)
+            return
+    yield data
 
 
 def _record_too_long(name: str) -> InputError:
@@ -444,7 +531,13 @@ class _Block:
         records = table.num_rows + len(ragged)
         places = np.delete(np.arange(records), ragged)
         texts = self._raw(ragged) if ragged else []
-        return Batch(table, records, places, tuple(map(Ragged, ragged, texts)), self._raw)
+        raggeds = tuple(map(Ragged, ragged, texts))
+        return Batch(table, records, places, raggeds, self._raw, sample=self._sample)
+
+    @property
+    def _sample(self) -> list[str]:
+        lines = self.data[:_SAMPLED_BYTES].decode(self.dialect.encoding, "replace").split("\n")
+        return lines[:SAMPLED_RECORDS]
 
     def read_some(self, places: Sequence[int]) -> Batch:
         lines = b"".join(raw + b"\n" for raw in self._records(places))
@@ -551,6 +644,9 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._text.readline(MAX_RECORD_BYTES + 2)
+        if not self._held:
+            # Where files were joined, a byte order mark may stand ahead of a quote.
+            line = line.lstrip(_BOM)
         if not line:
             raise StopIteration
         if not line.endswith(("\r", "\n")):
@@ -591,6 +687,7 @@ def _slow_records(
     lines = _Lines(text, name)
     csv.field_size_limit(MAX_RECORD_BYTES)
     records: list[_SlowRecord] = []
+    size = 0
     try:
         for fields in csv.reader(lines, delimiter=dialect.separator):
             held = lines.take()
@@ -601,9 +698,10 @@ def _slow_records(
             if open_ended and not _is_strict(held, dialect.separator):
                 fields.clear()
             records.append(_SlowRecord(fields, "".join(held).rstrip("\r\n")))
-            if len(records) == _SLOW_RECORDS:
+            size += len(records[-1].raw)
+            if len(records) == _SLOW_RECORDS or size > BLOCK_BYTES:
                 yield records
-                records = []
+                records, size = [], 0
     except csv.Error as error:
         raise _record_too_long(name) from error
     except UnicodeDecodeError as error:
@@ -643,7 +741,8 @@ class _SlowBlock:
             if len(record.fields) != self.fields
         )
         places = np.array(whole, dtype=np.int64)
-        return Batch(table, len(self.records), places, ragged, self._raw)
+        sample = [record.raw for record in self.records[:SAMPLED_RECORDS]]
+        return Batch(table, len(self.records), places, ragged, self._raw, sample=sample)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         return replace(self, records=[self.records[place] for place in places]).read()

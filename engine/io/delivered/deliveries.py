@@ -57,6 +57,7 @@ class Batch:
         raw: the records as they came, by place.
         skipped: by reason, how many records were left out on purpose, and their yen.
         name_faults: what the faults of some records are called.
+        sample: some records, with all their columns, to be screened.
     """
 
     table: Delivery
@@ -66,6 +67,7 @@ class Batch:
     raw: RawRecords
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     name_faults: NameFaults = _canonical_names
+    sample: Sequence[str] = ()
 
     def pieces(self, rows: int) -> Iterator["Batch"]:
         """The batch in pieces of so many rows, which the caches of the machine can hold."""
@@ -169,7 +171,7 @@ class Delivered:
     name: str
     path: Path
     size_bytes: int
-    identity: tuple[int, int, int]
+    identity: tuple[int, ...]
     written: Written = field(default_factory=Written)
 
 
@@ -279,8 +281,9 @@ def _delivered(path: str, role: str) -> Delivered:
     return Delivered(path, Path(path), status.st_size, _identity(status))
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    # A writer may set the time of the last modification, but not that of the last change.
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def check_required(columns: Container[str], required: Sequence[str], where: str) -> None:
@@ -297,17 +300,17 @@ def check_required(columns: Container[str], required: Sequence[str], where: str)
         )
 
 
-def check_unchanged(delivered: Delivered) -> None:
-    """Refuses a file that changed since it was found.
+def check_unchanged(delivered: Delivered, opened: io.FileIO | None = None) -> None:
+    """Refuses a file that changed since it was found; by its path, or as it was opened.
 
     Raises:
         InputError: naming the file.
     """
     try:
-        same = _identity(delivered.path.stat()) == delivered.identity
+        status = delivered.path.stat() if opened is None else os.fstat(opened.fileno())
     except OSError:
-        same = False
-    if not same:
+        status = None
+    if status is None or _identity(status) != delivered.identity:
         raise InputError(
             f"{delivered.name}: the file changed while it was read",
             hint="wait until the delivery is complete, then run again; nothing was booked",
@@ -315,14 +318,20 @@ def check_unchanged(delivered: Delivered) -> None:
 
 
 def open_file(delivered: Delivered) -> io.FileIO:
-    """The file, opened to be read.
+    """The file that was found, opened to be read.
 
     Raises:
-        InputError: the file cannot be opened.
+        InputError: the file cannot be opened, or it is another one by now.
     """
     try:
-        return io.FileIO(delivered.path)
+        file = io.FileIO(delivered.path)
     except OSError as error:
         raise InputError(
             f"{delivered.name}: {error.strerror}", hint="check that the file may be read"
         ) from error
+    try:
+        check_unchanged(delivered, file)
+    except InputError:
+        file.close()
+        raise
+    return file

@@ -11,6 +11,8 @@ from engine.errors import InputError
 from engine.io.delivered.csv_file import Stream, read_fully
 from engine.io.delivered.deliveries import Batch, Ragged
 from engine.layouts.model import Field, Fixed
+from engine.reading.individual_number import SAMPLED_RECORDS
+from engine.records import BLANKS
 
 BLOCK_BYTES: Final = 4 << 20
 _LINE_ENDS: Final = b"\r\n"
@@ -102,7 +104,7 @@ def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
 
 def _text(record: bytes, field: Field, encoding: str) -> str:
     cell = record[field.start : field.start + field.length]
-    return cell.decode(encoding, "replace").strip(" \t\u3000")
+    return cell.decode(encoding, "replace").strip(BLANKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,8 @@ class FixedBlock:
                 if len(record) != length
             )
         table = pa.table({one.name: _column(matrix, one) for one in self.file.fields})
-        return Batch(table, len(self.records), places, ragged, self._raw)
+        sample = self._raw(range(min(SAMPLED_RECORDS, len(self.records))))
+        return Batch(table, len(self.records), places, ragged, self._raw, sample=sample)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only some of them."""

@@ -28,7 +28,7 @@ from engine.io.delivered.csv_file import (
     unpacked,
 )
 from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
-from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
+from engine.io.delivered.encodings import CALLED, is_likely, not_text, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
 from engine.layouts.canonical_rows import faults_as_the_provider_names_them, lay_out
 from engine.layouts.equal_rows import EqualRows, Ids
@@ -42,10 +42,10 @@ from engine.layouts.model import (
     numbered,
 )
 from engine.layouts.provider_column import Column, Places, same_for_all
+from engine.records import BLANKS
 
 MOST_NUMBERED_ROWS: Final = 5_000_000
 _BOM: Final = "\ufeff"
-_BLANKS: Final = " \t\u3000"
 _FIRST: Final = ""
 # As many as a run has under way by default: one more than threads, of which there is one more than
 # cores.
@@ -80,7 +80,7 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     assert isinstance(file, Separated)
     encoding = encoding or file.encoding
     text = data.decode(encoding, "surrogateescape")
-    lines = io.StringIO(text.removeprefix(_BOM) if encoding == "utf-8" else text, newline="")
+    lines = io.StringIO(text.lstrip(_BOM) if encoding == "utf-8" else text, newline="")
     if file.columns:
         ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
         rest = lines.read().encode(encoding, "surrogateescape")
@@ -90,7 +90,7 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     start = 0
     try:
         for record in csv.reader(iter(lines.readline, ""), delimiter=file.separator):
-            names = numbered([cell.strip(_BLANKS) for cell in record])
+            names = numbered([cell.strip(BLANKS) for cell in record])
             if wanted <= {*names}:
                 before, header = lines.getvalue()[:start], lines.getvalue()[start : lines.tell()]
                 rest = lines.read().encode(encoding, "surrogateescape")
@@ -108,10 +108,10 @@ def _ahead(layout: Layout, lines: Sequence[str]) -> dict[str, str]:
     assert isinstance(layout.file, Separated)
     values = {}
     for name, begins in layout.ahead.items():
-        line = next((line for line in lines if line.strip(_BLANKS).startswith(begins)), None)
+        line = next((line for line in lines if line.strip(BLANKS).startswith(begins)), None)
         if line is not None:
-            value = line.strip(_BLANKS).removeprefix(begins).lstrip(layout.file.separator)
-            values[name] = value.split(layout.file.separator)[0].strip(_BLANKS)
+            value = line.strip(BLANKS).removeprefix(begins).lstrip(layout.file.separator)
+            values[name] = value.split(layout.file.separator)[0].strip(BLANKS)
     return values
 
 
@@ -123,7 +123,7 @@ def nearest_header(data: bytes, layout: Layout) -> list[str]:
     missing = []
     for line in lines:
         cells = next(csv.reader([line], delimiter=file.separator), [])
-        names = {*numbered([cell.strip(_BLANKS + _BOM) for cell in cells])}
+        names = {*numbered([cell.strip(BLANKS) for cell in cells])}
         missing.append([name for name in file.header if name not in names])
     return min(missing, key=len, default=list(file.header))
 
@@ -145,11 +145,17 @@ class _Whole:
 
 @dataclass(slots=True)
 class LaidOutFile:
-    """A delivery while it is read by its layout; ``sha256`` holds once it was read to its end."""
+    """A delivery while it is read by its layout.
+
+    Attributes:
+        sha256: known once it was read to its end.
+        is_cut: likewise; whether its last record lacks a line end.
+    """
 
     delivered: Delivered
     described: Described
     sha256: str = ""
+    is_cut: bool = False
 
     def stretches(self) -> Iterator[Stretch]:
         """The file as one stretch: its rows depend on others, or its header may stand anywhere.
@@ -170,13 +176,16 @@ class LaidOutFile:
         with open_file(self.delivered) as raw:
             hashing = HashingFile(raw)
             try:
-                parts = self._works(unpacked(hashing, self.delivered))
+                stream = unpacked(hashing, self.delivered)
+                parts = self._works(stream)
                 yield from self._numbered(parts) if self._numbers else parts
                 while hashing.read(1 << 20):
                     pass
             except PACKED_BADLY as error:
                 raise badly_packed(self.delivered.name, error) from error
             self.sha256 = hashing.hexdigest()
+            # A record of a fixed length shows by itself that it is whole.
+            self.is_cut = stream.is_cut and isinstance(self.described.layout.file, Separated)
 
     @property
     def _numbers(self) -> bool:
@@ -314,7 +323,7 @@ def _check_clear(found: Found, layout: Layout, name: str) -> None:
         csv.reader(io.StringIO(found.header, newline=""), delimiter=layout.file.separator), []
     )
     known = {*layout.file.header, *layout.file.optional}
-    for column, times in Counter(cell.strip(_BLANKS) for cell in cells).items():
+    for column, times in Counter(cell.strip(BLANKS) for cell in cells).items():
         same = numbered([column] * times)
         if not known.issuperset(same[1:]) and not {*same}.isdisjoint(layout.used):
             raise InputError(
@@ -327,14 +336,24 @@ def _check_clear(found: Found, layout: Layout, name: str) -> None:
 
 def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     assert isinstance(layout.file, Separated)
+    no_text = not_text(name, data)
+    if no_text is not None:
+        return no_text
     for encoding in CALLED:
         if encoding != layout.file.encoding and find_header(data, layout, encoding) is not None:
             return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
     if not is_likely(data, layout.file.encoding):
         return wrong_encoding(name, layout.file.encoding, data)
+    lacking = nearest_header(data, layout)
+    if not lacking:
+        return InputError(
+            f"{name}: the header of layout {layout.layout_id} is there, but within quotes: a "
+            "quotation mark ahead of it is not closed",
+            hint="have the quotation mark removed or closed, and the file delivered again",
+        )
     return InputError(
         f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
-        f"{', '.join(nearest_header(data, layout))}",
+        f"{', '.join(lacking)}",
         hint="check that this is such a file; mynapoint preview shows how others would read it",
     )
 

@@ -1,9 +1,11 @@
 """Parquet deliveries: the canonical columns, typed or as text."""
 
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Final
@@ -15,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
+from engine.io.delivered.csv_file import MOST_EXPANSION
 from engine.io.delivered.deliveries import (
     Batch,
     Delivered,
@@ -23,12 +26,22 @@ from engine.io.delivered.deliveries import (
     check_unchanged,
     open_file,
 )
+from engine.io.delivered.parquet_pages import (
+    ColumnChunk,
+    DamagedPageError,
+    refused,
+    uncompressed_bytes,
+)
 from engine.reading.canonical import Form, check_column_type
+from engine.reading.individual_number import SAMPLED_RECORDS
 
 BATCH_ROWS: Final = 500_000
 GROUP_ROWS: Final = 2_000_000
 PLAIN_ROWS: Final = 500_000
 ROW_BYTES: Final = 60
+MAX_TEXT_BYTES: Final = 256 << 20
+"""The most that the texts of a part's rows may come to."""
+_LEAST_ROW_BYTES: Final = 16
 MAGIC: Final = b"PAR1"
 
 
@@ -41,6 +54,11 @@ class ParquetFile:
     optional: tuple[str, ...]
     forms: Mapping[str, Form]
 
+    @property
+    def is_cut(self) -> bool:
+        """Never: its footer stands at its end."""
+        return False
+
     @cached_property
     def sha256(self) -> str:
         """The file's digest.
@@ -50,7 +68,9 @@ class ParquetFile:
         """
         check_unchanged(self.delivered)
         with open_file(self.delivered) as raw:
-            return hashlib.file_digest(raw, "sha256").hexdigest()
+            digest = hashlib.file_digest(raw, "sha256").hexdigest()
+            check_unchanged(self.delivered, raw)
+            return digest
 
     def works(self) -> Iterator[Work]:
         """The file's parts, in its order.
@@ -71,6 +91,8 @@ class ParquetFile:
             try:
                 file = pq.ParquetFile(raw)
                 columns = self._columns(file)
+                self._check_rows(file.metadata)
+                self._check_pages(raw, file, columns)
                 plain = all(_is_plain(file.schema_arrow.field(column).type) for column in columns)
                 first = 0
                 for number in range(file.num_row_groups):
@@ -79,6 +101,46 @@ class ParquetFile:
                     first += rows
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise _unreadable(self.delivered.name, error) from error
+
+    def _check_rows(self, metadata: pq.FileMetaData) -> None:
+        """Refuses a footer that disagrees with itself, or a small file of very many rows."""
+        name = self.delivered.name
+        groups = range(metadata.num_row_groups)
+        rows = sum(metadata.row_group(number).num_rows for number in groups)
+        if rows != metadata.num_rows:
+            raise InputError(
+                f"{name}: the footer says {metadata.num_rows:,} rows, its row groups have {rows:,}",
+                hint="have the file delivered again; nothing was booked",
+            )
+        if rows * _LEAST_ROW_BYTES > self._most_bytes:
+            raise self._too_large()
+
+    def _check_pages(self, raw: io.FileIO, file: pq.ParquetFile, columns: Sequence[str]) -> None:
+        """Refuses pages that are not what the footer says, or that become far too large."""
+        metadata, size = file.metadata, 0
+        leaves = {file.schema.column(place).path: place for place in range(metadata.num_columns)}
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            for column in columns:
+                leaf = group.column(leaves[column])
+                start = min(filter(None, (leaf.dictionary_page_offset, leaf.data_page_offset)))
+                chunk = ColumnChunk(start, leaf.total_compressed_size, group.num_rows)
+                try:
+                    size += uncompressed_bytes(raw, chunk)
+                except DamagedPageError as error:
+                    raise refused(self.delivered.name, column, error) from error
+        if size > self._most_bytes:
+            raise self._too_large()
+
+    @property
+    def _most_bytes(self) -> int:
+        return MOST_EXPANSION * (self.delivered.size_bytes + (1 << 20))
+
+    def _too_large(self) -> InputError:
+        return InputError(
+            f"{self.delivered.name}: the file unpacks to more than {MOST_EXPANSION} times its size",
+            hint="no real delivery does; look at it yourself",
+        )
 
     def _columns(self, file: pq.ParquetFile) -> list[str]:
         name, schema = self.delivered.name, file.schema_arrow
@@ -127,7 +189,9 @@ class _Held:
         except pa.ArrowInvalid as error:
             raise _unreadable(self.name, error) from error
         rows = self.table.num_rows
-        return Batch(self.table, rows, np.arange(rows), (), partial(_rows_as_json, self.table))
+        raw = partial(_rows_as_json, self.table)
+        sample = raw(range(min(rows, SAMPLED_RECORDS)))
+        return Batch(self.table, rows, np.arange(rows), (), raw, sample=sample)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         return _Held(_rows_of(self.table, places), self.name).read()
@@ -149,16 +213,22 @@ class _PlainRows:
         return _batch(self._frame()[list(places)])
 
     def _frame(self) -> pl.DataFrame:
-        try:
-            frame = (
-                pl.scan_parquet(self.delivered.path, glob=False, hive_partitioning=False)
-                .slice(self.first, self.rows)
-                .select(self.columns)
-                .collect(engine="streaming")
-            )
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise _unreadable(self.delivered.name, error) from error
-        check_unchanged(self.delivered)
+        name = self.delivered.name
+        with open_file(self.delivered) as raw:
+            try:
+                # The very file that was opened, whatever its path leads to by now.
+                frame = (
+                    pl.scan_parquet(f"/dev/fd/{raw.fileno()}", glob=False, hive_partitioning=False)
+                    .slice(self.first, self.rows)
+                    .select(self.columns)
+                    .collect(engine="streaming")
+                )
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                raise _unreadable(name, error) from error
+            check_unchanged(self.delivered, raw)
+        _check_height(name, frame.height, self.rows)
+        texts = frame.select(pl.col(pl.String).str.len_bytes().cast(pl.Int64).sum())
+        _check_text_bytes(name, sum(texts.row(0)) if texts.width else 0)
         return frame
 
 
@@ -166,7 +236,37 @@ def _batch(frame: pl.DataFrame) -> Batch:
     def raw(rows: Sequence[int]) -> list[str]:
         return _rows_as_json(frame[list(rows)].to_arrow(), range(len(rows)))
 
-    return Batch(frame, frame.height, np.arange(frame.height), (), raw)
+    sample = raw(range(min(frame.height, SAMPLED_RECORDS)))
+    return Batch(frame, frame.height, np.arange(frame.height), (), raw, sample=sample)
+
+
+def _check_height(name: str, height: int, rows: int) -> None:
+    if height != rows:
+        raise InputError(
+            f"{name}: {height:,} rows were read where the footer says {rows:,}",
+            hint="have the file delivered again; nothing was booked",
+        )
+
+
+def _check_text_bytes(name: str, size: int) -> None:
+    """Refuses texts that are small in the file because they repeat, and huge in memory."""
+    if size > MAX_TEXT_BYTES:
+        raise InputError(
+            f"{name}: the texts of some rows come to more than {MAX_TEXT_BYTES >> 20} MiB",
+            hint="no real delivery has such texts; look at it yourself",
+        )
+
+
+def _decoded(name: str, table: pa.Table, kept: pa.Schema) -> pa.Table:
+    """A table whose texts were read as dictionaries, once it is known how large they become."""
+    size = 0
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            for chunk in column.chunks:
+                lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+                size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    _check_text_bytes(name, size)
+    return table.cast(pa.schema([kept.field(column) for column in table.column_names]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +302,33 @@ class RowGroup:
             return
         name = self.delivered.name
         try:
-            with open_file(self.delivered) as raw, pq.ParquetFile(raw) as file:
+            with self._opened() as (file, schema):
+                rows = 0
                 for batch in file.iter_batches(
                     BATCH_ROWS, row_groups=[self.number], columns=self.columns
                 ):
-                    yield _Held(pa.Table.from_batches([batch]), name)
+                    rows += batch.num_rows
+                    yield _Held(_decoded(name, pa.Table.from_batches([batch]), schema), name)
+                _check_height(name, rows, self.rows)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(name, error) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[pq.ParquetFile, pa.Schema]]:
+        """The file, with its texts as dictionaries, and the types that they have in it."""
+        with open_file(self.delivered) as raw:
+            with pq.ParquetFile(raw) as file:
+                schema = file.schema_arrow
+            texts = [
+                name
+                for name in self.columns
+                if pa.types.is_string(schema.field(name).type)
+                or pa.types.is_large_string(schema.field(name).type)
+            ]
+            raw.seek(0)
+            with pq.ParquetFile(raw, read_dictionary=texts) as file:
+                yield file, schema
+            check_unchanged(self.delivered, raw)
 
     def read(self) -> Batch:
         return self._held().read()
@@ -219,9 +339,10 @@ class RowGroup:
     def _held(self) -> _Held:
         name = self.delivered.name
         try:
-            with open_file(self.delivered) as raw, pq.ParquetFile(raw) as file:
+            with self._opened() as (file, schema):
                 table = file.read_row_group(self.number, columns=self.columns, use_threads=False)
-                return _Held(table, name)
+                _check_height(name, table.num_rows, self.rows)
+                return _Held(_decoded(name, table, schema), name)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(name, error) from error
 

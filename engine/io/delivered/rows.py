@@ -5,6 +5,7 @@ times 2^32, plus its place in the part. References ascend as the rows were deliv
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,25 +18,30 @@ import pyarrow.parquet as pq
 
 from engine.booking.registry import Numbers
 from engine.errors import InputError
-from engine.io.book.run_record import Input, UsedLayout
+from engine.io.book.run_record import Input, RowWarning, UsedLayout
 from engine.io.delivered.csv_file import CsvFile, text_bytes
 from engine.io.delivered.deliveries import Batch, Delivered, Work, check_unchanged, open_file
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.delivered.recognising import recognised
-from engine.layouts.model import Described, Layout, RoleName
+from engine.layouts.model import Described, Layout
 from engine.reading.canonical import (
+    ANSWER_FORMS,
     ENROLLMENT_FORMS,
     EVENT_FORMS,
     TRANSACTION_FORMS,
     Delivery,
     Reading,
+    read_answers,
     read_enrollments,
     read_events,
     read_transactions,
 )
 from engine.reading.individual_number import Screen
+from engine.reading.methods import MethodCounts
 from engine.records import (
+    ANSWER_OPTIONAL,
+    ANSWER_REQUIRED,
     ENROLLMENT_OPTIONAL,
     ENROLLMENT_REQUIRED,
     EVENT_OPTIONAL,
@@ -46,6 +52,7 @@ from engine.records import (
     Basis,
     Enrollment,
     EventKind,
+    RoleName,
     polars_schema,
 )
 
@@ -84,13 +91,15 @@ TRANSACTIONS: Final = Role(
 )
 ENROLLMENTS: Final = Role("enrollments", ENROLLMENT_REQUIRED, ENROLLMENT_OPTIONAL, read_enrollments)
 EVENTS: Final = Role("events", EVENT_REQUIRED, EVENT_OPTIONAL, read_events)
+ANSWERS: Final = Role("answers", ANSWER_REQUIRED, ANSWER_OPTIONAL, read_answers)
 ROLES: Final[Mapping[RoleName, Role]] = {
-    role.name: role for role in (TRANSACTIONS, ENROLLMENTS, EVENTS)
+    role.name: role for role in (TRANSACTIONS, ENROLLMENTS, EVENTS, ANSWERS)
 }
 _FORMS: Final = {
     "transactions": TRANSACTION_FORMS,
     "enrollments": ENROLLMENT_FORMS,
     "events": EVENT_FORMS,
+    "answers": ANSWER_FORMS,
 }
 
 
@@ -129,14 +138,20 @@ class Files:
     Attributes:
         skipped: by a layout's reason, how many rows were left out on purpose, and their yen.
         layouts: those that files were read by, by ID.
+        warnings: rows that were read, and should be looked at.
+        methods: the values of ``method``, counted.
+        whole_lines: whether a file whose last record lacks a line end is refused.
     """
 
     role: Role
     delivered: Sequence[Delivered]
+    whole_lines: bool = False
     inputs: list[Input] = field(default_factory=list)
     screen: Screen = field(init=False)
     skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
     layouts: dict[str, Layout] = field(default_factory=dict)
+    warnings: list[RowWarning] = field(default_factory=list)
+    methods: MethodCounts = field(default_factory=MethodCounts)
     _described: dict[int, Described | None] = field(default_factory=dict)
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
@@ -166,9 +181,13 @@ class Files:
                 for work in file.works():
                     yield index, work
 
-        def read(one: tuple[int, Work], part: int) -> tuple[int, _PartRead[T]]:
-            index, work = one
-            return index, read_part(self.role, work, part, self.screen, then)
+        def counted(rows: Rows) -> T:
+            self.methods.count(rows.good)
+            return then(rows)
+
+        def read(numbered: tuple[int, Work], part: int) -> tuple[int, _PartRead[T]]:
+            index, work = numbered
+            return index, read_part(self.role, work, part, self.screen, counted)
 
         rows = [0] * len(self.delivered)
         for index, (records, made, skipped) in in_order(pool, ahead, works(), read):
@@ -191,6 +210,37 @@ class Files:
             sha256 = files[index].sha256
             check_unchanged(self.delivered[index])
             self.add_input(index, sha256, rows[index])
+            self._check_end(index, rows[index], is_cut=files[index].is_cut)
+
+    def _check_end(self, index: int, row: int, *, is_cut: bool) -> None:
+        """Says that a file's last record may be cut short, for RFC 4180 lets it be as it is.
+
+        Raises:
+            InputError: whole lines were asked for.
+        """
+        if not is_cut or row == 0:
+            return
+        name = self.delivered[index].name
+        if self.whole_lines:
+            raise InputError(
+                f"{name}: row {row}: the last record has no line end, so it may be cut short",
+                hint="have the file delivered whole, or run without --whole-lines",
+            )
+        what = "the last record has no line end, so it may be cut short"
+        self.warnings.append(RowWarning(name, row, what))
+
+    def warn_of_unknown_methods(self, known: AbstractSet[str]) -> None:
+        """Names the values of ``method`` that no service lists; once all files are read."""
+        for row_ref, what in self.methods.unknown(known):
+            file, row = self._place(row_ref)
+            self.warnings.append(RowWarning(file, row, what))
+
+    def _place(self, row_ref: int) -> tuple[str, int]:
+        """The file of a row, and its number in it."""
+        part, place = row_ref >> REF_SHIFT, row_ref & ((1 << REF_SHIFT) - 1)
+        return self.delivered[self._file_of_part[part]].name, (
+            self._first_row_of_part[part] + place + 1
+        )
 
     def add_input(self, index: int, sha256: str, rows: int) -> None:
         """Notes a file that was read to its end, as the run record names it."""
@@ -214,7 +264,7 @@ class Files:
         if described is None:
             return None
         layout = described.layout
-        return UsedLayout(layout.layout_id, layout.sha256, dict(described.parameters))
+        return UsedLayout(layout.layout_id, layout.sha256, described.recorded_parameters)
 
     def describe(self, index: int, described: Described | None) -> None:
         """Notes how a file is written.
@@ -308,7 +358,7 @@ def check_parameters(*files: Files) -> None:
     for (name, text), where in needless.items():
         if (name, text) not in asked:
             raise InputError(
-                f"--set {name}={text}: {where}: no layout of these files asks for {name}",
+                f"--set {name}: {where}: no layout of these files asks for {name}",
                 hint="leave it out, or name the layout that asks for it ahead of it; see mynapoint "
                 "layouts",
             )
@@ -359,6 +409,7 @@ def read_part(
         InputError: the part cannot be read.
     """
     batch = work.read()
+    screen.look_at_lines(batch.sample)
     made = []
     for piece in batch.pieces(PIECE_ROWS):
         reading = role.read(piece.table)

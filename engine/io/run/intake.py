@@ -21,25 +21,31 @@ from engine.booking.duplicates import (
     settled_by_text,
 )
 from engine.booking.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
+from engine.booking.recounted import Voids
 from engine.booking.registry import Numbers
-from engine.booking.state import Integers, Past, content_hashes
+from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes, hash_pair, places_in
 from engine.columns.unshared import rows_on_their_own
 from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, in_order
+from engine.io.run.joining import JoinedAccounts
+from engine.io.run.reconsidering import Reconsidering
 from engine.io.run.shuffle import SeenKeys, Shuffle
-from engine.records import TRANSACTION_CONFLICT
-from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE
+from engine.records import TRANSACTION_CONFLICT, Kind
+from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE, VOIDED
 from engine.terms.services import Services
 
-SLICE_COLUMNS: Final = (
-    "account_no",
-    "transaction_id",
-    "occurred_at",
-    "kind",
-    "amount",
-    "original_transaction_id",
-    "method",
-    "row_ref",
+NO_ROWS: Final = pl.DataFrame(
+    schema={
+        "account_no": pl.Int32,
+        "replacing_account_id": pl.String,
+        "transaction_id": pl.String,
+        "occurred_at": pl.Datetime("us"),
+        "kind": Kind,
+        "amount": pl.Int64,
+        "original_transaction_id": pl.String,
+        "method": pl.String,
+        "row_ref": pl.Int64,
+    }
 )
 UNENROLLED_COLUMNS: Final = (*DECLINED_COLUMNS, "row_ref")
 
@@ -67,54 +73,94 @@ class Intake:
 
     Attributes:
         slice_of_person: by person number; None when there is one slice.
-        enrolled: rows of enrolled accounts, ``SLICE_COLUMNS``, by slice.
-        unenrolled: all others, ``UNENROLLED_COLUMNS``, in any slice, with the reason that holds
-            unless they turn out to be duplicates.
+        enrolled: rows of enrolled accounts, columns of ``NO_ROWS``, by slice.
+        unenrolled: all others that were delivered, ``UNENROLLED_COLUMNS``, in any slice, with the
+            reason that holds unless they turn out to be duplicates.
     """
 
     past: Past
     services: Services
+    reconsidering: Reconsidering
+    joining: JoinedAccounts
     slice_of_person: npt.NDArray[np.int16] | None
     enrolled: Shuffle
     unenrolled: Shuffle
     seen: SeenKeys
     _known_services: pl.Enum = field(init=False)
-    _persons: Integers = field(init=False)
+    _persons: npt.NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
         # Made before the threads ask for it all at once.
         _ = self.past.registry.finder
         self._known_services = pl.Enum(list(self.services.by_id))
-        self._persons = self.past.registry.accounts["person_no"].to_numpy()
+        self._persons = self.past.registry.person_nos
 
     def take(self, rows: Rows) -> Taken:
         """Takes in a part of a file; may be called by several threads at once."""
         good = rows.good
         yen = int(good["amount"].sum()) + int(rows.faulty["amount"].sum())
         keys = hash_pair(good["service_id"], good["transaction_id"])
-        positions, contents, differs = against_the_book(good, keys, self.past)
-        faulty, declined = rows.faulty, good.clear()
-        fresh = positions < 0
-        if not fresh.all():
-            conflicts = rows.some_at_fault(good.filter(pl.Series(differs)), TRANSACTION_CONFLICT)
+        known = against_the_book(good, keys, self.past)
+        if known.differs.any():
+            good, known = self.joining.settled(good, keys, known, self.past)
+        faulty, declined, contents = rows.faulty, good.clear(), known.contents
+        if known.in_force.any():
+            conflict, fresh = known.in_force & known.differs, ~known.in_force
+            conflicts = rows.some_at_fault(good.filter(pl.Series(conflict)), TRANSACTION_CONFLICT)
             faulty = pl.concat([faulty, conflicts]).sort("row_ref")
-            declined = good.filter(pl.Series(~fresh & ~differs))
+            declined = good.filter(pl.Series(~fresh & ~conflict))
             good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
         self.seen.add(Occurrences.of(keys, contents, good["row_ref"].to_numpy()))
         return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen)
 
+    def take_waiting(self, rows: pl.DataFrame) -> Hashes:
+        """Takes in rows that waited in the book: canonical columns and negative ``row_ref``;
+        returns the hashes of originals as ``take`` does.
+        """
+        rows = rows.with_columns(pl.col("kind").cast(Kind))
+        keys = hash_pair(rows["service_id"], rows["transaction_id"])
+        contents = content_hashes(rows, keys)
+        self.seen.add(Occurrences.of(keys, contents, rows["row_ref"].to_numpy()))
+        return self._hand_on(rows)
+
+    def slices_of(self, person_nos: Numbers) -> list[int]:
+        """The slices that have rows, or one of these people."""
+        slices = set(self.enrolled.filled())
+        if person_nos.size:
+            mine = (
+                [0] if self.slice_of_person is None else self.slice_of_person[person_nos].tolist()
+            )
+            slices.update(mine)
+        return sorted(slices)
+
+    def of_slice(self, voids: Voids, number: int) -> Voids:
+        """The voids of a slice's people."""
+        if self.slice_of_person is None or voids.positions.size == 0:
+            return voids
+        return voids.of_people(self.slice_of_person == number)
+
     def _hand_on(self, good: pl.DataFrame) -> Hashes:
         known = good["service_id"].cast(self._known_services, strict=False).is_not_null()
-        numbers = self.past.registry.finder.find(good["service_id"], good["account_id"])
-        enrolled = (numbers >= 0) & known.to_numpy()
+        exceptions = self.past.exceptions
+        numbers = exceptions.accounts_of(good, self.past.registry)
+        voided = exceptions.are_voided(good)
+        enrolled = (numbers >= 0) & known.to_numpy() & ~voided
         if not enrolled.all():
-            unenrolled = with_unenrolled_reason(good.filter(pl.Series(~enrolled)), self.services)
-            self.unenrolled.add(unenrolled.select(UNENROLLED_COLUMNS), self._all_in_one(unenrolled))
+            away = np.flatnonzero(~enrolled & (good["row_ref"] >= 0).to_numpy())
+            if away.size:
+                unenrolled = with_unenrolled_reason(good[away], self.services, voided[away])
+                self.unenrolled.add(
+                    unenrolled.select(UNENROLLED_COLUMNS), self._all_in_one(unenrolled)
+                )
         refunds = pl.Series(enrolled) & (good["kind"] == "refund")
         wanted = self._wanted(good.filter(refunds))
-        good = good.with_columns(account_no=pl.Series(numbers, dtype=pl.Int32)).select(
-            SLICE_COLUMNS
+        self.reconsidering.of_originals(
+            good.select("service_id", "transaction_id").filter(pl.Series(enrolled) & ~refunds)
         )
+        good = good.with_columns(
+            account_no=pl.Series(numbers, dtype=pl.Int32),
+            replacing_account_id=exceptions.replacing_ids(good, numbers, self.past.registry),
+        ).select(NO_ROWS.columns)
         if self.slice_of_person is None:
             good = good if enrolled.all() else good.filter(pl.Series(enrolled))
             self.enrolled.add(good, [0, good.height])
@@ -134,14 +180,20 @@ class Intake:
 
     def _wanted(self, refunds: pl.DataFrame) -> Hashes:
         ids = refunds["service_id"], refunds["original_transaction_id"]
-        return hash_pair(*ids)[self.past.entries_of(*ids) < 0]
+        return hash_pair(*ids)[self.past.booked_at(*ids) < 0]
 
 
-def with_unenrolled_reason(rows: pl.DataFrame, services: Services) -> pl.DataFrame:
-    """Rows of which no account is enrolled, each with the reason why it earns nothing."""
+def with_unenrolled_reason(
+    rows: pl.DataFrame, services: Services, voided: npt.NDArray[np.bool_]
+) -> pl.DataFrame:
+    """Rows that are void by name, or of which no account is enrolled, each with its reason."""
     known = pl.col("service_id").cast(pl.Enum(list(services.by_id)), strict=False).is_not_null()
     return rows.with_columns(
-        reason=pl.when(known).then(pl.lit(NOT_ENROLLED)).otherwise(pl.lit(UNKNOWN_SERVICE))
+        reason=pl.when(pl.Series(voided))
+        .then(pl.lit(VOIDED))
+        .when(known)
+        .then(pl.lit(NOT_ENROLLED))
+        .otherwise(pl.lit(UNKNOWN_SERVICE))
     )
 
 
@@ -150,26 +202,30 @@ class Settled:
     """What became of keys that a run's files hold more than once.
 
     Attributes:
-        set_aside: the ``row_ref`` of duplicates and of rows in conflict, ascending.
+        set_aside: the ``row_ref`` of duplicates, of rows in conflict, and of rows that waited
+            under a key that was delivered again, ascending.
         duplicate: whether it is a duplicate, one each.
+        replaced: the ``row_ref`` of those that waited.
         faulty: the conflicts for the quarantine.
     """
 
     set_aside: Numbers
     duplicate: npt.NDArray[np.bool_]
+    replaced: Numbers
     faulty: pl.DataFrame
 
     @classmethod
-    def of(cls, duplicates: Numbers, conflicts: Numbers, faulty: pl.DataFrame) -> "Settled":
-        """From the ``row_ref`` of either, in any order."""
-        both = np.concatenate([duplicates, conflicts])
+    def of(
+        cls, duplicates: Numbers, conflicts: Numbers, replaced: Numbers, faulty: pl.DataFrame
+    ) -> "Settled":
+        """From the ``row_ref`` of each kind, in any order."""
+        both = np.concatenate([duplicates, conflicts, replaced])
         order = np.argsort(both)
-        return cls(both[order], order < duplicates.size, faulty)
+        return cls(both[order], order < duplicates.size, replaced, faulty)
 
     def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The rows that stay, and the duplicates; conflicts are in neither."""
+        """The rows that stay, and the duplicates; all else that is set aside is in neither."""
         at, aside = places_in(self.set_aside, rows["row_ref"].to_numpy())
-        rows = rows.drop("row_ref")
         if not aside.any():
             return rows, rows.clear()
         repeats = np.flatnonzero(aside)
@@ -179,9 +235,9 @@ class Settled:
 def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
     """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
     found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
-    duplicates, contested = Repeated.of_all(found)
+    duplicates, contested, replaced = Repeated.of_all(found)
     if contested.size == 0:
-        return Settled.of(duplicates, contested, pl.DataFrame(schema=FAULTS_SCHEMA))
+        return Settled.of(duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
     for rows in files.read_again(pool, ahead, contested):
@@ -190,11 +246,12 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
         some = rows.good.select("service_id", "transaction_id", "row_ref", contents)
         keys.append(rows_on_their_own(some))
         faulty.append(rows.all_at_fault(TRANSACTION_CONFLICT))
-    more, conflicts = settled_by_text(pl.concat(keys))
+    more, conflicts, _ = settled_by_text(pl.concat(keys))
     in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
     return Settled.of(
         np.concatenate([duplicates, more]),
         conflicts,
+        replaced,
         pl.concat(faulty).filter(in_conflict),
     )
 

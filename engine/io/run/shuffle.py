@@ -44,7 +44,9 @@ class Shuffle:
                         self.rows[number] += end - start
                         self._pieces[number].append(frame[start:end])
             return
-        table = frame.with_columns(pl.col("kind").to_physical()).to_arrow()
+        if frame.schema.get("kind") == Kind:
+            frame = frame.with_columns(pl.col("kind").to_physical())
+        table = frame.to_arrow()
         for number, (start, end) in enumerate(pairwise(bounds)):
             if start < end:
                 with self._locks[number]:
@@ -76,7 +78,9 @@ class Shuffle:
             data = file.take()
         with pa.ipc.open_stream(data) as stream:
             frame = pl.DataFrame(stream.read_all())
-        return frame.with_columns(pl.col("kind").cat.to(Kind))
+        if frame.schema.get("kind") == pl.UInt8:
+            return frame.with_columns(pl.col("kind").cat.to(Kind))
+        return frame
 
     def _path(self, number: int) -> Path:
         assert self._folder is not None

@@ -1,0 +1,156 @@
+"""Recounting: people whose entries change what other transactions count, booked one by one.
+
+What counts is decided transaction by transaction, in booking order, on what is left of each. A
+refund or a void changes what is left, and so what later transactions count. Where that crosses
+rounding groups, recounts say so. Few people need it; each is taken alone, in plain Python.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.rules.award import worth
+from engine.terms.programme import Programme
+
+Group = tuple[int, ...]
+"""A rounding group: the account's number, and the month or the transaction where it rounds so."""
+Source = int
+"""A transaction: its position in the book, or -1 less its place among the rows of the slice."""
+
+
+@dataclass(slots=True)
+class Spending:
+    """A booked charge or purchase, and what is left of it."""
+
+    source: Source
+    group: Group
+    left_yen: int
+    counted_yen: int = 0
+
+
+class Move(NamedTuple):
+    """What is to be booked next for a person.
+
+    Attributes:
+        source: what the entry repeats: a row of the slice, or the entry that is voided.
+        of: the charge or purchase that it adds, takes back, or restores.
+        net_yen: what it adds to net spend.
+        is_new: whether it books a charge or a purchase of its own.
+        group: of a new one.
+        is_void: whether it voids the entry at ``source``.
+    """
+
+    source: Source
+    of: Source
+    net_yen: int
+    is_new: bool
+    group: Group
+    is_void: bool = False
+
+
+class Entry(NamedTuple):
+    """What a ledger entry says beside the row that it repeats."""
+
+    source: Source
+    is_void: bool
+    is_recount: bool
+    caused_by: Source
+    net_yen: int
+    counted_yen: int
+    points: int
+    net_spend_after: int
+    points_after: int
+
+
+@dataclass(slots=True)
+class Person:
+    """A person's transactions in booking order, and sums."""
+
+    spendings: list[Spending]
+    net_spend_yen: int
+    points: int
+    programme: Programme
+    _places: dict[Source, int] = field(init=False)
+    _groups: dict[Group, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = {spending.source: n for n, spending in enumerate(self.spendings)}
+        self._groups = {}
+        self._count(self.spendings, 0)
+        for spending in self.spendings:
+            self._add(spending.group, spending.counted_yen)
+
+    def _add(self, group: Group, yen: int) -> None:
+        self._groups[group] = self._groups.get(group, 0) + yen
+
+    def _count(self, spendings: Iterable[Spending], before_yen: int) -> list[Spending]:
+        """Counts transactions anew; those whose count changed keep the old one in the result."""
+        changed, cap_yen, total = [], self.programme.cap_yen, before_yen
+        for spending in spendings:
+            until = total + spending.left_yen
+            counted = min(until, cap_yen) - min(total, cap_yen)
+            if counted != spending.counted_yen:
+                changed.append(
+                    Spending(spending.source, spending.group, 0, counted - spending.counted_yen)
+                )
+                spending.counted_yen = counted
+            total = until
+        return changed
+
+    def book(self, moves: Sequence[Move]) -> list[Entry]:
+        """The entries of these moves, with their recounts."""
+        entries: list[Entry] = []
+        for move in moves:
+            entries += self._book(move)
+        return entries
+
+    def _book(self, move: Move) -> list[Entry]:
+        if move.is_new:
+            self._places[move.source] = len(self.spendings)
+            self.spendings.append(Spending(move.source, move.group, 0))
+        place = self._places[move.of]
+        self.spendings[place].left_yen += move.net_yen
+        own = self.spendings[place].group
+        before_yen = sum(spending.left_yen for spending in self.spendings[:place])
+        changes: dict[Group, tuple[Source, int]] = {}
+        for change in self._count(self.spendings[place:], before_yen):
+            first, counted = changes.get(change.group, (change.source, 0))
+            changes[change.group] = first, counted + change.counted_yen
+        _, counted = changes.pop(own, (move.of, 0))
+        entry = (move.source, own, counted, move.net_yen, False)
+        recounts = [
+            (first, group, change, 0, True) for group, (first, change) in changes.items() if change
+        ]
+        # What takes room away is said first, so that nobody is above the cap at any entry.
+        in_order = [*recounts, entry] if move.net_yen > 0 else [entry, *recounts]
+        return [
+            self._entry(source, group, change, net_yen, move, is_recount=is_recount)
+            for source, group, change, net_yen, is_recount in in_order
+        ]
+
+    def _entry(
+        self,
+        source: Source,
+        group: Group,
+        counted: int,
+        net_yen: int,
+        move: Move,
+        *,
+        is_recount: bool,
+    ) -> Entry:
+        held = self._groups.get(group, 0)
+        points = worth(held + counted, self.programme) - worth(held, self.programme)
+        self._add(group, counted)
+        self.net_spend_yen += net_yen
+        self.points += points
+        return Entry(
+            source,
+            move.is_void and not is_recount,
+            is_recount,
+            move.source,
+            net_yen,
+            counted,
+            points,
+            self.net_spend_yen,
+            self.points,
+        )

@@ -1,0 +1,1 @@
+"""The payout run: what is owed goes out in files, what was answered comes in, one commit each."""

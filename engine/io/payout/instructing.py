@@ -1,0 +1,116 @@
+"""Instructions on their way out: calculated range by range, staged as table and as files."""
+
+import datetime as dt
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.errors import BookError, InputError
+from engine.io.book.folder import part_name, run_id
+from engine.io.book.payout_record import PayoutRecord
+from engine.io.book.payouts import PayoutBook, PayoutPart, write_payouts
+from engine.io.payout.calculation import Calculation
+from engine.io.payout.files import ServiceFile, file_stem, write_list
+from engine.io.payout.known import Known
+from engine.io.payout.record import Order, record_of
+from engine.payouts.entry import DIRECTIONS
+from engine.payouts.lines import as_file, instructed
+
+FAR: Final = "far"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A payout run whose files are staged."""
+
+    parts: list[PayoutPart]
+    record: PayoutRecord
+
+
+def check_day(at: Known, due_by: dt.date, services: Sequence[str]) -> None:
+    """Refuses a service that is not there, and a day before the last that was asked for it.
+
+    Raises:
+        InputError: naming it.
+    """
+    for service in services:
+        if service not in at.services.by_id:
+            raise InputError(
+                f"--service: {service}: the book's registry has no such service",
+                hint=f"there are {', '.join(sorted(at.services.by_id))}",
+            )
+    last = at.last_asked_for()
+    for service in services or last:
+        day = last.get(service)
+        if day is not None and due_by < day:
+            raise InputError(
+                f"--due-by: {due_by} is before {day}, the day last asked for of {service}",
+                hint=f"ask for {day} or a later day",
+            )
+
+
+def instruct(
+    at: Known,
+    staged: Path,
+    due_by: dt.date,
+    services: Sequence[str],
+    started_at: dt.datetime,
+    *,
+    far: bool,
+) -> Prepared:
+    """Calculates what is owed, and stages the payout run that instructs it.
+
+    Raises:
+        BookError: a file of the book is damaged, or the disk gives back something else.
+    """
+    number = at.payout_runs + 1
+    asked = sorted(set(services)) or None
+    calculation = Calculation(at, due_by, at.book.staging / "work")
+    parts: list[PayoutPart] = []
+    files: dict[str, ServiceFile] = {}
+    with ExitStack() as open_files:
+
+        def file_of(service: str) -> ServiceFile:
+            if service not in files:
+                file = ServiceFile(staged, file_stem(number, service))
+                files[service] = open_files.enter_context(file)
+            return files[service]
+
+        for lines in calculation.lines(asked):
+            rows = instructed(lines, run_id(number), due_by)
+            name = part_name(number, len(parts))
+            parts.append(write_payouts(rows, at.book.staging / "ledger", name))
+            for (service,), of_service in rows.partition_by(
+                "service_id", as_dict=True, maintain_order=True
+            ).items():
+                file_of(str(service)).write(as_file(of_service))
+        for service in sorted(calculation.with_entries if asked is None else asked):
+            if service in calculation.with_entries:
+                file_of(service)
+    written = [files[service] for service in sorted(files)]
+    folder = f"{PayoutBook.RECORDS}/{run_id(number)}"
+    counts = {name: sum(file.lines[name] for file in written) for name in DIRECTIONS}
+    if sum(counts.values()) != sum(part.rows for part in parts):
+        raise BookError(
+            "the control totals do not agree: the files have other lines than the table",
+            hint="this is a fault of the engine: nothing was booked; report it",
+        )
+    record = record_of(
+        at,
+        started_at,
+        Order(
+            due_by,
+            tuple(asked or sorted({*at.services.by_id, *calculation.services})),
+            allowed=(FAR,) if far else (),
+        ),
+        counts=counts,
+        points={name: sum(file.points[name] for file in written) for name in DIRECTIONS},
+        outputs=[
+            *(part.output() for part in parts),
+            *(output for file in written for output in file.outputs(folder)),
+            write_list(staged, number, due_by.isoformat(), written),
+        ],
+    )
+    return Prepared(parts, record)

@@ -1,0 +1,237 @@
+"""A payout run: instructions go out or answers come in, whole or not at all.
+
+The walk: lock the book; bring both tables to their last commits; calculate, range by range; write
+and read back; look at the folder that the files are to be copied to; publish; commit; copy.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.errors import BookError, InputError
+from engine.io.book.folder import Book, run_id
+from engine.io.book.format import RECORD_FILE
+from engine.io.book.ledger import commit
+from engine.io.book.payout_record import PayoutRecord
+from engine.io.book.payouts import PAYOUTS, PayoutBook, settle_tables
+from engine.io.delivered.deliveries import DeliveredAs, find_delivered
+from engine.io.durable import write_json
+from engine.io.payout.answering import Answers, Others
+from engine.io.payout.files import check_free, check_out, copy_files, files_of
+from engine.io.payout.instructing import Prepared, check_day, instruct
+from engine.io.payout.known import Known, no_book
+from engine.io.payout.record import now, today
+
+MOST_DAYS_AHEAD: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutResult:
+    """A payout run.
+
+    Attributes:
+        record: its record, as in ``payout_runs/NNNNNN/record.json``.
+        booked: whether it is in the book; a trial is not.
+        copied_to: the folder that its files are in.
+    """
+
+    book: Path
+    record: PayoutRecord
+    booked: bool
+    copied_to: Path | None = None
+
+
+def payout(
+    book: str | Path,
+    *,
+    due_by: dt.date,
+    out: Path | None,
+    services: Sequence[str] = (),
+    allow_far: bool = False,
+    dry_run: bool = False,
+) -> PayoutResult:
+    """Instructs what is owed by a day; the contract's ``mynapoint payout --due-by``.
+
+    Args:
+        book: the book's folder.
+        due_by: the day.
+        out: where the files are copied to; needed but for a trial.
+        services: those that are asked for; none is all.
+        allow_far: let the day lie farther ahead than `MOST_DAYS_AHEAD`.
+        dry_run: calculate everything, and book nothing.
+
+    Raises:
+        InputError: the day, a service or the folder cannot be used; nothing was booked.
+        BookError: the book is in use or damaged.
+    """
+    started_at = now()
+    far = (due_by - today()).days > MOST_DAYS_AHEAD
+    if far and not allow_far:
+        raise InputError(
+            f"--due-by: {due_by} is more than {MOST_DAYS_AHEAD} days ahead",
+            hint="check the year; --allow-far takes it all the same",
+        )
+    if out is not None:
+        check_out(PayoutBook(Path(book)), out)
+    with _locked(book) as at:
+        check_day(at, due_by, services)
+        staged = at.payouts.stage()
+        prepared = instruct(at, staged, due_by, services, started_at, far=far)
+        if out is not None:
+            check_free(sorted(staged.glob("payouts-*")), out)
+        if dry_run or out is None:
+            return PayoutResult(at.book.path, prepared.record, booked=False)
+        copying = at.payouts.being_copied()
+        number = at.payout_runs + 1
+        at.payouts.set_being_copied({**copying, number: str(out)})
+        _publish(at, prepared)
+        _copy(at.payouts, number, out)
+    return PayoutResult(at.book.path, prepared.record, booked=True, copied_to=out)
+
+
+def take_answers(
+    book: str | Path,
+    *,
+    answers: Sequence[str | Path | DeliveredAs] = (),
+    others_done: int | None = None,
+    answered_on: dt.date | None = None,
+    services: Sequence[str] = (),
+    max_quarantined: float = 0.05,
+    dry_run: bool = False,
+) -> PayoutResult:
+    """Takes in what the points systems answered; the contract's ``mynapoint payout --answers``.
+
+    Args:
+        book: the book's folder.
+        answers: files, folders or globs of delivered answers.
+        others_done: take all lines of this payout run that have no answer as done.
+        answered_on: on that day.
+        services: whose lines are taken so, beside those that the answers speak of.
+        max_quarantined: the largest share of rows, 0 to 1, that may go to quarantine.
+        dry_run: decide everything, and book nothing.
+
+    Raises:
+        InputError: the answers or the call cannot be used; nothing was booked.
+        BookError: the book is in use or damaged.
+    """
+    started_at = now()
+    if not 0 <= max_quarantined <= 1:
+        raise InputError(
+            f"--max-quarantined: must be between 0 and 1, is {max_quarantined}",
+            hint="give 0.05 for five rows in a hundred",
+        )
+    if answered_on is not None and answered_on > today():
+        raise InputError(
+            f"--answered-on: {answered_on} lies ahead", hint="give the day of the answer"
+        )
+    found = find_delivered(answers, "answers")
+    with _locked(book) as at:
+        staged = at.payouts.stage()
+        work = Answers(at, staged, found, max_quarantined)
+        others = None
+        if others_done is not None and answered_on is not None:
+            if not 1 <= others_done <= at.payout_runs:
+                raise InputError(
+                    f"--others-done: there is no payout run {run_id(others_done)}",
+                    hint=f"the last one is {run_id(at.payout_runs)}",
+                )
+            others = Others(others_done, answered_on, tuple(services))
+        prepared = work.do(others, started_at)
+        if dry_run:
+            return PayoutResult(at.book.path, prepared.record, booked=False)
+        _publish(at, prepared)
+    return PayoutResult(at.book.path, prepared.record, booked=True)
+
+
+def copy_again(book: str | Path, number: int, out: Path) -> list[Path]:
+    """Copies the files of an earlier payout run once more; gives where they are.
+
+    Raises:
+        InputError: there is no such payout run, or the folder holds other files of these names.
+        BookError: the book is in use or damaged.
+    """
+    check_out(PayoutBook(Path(book)), out)
+    with _locked(book) as at:
+        if not 1 <= number <= at.payout_runs:
+            raise InputError(
+                f"--again: there is no payout run {run_id(number)}",
+                hint=f"the last one is {run_id(at.payout_runs)}",
+            )
+        files = files_of(at.payouts, number)
+        if not files:
+            raise InputError(
+                f"--again: payout run {run_id(number)} took in answers and wrote no files",
+                hint="name one that was made with --due-by",
+            )
+        check_free(files, out)
+        _copy(at.payouts, number, out)
+    return [out / file.name for file in files]
+
+
+@contextmanager
+def _locked(book: str | Path) -> Iterator[Known]:
+    """The book, locked, at its last commits; what a payout run leaves half done is cleared."""
+    place = Book(Path(book))
+    if not place.log.exists():
+        raise no_book(place)
+    payouts = PayoutBook(place.path)
+    try:
+        with place.locked():
+            runs, payout_runs = settle_tables(place)
+            if runs == 0:
+                raise no_book(place)
+            payouts.acknowledge(payout_runs)
+            payouts.forget_copies_after(payout_runs)
+            try:
+                yield Known(place, runs, payout_runs)
+            except (OSError, BookError) as error:
+                if _committed(payouts) > payout_runs and not isinstance(error, CopyError):
+                    raise BookError(
+                        f"{place.path}: payout run {run_id(payout_runs + 1)} was committed, but "
+                        f"the disk did not confirm it: {error}",
+                        hint="run mynapoint due to see what is in the book; what is booked is not "
+                        "instructed again",
+                    ) from error
+                raise
+            finally:
+                # What cannot be cleared now is cleared by the next run.
+                with suppress(OSError, BookError):
+                    payouts.clear_leftovers(payouts.committed_runs())
+    except OSError as error:
+        raise BookError(
+            f"{error.filename or place.path}: {error.strerror or error}",
+            hint="check the disk and the folder's permissions; nothing was booked",
+        ) from error
+
+
+class CopyError(BookError):
+    """A payout run is in the book, and its files were not all copied."""
+
+
+def _committed(payouts: PayoutBook) -> int:
+    with suppress(OSError, BookError):
+        return payouts.committed_runs()
+    return 0
+
+
+def _publish(at: Known, prepared: Prepared) -> None:
+    number = at.payout_runs + 1
+    record_sha256 = write_json(at.payouts.staging / "run" / RECORD_FILE, prepared.record.to_json())
+    at.payouts.publish(number)
+    commit(at.payouts, number, prepared.parts, record_sha256=record_sha256, form=PAYOUTS)
+
+
+def _copy(payouts: PayoutBook, number: int, out: Path) -> None:
+    try:
+        copy_files(files_of(payouts, number), out)
+        left = {key: folder for key, folder in payouts.being_copied().items() if key != number}
+        payouts.set_being_copied(left)
+    except OSError as error:
+        raise CopyError(
+            f"{error.filename or out}: {error.strerror or error}; payout run {run_id(number)} is "
+            "booked, but its files were not all copied",
+            hint=f"mynapoint payout BOOK --again {run_id(number)} --out DIR copies them",
+        ) from error

@@ -1,0 +1,86 @@
+"""The record of a payout run: what was asked, what went out or came in, and the chain."""
+
+import datetime as dt
+import getpass
+import platform
+import shlex
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+from engine.io.book.folder import run_id
+from engine.io.book.payout_record import FORMAT, OthersDone, PayoutRecord
+from engine.io.book.payouts import previous_sha256
+from engine.io.book.run_record import Input, Output, Ran
+from engine.io.payout.known import Known
+from engine.io.run.changes import JAPAN
+
+_LIBRARIES: Final = ("mynapoint", "polars", "pyarrow", "pandera", "deltalake", "numpy")
+
+
+def today() -> dt.date:
+    """Today by the machine's clock, in Japan."""
+    return dt.datetime.now(JAPAN).date()
+
+
+def now() -> dt.datetime:
+    """The instant by the machine's clock, to the second."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+def ran(started_at: dt.datetime) -> Ran:
+    """Who ran what, where and when."""
+    user = ""
+    # A process may run under a number that has no name.
+    with suppress(OSError, KeyError):
+        user = getpass.getuser()
+    return Ran(started_at, now(), user, socket.gethostname(), shlex.join(sys.argv))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a payout run was asked to do."""
+
+    due_by: dt.date | None = None
+    services: tuple[str, ...] = ()
+    answers: OthersDone | None = None
+    allowed: tuple[str, ...] = ()
+
+
+def record_of(
+    known: Known,
+    started_at: dt.datetime,
+    order: Order,
+    *,
+    counts: dict[str, int],
+    points: dict[str, int],
+    outputs: Sequence[Output],
+    inputs: Sequence[Input] = (),
+    skipped: Mapping[str, int] | None = None,
+) -> PayoutRecord:
+    """The record of a payout run on a book as it was before."""
+    return PayoutRecord(
+        format=FORMAT,
+        payout_run_id=run_id(known.payout_runs + 1),
+        ran=ran(started_at),
+        due_by=order.due_by,
+        services=order.services,
+        answers=order.answers,
+        allowed=order.allowed,
+        run_id=run_id(known.runs),
+        programme=known.last_run.programme,
+        services_sha256=known.last_run.services_sha256,
+        inputs=tuple(inputs),
+        counts=counts,
+        points=points,
+        skipped=dict(skipped or {}),
+        outputs=tuple(sorted(outputs, key=lambda output: output.name)),
+        payouts_version=known.payout_runs,
+        engine={"python": platform.python_version()}
+        | {library: version(library) for library in _LIBRARIES},
+        previous_sha256=previous_sha256(known.book, known.runs),
+    )

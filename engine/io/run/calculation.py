@@ -1,0 +1,352 @@
+"""The walk of a run: events, enrollments, transactions; what came twice; slice by slice."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.booking.corrections import Corrections, Standing
+from engine.booking.enrollment import Enrolled, concerning, enroll
+from engine.booking.fold import Folded, Night, fold, resolve_pending
+from engine.booking.recounted import Voids
+from engine.booking.registry import Registry
+from engine.booking.remembering import corrected, enrolled
+from engine.booking.state import Past
+from engine.booking.voiding import voids_of, without
+from engine.columns.hashing import FewHashes, Hashes
+from engine.io.book.entries import entries_at
+from engine.io.book.folder import part_name, run_id
+from engine.io.book.format import RunTable
+from engine.io.book.index import Known, recall
+from engine.io.book.ledger import Part, write_part
+from engine.io.book.tables import TableWriter, table_writer
+from engine.io.book.tally import Tally
+from engine.io.delivered.rows import (
+    ENROLLMENT_VALUES,
+    EVENT_VALUES,
+    Files,
+    Rows,
+    in_order,
+)
+from engine.io.run.changes import check_changes
+from engine.io.run.correcting import Corrected, KnownBook
+from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates
+from engine.io.run.joining import JoinedAccounts
+from engine.io.run.reconsidering import Reconsidering, left_waiting, waiting_enrollments
+from engine.io.run.refusal import Kind, QuarantinedRows
+from engine.io.run.shuffle import SeenKeys, Shuffle
+from engine.records import ENROLLMENT_COLUMNS, ENROLLMENT_CONFLICT, EVENT_CONFLICT
+
+if TYPE_CHECKING:
+    from engine.io.run.one_run import Calculated, Run
+
+MOST_SLICES: Final = 256
+MOST_SLICES_OF_UNENROLLED: Final = 32
+_ENROLLMENT_KEY: Final = ("person_id", "service_id", "account_id")
+
+
+class Calculation:
+    """Takes in a run's deliveries and decides every row; everything is left in ``staged``."""
+
+    def __init__(self, run: "Run", staged: Path) -> None:
+        self.run, self.staged = run, staged
+        self.book, self.order, self.deliveries = run.book, run.order, run.deliveries
+        self.number, self.ahead = run.number, run.order.ahead
+        self.tally = Tally()
+        self.quarantine: TableWriter
+        self.declined: TableWriter
+        self.tables: list[TableWriter] = []
+        self.enrollments_left_alone = False
+        self.quarantined_rows = QuarantinedRows()
+
+    def calculate(self) -> "Calculated":
+        from engine.io.run.one_run import Calculated
+
+        with (
+            ThreadPoolExecutor(self.order.threads) as pool,
+            table_writer(self.staged, RunTable.QUARANTINE) as self.quarantine,
+            table_writer(self.staged, RunTable.DECLINED) as self.declined,
+        ):
+            parts, corrections = self._walk(pool)
+        self.tally.skipped = self.deliveries.transactions.skipped
+        self.tally.enrollments_skipped = self.deliveries.enrollments.skipped
+        tables = [table.written() for table in (self.quarantine, self.declined, *self.tables)]
+        return Calculated(parts, tables, self.tally, corrections)
+
+    def _walk(self, pool: ThreadPoolExecutor) -> tuple[list[Part], str | None]:
+        known = recall(self.book, self.number - 1)
+        check_changes(self.book, self.number - 1, known.past, self.run.programme, self.run.services)
+        events = self._take_in_events(pool, known)
+        past = known.past
+        if events.taken.corrections != past.corrections:
+            past = corrected(past, events.taken.corrections)
+        taken_in, corrections = self._take_in_enrollments(pool, past, known, events)
+        self.tally.enroll(taken_in.counts())
+        enrollments = pool.submit(self._write_enrollments, taken_in, events)
+        changed = taken_in.accepted.select("service_id", "account_id")
+        past = enrolled(past, taken_in.accepted, corrections)
+        # Free them: the registry already holds what later steps need.
+        del taken_in
+        read_entries = partial(entries_at, self.book)
+        voids = voids_of(events.taken.groups, past, read_entries)
+        before, past = past, without(past, voids)
+        reconsidering = Reconsidering(
+            known.waiting,
+            past,
+            voids,
+            self.run.terms_changed or past.corrections.left_alone.everything,
+            self.order.booked_on,
+            self.run.programme.reconsider_days,
+        )
+        reconsidering.concern(changed, events.taken.groups)
+        intake, wanted = self._take_in_transactions(pool, past, reconsidering)
+        settled = settle(intake.seen, self.deliveries.transactions, pool, self.ahead)
+        self._quarantine(self.deliveries.transactions, settled.faulty, Kind.WITHIN_DELIVERY)
+        self.tally.quarantine(settled.faulty)
+        if self.run.earlier_record is None:
+            # Rows that a layout leaves out on purpose do not thin out those that cannot be read.
+            read = self.tally.read + self.tally.enrollments_read + self.tally.events.read
+            read -= sum(files.skipped_rows for files in self.deliveries)
+            self.quarantined_rows.check(read, self.order.max_quarantined)
+        self._decline_unenrolled(pool, intake.unenrolled, settled)
+        night = Night(
+            run_id(self.number),
+            self.order.booked_on,
+            self.run.programme,
+            self.run.terms,
+            self.run.services,
+            before,
+            past,
+            past.registry.for_deciding(self.run.services),
+            np.unique(past.facts_at(voids.positions)["account_no"]),
+            read_entries,
+        )
+        parts = self._fold(pool, night, intake, settled, wanted, voids)
+        enrollments.result()
+        before_run = known.past.corrections
+        left_alone = replace(
+            reconsidering.left_alone(settled.replaced), enrollments=self.enrollments_left_alone
+        )
+        corrections = replace(corrections, left_alone=left_alone)
+        if corrections == before_run:
+            return parts, None
+        added = json.dumps(corrections.since(before_run), ensure_ascii=False, indent=1)
+        return parts, f"{added}\n"
+
+    def _readable(self, pool: ThreadPoolExecutor, files: Files) -> Iterator[tuple[list[Rows], int]]:
+        for pieces, records in files.read(pool, self.ahead, _read_only):
+            for rows in pieces:
+                self._quarantine(files, rows.faulty, Kind.UNREADABLE)
+            yield pieces, records
+        files.screen.judge()
+
+    def _quarantine(self, files: Files, faulty: pl.DataFrame, conflict: Kind) -> None:
+        rows = files.as_quarantined(faulty)
+        self.quarantined_rows.add(rows, conflict)
+        self.quarantine.write(rows)
+
+    def _in_conflict(self, files: Files, faulty: pl.DataFrame, accepted: pl.Series) -> None:
+        """Quarantines rows in conflict with what was ``accepted``, and those with each other."""
+        self._quarantine(files, faulty.filter(accepted), Kind.WITH_ACCEPTED)
+        self._quarantine(files, faulty.filter(~accepted), Kind.WITHIN_DELIVERY)
+
+    def _take_in_events(self, pool: ThreadPoolExecutor, known: Known) -> Corrected:
+        files = self.deliveries.events
+        frames = [pl.DataFrame(schema=EVENT_VALUES)]
+        read = quarantined = 0
+        for pieces, records in self._readable(pool, files):
+            read += records
+            quarantined += sum(rows.faulty.height for rows in pieces)
+            frames += [rows.good for rows in pieces]
+        events = Corrected(
+            pl.concat(frames),
+            self.number,
+            KnownBook(known.past, known.waiting),
+            known.past.corrections,
+            self.run.services,
+        )
+        for rows in files.read_again(pool, self.ahead, events.conflicts):
+            faulty = rows.all_at_fault(EVENT_CONFLICT)
+            quarantined += faulty.height
+            accepted = [taken.event.event_id for taken in known.past.corrections.taken]
+            self._in_conflict(files, faulty, rows.good["event_id"].is_in(accepted))
+        skipped = {reason: rows for reason, (rows, _) in sorted(files.skipped.items())}
+        self.tally.events = events.counts(read, quarantined, skipped)
+        for table, frame in (
+            (RunTable.ACCEPTED_EVENTS, events.accepted),
+            (RunTable.REJECTED_EVENTS, events.rejected),
+        ):
+            self._write(table, frame)
+        return events
+
+    def _take_in_enrollments(
+        self, pool: ThreadPoolExecutor, past: Past, known: Known, events: Corrected
+    ) -> tuple[Enrolled, Corrections]:
+        files, corrections = self.deliveries.enrollments, events.taken.corrections
+        frames = [pl.DataFrame(schema=ENROLLMENT_VALUES)]
+        for pieces, records in self._readable(pool, files):
+            self.tally.enrollments_read += records
+            self.tally.enrollments_quarantined += sum(rows.faulty.height for rows in pieces)
+            frames += [rows.good for rows in pieces]
+            self._progress("enrollments", self.tally.enrollments_read, files)
+        self._progress_ends("enrollments", self.tally.enrollments_read)
+        delivered = pl.concat(frames)
+        looks_again = bool(
+            self.run.terms_changed or events.taken.groups or past.corrections.left_alone.enrollments
+        )
+        if looks_again:
+            delivered = self._with_waiting(delivered, events)
+        corrections = concerning(delivered, corrections, KnownBook(past, known.waiting))
+        taken_in = enroll(
+            delivered, past.registry, corrections, self.run.services, self.run.terms, self.number
+        )
+        corrections = replace(
+            corrections, enrollments=(*corrections.enrollments, *taken_in.concerned)
+        )
+        self.enrollments_left_alone = looks_again and taken_in.conflicts.size > 0
+        for rows in files.read_again(pool, self.ahead, np.sort(taken_in.conflicts)):
+            faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
+            self.tally.enrollments_quarantined += faulty.height
+            self._in_conflict(files, faulty, pl.Series(past.registry.holds(rows.good)))
+        return taken_in, corrections
+
+    def _with_waiting(self, delivered: pl.DataFrame, events: Corrected) -> pl.DataFrame:
+        """Delivered applications and those that wait under other keys."""
+        waits = waiting_enrollments(self.book, self.number - 1)
+        fresh = left_waiting(self.book, self.number - 1, events.taken.left_waiting)
+        waits = pl.concat([waits.select(ENROLLMENT_COLUMNS), fresh]).unique(
+            _ENROLLMENT_KEY, keep="last", maintain_order=True
+        )
+        waits = waits.join(delivered, on=_ENROLLMENT_KEY, how="anti")
+        refs = pl.int_range(-1, -1 - waits.height, -1, eager=True)
+        waits = waits.with_columns(row_ref=refs).cast(dict(ENROLLMENT_VALUES))  # type: ignore[arg-type]
+        return pl.concat([delivered, waits.select(delivered.columns)])
+
+    def _write_enrollments(self, taken_in: Enrolled, events: Corrected) -> None:
+        """Writes the accepted and the rejected applications, and those that wait unlisted."""
+        self._write(RunTable.ACCEPTED, taken_in.accepted)
+        self._write(RunTable.REJECTED, taken_in.rejected)
+        fresh = left_waiting(self.book, self.number - 1, events.taken.left_waiting)
+        waiting = pl.concat([fresh, taken_in.waiting.cast(dict(fresh.schema))])  # type: ignore[arg-type]
+        if waiting.height:
+            self._write(RunTable.WAITING, waiting)
+
+    def _write(self, table: RunTable, frame: pl.DataFrame) -> None:
+        with table_writer(self.staged, table) as writer:
+            writer.write(frame)
+        self.tables.append(writer)
+
+    def _take_in_transactions(
+        self, pool: ThreadPoolExecutor, past: Past, reconsidering: Reconsidering
+    ) -> tuple[Intake, FewHashes]:
+        files = self.deliveries.transactions
+        expected = files.rows_expected + reconsidering.rows_expected
+        slices = min(MOST_SLICES, max(1, -(-expected // self.order.rows_per_slice)))
+        folder = None if slices == 1 else self.book.staging / "work"
+        corrections = past.corrections
+        intake = Intake(
+            past,
+            self.run.services,
+            reconsidering,
+            JoinedAccounts.of(Standing(corrections.taken, corrections.enrollments), reconsidering),
+            _slices_of_people(past.registry, slices),
+            Shuffle("enrolled", slices, folder),
+            Shuffle("unenrolled", min(slices, MOST_SLICES_OF_UNENROLLED), folder),
+            SeenKeys(folder, expected),
+        )
+        wanted: list[Hashes] = [np.empty(0, np.uint64)]
+        for pieces, records in files.read(pool, self.ahead, intake.take):
+            self.tally.read += records
+            for taken in pieces:
+                self.tally.read_yen += taken.yen
+                self.tally.quarantine(taken.faulty)
+                self._quarantine(files, taken.faulty, Kind.WITH_LEDGER)
+                self._decline(taken.declined)
+                wanted.append(taken.wanted)
+            self._progress("transactions", self.tally.read, files)
+        self._progress_ends("transactions", self.tally.read)
+        files.screen.judge()
+        files.warn_of_unknown_methods(self.run.services.known_methods)
+        wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
+        return intake, FewHashes(np.concatenate(wanted))
+
+    def _decline_unenrolled(
+        self, pool: ThreadPoolExecutor, unenrolled: Shuffle, settled: Settled
+    ) -> None:
+        def take(number: int, _: int) -> pl.DataFrame:
+            return without_duplicates(unenrolled.take(number), settled)
+
+        for rows in in_order(pool, self.ahead, unenrolled.filled(), take):
+            self._decline(rows)
+
+    def _fold(
+        self,
+        pool: ThreadPoolExecutor,
+        night: Night,
+        intake: Intake,
+        settled: Settled,
+        wanted: FewHashes,
+        voids: Voids,
+    ) -> list[Part]:
+        folder = self.book.staging / "ledger"
+        slices = intake.slices_of(voids.person_nos)
+
+        def calculate(number: int, _: int) -> tuple[Folded, Part | None]:
+            taken = intake.enrolled.take(number) if intake.enrolled.rows[number] else NO_ROWS
+            rows, repeated = settled.split(taken)
+            del taken
+            folded = fold(rows, night, wanted, intake.of_slice(voids, number))
+            del rows
+            # Handed over for good, so that a slice is not held in two forms while it is written.
+            entries = [folded.entries]
+            folded = folded.without_entries()
+            part = None
+            if entries[0].height:
+                name = part_name(self.number, number)
+                part = write_part(entries.pop(), folder, name, self.run.programme.cap_yen)
+            return folded.with_duplicates(repeated, night.past.registry), part
+
+        parts: list[Part] = []
+        pending, originals = [], []
+        for folded, part in in_order(pool, self.ahead, iter(slices), calculate):
+            parts += [part] if part else []
+            self._decline(folded.declined)
+            self.tally.reconsidered += folded.reconsidered
+            self.tally.reconsidered_yen += folded.reconsidered_yen
+            pending.append(folded.pending)
+            originals.append(folded.originals)
+            self.order.progress("booking", len(pending), len(slices))
+        if pending:
+            self._decline(resolve_pending(pl.concat(pending), pl.concat(originals)))
+        return parts
+
+    def _progress(self, phase: str, rows: int, files: Files) -> None:
+        self.order.progress(phase, rows, max(rows, files.rows_expected))
+
+    def _progress_ends(self, phase: str, rows: int) -> None:
+        # How many rows were expected was a guess from the files' sizes.
+        if rows:
+            self.order.progress(phase, rows, rows)
+
+    def _decline(self, rows: pl.DataFrame) -> None:
+        self.tally.decline(rows)
+        self.declined.write(rows)
+
+
+def _read_only(rows: Rows) -> Rows:
+    return rows
+
+
+def _slices_of_people(registry: Registry, slices: int) -> npt.NDArray[np.int16] | None:
+    """By person number, the slice: ranges of person IDs, so that slices follow each other."""
+    if slices == 1:
+        return None
+    ranks = registry.ranks(np.arange(registry.people))
+    return (ranks * slices // max(1, registry.people)).astype(np.int16)

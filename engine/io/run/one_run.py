@@ -1,0 +1,189 @@
+"""One run on a locked book: calculated, counted once more, published and committed."""
+
+import datetime as dt
+import getpass
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from engine.io.book.folder import Book, run_id
+from engine.io.book.format import (
+    CORRECTIONS_FILE,
+    FORMAT,
+    PROGRAMME_FILE,
+    RECORD_FILE,
+    SERVICES_FILE,
+    layout_file,
+)
+from engine.io.book.kept import kept_programme, kept_services
+from engine.io.book.ledger import Part, commit
+from engine.io.book.payouts import previous_sha256
+from engine.io.book.run_record import Output, Ran, RunRecord, RunRequest, UsedProgramme
+from engine.io.book.tables import WrittenTable
+from engine.io.book.tally import Tally
+from engine.io.durable import write_json, write_text
+from engine.io.run.order import Deliveries, Order
+from engine.terms.programme import Programme, built_in_programmes, load_programme
+from engine.terms.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that is in the book.
+
+    Attributes:
+        book: the book's path.
+        already_booked: whether this very run was in the book before; nothing was changed then.
+        record: the run record, as in ``runs/NNNNNN/record.json``; ``to_json`` gives that.
+    """
+
+    book: Path
+    already_booked: bool
+    record: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Calculated:
+    """What a run calculated, in its staging folder.
+
+    Attributes:
+        parts: the ledger's files, in ``staging/ledger``.
+        tables: all other tables.
+        corrections: what the run's events changed, as JSON; None where they changed nothing.
+    """
+
+    parts: Sequence[Part]
+    tables: Sequence[WrittenTable]
+    tally: Tally
+    corrections: str | None
+
+
+class Run:
+    """One run on a locked book, calculated on this machine.
+
+    Another way to calculate (``calculate``) is a class of its own; what comes before and after it
+    is the same for all.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        committed: int,
+        order: Order,
+        deliveries: Deliveries,
+        services: Services | None,
+        programme: Programme | None,
+    ) -> None:
+        self.book, self.order, self.number = book, order, committed + 1
+        self.deliveries = deliveries
+        self.services = services or kept_services(book, committed)
+        self.programme = programme or kept_programme(book, committed)
+        self.terms = self.programme.terms_as_of(order.terms_as_of)
+        self.started_at = dt.datetime.now(dt.UTC)
+
+    def calculate(self, staged: Path) -> Calculated:
+        """Takes in the deliveries and decides every row; fills the files' ``inputs``.
+
+        Too large a share of unreadable rows is an error here, unless this very run may have been
+        booked before (``earlier_record``).
+        """
+        from engine.io.run.calculation import Calculation
+
+        return Calculation(self, staged).calculate()
+
+    def do(self) -> RunResult:
+        """Calculates the run and makes it part of the book."""
+        staged = self.book.stage()
+        calculated = self.calculate(staged)
+        if self.earlier_record is not None and not _changes_the_book(calculated):
+            return RunResult(self.book.path, already_booked=True, record=self.earlier_record)
+        outputs = self._outputs(staged, calculated)
+        record = calculated.tally.record(
+            self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)
+        )
+        warnings = tuple(warning for files in self.deliveries for warning in files.warnings)
+        record = replace(record, ran=self._ran(), warnings=warnings)
+        record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
+        self.book.publish(self.number)
+        commit(self.book, self.number, list(calculated.parts), record_sha256=record_sha256)
+        return RunResult(self.book.path, already_booked=False, record=record)
+
+    def _outputs(self, staged: Path, calculated: Calculated) -> list[Output]:
+        folder = f"runs/{run_id(self.number)}"
+        outputs = [table.output(folder) for table in calculated.tables]
+        texts = {
+            SERVICES_FILE: self.services.text,
+            PROGRAMME_FILE: self.programme.text,
+        } | {
+            layout_file(layout_id): layout.text
+            for layout_id, layout in self.deliveries.layouts.items()
+        }
+        if calculated.corrections is not None:
+            texts[CORRECTIONS_FILE] = calculated.corrections
+        for name, text in texts.items():
+            sha256 = write_text(staged / name, text)
+            outputs.append(Output(f"{folder}/{name}", len(text.encode()), sha256))
+        return sorted(outputs, key=lambda output: output.name)
+
+    def _ran(self) -> Ran:
+        return Ran(
+            self.started_at,
+            dt.datetime.now(dt.UTC),
+            getpass.getuser(),
+            socket.gethostname(),
+            self.order.command,
+        )
+
+    @property
+    def used_programme(self) -> UsedProgramme:
+        """The programme and the terms that the run is booked by."""
+        programme = self.programme
+        built_in = (
+            programme.programme_id in built_in_programmes()
+            and load_programme(programme.programme_id).sha256 == programme.sha256
+        )
+        return UsedProgramme(programme.programme_id, programme.sha256, self.terms, built_in)
+
+    @property
+    def request(self) -> RunRequest:
+        """What the run was asked to do, when all deliveries are read."""
+        return RunRequest(
+            format=FORMAT,
+            run_id=run_id(self.number),
+            booked_on=self.order.booked_on,
+            programme=self.used_programme,
+            services_sha256=self.services.sha256,
+            inputs=tuple(read for files in self.deliveries for read in files.inputs),
+        )
+
+    @cached_property
+    def terms_changed(self) -> bool:
+        """Whether the run is booked by other terms or services than the one before."""
+        if self.number == 1:
+            return False
+        last = self.book.record(self.number - 1)
+        return (last.services_sha256, last.programme) != (
+            self.services.sha256,
+            self.used_programme,
+        )
+
+    @cached_property
+    def earlier_record(self) -> RunRecord | None:
+        """The record of an earlier run with identical inputs and terms, or None. Only valid once
+        all deliveries are read.
+        """
+        if self.terms_changed:
+            # The run changes what the book keeps, and a change is recorded.
+            return None
+        mine = self.request.identity
+        records = (self.book.record(number) for number in range(self.number - 1, 0, -1))
+        return next((record for record in records if record.identity == mine), None)
+
+
+def _changes_the_book(calculated: Calculated) -> bool:
+    """Whether there is something to book: an enrollment or an event may have made room for rows of
+    a delivery that was booked before.
+    """
+    return bool(calculated.parts or calculated.tally.enrollments_accepted or calculated.corrections)

@@ -1,0 +1,216 @@
+"""What waits in the book and may be possible now: rows that earlier runs turned away.
+
+Nothing that was turned away needs to be delivered again. What a run looks at once more follows from
+what it changes: new terms or services concern everything; enrollments and events the rows of their
+accounts; a transaction that may be booked its refunds.
+"""
+
+import datetime as dt
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from engine.booking.corrections import Accepted, Account, LeftAlone
+from engine.booking.events import Concerned
+from engine.booking.recounted import Voids
+from engine.booking.registry import Numbers
+from engine.booking.state import Past
+from engine.io.book.folder import Book
+from engine.io.book.format import RunTable
+from engine.io.book.index import read_table
+from engine.io.book.waiting import Waiting
+from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS, Enrollment, polars_schema
+
+ENROLLMENT_KEY: Final = ("person_id", "service_id", "account_id")
+_KEY: Final = ("service_id", "transaction_id")
+_NO_ROWS: Final = pl.DataFrame(
+    schema={
+        **dict.fromkeys(TRANSACTION_COLUMNS, pl.String()),
+        "occurred_at": pl.Datetime("us"),
+        "amount": pl.Int64(),
+        "booked_once": pl.Boolean(),
+        "row_id": pl.Int64(),
+    }
+)
+
+
+def waiting_enrollments(book: Book, committed: int) -> pl.DataFrame:
+    """The applications that wait: the last content of each that has not been accepted since.
+
+    Columns of ``Enrollment``, and ``run``, the number of the run from which on it waits.
+    """
+    waits, accepted = [pl.DataFrame(schema=polars_schema(Enrollment) | {"run": pl.Int64()})], []
+    for number in range(1, committed + 1):
+        if book.record(number).format < 2:
+            continue
+        for table in (RunTable.REJECTED, RunTable.WAITING):
+            rows = read_table(book, number, table)
+            if table is RunTable.REJECTED:
+                delivered = pl.coalesce("delivered_person_id", "person_id")
+                rows = rows.with_columns(person_id=delivered)
+            rows = rows.select(ENROLLMENT_COLUMNS)
+            waits.append(rows.with_columns(run=pl.lit(number, pl.Int64)))
+        rows = read_table(book, number, RunTable.ACCEPTED).select(ENROLLMENT_KEY)
+        accepted.append(rows.with_columns(accepted_in=pl.lit(number, pl.Int64)))
+    rows = pl.concat(waits).unique(ENROLLMENT_KEY, keep="last", maintain_order=True)
+    if rows.is_empty() or not accepted:
+        return rows
+    last = (
+        pl.concat(accepted)
+        .join(rows.select(ENROLLMENT_KEY), on=ENROLLMENT_KEY, how="semi")
+        .group_by(ENROLLMENT_KEY)
+        .agg(pl.col("accepted_in").max())
+    )
+    return (
+        rows.join(last, on=ENROLLMENT_KEY, how="left", maintain_order="left")
+        .filter(pl.col("accepted_in").fill_null(0) <= pl.col("run"))
+        .drop("accepted_in")
+    )
+
+
+def left_waiting(book: Book, committed: int, enrollments: Sequence[Accepted]) -> pl.DataFrame:
+    """The applications, as they were delivered, that a merge took out and did not let stand."""
+    rows = [pl.DataFrame(schema=polars_schema(Enrollment))]
+    if enrollments:
+        keys = pl.DataFrame(
+            sorted({enrollment.key for enrollment in enrollments}),
+            schema=dict.fromkeys(ENROLLMENT_KEY, pl.String),
+            orient="row",
+        )
+        for number in range(1, committed + 1):
+            accepted = read_table(book, number, RunTable.ACCEPTED)
+            rows.append(accepted.join(keys, on=ENROLLMENT_KEY, how="semi"))
+    return pl.concat(rows).unique(ENROLLMENT_KEY, keep="last", maintain_order=True)
+
+
+@dataclass(slots=True)
+class Reconsidering:
+    """The waiting transactions that a run looks at once more.
+
+    Attributes:
+        everything: whether terms or services changed, so that all that waits may be possible.
+        days: rows whose day is so many days before ``booked_on`` are passed over; None is no bound.
+    """
+
+    waiting: Waiting
+    past: Past
+    voids: Voids
+    everything: bool
+    booked_on: dt.date
+    days: int | None
+    _found: list[pl.DataFrame] = field(default_factory=list)
+    _keys: list[pl.DataFrame] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def rows_expected(self) -> int:
+        """About how many rows it may be, where that is many."""
+        return self.waiting.size if self.everything else 0
+
+    def concern(self, accounts: pl.DataFrame, groups: Sequence[Concerned]) -> None:
+        """Looks for the rows of accounts whose enrollment changed, ``service_id`` and
+        ``account_id``, and of all that events concern.
+        """
+        self._add(_voided_rows(self.voids))
+        self.of_originals(_originals(self.voids))
+        if self.everything or not self.waiting.size:
+            return
+        named: set[Account] = set()
+        transactions = set(self.past.corrections.left_alone.transactions)
+        for group in groups:
+            named |= group.accounts | {e.account for e in group.enrollments}
+            transactions |= group.transactions
+        accounts = pl.concat([accounts, _pairs(named, "account_id")])
+        self._add(self.waiting.of_accounts(*accounts.get_columns()))
+        self._add(self.waiting.of_keys(*_pairs(transactions, "transaction_id").get_columns()))
+
+    def of_originals(self, keys: pl.DataFrame) -> None:
+        """Looks for the refunds of transactions that may be booked: ``service_id`` and
+        ``transaction_id``; in any thread.
+        """
+        if self.everything or not self.waiting.size or keys.is_empty():
+            return
+        with self._lock:
+            self._add(self.waiting.refunds_of(keys["service_id"], keys["transaction_id"]))
+
+    def _add(self, rows: pl.DataFrame) -> None:
+        if rows.height:
+            self._found.append(rows.select(_NO_ROWS.columns))
+
+    def rows(self) -> Iterator[pl.DataFrame]:
+        """The rows that wait and may be possible: canonical columns and ``row_ref``, negative."""
+        taken = 0
+        for frame in self._batches():
+            rows = self._possible(frame)
+            refs = pl.int_range(-taken - 1, -taken - 1 - rows.height, -1, eager=True)
+            rows = rows.select(*TRANSACTION_COLUMNS, row_ref=refs)
+            if not self.everything:
+                self._keys.append(rows.select(*_KEY, "row_ref"))
+            yield rows
+            taken += rows.height
+
+    def left_alone(self, row_refs: Numbers) -> LeftAlone:
+        """What the next run has to look at again: rows whose key was delivered, perhaps in
+        conflict, so that they were left alone.
+        """
+        if row_refs.size == 0:
+            return LeftAlone()
+        if self.everything:
+            return LeftAlone(everything=True)
+        replaced = pl.Series(row_refs).implode()
+        keys = pl.concat(self._keys).filter(pl.col("row_ref").is_in(replaced)).select(_KEY)
+        return LeftAlone(tuple(sorted(keys.iter_rows())))
+
+    def _batches(self) -> Iterator[pl.DataFrame]:
+        fresh = self._found[:1] if self.voids.positions.size else []
+        if self.everything:
+            yield from fresh
+            voided = pl.concat(fresh or [_NO_ROWS]).select(_KEY)
+            for batch in self.waiting.batches():
+                yield batch.select(_NO_ROWS.columns).join(voided, on=_KEY, how="anti")
+            return
+        rows = pl.concat([_NO_ROWS, *self._found]).unique("row_id", maintain_order=True)
+        refunds = self._refunds_of(rows)
+        yield (
+            pl.concat([rows, refunds]).sort("row_id").unique(_KEY, keep="last", maintain_order=True)
+        )
+
+    def _refunds_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        keys = rows.filter(pl.col("kind") != "refund")
+        if keys.is_empty() or not self.waiting.size:
+            return rows.clear()
+        refunds = self.waiting.refunds_of(keys["service_id"], keys["transaction_id"])
+        return refunds.select(_NO_ROWS.columns)
+
+    def _possible(self, rows: pl.DataFrame) -> pl.DataFrame:
+        booked = self.past.booked_at(rows["service_id"], rows["transaction_id"]) >= 0
+        rows = rows.filter(~pl.Series(booked))
+        if self.days is not None:
+            age = pl.lit(self.booked_on) - pl.col("occurred_at").dt.date()
+            rows = rows.filter(pl.col("booked_once") | (age.dt.total_days() < self.days))
+        return rows
+
+
+_AFTER_ALL: Final = 1 << 62
+
+
+def _voided_rows(voids: Voids) -> pl.DataFrame:
+    rows = voids.entries.select(
+        *TRANSACTION_COLUMNS, booked_once=pl.lit(value=True), row_id=pl.lit(_AFTER_ALL, pl.Int64)
+    )
+    return rows.with_columns(row_id=pl.col("row_id") + pl.int_range(pl.len()))
+
+
+def _originals(voids: Voids) -> pl.DataFrame:
+    return voids.entries.select(
+        "service_id", transaction_id=pl.coalesce("original_transaction_id", "transaction_id")
+    )
+
+
+def _pairs(pairs: Iterable[tuple[str, str]], identifier: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        sorted(pairs), schema={"service_id": pl.String, identifier: pl.String}, orient="row"
+    )

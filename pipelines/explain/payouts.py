@@ -1,0 +1,136 @@
+"""The life of a person's points: earned by which payment, due when, instructed, answered."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from engine.io.payout.known import PAYOUT_COLUMNS, known
+from engine.payouts.owed import dated, lines_of
+from engine.payouts.schedule import KEY
+from pipelines.shown.terminal import output, plain, table
+from pipelines.shown.texts import Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An entry that gave or took points, and the day on which they are due."""
+
+    service_id: str
+    transaction_id: str
+    kind: str
+    points: int
+    due_on: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A payout.
+
+    Attributes:
+        number: the account number that it went to.
+        answered: the points that were granted or taken back; None where nothing was answered.
+    """
+
+    payout_id: str
+    service_id: str
+    number: str
+    direction: str
+    instructed: int
+    instructed_on: dt.date
+    due_on: dt.date | None
+    answered: int | None
+    answered_on: dt.date | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Payouts:
+    """What became of a person's points."""
+
+    due: list[Due]
+    lines: list[Line]
+
+    def value(self) -> dict[str, Any]:
+        """For machines."""
+        return {"due": _values(self.due), "lines": _values(self.lines)}
+
+
+def _values(items: Sequence[Due] | Sequence[Line]) -> list[dict[str, Any]]:
+    return [
+        {
+            name: one.isoformat() if isinstance(one, dt.date) else one
+            for name, one in asdict(item).items()
+        }
+        for item in items
+    ]
+
+
+_DUE: Final = ("service_id", "transaction_id", "kind", "points", "due_on")
+
+
+def payouts_of(book: Path, person_id: str) -> Payouts | None:
+    """What became of a person's points; None in a book that nothing was paid out of.
+
+    Raises:
+        BookError: a file of the book is damaged.
+    """
+    at = known(book)
+    if at.payout_runs == 0:
+        return None
+    mine = pl.col("person_id") == person_id
+    some = [rows for rows in (one.filter(mine) for one in at.entries()) if rows.height]
+    accounts = at.accounts.enrolled.filter(mine).select(KEY)
+    due = []
+    if some:
+        entries = dated(pl.concat(some), at.asked(at.last_run.booked_on)).sort("entry_seq")
+        accounts = pl.concat([accounts, entries.select(KEY)]).unique()
+        due = [Due(*row) for row in entries.filter(pl.col("points") != 0).select(_DUE).iter_rows()]
+    rows = pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *at.payout_rows()])
+    lines = (
+        lines_of(rows, at.accounts)
+        .join(accounts, on=KEY, how="semi")
+        .sort("run", "service_id", "number", "payout_id")
+        .select(Line.__slots__)
+    )
+    return Payouts(due, [Line(*row) for row in lines.iter_rows()])
+
+
+def print_payouts(payouts: Payouts, texts: Texts) -> None:
+    """Prints when points are due, and what was instructed and answered."""
+    console = output()
+    console.print(f"\n{texts('story_due')}", style="bold")
+    columns = [(texts("service"), False), (texts("story_payment"), False)]
+    columns += [(texts("story_kind"), False), (texts("points"), True), (texts("day"), False)]
+    console.print(
+        table(
+            columns,
+            [
+                (one.service_id, one.transaction_id, one.kind, one.points, one.due_on)
+                for one in payouts.due
+            ],
+        )
+    )
+    console.print(f"\n{texts('story_lines')}", style="bold")
+    for one in payouts.lines:
+        said = texts(
+            "story_line",
+            day=one.instructed_on,
+            direction=texts("word_pay" if one.direction == "pay" else "word_take_back_line"),
+            points=one.instructed,
+            service=one.service_id,
+            number=one.number,
+            payout_id=one.payout_id,
+        )
+        if one.answered is None:
+            said += texts("story_open")
+        else:
+            said += texts(
+                "story_answer", points=one.answered, day=one.answered_on, code=one.code or "-"
+            )
+        console.print(plain(f"- {said}"))
+    if not payouts.lines:
+        console.print(texts("story_no_line"))

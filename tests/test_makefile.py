@@ -1,0 +1,104 @@
+"""No target of the Makefile removes what make did not make, whatever the variables say."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from deliveries import ROOT
+
+TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
+VARIABLES = sorted(set(re.findall(r"^(?:override )?([A-Z_]+) *[?:]?=", TEXT, re.MULTILINE)))
+REMOVING = sorted(
+    target
+    for target, recipe in re.findall(r"^([a-z-]+):[^\n]*\n((?:\t.*\n)+)", TEXT, re.MULTILINE)
+    if "rm " in recipe
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the Makefile, and a mynapoint that makes an empty book."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    command = tmp_path / ".venv" / "bin" / "mynapoint"
+    command.write_text('#!/bin/sh\nmkdir -p "$2"\n')
+    command.chmod(0o755)
+    (tmp_path / "sample_data").mkdir()
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "sample_data/README.md"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    for name in ("pip", "run"):
+        (tmp_path / ".venv" / name).touch()
+    return tmp_path
+
+
+def make(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=project,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def ledger_in(book: Path) -> Path:
+    book.mkdir(parents=True)
+    (book / "ledger").write_text("awards")
+    return book / "ledger"
+
+
+def test_the_targets_that_remove_something_are_tested() -> None:
+    assert REMOVING == ["clean", "run"]
+    assert "SAMPLE_BOOK" in VARIABLES
+
+
+@pytest.mark.parametrize("target", REMOVING)
+@pytest.mark.parametrize("name", ["BOOK", *VARIABLES])
+@pytest.mark.parametrize("given", ["environment", "environment, with -e", "command line"])
+def test_no_variable_names_what_is_removed(
+    project: Path, target: str, name: str, given: str
+) -> None:
+    book = project / "srv" / "book"
+    ledger = ledger_in(book)
+    if given == "command line":
+        make(project, target, f"{name}={book}")
+    else:
+        make(project, *(["-e"] if "-e" in given else []), target, **{name: str(book)})
+    assert ledger.read_text() == "awards"
+
+
+@pytest.mark.parametrize("target", REMOVING)
+def test_a_book_that_make_did_not_make_is_left_alone(project: Path, target: str) -> None:
+    ledger = ledger_in(project / "build" / "book")
+    done = make(project, target)
+    assert ledger.read_text() == "awards"
+    if target == "run":
+        assert done.returncode == 2
+        assert 'error: build/book: this book was not made by "make run"' in done.stderr
+
+
+def test_a_book_that_make_made_is_made_anew_and_cleaned_away(project: Path) -> None:
+    assert make(project, "run").returncode == 0
+    book = project / "build" / "book"
+    (book / "old").touch()
+    assert make(project, "run").returncode == 0
+    assert book.is_dir()
+    assert not (book / "old").exists()
+    assert make(project, "clean").returncode == 0
+    assert not book.exists()
+
+
+def test_clean_leaves_everything_else_in_the_folder(project: Path) -> None:
+    others = [project / "build" / "claim.csv", project / "other.egg-info", project / "book"]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    shutil.rmtree(project / ".venv")
+    (project / ".venv").mkdir()
+    (project / ".venv" / "theirs").touch()
+    make(project, "clean")
+    assert all(path.exists() for path in (*others, project / ".venv" / "theirs"))

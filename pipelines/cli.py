@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -643,12 +644,12 @@ def sample(
     seed: int
         The same seed gives the same files.
     """
+    from engine.paths import local_path
     from pipelines.sample import write_sample
+    from pipelines.shown.result_files import check_folder
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: there is something already", hint="name a new or an empty folder"
-        )
+    folder = local_path(folder)
+    check_folder(folder)
     try:
         paths = write_sample(
             folder, people=people, transactions=transactions, nights=nights, seed=seed
@@ -692,7 +693,7 @@ def preview(
     *,
     layout: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-    role: Literal["transactions", "enrollments"] | None = None,
+    role: Literal["transactions", "enrollments", "answers"] | None = None,
     rows: PositiveInt = 3,
     lang: Lang | None = None,
 ) -> int:
@@ -813,7 +814,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
         if "arguments" in unparsed:
             # Which layout holds for which file is said by their order.
             bound.arguments["arguments"] = tuple(arguments)
-        code = command(*bound.args, **bound.kwargs)
+        # Of cyclopts are the help and the version, which print and no more.
+        prints = output_may_fail if command.__module__.startswith("cyclopts") else nullcontext
+        code = None
+        with prints():
+            code = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         command_name = " ".join(("mynapoint", *(error.command_chain or ())))
         raise InputError(_wrong_usage(error), hint=f"see {command_name} --help") from error

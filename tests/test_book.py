@@ -755,5 +755,5 @@ def test_a_service_that_never_ends_may_end_on_the_last_of_all_days(desk: Desk) -
 
 
 def test_a_share_of_bad_rows_that_is_no_share_is_refused(desk: Desk) -> None:
-    with pytest.raises(InputError, match="no share between 0 and 1"):
+    with pytest.raises(InputError, match="must be between 0 and 1"):
         desk.run(one(desk, 1), max_quarantined=float("nan"))

@@ -11,7 +11,9 @@ import pytest
 from payout_books import PayoutBook, paid, points, service, set_today
 
 from engine.errors import BookError, InputError
+from engine.io.book.folder import Book
 from engine.io.book.payouts import PayoutBook as Places
+from engine.io.book.writing import locked
 from pipelines.cli import call
 
 __all__ = ["paid"]
@@ -238,6 +240,16 @@ def test_the_files_of_a_payout_run_can_be_had_again(coins: PayoutBook) -> None:
     assert call([*again, str(coins.folder / "again")]) == 0
 
 
+def test_a_damaged_file_is_not_handed_out_again(coins: PayoutBook) -> None:
+    coins.pay("2020-10-02")
+    kept = coins.path / "payout_runs" / "000001" / "payouts-000001-coin.csv"
+    kept.write_bytes(kept.read_bytes().replace(b",1000,", b",9000,"))
+    again = coins.folder / "again"
+    with pytest.raises(BookError, match="missing or damaged"):
+        call(["payout", str(coins.path), "--again", "1", "--out", str(again)])
+    assert not again.exists()
+
+
 def test_services_may_be_paid_at_different_rhythms(paid: PayoutBook) -> None:
     text = service('{ when = "at_once" }')
     paid.run("2020-10-02", "T1,A1,2020-10-01,purchase,4000", ("A1",), services=text)
@@ -336,6 +348,14 @@ def test_answers_are_read_through_a_layout(coins: PayoutBook) -> None:
     assert record["inputs"][0]["layout"]["id"] == "bank"
 
 
+def test_a_file_of_answers_can_be_previewed(
+    coins: PayoutBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = coins.file("a.csv", "payout_id,outcome,answered_on\nX1,done,2020-10-03\n")
+    assert call(["preview", str(answers), "--role", "answers"]) == 0
+    assert "X1" in capsys.readouterr().out
+
+
 def test_due_tells_people_what_machines_are_told(
     coins: PayoutBook, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -370,7 +390,7 @@ def test_what_comes_due_adds_up_to_what_is_not_yet_due(
 
 
 def test_a_book_in_use_is_not_paid_out(coins: PayoutBook) -> None:
-    with Places(coins.path).locked(), pytest.raises(BookError, match="another run"):
+    with locked(Book(coins.path)), pytest.raises(BookError, match="another run"):
         coins.pay("2020-10-02")
 
 

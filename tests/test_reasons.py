@@ -19,7 +19,13 @@ from pipelines.desk.reasons import fault, reason
 from pipelines.shown.texts import LANGS, Lang
 
 # Rules of the book, or of a service, of which the notice says nothing.
-WITHOUT_A_CLAUSE = {"duplicate", "account_taken", "excluded_method"}
+WITHOUT_A_CLAUSE = {
+    "duplicate",
+    "voided",
+    "account_taken",
+    "excluded_method",
+    "enrollment_stopped",
+}
 REASONS = sorted({*oracle.DECLINE_REASONS, *oracle.ENROLLMENT_REASONS})
 
 

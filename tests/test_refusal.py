@@ -52,7 +52,7 @@ def test_conflicts_of_enrollments_are_told_apart_too(desk: Desk) -> None:
     rows += [enrollment(3, applied_at="yesterday")]
     path = desk.write("more.csv", as_csv(rows))
     message = refusal(desk, enrollments=[path])
-    assert re.search(r"1 in conflict with accepted enrollments \(.*more.csv row 1\)", message)
+    assert re.search(r"1 in conflict with what was accepted \(.*more.csv row 1\)", message)
     assert re.search(r"2 in conflict within the delivery \(.*row 2, .*row 3\)", message)
     assert re.search(r"1 unreadable \(.*row 4\)", message)
 

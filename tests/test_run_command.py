@@ -18,7 +18,7 @@ import pytest
 from deliveries import KEEPS_NO_RUN, ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
 
 from engine.errors import InputError
-from engine.io.run import nightly as nightly_run
+from engine.io.run import calculation
 from pipelines.__main__ import main
 from pipelines.cli import call
 
@@ -166,7 +166,6 @@ def test_the_first_example_of_the_help_can_be_copied(tmp_path: Path, columns: st
 
 
 UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "no deliveries": ((), "nothing was delivered"),
     "a share above one": (("--transactions", "t", "--max-quarantined", "1.5"), "1.5"),
     "no such transactions": (("--transactions", "gone.csv"), "transactions: gone.csv"),
 }
@@ -450,7 +449,7 @@ def test_an_interrupted_command_says_so_and_is_exit_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nightly_run, "recall", interrupted)
+    monkeypatch.setattr(calculation, "recall", interrupted)
     arguments = ["run", desk.book, *NIGHT, "--enrollments", desk.enrollments]
     monkeypatch.setattr(sys, "argv", ["mynapoint", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
@@ -471,7 +470,7 @@ def test_a_fault_of_the_engine_shows_no_traceback_unless_it_is_asked_for(
     def faulty(*_: object, **__: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(nightly_run, "recall", faulty)
+    monkeypatch.setattr(calculation, "recall", faulty)
     monkeypatch.setenv("MYNAPOINT_TRACEBACK", "1" if traceback_wanted else "")
     arguments = ["run", desk.book, *NIGHT, "--enrollments", desk.enrollments]
     monkeypatch.setattr(sys, "argv", ["mynapoint", *map(str, arguments)])

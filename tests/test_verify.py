@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 import io
 import json
-import random
 import re
 import shutil
 import sys
@@ -24,7 +23,7 @@ import pytest
 import worlds
 
 import mynapoint
-from engine.errors import BookError, InputError
+from engine.errors import InputError
 from engine.io.book.folder import Book
 from engine.records import KINDS, LedgerEntry, arrow_schema
 from pipelines.cli import call
@@ -1066,10 +1065,3 @@ def test_wrong_usage_exits_2(sample_book: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match="DuckDB is not installed") as raised:
         call(["verify", str(sample_book)])
     assert raised.value.hint == "pip install 'mynapoint[verify]'"
-
-
-def test_a_book_in_use_exits_3(book: Path) -> None:
-    from engine.io.book.folder import Book
-
-    with Book(book).locked(), pytest.raises(BookError, match="another run"):
-        verify(book)

@@ -88,11 +88,12 @@ class Registry:
         return some["service_id"].cast(pl.String), some["account_id"]
 
     def holds(self, enrollments: pl.DataFrame) -> npt.NDArray[np.bool_]:
-        """Whether an accepted enrollment has each one's person and account."""
+        """Whether each one's person has the enrollment in force of its account."""
         numbers = self.finder.find(enrollments["service_id"], enrollments["account_id"])
-        held, places = numbers >= 0, np.flatnonzero(numbers >= 0)
-        holders = self.accounts["person_id"].gather(numbers[places])
-        held[places] = (holders == enrollments["person_id"].gather(places)).to_numpy()
+        people = self.people_finder.find(enrollments["person_id"])
+        known = np.flatnonzero((numbers >= 0) & (people >= 0))
+        held = np.zeros(enrollments.height, np.bool_)
+        held[known] = self.person_nos[numbers[known]] == people[known]
         return held
 
     def extended(self, accepted: pl.DataFrame) -> "Registry":

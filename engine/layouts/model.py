@@ -30,6 +30,7 @@ import datetime as dt
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -342,8 +343,7 @@ def load_layout(id_or_file: str | Path) -> Layout:
                 f'layout "{id_or_file}": no built-in layout has this ID',
                 hint=f"the built-in ones are {', '.join(known)}; a file is NAME.toml or ./NAME",
             )
-    path = Path(id_or_file)
-    return parse_layout(read_text(path), str(path))
+    return parse_layout(read_text(id_or_file), str(id_or_file))
 
 
 def numbered(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -480,8 +480,8 @@ class _Names:
         else:
             of_file = (*file.header, *file.columns, *file.optional)
         names = (*of_file, *ahead, *parameters)
-        for name in names:
-            if names.count(name) > 1:
+        for name, times in Counter(names).items():
+            if times > 1:
                 raise top.fault(
                     name,
                     "two columns, lines ahead or parameters have this name",

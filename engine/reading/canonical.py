@@ -407,15 +407,19 @@ def read_events(table: Delivery) -> Reading:
     return _split(cells, table.shape[0])
 
 
-def read_answers(table: Delivery, instructed: pl.DataFrame, today: dt.date) -> Reading:
+def read_answers(
+    table: Delivery, instructed: pl.DataFrame | None = None, today: dt.date = dt.date.max
+) -> Reading:
     """Reads a batch of delivered answers, and holds them against what was instructed.
 
     Args:
         table: the batch; columns that may be left out may be missing.
-        instructed: `payout_id` and `instructed`, its points.
+        instructed: `payout_id` and `instructed`, its points; None where no book is at hand.
         today: an answer of a later day is none yet.
     """
     cells = _cells(table, ANSWER_FORMS, ANSWER_REQUIRED)
+    if instructed is None:
+        return _split(cells, table.shape[0])
     frame = pl.DataFrame([cells[name].values.alias(name) for name in ANSWER_FORMS]).join(
         instructed.with_columns(pl.col("payout_id")),
         on="payout_id",

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from engine.booking.registry import Numbers, Registry
 from engine.booking.state import RUN_SHIFT, Balances, Keys, Past, Refunded
 from engine.io.durable import new_file
+from engine.io.parquet import scan_parquet
 from engine.records import ENROLLMENT_COLUMNS, Enrollment, polars_schema
 from engine.spark.key_index import account_checks, account_hashes
 
@@ -124,7 +125,7 @@ class People:
     def joined_by(self, accepted: Path, mine: Range) -> "People":
         """With a run's accepted applications in the range, of which nothing is booked yet."""
         fresh = (
-            pl.scan_parquet(accepted)
+            scan_parquet(accepted)
             .filter(mine.holds)
             .select(ENROLLMENT_COLUMNS)
             .with_columns(

@@ -12,13 +12,15 @@ import polars as pl
 from engine.booking.enrollment import enroll
 from engine.booking.registry import Registry
 from engine.errors import BookError, InputError
-from engine.io.book.folder import WORK_OF_TASKS, part_name
+from engine.io.book.folder import part_name
 from engine.io.book.ledger import Part
 from engine.io.book.tables import WrittenTable
+from engine.io.book.writing import WORK_OF_TASKS
 from engine.io.delivered.deliveries import Delivered, check_unchanged
 from engine.io.delivered.parquet_file import ROW_BYTES
 from engine.io.delivered.rows import ENROLLMENT_VALUES, Files
 from engine.io.durable import make_folder, rename
+from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import Run, write_enrollments
 from engine.io.run.refusal import Kind
 from engine.spark.cluster import Step
@@ -341,7 +343,7 @@ class SparkRun(Run):
             if name:
                 rename(self.work / name, staged / table.name)
             tables.append(table)
-        quarantined = pl.read_parquet(staged / "quarantine.parquet", glob=False)
+        quarantined = scan_parquet(staged / "quarantine.parquet").collect()
         self.quarantined_rows.add(quarantined, Kind.WITH_EITHER)
         if self.same is None:
             self.check_quarantined()

@@ -19,12 +19,11 @@ from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import PAYOUT_COLUMNS, Known, known
 from engine.payouts.bridge import TERMS
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside, check_replaceable, whole_folder
+from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.spreadsheet import guarded
 from pipelines.shown.terminal import output, plain, print_json, table
 from pipelines.shown.texts import Lang, Texts
 
-NAMES: Final = ("claim.csv", "claim.parquet", "claim.json")
 _SUMS: Final = ("granted", "taken_back", "net", "lapse", "claimed_before", "claimed")
 
 
@@ -78,8 +77,7 @@ def claim_granted(
         )
     at = known(book)
     if out is not None:
-        check_replaceable(out, NAMES)
-        check_outside(book, out)
+        check_folder(out)
     answers = _answers(at)
     actual = _lapsed(lapsed, at)
     lines = _of_month(at, answers, month) if month else _of_all(at, answers, actual)
@@ -188,7 +186,7 @@ def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any]) -> None:
         schema=["service_id", *(name for name in Line.__slots__ if name != "service_id")],
         orient="row",
     )
-    with whole_folder(out, NAMES) as folder:
+    with whole_folder(out) as folder:
         frame.write_parquet(folder / "claim.parquet")
         ids = pl.Series("service_id", [guarded(line.service_id) for line in lines], pl.String)
         frame.with_columns(ids).write_csv(folder / "claim.csv")

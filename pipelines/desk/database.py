@@ -1,5 +1,6 @@
 """DuckDB, the second opinion: other code than the engine's, and bounded in what it holds."""
 
+import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,11 @@ def readable_by_duckdb(book: Path) -> Iterator[None]:
             f"{book}: the ledger cannot be read: {as_the_user_knows_it(error)}",
             hint="find out with mynapoint verify, and restore the book from a copy",
         ) from error
+
+
+def path_in_sql(path: Path) -> str:
+    """A path as a literal of SQL, without its quotes: nothing in it is taken for a pattern."""
+    return glob.escape(str(path.absolute())).replace("'", "''")
 
 
 def as_the_user_knows_it(error: Exception) -> str:
@@ -131,7 +137,7 @@ class Database:
             return
         for number, file in enumerate(files):
             (folder / f"{number}.parquet").symlink_to(file.resolve())
-        quoted = str(folder).replace("'", "''")
+        quoted = path_in_sql(folder)
         names = ", ".join(f"'{quoted}/{number}.parquet'" for number in range(len(files)))
         source = (
             f"read_parquet([{names}], filename = true, file_row_number = true, "

@@ -17,7 +17,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import find_delivered
-from engine.io.delivered.encodings import is_likely, likely_encoding
+from engine.io.delivered.encodings import is_likely, likely_encoding, not_text
 from engine.io.delivered.recognising import first_bytes
 from engine.layouts.amounts import read_amounts
 from engine.layouts.dates import compile_form, read_dates
@@ -30,6 +30,7 @@ _MOST_VALUES: Final = 20
 _DATE_FORMS: Final = (
     *("YYYY-MM-DD HH:mm:ss", "YYYY/MM/DD HH:mm:ss", "YYYY/M/D H:mm:ss", "YYYY/M/D H:mm"),
     *("YYYYMMDDHHmmss", "YYYYMMDD HHmmss", "YYYYMMDD HH:mm:ss", "YYYY年M月D日 H時m分s秒"),
+    *("YYYYMMDD HHmm", "YYYYMMDD H:mm", "YYYY-MM-DD HHmm", "YYYY/M/D HHmm", "YYYY-MM-DD H:mm"),
     *("YYYY年M月D日 H時m分", "YYYY年M月D日 H:mm:ss", "YYYY年M月D日 H:mm", "GE年M月D日 H:mm"),
     *("YYYY-MM-DD", "YYYY/MM/DD", "YYYY/M/D", "YYYYMMDD", "YYMMDD", "YYYY年M月D日", "GE年M月D日"),
     *("GE.M.D", "GEE.MM.DD", "GEEMMDD"),
@@ -44,9 +45,11 @@ _HINTS: Final[dict[str, tuple[str, ...]]] = {
         "アカウント",
         "カード番号",
         "カードID",
+        # What the programme calls an account with a payment service.
+        "決済サービスID",
         "account",
     ),
-    "service_id": ("決済サービスID", "サービスID", "service_id"),
+    "service_id": ("サービスID", "service_id"),
     "occurred_at": (
         "取引日時",
         "利用日時",
@@ -62,7 +65,7 @@ _HINTS: Final[dict[str, tuple[str, ...]]] = {
     "kind": ("取引区分", "利用区分", "取引種別", "取引内容", "ステータス", "種別", "区分", "kind"),
     "original_transaction_id": ("元取引番号", "元取引ID", "元伝票番号", "original"),
     "method": ("支払い方法", "支払方法", "決済方法", "取引方法", "支払区分", "method"),
-    "person_id": ("申込者ID", "利用者番号", "person_id"),
+    "person_id": ("申込者ID", "利用者番号", "マイキーID", "person_id"),
     "applied_at": ("申込日時", "申込日", "applied_at"),
     "card_applied_on": ("交付申請日", "カード申請日", "card_applied_on"),
     "basis": ("付与対象", "basis"),
@@ -90,6 +93,8 @@ _KINDS: Final = (
     ("charge", ("チャージ", "入金", "ﾁｬｰｼﾞ", "charge")),
     ("purchase", ("支払", "売上", "利用", "購入", "決済", "完了", "物販", "purchase")),
 )
+# What is left on a card is not what was paid.
+_BALANCES: Final = ("残高", "残額", "balance", "Balance")
 _TOTALS: Final = ("合計", "総合計", "総計", "小計")
 _FAILED: Final = ("失敗", "中止", "障害", "キャンセル", "エラー")
 
@@ -151,8 +156,11 @@ def draft(path: Path, role: RoleName) -> str:
         asked.remove("transaction_id")
     for column in asked:
         lines += _parameter(column)
-    if "amount" not in taken and role == "transactions":
+    if role == "transactions" and "amount" not in taken:
         taken["amount"] = sample.names[-1]
+        lines += [
+            "# TODO: no column was recognised as the amount; below, the last one stands for it."
+        ]
     for column in _COLUMNS[role]:
         lines += _column(column, sample, taken, asked)
     lines += _skips(sample)
@@ -168,6 +176,9 @@ def _sample(path: Path) -> _Sample:
     if len(delivered) != 1:
         raise InputError(f"{path}: these are several files", hint="name one file")
     data = first_bytes(delivered[0])[:_SAMPLED_BYTES]
+    no_text = not_text(str(path), data)
+    if no_text is not None:
+        raise no_text
     encoding = _encoding(data)
     if encoding is None:
         likely = likely_encoding(data, "") or "no encoding of Japanese text"
@@ -198,6 +209,9 @@ def _sample(path: Path) -> _Sample:
 
 
 def _encoding(data: bytes) -> str | None:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        # UTF-16, of which much could be CP932.
+        return None
     return next((one for one in ("utf-8", "cp932") if is_likely(data, one)), None)
 
 
@@ -218,6 +232,10 @@ def _header_place(records: Sequence[Sequence[str]]) -> int | None:
 
 def _guess(column: str, sample: _Sample, taken: dict[str, str]) -> str | None:
     free = [name for name in sample.names if name and name not in taken.values()]
+    if column == "service_id":
+        free = [name for name in free if "決済サービスID" not in name]
+    if column == "amount":
+        free = [name for name in free if not any(word in name for word in _BALANCES)]
     for hint in _HINTS[column]:
         for name in free:
             # Many names have the character; of dates it is the last.
@@ -232,7 +250,10 @@ def _guess(column: str, sample: _Sample, taken: dict[str, str]) -> str | None:
     if column == "occurred_at":
         return next((name for name in free if _forms(sample, name)), None)
     if column == "amount":
-        return next((name for name in free if _reads(sample, name, _is_amount)), None)
+        written = next((name for name in free if _reads(sample, name, _is_amount)), None)
+        # Such as 支払: what is paid, by the name of the kind.
+        named = (name for name in free if _kind_of(name) and _reads(sample, name, _is_number))
+        return written or next(named, None)
     return None
 
 
@@ -252,6 +273,29 @@ def _is_amount(values: pl.Series) -> bool:
     return not read_amounts(values).unreadable.any() and bool(
         values.str.contains("[,円¥\\\\]").any()
     )
+
+
+def _is_number(values: pl.Series) -> bool:
+    return not read_amounts(values).unreadable.any()
+
+
+def _in_and_out(sample: _Sample, taken: dict[str, str]) -> dict[str, str]:
+    """By column, the kind, where a payment stands in one column and a charge in another.
+
+    Not one row has both, and every row has one of the two.
+    """
+    names = {
+        name: kind
+        for name in sample.names
+        if (kind := _kind_of(name)) in ("charge", "purchase")
+        and name not in (taken.get("kind"), taken.get("occurred_at"))
+        and _reads(sample, name, _is_number)
+    }
+    if taken.get("amount") not in names:
+        return {}
+    rows = list(zip(*(sample.values(name) for name in names), strict=True))
+    apart = all(sum(value not in ("", "-", "0") for value in row) == 1 for row in rows)
+    return names if len(names) == 2 and len({*names.values()}) == 2 and apart else {}
 
 
 def _forms(sample: _Sample, name: str, more: str | None = None) -> list[str]:
@@ -289,6 +333,11 @@ def _parameter(column: str) -> list[str]:
 def _column(column: str, sample: _Sample, taken: dict[str, str], asked: Sequence[str]) -> list[str]:
     if column in asked:
         lines = [f"from = {_quoted(column)}"]
+    elif column == "amount" and (both := _in_and_out(sample, taken)):
+        lines = [f"from = [{', '.join(map(_quoted, both))}]"]
+    elif column == "kind" and "kind" not in taken and (both := _in_and_out(sample, taken)):
+        kinds = ", ".join(f"{_quoted(name)} = {_quoted(kind)}" for name, kind in both.items())
+        lines = [f"by_column = {{ {kinds} }}"]
     elif column == "kind":
         lines = _kind(sample, taken.get("kind"), taken["amount"])
     elif column == "original_transaction_id":
@@ -335,7 +384,13 @@ def _composed(sample: _Sample, taken: dict[str, str]) -> list[str]:
         parts.append(f"{{ day = {_quoted(taken['occurred_at'])}, forms = [{forms}] }}")
     if "kind" in taken:
         parts.append(_quoted(taken["kind"]))
-    parts.append(f"{{ amount = {_quoted(taken['amount'])} }}")
+    balance = next((name for name in sample.names if any(b in name for b in _BALANCES)), None)
+    if balance is not None and _reads(sample, balance, _is_number):
+        # It is another after each payment.
+        parts.append(f"{{ amount = {_quoted(balance)} }}")
+    else:
+        both = _in_and_out(sample, taken) or [taken["amount"]]
+        parts += [f"{{ amount = {_quoted(name)} }}" for name in both]
     return [
         "# No column was recognised as the transaction's number: rows that are equal in these are",
         "# numbered in the file's order. Deliver whole days: see docs/layouts.md.",
@@ -347,16 +402,17 @@ def _composed(sample: _Sample, taken: dict[str, str]) -> list[str]:
 
 
 def _date(column: str, name: str, sample: _Sample) -> list[str]:
-    forms = _forms(sample, name)
+    forms, todo = _forms(sample, name), list[str]()
     time = next((one for one in sample.names if one.endswith(("時刻", "時間"))), None)
     if time is not None and column == "occurred_at":
         both = _forms(sample, name, time)
         if both:
             listed = ", ".join(map(_quoted, both))
             return [f"from = [{_quoted(name)}, {_quoted(time)}]", f"forms = [{listed}]"]
+        todo = [f"# TODO: the time stands in {_quoted(time)}, in a form that was not recognised."]
     if forms == ["YYYY-MM-DD HH:mm:ss"]:
-        return [f"from = {_quoted(name)}"]
-    return [f"from = {_quoted(name)}", f"forms = [{', '.join(map(_quoted, forms))}]"]
+        return [*todo, f"from = {_quoted(name)}"]
+    return [*todo, f"from = {_quoted(name)}", f"forms = [{', '.join(map(_quoted, forms))}]"]
 
 
 def _has_negative(sample: _Sample, amount: str) -> bool:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from pipelines.desk.database import Database, as_the_user_knows_it
+from pipelines.desk.database import Database, as_the_user_knows_it, path_in_sql
 from pipelines.desk.months import MONTH_PATTERN
 
 TRANSACTION: Final = "transaction_id"
@@ -162,7 +162,7 @@ def load(claim: ClaimFile, database: Database) -> int:
 
 
 def _reading(claim: ClaimFile, link: Path) -> str:
-    quoted = str(link).replace("'", "''")
+    quoted = path_in_sql(link)
     if claim.ending == ".parquet":
         return (
             f'SELECT service_id, "{claim.key}", points::VARCHAR '  # noqa: S608 - a name of ours

@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from engine.io.book.format import RunTable
+from engine.io.parquet import scan_parquet
 from engine.rules.application import ACCOUNT_TAKEN, ALREADY_ENROLLED
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_EXCEEDS_ORIGINAL
 from engine.rules.spending import NOT_ENROLLED, UNKNOWN_SERVICE
@@ -158,7 +159,7 @@ def _conflicts(opened: OpenedBook, role: str, kind: str, *, matters: bool) -> Un
 def _applications(opened: OpenedBook, other: OtherTerms, *, turned_away: bool) -> pl.DataFrame:
     """The accounts of rejected applications that other terms or services might let in."""
     frames = [
-        pl.scan_parquet(opened.book.run_folder(number) / RunTable.REJECTED.file_name, glob=False)
+        scan_parquet(opened.book.run_folder(number) / RunTable.REJECTED.file_name)
         .filter(
             pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away)))
         )

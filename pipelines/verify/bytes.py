@@ -57,6 +57,7 @@ _OPTIONAL: Final = (RunTable.WAITING.file_name, CORRECTIONS_FILE)
 _LEDGER_FILE: Final = re.compile(r"ledger/([0-9]{6,})-[0-9]{5}\.parquet")
 # What delta-rs leaves when it dies at a commit.
 _HALF_A_COMMIT: Final = re.compile(r"ledger/_delta_log/(?:[0-9]{20}\.json#[0-9]+|_commit_.*\.tmp)")
+_IN_THE_LOG: Final = re.compile(r"ledger/_delta_log/[0-9]{20}\.json(?:#[0-9]+)?")
 _RUN_PLACE: Final = re.compile(r"(?:runs/|ledger/)([0-9]{6,})(?=[-/]|$)")
 _SPLIT: Final = {
     "read": COUNT,
@@ -210,9 +211,17 @@ class _Digest:
 
 def check_bytes(book: Book, findings: Findings) -> Kept:
     """Compares the bytes of every file with what its record says, and the log with the records."""
+    # In this order: a run may be booked meanwhile, and is left for the next verification.
+    acknowledged = book.acknowledged()
+    commits = Commits(book.ledger / "_delta_log")
     listing = sorted(_listing(book.path, ("ledger", "runs")))
     digests = _digests(book.path, listing)
-    commits = Commits(book.ledger / "_delta_log")
+    check_acknowledged(acknowledged, commits.last, findings, book.ACKNOWLEDGED)
+    for finding in commits.foreign:
+        findings.add(finding)
+    for link in _links(book.path, listing):
+        what = "this is a link, and a book holds none"
+        findings.add(Finding("link", NO_CHANGED_BYTE, link, what))
     expected = {"ledger", "ledger/_delta_log", "runs"} | {
         f"ledger/_delta_log/{name}" for name in commits.names
     }
@@ -237,8 +246,37 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
         people = _first_and_last_people(book, run) if run else {}
         for finding in commits.check(number, record, record_sha256, people):
             findings.add(finding)
-    _unexpected(listing, expected, digests, commits.last, findings)
+    _unexpected(book, listing, expected, digests, commits.last, findings)
     return kept
+
+
+def is_changing(book: Book, committed: int) -> bool:
+    """Whether a run is at work, or was since the log was looked at."""
+    return book.is_being_written() or book.commit_file(committed + 1).exists()
+
+
+def check_acknowledged(
+    acknowledged: int | None, committed: int, findings: Findings, where: str
+) -> None:
+    """Compares a log with the number of the last run that was told to be booked."""
+    if acknowledged is None:
+        what = "what says which run was the last is missing: later ones may have been cut off"
+        findings.add(Finding("cut_off", NO_CHANGED_BYTE, where, what))
+    elif acknowledged > committed:
+        what = (
+            f"the log ends with run {run_id(committed)}, run {run_id(acknowledged)} was booked: "
+            "the runs after it were cut off, or the book is an older copy"
+        )
+        findings.add(Finding("cut_off", WHOLE_RUNS, where, what))
+    elif acknowledged < committed - 1:
+        # The last one's commit may have been made and not yet noted.
+        what = f"it says that run {run_id(acknowledged)} is the last: runs were added behind it"
+        findings.add(Finding("cut_off", NO_CHANGED_BYTE, where, what))
+
+
+def _links(top: Path, listing: Iterable[str]) -> Iterator[str]:
+    names = [path.name for path in top.iterdir()]
+    yield from (name for name in sorted({*names, *listing}) if (top / name).is_symlink())
 
 
 def _listing(top: Path, folders: Iterable[str]) -> Iterator[str]:
@@ -415,16 +453,22 @@ def _run_of(name: str) -> int:
 
 
 def _unexpected(
+    book: Book,
     listing: Iterable[str],
     expected: set[str],
     digests: dict[str, _Digest | None],
     committed: int,
     findings: Findings,
 ) -> None:
-    for name in listing:
-        if name in expected:
-            continue
+    unexpected = [name for name in listing if name not in expected]
+    changing = None
+    for name in unexpected:
         number = _run_of(name)
+        if number > committed or _IN_THE_LOG.fullmatch(name):
+            changing = is_changing(book, committed) if changing is None else changing
+            if changing or not os.path.lexists(book.path / name):
+                # A run's, which is at work or was a moment ago.
+                continue
         if _HALF_A_COMMIT.fullmatch(name):
             what = "a commit was begun here and not made; the next run clears this away"
             findings.add(Finding("uncommitted", WHOLE_RUNS, name, what))

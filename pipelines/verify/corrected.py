@@ -12,11 +12,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-import polars as pl
-
 from engine.booking.corrections import Account, Corrections, Moment, Owner, Standing
 from engine.io.book.folder import Book
 from engine.io.book.format import CORRECTIONS_FILE, RunTable
+from engine.io.parquet import scan_parquet
 from pipelines.desk.database import Database
 from pipelines.verify.bytes import KeptRun
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding
@@ -103,7 +102,7 @@ def _accepted_events(book: Book, run: KeptRun) -> list[str]:
     if RunTable.ACCEPTED_EVENTS not in run.tables:
         return []
     path = book.path / run.file(RunTable.ACCEPTED_EVENTS.file_name)
-    return pl.read_parquet(path, glob=False, columns=["event_id"])["event_id"].to_list()
+    return scan_parquet(path).select("event_id").collect()["event_id"].to_list()
 
 
 class _Spells:

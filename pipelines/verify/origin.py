@@ -25,6 +25,7 @@ from engine.io.book.format import (
 from engine.io.book.run_record import Input, RunRecord, UsedLayout
 from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
+from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
 from engine.layouts.model import DIGEST_PREFIX, digest_of
 from engine.records import LedgerEntry, RoleName, arrow_schema
@@ -173,7 +174,7 @@ def _parameters(book: Book, run: KeptRun, used: UsedLayout) -> dict[str, str]:
     if digests:
         tables = [run.file(table.file_name) for table in run.tables]
         for name in (*(output.name for output in run.record.ledger_files), *tables):
-            table = pl.scan_parquet(book.path / name, glob=False, hive_partitioning=False)
+            table = scan_parquet(book.path / name)
             for column in {"person_id", "account_id"} & {*table.collect_schema().names()}:
                 values = table.select(pl.col(column).unique()).collect().to_series()
                 found |= {digest_of(value): value for value in values.drop_nulls()}
@@ -242,7 +243,7 @@ def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
     """A quarantine with the deliveries' names as the kept one has them."""
     renamed = scratch / RunTable.QUARANTINE.file_name
     file_names = pl.col("file").replace(dict(names))
-    pl.scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
+    scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
     return renamed
 
 

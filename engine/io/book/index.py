@@ -46,6 +46,7 @@ from engine.io.durable import (
     sync_array,
     write_json,
 )
+from engine.io.parquet import scan_parquet
 from engine.records import TRANSACTION_COLUMNS, VOIDS, Kind, polars_schema
 from engine.rules.spending import DUPLICATE
 
@@ -250,12 +251,12 @@ def read_table(book: Book, number: int, table: RunTable) -> pl.DataFrame:
     schema = polars_schema(table.record)
     if not path.exists() and table in SINCE_FORMAT_2:
         return pl.DataFrame(schema=schema)
-    return pl.read_parquet(path, glob=False, hive_partitioning=False)
+    return scan_parquet(path).collect(engine="in-memory")
 
 
 def _entries(book: Book, record: RunRecord) -> Iterator[pl.DataFrame]:
     for output in record.ledger_files:
-        yield as_entries(pl.read_parquet(book.path / output.name, glob=False))
+        yield as_entries(scan_parquet(book.path / output.name).collect(engine="in-memory"))
 
 
 def _with_waiting(book: Book, past: Past, waiting: Waiting, number: int) -> Waiting:

@@ -30,7 +30,7 @@ from engine.io.delivered.deliveries import (
     check_required,
     open_file,
 )
-from engine.io.delivered.encodings import wrong_encoding
+from engine.io.delivered.encodings import not_text, wrong_encoding
 from engine.reading.individual_number import SAMPLED_RECORDS
 from engine.records import BLANKS
 
@@ -400,7 +400,7 @@ def _refuse_other_than_utf8(data: bytes, name: str) -> None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(
+        raise not_text(name, data) or InputError(
             f"{name}: the file is not UTF-8: byte 0x{data[error.start]:02x} cannot stand there",
             hint="save the file as UTF-8 (a Shift_JIS file must be converted), then run again",
         ) from error

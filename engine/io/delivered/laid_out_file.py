@@ -28,7 +28,7 @@ from engine.io.delivered.csv_file import (
     unpacked,
 )
 from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
-from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
+from engine.io.delivered.encodings import CALLED, is_likely, not_text, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
 from engine.layouts.canonical_rows import faults_as_the_provider_names_them, lay_out
 from engine.layouts.equal_rows import EqualRows, Ids
@@ -336,14 +336,24 @@ def _check_clear(found: Found, layout: Layout, name: str) -> None:
 
 def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     assert isinstance(layout.file, Separated)
+    no_text = not_text(name, data)
+    if no_text is not None:
+        return no_text
     for encoding in CALLED:
         if encoding != layout.file.encoding and find_header(data, layout, encoding) is not None:
             return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
     if not is_likely(data, layout.file.encoding):
         return wrong_encoding(name, layout.file.encoding, data)
+    lacking = nearest_header(data, layout)
+    if not lacking:
+        return InputError(
+            f"{name}: the header of layout {layout.layout_id} is there, but within quotes: a "
+            "quotation mark ahead of it is not closed",
+            hint="have the quotation mark removed or closed, and the file delivered again",
+        )
     return InputError(
         f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
-        f"{', '.join(nearest_header(data, layout))}",
+        f"{', '.join(lacking)}",
         hint="check that this is such a file; mynapoint preview shows how others would read it",
     )
 

@@ -15,7 +15,7 @@ from engine.io.delivered.csv_file import (
     unpacked,
 )
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
-from engine.io.delivered.encodings import CALLED
+from engine.io.delivered.encodings import CALLED, not_text
 from engine.io.delivered.laid_out_file import find_header, nearest_header
 from engine.layouts.model import Described, Layout, Separated, describe, shipped
 from engine.records import RoleName
@@ -52,6 +52,9 @@ def recognised(
     except InputError as error:
         layout = layout_of(data, role, name)
         if layout is None:
+            no_text = not_text(name, data)
+            if no_text is not None:
+                raise no_text from error
             _refuse_another_encoding(data, role, name)
             raise InputError(error.message, hint=f"{error.hint}; {_nearest(data, role)}") from error
     else:

@@ -32,6 +32,7 @@ from engine.reading.canonical import (
     TRANSACTION_FORMS,
     Delivery,
     Reading,
+    read_answers,
     read_enrollments,
     read_events,
     read_transactions,
@@ -39,6 +40,8 @@ from engine.reading.canonical import (
 from engine.reading.individual_number import Screen
 from engine.reading.methods import MethodCounts
 from engine.records import (
+    ANSWER_OPTIONAL,
+    ANSWER_REQUIRED,
     ENROLLMENT_OPTIONAL,
     ENROLLMENT_REQUIRED,
     EVENT_OPTIONAL,
@@ -88,8 +91,9 @@ TRANSACTIONS: Final = Role(
 )
 ENROLLMENTS: Final = Role("enrollments", ENROLLMENT_REQUIRED, ENROLLMENT_OPTIONAL, read_enrollments)
 EVENTS: Final = Role("events", EVENT_REQUIRED, EVENT_OPTIONAL, read_events)
+ANSWERS: Final = Role("answers", ANSWER_REQUIRED, ANSWER_OPTIONAL, read_answers)
 ROLES: Final[Mapping[RoleName, Role]] = {
-    role.name: role for role in (TRANSACTIONS, ENROLLMENTS, EVENTS)
+    role.name: role for role in (TRANSACTIONS, ENROLLMENTS, EVENTS, ANSWERS)
 }
 _FORMS: Final = {
     "transactions": TRANSACTION_FORMS,

@@ -4,7 +4,7 @@ import datetime as dt
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,7 @@ from engine.io.book.payouts import PayoutBook, write_payouts
 from engine.io.book.run_record import Output
 from engine.io.book.tables import TableWriter
 from engine.io.delivered.deliveries import Delivered
-from engine.io.delivered.rows import Files, Role, check_parameters
+from engine.io.delivered.rows import ANSWERS, Files, check_parameters
 from engine.io.durable import write_text
 from engine.io.payout.instructing import Prepared
 from engine.io.payout.known import Known
@@ -33,7 +33,7 @@ from engine.payouts.answers import (
 )
 from engine.payouts.owed import lines_of
 from engine.reading.canonical import Delivery, Reading, read_answers
-from engine.records import ANSWER_OPTIONAL, ANSWER_REQUIRED, Quarantined
+from engine.records import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Answers:
             self.named.append(reading.values["payout_id"])
             return reading
 
-        self.files = Files(Role("answers", ANSWER_REQUIRED, ANSWER_OPTIONAL, read), found)
+        self.files = Files(replace(ANSWERS, read=read), found)
         self.read = self.quarantined = 0
 
     def do(self, others: Others | None, started_at: dt.datetime) -> Prepared:

@@ -24,6 +24,7 @@ from engine.payouts.schedule import KEY
 
 ENTRIES_PER_RANGE: Final = 1_000_000
 MOST_RANGES: Final = 256
+_ROWS_AT_ONCE: Final = 1_000_000
 _LINE_COLUMNS: Final = ("number", "direction", "points", "due_on")
 
 
@@ -67,8 +68,10 @@ class Calculation:
             whose = numbers.with_columns(belongs(self._asked.accounts))
             payouts.add(*self._cut(rows, whose))
         self.services |= self.with_entries
-        enrolled = self._asked.accounts.enrolled
-        whose, bounds = self._cut(enrolled, enrolled)
+        accounts = Shuffle("accounts", self.ranges, self._folder)
+        for rows in self._asked.accounts.enrolled.iter_slices(_ROWS_AT_ONCE):
+            accounts.add(*self._cut(rows, rows))
+        nobody = self._asked.accounts.enrolled.clear()
         none = next(iter(self.known.entries()), None)
         for number in range(self.ranges):
             if not entries.rows[number] and not payouts.rows[number]:
@@ -85,7 +88,7 @@ class Calculation:
             )
             own_entries = dated(taken, self._asked)
             own_lines = lines_of(some, self._asked.accounts)
-            enrolled = whose[bounds[number] : bounds[number + 1]]
+            enrolled = accounts.take(number) if accounts.rows[number] else nobody
             rows = figures(own_entries, own_lines, enrolled, self._asked)
             yield own_entries, own_lines, rows
 

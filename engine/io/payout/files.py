@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import InputError
-from engine.io.book.folder import run_id
+from engine.errors import BookError, InputError
+from engine.io.book.folder import refuse_within_books, run_id
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, make_folder, remove, rename, sha256_of, sync, write_text
@@ -109,16 +109,15 @@ def write_list(folder: Path, number: int, due_by: str, files: Sequence[ServiceFi
     return Output(f"{PayoutBook.RECORDS}/{run_id(number)}/{name}", len(text.encode()), sha256)
 
 
-def check_out(book: PayoutBook, out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuses a folder that files cannot be copied to.
 
     Raises:
-        InputError: it is a file, or within the book.
+        InputError: it is a file, or within a book.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: this is a file", hint="name a folder for the files")
-    if out.resolve().is_relative_to(book.path.resolve()):
-        raise InputError(f"{out}: this is within the book", hint="name a folder outside of it")
+    refuse_within_books(out)
 
 
 def check_free(files: Sequence[Path], out: Path) -> None:
@@ -137,9 +136,23 @@ def check_free(files: Sequence[Path], out: Path) -> None:
 
 
 def files_of(book: PayoutBook, number: int) -> list[Path]:
-    """The files of a payout run that leave the book."""
-    names = [output.name for output in book.payout_record(number).outputs]
-    return [book.path / name for name in names if Path(name).name.startswith(PREFIX)]
+    """The files of a payout run that leave the book.
+
+    Raises:
+        BookError: one is missing, or not the one that the record names.
+    """
+    files = []
+    for output in book.payout_record(number).outputs:
+        path = book.path / output.name
+        if not path.name.startswith(PREFIX):
+            continue
+        if not path.is_file() or sha256_of(path) != output.sha256:
+            raise BookError(
+                f"{path}: the file that the book keeps is missing or damaged",
+                hint="restore the book from a copy; mynapoint verify finds what else is damaged",
+            )
+        files.append(path)
+    return files
 
 
 def copy_files(files: Sequence[Path], out: Path) -> None:

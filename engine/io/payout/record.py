@@ -17,14 +17,14 @@ from engine.io.book.payout_record import FORMAT, OthersDone, PayoutRecord
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, Ran
 from engine.io.payout.known import Known
+from engine.io.run.changes import JAPAN
 
 _LIBRARIES: Final = ("mynapoint", "polars", "pyarrow", "pandera", "deltalake", "numpy")
-_JAPAN: Final = dt.timezone(dt.timedelta(hours=9), "JST")
 
 
 def today() -> dt.date:
     """Today by the machine's clock, in Japan."""
-    return dt.datetime.now(_JAPAN).date()
+    return dt.datetime.now(JAPAN).date()
 
 
 def now() -> dt.datetime:

@@ -152,6 +152,11 @@ class Calculation:
         self.quarantined_rows.add(rows, conflict)
         self.quarantine.write(rows)
 
+    def _in_conflict(self, files: Files, faulty: pl.DataFrame, accepted: pl.Series) -> None:
+        """Quarantines rows in conflict with what was ``accepted``, and those with each other."""
+        self._quarantine(files, faulty.filter(accepted), Kind.WITH_ACCEPTED)
+        self._quarantine(files, faulty.filter(~accepted), Kind.WITHIN_DELIVERY)
+
     def _take_in_events(self, pool: ThreadPoolExecutor, known: Known) -> Corrected:
         files = self.deliveries.events
         frames = [pl.DataFrame(schema=EVENT_VALUES)]
@@ -170,7 +175,8 @@ class Calculation:
         for rows in files.read_again(pool, self.ahead, events.conflicts):
             faulty = rows.all_at_fault(EVENT_CONFLICT)
             quarantined += faulty.height
-            self._quarantine(files, faulty, Kind.WITH_ACCEPTED)
+            accepted = [taken.event.event_id for taken in known.past.corrections.taken]
+            self._in_conflict(files, faulty, rows.good["event_id"].is_in(accepted))
         skipped = {reason: rows for reason, (rows, _) in sorted(files.skipped.items())}
         self.tally.events = events.counts(read, quarantined, skipped)
         for table, frame in (
@@ -190,6 +196,7 @@ class Calculation:
             self.tally.enrollments_quarantined += sum(rows.faulty.height for rows in pieces)
             frames += [rows.good for rows in pieces]
             self._progress("enrollments", self.tally.enrollments_read, files)
+        self._progress_ends("enrollments", self.tally.enrollments_read)
         delivered = pl.concat(frames)
         looks_again = bool(
             self.run.terms_changed or events.taken.groups or past.corrections.left_alone.enrollments
@@ -207,7 +214,7 @@ class Calculation:
         for rows in files.read_again(pool, self.ahead, np.sort(taken_in.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
             self.tally.enrollments_quarantined += faulty.height
-            self._quarantine(files, faulty, Kind.WITH_ACCEPTED)
+            self._in_conflict(files, faulty, pl.Series(past.registry.holds(rows.good)))
         return taken_in, corrections
 
     def _with_waiting(self, delivered: pl.DataFrame, events: Corrected) -> pl.DataFrame:
@@ -264,6 +271,7 @@ class Calculation:
                 self._decline(taken.declined)
                 wanted.append(taken.wanted)
             self._progress("transactions", self.tally.read, files)
+        self._progress_ends("transactions", self.tally.read)
         files.screen.judge()
         files.warn_of_unknown_methods(self.run.services.known_methods)
         wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
@@ -321,6 +329,11 @@ class Calculation:
 
     def _progress(self, phase: str, rows: int, files: Files) -> None:
         self.order.progress(phase, rows, max(rows, files.rows_expected))
+
+    def _progress_ends(self, phase: str, rows: int) -> None:
+        # How many rows were expected was a guess from the files' sizes.
+        if rows:
+            self.order.progress(phase, rows, rows)
 
     def _decline(self, rows: pl.DataFrame) -> None:
         self.tally.decline(rows)

@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import BookError, InputError
+from engine.errors import BookError
 from engine.io.book.folder import Book
 from engine.io.book.payouts import settle_tables
+from engine.io.book.writing import locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -24,6 +25,13 @@ from engine.io.delivered.rows import (
     TRANSACTIONS,
     Files,
     check_parameters,
+)
+from engine.io.run.arguments import (
+    check_counts,
+    check_delivered,
+    check_paths,
+    check_share,
+    check_types_of_days,
 )
 from engine.io.run.changes import check_days
 from engine.io.run.one_run import Run, RunResult
@@ -81,11 +89,11 @@ def run(
         InputError: the input or the call cannot be used; nothing was booked.
         BookError: the book is in use or damaged; nothing was booked.
     """
-    if not 0 <= max_quarantined <= 1:
-        raise InputError(
-            f"--max-quarantined: {max_quarantined} is no share between 0 and 1",
-            hint="give 0.05 for five rows in a hundred",
-        )
+    check_types_of_days(booked_on=booked_on, terms_as_of=terms_as_of)
+    check_paths(book=book, services=services, programme=programme)
+    check_delivered(transactions=transactions, enrollments=enrollments, events=events)
+    check_counts(threads=threads, rows_per_slice=rows_per_slice)
+    check_share("--max-quarantined", max_quarantined)
     order = Order(
         booked_on,
         terms_as_of,
@@ -105,29 +113,29 @@ def run(
     check_parameters(*deliveries)
     given_services = None if services is None else load_services(services)
     given_programme = None if programme is None else load_programme(programme)
-    place = Book(Path(book))
+    place = Book.at(book)
+    result: RunResult | None = None
     try:
-        with place.locked():
-            committed, _ = settle_tables(place)
+        with locked(place) as held:
+            committed, _ = settle_tables(held)
             try:
                 check_days(place, committed, order)
                 make = how or Run
-                return make(
-                    place, committed, order, deliveries, given_services, given_programme
-                ).do()
-            except (OSError, BookError) as error:
-                if _is_booked(place, committed + 1):
-                    raise _unconfirmed(place, error) from error
-                raise
+                run = make(held, committed, order, deliveries, given_services, given_programme)
+                result = run.do()
             finally:
                 # What cannot be cleared now is cleared by the next run.
-                with suppress(OSError, BookError):
-                    place.clear_leftovers(place.committed_runs())
+                with suppress(OSError):
+                    held.clear_up()
     except OSError as error:
+        if result is not None:
+            # It is done and noted; the lock could not be given back, which the system does.
+            return result
         raise BookError(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
+    return result
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:
@@ -140,16 +148,3 @@ def _without_values(arguments: Sequence[str]) -> Iterator[str]:
         else:
             name, equals, _ = argument.partition("=")
             yield f"{name}=…" if is_set and equals else argument
-
-
-def _is_booked(book: Book, number: int) -> bool:
-    with suppress(OSError, BookError):
-        return book.committed_runs() == number
-    return False
-
-
-def _unconfirmed(book: Book, error: OSError | BookError) -> BookError:
-    return BookError(
-        f"{book.path}: the run was committed, but the disk did not confirm it: {error}",
-        hint="run again: what is in the book is recognised, what is not is booked",
-    )

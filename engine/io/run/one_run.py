@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from engine.io.book.folder import Book, run_id
+from engine.io.book.folder import run_id
 from engine.io.book.format import (
     CORRECTIONS_FILE,
     FORMAT,
@@ -23,6 +23,7 @@ from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Output, Ran, RunRecord, RunRequest, UsedProgramme
 from engine.io.book.tables import WrittenTable
 from engine.io.book.tally import Tally
+from engine.io.book.writing import LockedBook
 from engine.io.durable import write_json, write_text
 from engine.io.run.order import Deliveries, Order
 from engine.terms.programme import Programme, built_in_programmes, load_programme
@@ -69,7 +70,7 @@ class Run:
 
     def __init__(
         self,
-        book: Book,
+        book: LockedBook,
         committed: int,
         order: Order,
         deliveries: Deliveries,

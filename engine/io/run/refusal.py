@@ -15,7 +15,7 @@ class Kind(StrEnum):
     """What is wrong with a quarantined row."""
 
     WITH_LEDGER = "in conflict with the ledger"
-    WITH_ACCEPTED = "in conflict with what was accepted, or within the delivery"
+    WITH_ACCEPTED = "in conflict with what was accepted"
     WITHIN_DELIVERY = "in conflict within the delivery"
     UNREADABLE = "unreadable"
 

@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 import io
 import json
-import random
 import re
 import shutil
 import sys
@@ -22,15 +21,13 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import worlds
-from two_engines import on_a_table_top
 
 import mynapoint
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.records import LedgerEntry, arrow_schema
-from engine.spark.people_index import sampled
 from pipelines.cli import call
-from pipelines.verify import Verified, index_in_parts, verify
+from pipelines.verify import Verified, verify
 from pipelines.verify.commits import Commits
 
 ROOT = Path(__file__).parent.parent
@@ -506,137 +503,6 @@ def test_a_memory_with_a_missing_file_or_of_another_book_is_found(book: Path) ->
     assert found(verify(book)) == {("memory", 5)}
     manifest.write_text("{")
     assert found(verify(book)) == {("memory", 5)}
-
-
-@pytest.fixture(scope="module")
-def sample_book_in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample's first nights as Spark books them: the first three on a memory in parts."""
-    path = tmp_path_factory.mktemp("parts") / "book"
-    return booked(path, NIGHTS + 1, 1000, how=on_a_table_top(1))
-
-
-@pytest.fixture
-def book_in_parts(sample_book_in_parts: Path, tmp_path: Path) -> Path:
-    """A copy to do harm to."""
-    return Path(shutil.copytree(sample_book_in_parts, tmp_path / "book"))
-
-
-def test_a_tampered_index_in_parts_is_found_whichever_file_it_is(book_in_parts: Path) -> None:
-    assert not verify(book_in_parts).findings
-    kinds = set()
-    for path in sorted((book_in_parts / "memory-in-parts").iterdir()):
-        sound = path.read_bytes()
-        kinds.add(path.name.split(".")[-2].split("-")[0])
-        if path.suffix == ".parquet":
-            harms = [
-                {"net_spend_after": pl.col("net_spend_after") + 1},
-                {"applied_at": pl.col("applied_at") - dt.timedelta(days=9)},
-                {"counted": pl.col("counted").list.eval(pl.element() + 1)},
-                {"months": pl.col("months").list.eval(pl.element() + 1)},
-            ]
-            for harm in harms:
-                pl.read_parquet(io.BytesIO(sound)).with_columns(**harm).write_parquet(path)
-                edit_manifest(book_in_parts)
-                assert f"memory-in-parts/{path.name}" in named(book_in_parts), harm
-            pl.read_parquet(io.BytesIO(sound)).reverse().write_parquet(path)
-        elif path.suffix == ".json":
-            manifest = json.loads(sound)
-            manifest["segments"][0]["entries"] += 1
-            path.write_text(json.dumps(manifest))
-            assert named(book_in_parts)
-            path.write_bytes(sound.replace(b'"runs": 3', b'"runs": 2'))
-        else:
-            flip(path, len(sound) - 1, 0x01)
-        edit_manifest(book_in_parts)
-        where = named(book_in_parts)
-        assert f"memory-in-parts/{path.name}" in where, path
-        path.write_bytes(sound)
-        edit_manifest(book_in_parts)
-    assert kinds == {"manifest", "people", "hashes", "facts", "accounts", "refunded"}
-    assert not verify(book_in_parts).findings
-
-
-def edit_manifest(book: Path) -> None:
-    """As a forger would: the manifest knows the size of every file."""
-    path = book / "memory-in-parts" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    sizes = {name: (path.parent / name).stat().st_size for name in manifest["files"]}
-    path.write_text(json.dumps(manifest | {"files": sizes}))
-
-
-def named(book: Path) -> set[str]:
-    """The files that verify names, which are of the memory alone."""
-    verified = verify(book)
-    assert found(verified) == {("memory", 5)}
-    return {finding.where for finding in verified.findings}
-
-
-def test_any_flipped_byte_of_the_index_in_parts_is_found_or_says_the_same(
-    book_in_parts: Path,
-) -> None:
-    folder = book_in_parts / "memory-in-parts"
-    # Names of files are of chance; their kinds and number are not.
-    by_kind = sorted(folder.iterdir(), key=lambda path: path.name.partition(".")[::-2])
-    for number, path in enumerate(by_kind):
-        sound = path.read_bytes()
-        at = random.Random(number).randrange(len(sound))
-        flip(path, at)
-        findings = verify(book_in_parts).findings
-        if path.suffix == ".parquet" and not findings:
-            # A byte that nobody reads: what is in the file is as it was.
-            assert pl.read_parquet(path).equals(pl.read_parquet(io.BytesIO(sound)))
-        else:
-            assert {finding.kind for finding in findings} == {"memory"}, (path, at)
-        path.write_bytes(sound)
-
-
-def test_a_index_in_parts_is_compared_in_parts_of_its_keys(
-    book_in_parts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(index_in_parts, "_ENTRIES_AT_ONCE", 4)
-    assert not verify(book_in_parts).findings
-    for kind in ("accounts", "refunded"):
-        path = next((book_in_parts / "memory-in-parts").glob(f"*.{kind}.npy"))
-        flip(path, path.stat().st_size - 1, 0x01)
-        assert f"memory-in-parts/{path.name}" in named(book_in_parts)
-        flip(path, path.stat().st_size - 1, 0x01)
-
-
-def test_a_index_in_parts_whose_manifest_holds_other_types_is_found(book_in_parts: Path) -> None:
-    manifest = book_in_parts / "memory-in-parts" / "manifest.json"
-    sound = json.loads(manifest.read_text())
-    for key, value in (("beyond", 4.5), ("first", None), ("entries", "3"), ("name", 7)):
-        segment = sound["segments"][0] | {key: value}
-        manifest.write_text(json.dumps(sound | {"segments": [segment, *sound["segments"][1:]]}))
-        assert named(book_in_parts) == {"memory-in-parts/manifest.json"}, key
-
-
-def test_a_index_in_parts_without_a_file_or_a_row_is_found(book_in_parts: Path) -> None:
-    folder = book_in_parts / "memory-in-parts"
-    manifest = folder / "manifest.json"
-    sound = manifest.read_text()
-    content = json.loads(sound)
-    segment = content["segments"][0]
-    kept = folder / f"{segment['name']}.facts.npy"
-    kept.rename(book_in_parts / "facts")
-    assert named(book_in_parts) == {"memory-in-parts/manifest.json"}
-    (book_in_parts / "facts").rename(kept)
-
-    gone = [f"{segment['name']}.{what}.npy" for what in ("hashes", "facts", "accounts", "refunded")]
-    content["segments"] = content["segments"][1:]
-    content["files"] = {name: size for name, size in content["files"].items() if name not in gone}
-    manifest.write_text(json.dumps(content))
-    assert "memory-in-parts/manifest.json" in named(book_in_parts)
-
-    content = json.loads(sound)
-    people = folder / content["people"][0]["name"]
-    frame = pl.read_parquet(people)
-    frame[:-1].write_parquet(people)
-    content["people"][0]["accounts"] -= 1
-    content["people"][0]["sample"] = sampled(frame[:-1]["person_id"])
-    content["files"][people.name] = people.stat().st_size
-    manifest.write_text(json.dumps(content))
-    assert "memory-in-parts/manifest.json" in named(book_in_parts)
 
 
 # --- Arithmetic -----------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked?
 ``arithmetic``: does the ledger, on its own, say what it should? ``origin``: do the deliveries,
-decided again, give this very book? Beside the bytes, ``memory`` and ``memory_in_parts`` ask whether
-what the book remembers follows from its ledger. The answers are findings, one a line.
+decided again, give this very book? Beside the bytes, ``index`` asks whether what the book remembers
+follows from its ledger. The answers are findings, one a line.
 """
 
 import tempfile
@@ -21,7 +21,6 @@ from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_memory
-from pipelines.verify.index_in_parts import check_memory_in_parts
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
 
@@ -99,7 +98,6 @@ def _check(
     if check_payouts(book, scratch, findings, whole=kept.whole_runs() is not None):
         checked.append(PAYOUTS)
     check_memory(book, kept, scratch, findings)
-    check_memory_in_parts(book, kept, scratch, findings)
     if any(delivered.values()):
         whole, unused = check_origin(book, kept, delivered, scratch, findings)
         checked += [ORIGIN] if whole else []

@@ -9,7 +9,7 @@ import datetime as dt
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -25,8 +25,9 @@ from engine.io.delivered.rows import (
     Files,
     check_parameters,
 )
+from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days
-from engine.io.run.one_run import Run, RunResult
+from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
@@ -52,7 +53,7 @@ def run(
     threads: int | None = None,
     rows_per_slice: int | None = None,
     progress: Progress | None = None,
-    how: "type[Run] | Callable[..., Run] | None" = None,
+    how: Calculator | None = None,
 ) -> RunResult:
     """Books one night's deliveries; the contract's ``mynapoint run``.
 
@@ -75,7 +76,7 @@ def run(
             are cores, for one may wait for the disk.
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         progress: is told how far the run is.
-        how: makes the run, with the arguments of ``Run``; by default one on this machine alone.
+        how: calculates the run; by default this machine alone.
 
     Raises:
         InputError: the input or the call cannot be used; nothing was booked.
@@ -111,9 +112,14 @@ def run(
             committed, _ = settle_tables(place)
             try:
                 check_days(place, committed, order)
-                make = how or Run
-                return make(
-                    place, committed, order, deliveries, given_services, given_programme
+                return Run(
+                    place,
+                    committed,
+                    order,
+                    deliveries,
+                    given_services,
+                    given_programme,
+                    how or _on_this_machine,
                 ).do()
             except (OSError, BookError) as error:
                 if _is_booked(place, committed + 1):
@@ -128,6 +134,10 @@ def run(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
+
+
+def _on_this_machine(run: Run, staged: Path) -> Calculated:
+    return Calculation(run, staged).calculate()
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

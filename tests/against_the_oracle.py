@@ -15,6 +15,7 @@ import pyarrow as pa
 import worlds
 
 import mynapoint
+from engine.io.run.one_run import Calculator
 
 SHOWN_ROWS = 5
 ROLES = ("events", "enrollments", "transactions")
@@ -94,6 +95,7 @@ def run_engine(
     *,
     threads: int | None = None,
     rows_per_slice: int | None = None,
+    how: Calculator | None = None,
 ) -> None:
     result = mynapoint.run(
         book,
@@ -107,6 +109,7 @@ def run_engine(
         max_quarantined=1.0,
         threads=threads,
         rows_per_slice=rows_per_slice,
+        how=how,
     )
     kept = json.loads((book / "runs" / result.record.run_id / "record.json").read_bytes())
     assert result.record.to_json() == kept

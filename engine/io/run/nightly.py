@@ -9,7 +9,7 @@ import datetime as dt
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -33,8 +33,9 @@ from engine.io.run.arguments import (
     check_share,
     check_types_of_days,
 )
+from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days
-from engine.io.run.one_run import Run, RunResult
+from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
@@ -60,7 +61,7 @@ def run(
     threads: int | None = None,
     rows_per_slice: int | None = None,
     progress: Progress | None = None,
-    how: "type[Run] | Callable[..., Run] | None" = None,
+    how: Calculator | None = None,
 ) -> RunResult:
     """Books one night's deliveries; the contract's ``mynapoint run``.
 
@@ -83,7 +84,7 @@ def run(
             are cores, for one may wait for the disk.
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         progress: is told how far the run is.
-        how: makes the run, with the arguments of ``Run``; by default one on this machine alone.
+        how: calculates the run; by default this machine alone.
 
     Raises:
         InputError: the input or the call cannot be used; nothing was booked.
@@ -120,8 +121,15 @@ def run(
             committed, _ = settle_tables(held)
             try:
                 check_days(place, committed, order)
-                make = how or Run
-                run = make(held, committed, order, deliveries, given_services, given_programme)
+                run = Run(
+                    held,
+                    committed,
+                    order,
+                    deliveries,
+                    given_services,
+                    given_programme,
+                    how or _on_this_machine,
+                )
                 result = run.do()
             finally:
                 # What cannot be cleared now is cleared by the next run.
@@ -136,6 +144,10 @@ def run(
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
     return result
+
+
+def _on_this_machine(run: Run, staged: Path) -> Calculated:
+    return Calculation(run, staged).calculate()
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked?
 ``arithmetic``: does the ledger, on its own, say what it should? ``origin``: do the deliveries,
-decided again, give this very book? Beside the bytes, ``memory`` and ``memory_in_parts`` ask whether
-what the book remembers follows from its ledger. The answers are findings, one a line.
+decided again, give this very book? Beside the bytes, ``index`` and ``index_in_parts`` ask whether
+what the indexes say follows from the ledger. The answers are findings, one a line.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from engine.io.delivered.deliveries import find_delivered
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes, is_changing
 from pipelines.verify.findings import Finding, Findings
-from pipelines.verify.index import check_memory
+from pipelines.verify.index import check_index
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
 
@@ -107,7 +107,7 @@ def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Fin
     """Checks what the book remembers; a run that is at work meanwhile changes it as we look."""
     found = Findings()
     try:
-        check_memory(book, kept, scratch, found)
+        check_index(book, kept, scratch, found)
         if (book.path / "memory-in-parts").exists():
             # Runs on Spark alone keep it.
             from pipelines.verify.index_in_parts import check_memory_in_parts

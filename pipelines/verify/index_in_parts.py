@@ -18,6 +18,7 @@ from engine.booking.state import FACT, key_checks
 from engine.columns.hashing import hash_pair
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
+from engine.io.book.manifest import MANIFEST
 from engine.io.parquet import scan_parquet
 from engine.records import Enrollment, Kind, LedgerEntry, arrow_schema
 from engine.spark.index import FORMAT, PartitionedMemory, folder_of
@@ -32,7 +33,7 @@ from engine.spark.people_index import STATE_SCHEMA, PeopleFile, sampled
 from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding, Findings
-from pipelines.verify.index import MANIFEST, to_compare
+from pipelines.verify.index import to_compare
 
 _ROWS_AT_ONCE: Final = 1 << 18
 _ENTRIES_AT_ONCE: Final = 1 << 22

@@ -6,6 +6,7 @@ commit.
 """
 
 import datetime as dt
+import logging
 import os
 import shlex
 import sys
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError
+from engine.io.book.checked import DamagedIndex
 from engine.io.book.folder import Book
+from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
-from engine.io.book.writing import locked
+from engine.io.book.writing import LockedBook, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -40,6 +43,7 @@ from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
 ROWS_PER_SLICE: Final = 500_000
+_LOG: Final = logging.getLogger(__name__)
 
 
 def run(
@@ -121,8 +125,13 @@ def run(
             try:
                 check_days(place, committed, order)
                 make = how or Run
-                run = make(held, committed, order, deliveries, given_services, given_programme)
-                result = run.do()
+
+                def attempt() -> RunResult:
+                    return make(
+                        held, committed, order, deliveries.anew(), given_services, given_programme
+                    ).do()
+
+                result = _with_a_sound_index(held, attempt)
             finally:
                 # What cannot be cleared now is cleared by the next run.
                 with suppress(OSError):
@@ -136,6 +145,25 @@ def run(
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
     return result
+
+
+def _with_a_sound_index(book: LockedBook, attempt: Callable[[], RunResult]) -> RunResult:
+    """A run, from its start once more where it met a damaged index; only one that has published
+    nothing meets one.
+    """
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        _LOG.warning("%s; the index is made anew from the ledger", error)
+    clear_index(book)
+    book.clear_up()
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        raise BookError(
+            f"{error}, though it was only just made",
+            hint="check the disk; nothing was booked",
+        ) from error
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

@@ -654,7 +654,7 @@ def test_what_a_record_says_of_files_is_true(sample: Desk) -> None:
             ("enrollments", record["counts"]["enrollments"]["read"]),
         ):
             assert read == sum(one["rows"] for one in record["inputs"] if one["role"] == role)
-    there = set(bodies(sample.book, without=[*KEEPS_NO_RUN, "memory/", "ledger/_delta_log/"]))
+    there = set(bodies(sample.book, without=[*KEEPS_NO_RUN, "index/", "ledger/_delta_log/"]))
     assert there == named | {f"runs/{number:06}/record.json" for number in NIGHTS}
 
 

@@ -8,7 +8,7 @@ BIN := .venv/bin
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run test test-spark bench check conformance conformance-spark clean
+.PHONY: run test test-slow test-spark bench check conformance conformance-spark clean
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
@@ -49,6 +49,9 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -n auto -m slow
 
 # Needs Java 17: a cluster of its own on the loopback interface.
 test-spark: .venv/spark

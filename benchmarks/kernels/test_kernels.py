@@ -18,6 +18,7 @@ import pytest
 from generate import SERVICES_TOML, World
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from engine.booking.corrections import Standing
 from engine.booking.duplicates import Occurrences, repeated_within
 from engine.booking.enrollment import enroll
 from engine.booking.fold import Night, fold
@@ -26,9 +27,12 @@ from engine.booking.remembering import enrolled
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import FewHashes, hash_pair
 from engine.io.book.ledger import write_part
+from engine.io.book.waiting import Waiting
 from engine.io.delivered.deliveries import find_delivered
 from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
 from engine.io.run.intake import Intake
+from engine.io.run.joining import JoinedAccounts
+from engine.io.run.reconsidering import Reconsidering
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.reading.canonical import Reading, read_enrollments, read_transactions
 from engine.terms.programme import load_programme
@@ -65,9 +69,16 @@ class Desk:
 
     def intake(self) -> Intake:
         """An intake into one slice, nothing taken in yet."""
+        day = self.night.booked_on
+        waiting = Waiting(self.folder)
+        reconsidering = Reconsidering(
+            waiting, self.past, Voids.none(), everything=False, booked_on=day, days=None
+        )
         return Intake(
             self.past,
             self.night.services,
+            reconsidering,
+            JoinedAccounts.of(Standing((), ()), reconsidering),
             None,
             Shuffle("enrolled", 1, None),
             Shuffle("unenrolled", 1, None),

@@ -6,18 +6,21 @@ commit.
 """
 
 import datetime as dt
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError
+from engine.io.book.checked import DamagedIndex
 from engine.io.book.folder import Book
+from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
-from engine.io.book.writing import locked
+from engine.io.book.writing import LockedBook, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -41,6 +44,7 @@ from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
 ROWS_PER_SLICE: Final = 500_000
+_LOG: Final = logging.getLogger(__name__)
 
 
 def run(
@@ -121,16 +125,19 @@ def run(
             committed, _ = settle_tables(held)
             try:
                 check_days(place, committed, order)
-                run = Run(
-                    held,
-                    committed,
-                    order,
-                    deliveries,
-                    given_services,
-                    given_programme,
-                    how or _on_this_machine,
-                )
-                result = run.do()
+
+                def attempt() -> RunResult:
+                    return Run(
+                        held,
+                        committed,
+                        order,
+                        deliveries.anew(),
+                        given_services,
+                        given_programme,
+                        how or _on_this_machine,
+                    ).do()
+
+                result = _with_a_sound_index(held, attempt)
             finally:
                 # What cannot be cleared now is cleared by the next run.
                 with suppress(OSError):
@@ -148,6 +155,25 @@ def run(
 
 def _on_this_machine(run: Run, staged: Path) -> Calculated:
     return Calculation(run, staged).calculate()
+
+
+def _with_a_sound_index(book: LockedBook, attempt: Callable[[], RunResult]) -> RunResult:
+    """A run, from its start once more where it met a damaged index; only one that has published
+    nothing meets one.
+    """
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        _LOG.warning("%s; the index is made anew from the ledger", error)
+    clear_index(book)
+    book.clear_up()
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        raise BookError(
+            f"{error}, though it was only just made",
+            hint="check the disk; nothing was booked",
+        ) from error
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

@@ -38,7 +38,7 @@ def _kind(data: bytes) -> tuple[str, str]:
     if _PAGE.match(data.removeprefix(b"\xef\xbb\xbf")):
         return (
             "a web page (HTML or XML), not CSV",
-            "a sign-in page may stand in for the download: look",
+            "it may be a sign-in page",
         )
     some = data[:_LOOKED_AT]
     # Text of Japanese and ASCII has a NUL in every second byte of what is ASCII.

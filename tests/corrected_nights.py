@@ -78,7 +78,7 @@ def corrected_book(folder: Path, nights: int = 2) -> CorrectedBook:
     services.parent.mkdir(parents=True, exist_ok=True)
     services.write_text(SERVICES, "utf-8")
     for number, night in list(enumerate((FIRST, SECOND), 1))[:nights]:
-        paths = {}
+        paths: dict[str, Any] = {}
         for role, text in night.items():
             path = made.deliveries / f"night-{number}" / f"{role}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,10 +41,8 @@ def is_found(corrected: CorrectedBook, kind: str, what: str) -> None:
     assert {"other_entry", "other_row", "other_record"} & set(proven.findings.totals)
 
 
-def change(
-    corrected: CorrectedBook, run: int, table: str, to: Callable[[pl.DataFrame], Any]
-) -> None:
-    """Rewrites one of a run's tables."""
+def drop(corrected: CorrectedBook, run: int, table: str, rows_to_drop: pl.Expr) -> None:
+    """Takes rows out of one of a run's tables."""
     path = corrected.book / "runs" / f"{run:06}" / f"{table}.parquet"
     schema = pq.read_schema(path)
     rows = pl.read_parquet(path).filter(~rows_to_drop).to_arrow().cast(schema)

@@ -66,7 +66,10 @@ check: .venv/dev
 	$(BIN)/lint-imports --no-cache
 
 conformance: .venv/dev
-	$(BIN)/python ../shared/conformance/check.py --command $(CURDIR)/$(BIN)/mynapoint
+	for part in '' late payout; do \
+		$(BIN)/python ../shared/conformance/check.py $$part \
+			--command $(CURDIR)/$(BIN)/mynapoint || exit $$?; \
+	done
 
 # The same command line with --engine spark: each night starts a Java process, so it takes minutes.
 conformance-spark: .venv/spark

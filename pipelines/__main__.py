@@ -49,7 +49,7 @@ def leave_interrupted(*_: object) -> NoReturn:
 def stderr_for_us_alone() -> Iterator[None]:
     """Sends what libraries say on stderr by themselves nowhere: a panic of Rust is many lines.
 
-    Its error reaches Python all the same, and is told in one.
+    The error reaches Python all the same, and is reported on one line.
     """
     if os.environ.get("MYNAPOINT_TRACEBACK") or os.environ.get("POLARS_VERBOSE"):
         yield
@@ -92,7 +92,7 @@ def main() -> None:
     # pandera names no engine, and its many small queries of frames are slower in the streaming one.
     os.environ.setdefault("POLARS_ENGINE_AFFINITY", "in-memory")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show Japanese is no reason to fail when the night is booked.
+        # A terminal that cannot show Japanese must not make a booked night fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     from pipelines.cli import call
 

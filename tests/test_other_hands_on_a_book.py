@@ -1,5 +1,6 @@
 """What other hands did to a book is named as what it is, and never makes a run do harm."""
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -190,7 +191,16 @@ def test_a_book_whose_schema_says_not_null_is_sound_and_is_mended_by_its_next_ru
 
 
 @pytest.mark.parametrize(
-    "place", ["staging", "memory", "runs/000099", "ledger/_delta_log", "ledger/x.parquet", "runs"]
+    "place",
+    [
+        "staging",
+        "memory",
+        "runs/000099",
+        "ledger/_delta_log",
+        "ledger/x.parquet",
+        "runs",
+        "payouts",
+    ],
 )
 def test_a_link_inside_a_book_is_refused_and_what_is_behind_it_stays(
     book: Path, nights: list[Night], tmp_path: Path, place: str
@@ -244,8 +254,12 @@ def stop_at(
         go_on.wait(60)
 
 
-def test_a_lock_that_is_removed_while_a_run_holds_it_loses_no_booked_run(tmp_path: Path) -> None:
+def test_a_lock_that_is_removed_while_a_run_holds_it_loses_no_booked_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another run books in the meantime, at each moment of the first one."""
+    # Whichever comes second is not booked on an earlier day than the other.
+    monkeypatch.setattr(Night, "booked_on", dt.date(2020, 10, 5))
     first, second, third = (deliver(tmp_path, n, refers_back=n == 2) for n in (1, 2, 3))
     first.book(tmp_path / "start")
     outcomes = set()

@@ -664,7 +664,7 @@ def _dates(table: StrictTable, names: _Names, *, with_time: bool) -> Dates | Non
     if not table.has("forms"):
         return None
     forms = _forms(table)
-    timed = next((form.text for form in forms if "hour" in form.parts), None)
+    timed = next((form.text for form in forms if form.has_time), None)
     if timed is not None and not with_time:
         raise table.fault("forms", f'"{timed}" has a time of day', "this column is a day")
     return _with_year(table, Dates(forms, _era(table), _latest_by(table, names)))
@@ -707,7 +707,7 @@ def _forms(table: StrictTable) -> tuple[Form, ...]:
             raise table.fault(
                 "forms",
                 f'"{text[:MAX_ID_CHARACTERS]}": {error}',
-                "letters are YYYY YY G E EE M MM D DD H HH m mm s ss; all else stands for itself",
+                "letters are YYYY YY G E EE M MM D DD H HH A h hh m mm s ss; all else is itself",
             ) from None
         if form.needs_era and era is None:
             raise table.fault(

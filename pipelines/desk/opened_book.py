@@ -26,6 +26,7 @@ from engine.io.book.format import (
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.io.parquet import scan_parquet
+from engine.records import LedgerEntry, polars_schema
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
 
@@ -109,13 +110,13 @@ class OpenedBook:
         ]
 
     def ledger(self, files: Sequence[LedgerFile] | None = None) -> pl.LazyFrame:
-        """The ledger, or some of its files, in booking order within each person."""
-        paths = [file.path for file in (self.ledger_files if files is None else files)]
-        if not paths:
-            from engine.records import LedgerEntry, polars_schema
+        """The ledger, or some of its files, in booking order within each person.
 
-            return pl.LazyFrame(schema=polars_schema(LedgerEntry))
-        return scan_parquet(paths)
+        Entries of an earlier format are null where they have no such column.
+        """
+        paths = [file.path for file in (self.ledger_files if files is None else files)]
+        schema = polars_schema(LedgerEntry)
+        return scan_parquet(paths, schema=schema) if paths else pl.LazyFrame(schema=schema)
 
     def tables(self, table: RunTable) -> list[Path]:
         """The files of one of the runs' tables that hold a row.

@@ -194,7 +194,7 @@ def _refuse_rejected(claim: ClaimFile, database: Database) -> None:
 
 
 def _refuse_unusable(claim: ClaimFile, database: Database) -> None:
-    """Names the rows that hold no key or no whole number, by the first of them."""
+    """Names the first of the rows without a key, or without a whole number of points."""
     unusable = database.rows(
         "SELECT service_id, key, points, count(*) OVER () FROM delivered WHERE NOT coalesce("
         "service_id <> '' AND key <> '' AND regexp_full_match(points, '-?[0-9]+') "
@@ -218,7 +218,7 @@ def _fault(claim: ClaimFile, service_id: Any, key: Any, points: Any) -> tuple[st
     if claim.key == MONTH and not re.fullmatch(MONTH_PATTERN, key):
         return f'has the month "{key}"', "write the month of booking as YYYY-MM"
     return (
-        f'has the points "{points or ""}" {where}, which are no whole number of 64 bits',
+        f'has the points "{points or ""}" {where}, not a whole number of 64 bits',
         "write points as digits alone, without separators, decimals or an exponent",
     )
 

@@ -97,5 +97,5 @@ def _compared(
         raise InputError(
             f"{claim.path}: the points of one key, or what they differ by, come to more than 64 "
             "bits hold",
-            hint="look for points that are no points",
+            hint="check the points column of the claim",
         ) from error

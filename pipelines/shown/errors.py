@@ -1,4 +1,4 @@
-"""How a command says no: one line what, where and why, one line what to do, and the exit code."""
+"""Turning errors into exit codes and two lines on stderr."""
 
 import io
 import os

@@ -187,7 +187,7 @@ def book_from_tables(
     """Books a book's runs again from its own ledger and tables.
 
     The ledger and the accepted enrollments are whole. Declined rows lack their method and their
-    original: they stand in with one that nobody has, so that the engine says for which rows it
+    original: they get values that no row has, so that the engine shows for which rows it
     would have mattered.
     """
     replay = _Replay(opened, other, scratch, progress)

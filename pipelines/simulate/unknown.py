@@ -1,7 +1,6 @@
 """The rows that could not be looked at afresh, because the book does not keep all of them.
 
-Each is told by its kind and its number. What is not named here was decided anew, or could not
-have come out otherwise.
+Rows are counted by kind. All other rows were decided again, or could not have changed.
 """
 
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.simulate.compare import by_account
 from pipelines.simulate.terms import OtherTerms, announced_on
 
-# In place of what the book does not keep; nobody has such an original or such a method.
+# In place of what the book does not keep: no row has such an original or such a method.
 UNKNOWN_METHOD: Final = "mynapoint simulate: not kept in the book 7b1d6a52"
 UNKNOWN_ORIGINAL: Final = "mynapoint simulate: not kept in the book e94c30f8"
 

@@ -77,7 +77,7 @@ def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
                 metadata = pq.read_metadata(book.path / name)
                 same = metadata.schema.to_arrow_schema().equals(arrow_schema(record))
             except (pa.ArrowException, OSError, ValueError):
-                yield Finding("changed", NO_CHANGED_BYTE, name, "this is no Parquet file")
+                yield Finding("changed", NO_CHANGED_BYTE, name, "not a Parquet file")
                 continue
             if not same:
                 what = "the file has other columns than a book's table has"

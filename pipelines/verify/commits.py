@@ -199,7 +199,7 @@ def _actions(text: str) -> list[Action]:
     """The actions of a commit, in order.
 
     Raises:
-        ValueError: the text is no commit.
+        ValueError: the text is not a commit.
     """
     actions: list[Action] = []
     for line in text.split("\n"):

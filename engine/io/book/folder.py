@@ -21,6 +21,10 @@ from engine.paths import local_path
 
 __all__ = ["Book", "another_record", "part_name", "refuse_within_books", "run_id"]
 
+_FOLDERS: Final = (
+    *("ledger", "ledger/_delta_log", "runs"),
+    *("payouts", "payouts/_delta_log", "payout_runs"),
+)
 # A first run that died may have left no more.
 _BEGUN: Final = {".lock", ".acknowledged.new"}
 
@@ -126,7 +130,7 @@ class Book:
         Raises:
             BookError: naming the link.
         """
-        for folder in (self.path, self.ledger, self.log, self.runs):
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
             if folder != self.path and not folder.exists():
                 continue
             with os.scandir(folder) as entries:

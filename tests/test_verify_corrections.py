@@ -42,7 +42,7 @@ def is_found(corrected: CorrectedBook, kind: str, what: str) -> None:
 
 
 def drop(corrected: CorrectedBook, run: int, table: str, rows_to_drop: pl.Expr) -> None:
-    """Rewrites one of a run's tables without some of its rows."""
+    """Takes rows out of one of a run's tables."""
     path = corrected.book / "runs" / f"{run:06}" / f"{table}.parquet"
     schema = pq.read_schema(path)
     rows = pl.read_parquet(path).filter(~rows_to_drop).to_arrow().cast(schema)

@@ -7,7 +7,6 @@ from typing import Final
 
 from engine.errors import BookError
 from engine.io.book.run_record import RunRecord
-from engine.records import LedgerEntry, arrow_schema
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.desk.terms import TermsUsed, terms_used
@@ -110,7 +109,7 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
     with book_readable(opened.book):
         files = [file.path for file in opened.ledger_files if file.run in numbers]
     with Database(scratch / "database") as database:
-        database.parquet("ledger_rows", files, arrow_schema(LedgerEntry))
+        database.ledger(files)
         by_run = _by_run(database)
         _check_against_records(opened, records, by_run)
         people, people_in_all = _people(database)

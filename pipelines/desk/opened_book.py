@@ -69,7 +69,7 @@ class OpenedBook:
     @property
     def entries(self) -> int:
         """How many entries the records say there are."""
-        return sum(record.counts.booked for record in self.records)
+        return sum(output.rows or 0 for record in self.records for output in record.ledger_files)
 
     def record(self, number: int) -> RunRecord:
         """The record of a run."""
@@ -112,26 +112,33 @@ class OpenedBook:
     def ledger(self, files: Sequence[LedgerFile] | None = None) -> pl.LazyFrame:
         """The ledger, or some of its files, in booking order within each person.
 
-        Entries of an earlier format are null where they have no such column.
+        Entries of format 1 have the net amount that they stand for.
         """
         paths = [file.path for file in (self.ledger_files if files is None else files)]
         schema = polars_schema(LedgerEntry)
-        return scan_parquet(paths, schema=schema) if paths else pl.LazyFrame(schema=schema)
+        if not paths:
+            return pl.LazyFrame(schema=schema)
+        amount = pl.col("amount")
+        net_amount = pl.when(pl.col("kind") == "refund").then(-amount).otherwise(amount)
+        return scan_parquet(paths, schema=schema).with_columns(
+            pl.coalesce("net_amount", net_amount)
+        )
 
     def tables(self, table: RunTable) -> list[Path]:
-        """The files of one of the runs' tables that hold a row.
-
-        Where none does, the first of them, for its columns.
-        """
-        names = [f"runs/{record.run_id}/{table.file_name}" for record in self.records]
+        """The files of one of the runs' tables that hold a row."""
         rows = {output.name: output.rows for record in self.records for output in record.outputs}
-        return [self.book.path / one for one in names if rows.get(one) != 0] or [
-            self.book.path / names[0]
-        ]
+        names = [f"runs/{record.run_id}/{table.file_name}" for record in self.records]
+        return [self.book.path / name for name in names if rows.get(name)]
 
     def table(self, table: RunTable) -> pl.LazyFrame:
-        """One of the runs' tables, with ``run_id``: the run that the row was delivered in."""
-        frame = scan_parquet(self.tables(table), path_column="run_id")
+        """One of the runs' tables, with ``run_id``: the run that the row was delivered in. What
+        format 1 did not keep of a row is null.
+        """
+        schema = polars_schema(table.record)
+        paths = self.tables(table)
+        if not paths:
+            return pl.LazyFrame(schema=schema | {"run_id": pl.String()})
+        frame = scan_parquet(paths, schema=schema, path_column="run_id")
         return frame.with_columns(pl.col("run_id").str.extract(r"([0-9]{6,})[/\\][^/\\]*$"))
 
     def services(self, number: int) -> Services:

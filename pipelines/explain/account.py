@@ -6,13 +6,19 @@ before it stand beside each other.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from engine.terms.services import Rounding
+from engine.records import RECOUNT, VOIDS
+from engine.terms.services import ROUNDINGS, Rounding
 
 REFUND: Final = "refund"
+SPENDINGS: Final = ("charge", "purchase")
+
+Group = tuple[str, ...]
+"""A rounding group: service and account, and the month or the transaction where it rounds so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +37,35 @@ class Entry:
     amount: int
     original_transaction_id: str | None
     method: str | None
+    enrolled_account_id: str | None
+    net_amount: int
     counted_amount: int
     points: int
     net_spend_after: int
     points_after: int
+    event_id: str | None
 
     @property
-    def signed_yen(self) -> int:
-        return -self.amount if self.kind == REFUND else self.amount
+    def is_void(self) -> bool:
+        return self.kind in VOIDS
+
+    @property
+    def is_recount(self) -> bool:
+        return self.kind == RECOUNT
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether it takes a charge or a purchase back, or is the void of that."""
+        return self.kind in (REFUND, "refund_void")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.service_id, self.transaction_id
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """The service, and the account of the enrollment."""
+        return self.service_id, self.enrolled_account_id or self.account_id
 
     @property
     def spending_id(self) -> str:
@@ -47,12 +74,13 @@ class Entry:
 
 
 class Terms(NamedTuple):
-    """What a run awarded by, for one service."""
+    """What a run awarded by, for one service; ``book_format`` is the run's."""
 
     rounding: Rounding
     cap_yen: int
     numerator: int
     denominator: int
+    book_format: int
 
 
 class Worth(NamedTuple):
@@ -80,24 +108,34 @@ class Explained:
     Attributes:
         month: the calendar month of its rounding group, where the service rounds by month.
         net_before_yen: the person's net spend before it.
-        counted_yen, points, net_after_yen, points_after: what its columns should say.
+        net_yen, counted_yen, points, net_after_yen, points_after: what its columns should say.
         group_before_yen, group_after_yen: the counted yen of its rounding group around it.
-        original: what it reverses, when that is in the ledger before it.
-        refunds: the entries that reverse it.
+        original: what it reverses, when that is in the ledger before it; ``left_yen`` was left.
+        voids: the entry that it voids.
+        cause: of a recount, the entry that it follows from.
+        refunds: the entries that reverse it and are not void.
+        voided_by: the entry that voids it, if there is one.
+        event: the event that caused it, as it was delivered.
     """
 
     entry: Entry
     terms: Terms
     month: str | None
     net_before_yen: int
+    net_yen: int
     net_after_yen: int
     counted_yen: int
     points: int
     points_after: int
     group_before_yen: int
     group_after_yen: int
-    original: Entry | None
+    original: Entry | None = None
+    left_yen: int = 0
+    voids: Entry | None = None
+    cause: Entry | None = None
     refunds: list[Entry] = field(default_factory=list)
+    voided_by: list[Entry] = field(default_factory=list)
+    event: Mapping[str, Any] | None = None
 
     @property
     def worth_before(self) -> Worth:
@@ -111,7 +149,14 @@ class Explained:
     def agrees(self) -> bool:
         """Whether the entry says what follows from the ones before it."""
         entry = self.entry
-        return (self.counted_yen, self.points, self.net_after_yen, self.points_after) == (
+        return (
+            self.net_yen,
+            self.counted_yen,
+            self.points,
+            self.net_after_yen,
+            self.points_after,
+        ) == (
+            entry.net_amount,
             entry.counted_amount,
             entry.points,
             entry.net_spend_after,
@@ -119,57 +164,184 @@ class Explained:
         )
 
 
-def explained(entries: Iterable[Entry], terms: Mapping[tuple[str, str], Terms]) -> list[Explained]:
+def explained(
+    entries: Sequence[Entry],
+    terms: Mapping[tuple[str, str], Terms],
+    events: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> list[Explained]:
     """A person's entries, in their order, each with what follows from the ones before it.
 
-    ``terms`` are by run and service. A sum is taken up from the entry before as the ledger has it,
-    so that a fault is reported where it is, and not on every entry after it.
+    ``terms`` are by run and service, ``events`` by ID. A sum is taken up from the entry before as
+    the ledger has it, so that a fault is reported where it is, and not on every entry after it.
     """
-    groups: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-    spendings: dict[tuple[str, str], Explained] = {}
-    told: list[Explained] = []
-    net_before = points_before = 0
-    for entry in entries:
-        of_run = terms[entry.run_id, entry.service_id]
-        account = (entry.service_id, entry.account_id)
-        original = None
-        if entry.kind == REFUND:
-            original = spendings.get((entry.service_id, entry.spending_id))
-        month = f"{(original.entry if original else entry).occurred_at:%Y-%m}"
-        group_of: dict[Rounding, tuple[Any, ...]] = {
-            "cumulative": account,
-            "month": (*account, "month", month),
-            "transaction": (*account, "transaction", entry.spending_id),
-        }
-        group_before = groups[group_of[of_run.rounding]]
-        net_after = net_before + entry.signed_yen
-        counted = _held(net_after, of_run.cap_yen) - _held(net_before, of_run.cap_yen)
-        points = (
-            Worth.of(group_before + counted, of_run).points - Worth.of(group_before, of_run).points
-        )
-        one = Explained(
+    account = _Account(terms, events)
+    return [account.explain(entry, entries[place + 1 :]) for place, entry in enumerate(entries)]
+
+
+@dataclass(slots=True)
+class _Spending:
+    """A booked charge or purchase, and what is left of it."""
+
+    told: Explained
+    left_yen: int
+
+
+class _Change(NamedTuple):
+    """What an entry changes in one rounding group: from which transaction on, and how much."""
+
+    first: _Spending
+    group: Group
+    yen: int
+
+
+class _Account:
+    """A person's account as far as it has been explained."""
+
+    def __init__(
+        self,
+        terms: Mapping[tuple[str, str], Terms],
+        events: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._terms, self._events = terms, events
+        self._groups: defaultdict[Group, int] = defaultdict(int)
+        self._spendings: list[_Spending] = []
+        self._booked: dict[tuple[str, str], Explained] = {}
+        self._of: dict[tuple[str, str], _Spending] = {}
+        self._recounts: list[tuple[Entry, _Change]] = []
+        self._ahead: Entry | None = None
+        self._net = self._points = 0
+
+    def explain(self, entry: Entry, following: Sequence[Entry]) -> Explained:
+        terms = self._terms[entry.run_id, entry.service_id]
+        voids = self._booked.get(entry.key) if entry.is_void else None
+        spending = self._spending_of(entry)
+        original = spending.told.entry if spending and entry.takes_back else None
+        net = self._net_of(entry, terms, voids, spending)
+        cause = None
+        month = f"{(original or entry).occurred_at:%Y-%m}"
+        group = self._group(entry, terms, month)
+        if entry.is_recount:
+            cause, change = self._recount(following)
+            counted = change.yen if change and change.first is spending else 0
+        else:
+            counted = self._count(entry, net, terms, spending, group)
+        before = self._groups[group]
+        points = Worth.of(before + counted, terms).points - Worth.of(before, terms).points
+        told = Explained(
             entry=entry,
-            terms=of_run,
-            month=month if of_run.rounding == "month" else None,
-            net_before_yen=net_before,
-            net_after_yen=net_after,
+            terms=terms,
+            month=month if terms.rounding == "month" else None,
+            net_before_yen=self._net,
+            net_yen=net,
+            net_after_yen=self._net + net,
             counted_yen=counted,
             points=points,
-            points_after=points_before + points,
-            group_before_yen=group_before,
-            group_after_yen=group_before + counted,
-            original=original.entry if original else None,
+            points_after=self._points + points,
+            group_before_yen=before,
+            group_after_yen=before + counted,
+            original=original,
+            left_yen=spending.left_yen if spending else 0,
+            voids=voids.entry if voids else None,
+            cause=cause,
+            event=self._events.get(entry.event_id or ""),
         )
-        if original:
-            original.refunds.append(entry)
-        elif entry.kind != REFUND:
-            spendings[entry.service_id, entry.transaction_id] = one
+        self._book(told, voids, spending)
+        return told
+
+    def _group(self, entry: Entry, terms: Terms, month: str) -> Group:
+        if terms.rounding == "month":
+            return (*entry.account, "month", month)
+        if terms.rounding == "transaction":
+            return (*entry.account, "transaction", entry.spending_id)
+        return entry.account
+
+    def _spending_of(self, entry: Entry) -> _Spending | None:
+        if entry.kind in SPENDINGS:
+            return None
+        return self._of.get((entry.service_id, entry.spending_id))
+
+    def _net_of(
+        self, entry: Entry, terms: Terms, voids: Explained | None, spending: _Spending | None
+    ) -> int:
+        if entry.is_recount:
+            return 0
+        if entry.is_void:
+            return -voids.entry.net_amount if voids else 0
+        if entry.kind != REFUND:
+            return entry.amount
+        if terms.book_format == 1 or spending is None:
+            return -entry.amount
+        return -min(entry.amount, max(spending.left_yen, 0))
+
+    def _count(
+        self, entry: Entry, net: int, terms: Terms, spending: _Spending | None, group: Group
+    ) -> int:
+        """What counts in the entry's own group; what it changes in others is to follow it."""
+        if spending is None or terms.book_format == 1:
+            return _held(self._net + net, terms.cap_yen) - _held(self._net, terms.cap_yen)
+        changes = self._changes(spending, net, terms.cap_yen)
+        if net < 0:
+            self._recounts = [
+                (entry, change) for change in changes if change.group != group and change.yen
+            ]
+        return sum(change.yen for change in changes if change.group == group)
+
+    def _changes(self, changed: _Spending, net: int, cap_yen: int) -> list[_Change]:
+        """By rounding group, what counts otherwise once so much more is left of a transaction."""
+        changes: dict[Group, _Change] = {}
+        before = after = 0
+        for spending in self._spendings:
+            then = _held(before + spending.left_yen, cap_yen) - _held(before, cap_yen)
+            left = spending.left_yen + (net if spending is changed else 0)
+            now = _held(after + left, cap_yen) - _held(after, cap_yen)
+            before, after = before + spending.left_yen, after + left
+            if now != then:
+                of = spending.told
+                group = self._group(of.entry, of.terms, f"{of.entry.occurred_at:%Y-%m}")
+                first, yen = changes[group][::2] if group in changes else (spending, 0)
+                changes[group] = _Change(first, group, yen + now - then)
+        return list(changes.values())
+
+    def _recount(self, following: Sequence[Entry]) -> tuple[Entry | None, _Change | None]:
+        """What a recount follows from: the entry before, or a void to come that takes room away."""
+        if not self._recounts:
+            ahead = next((entry for entry in following if not entry.is_recount), None)
+            voids = self._booked.get(ahead.key) if ahead and ahead.kind == "refund_void" else None
+            if ahead is None or voids is None or ahead is self._ahead:
+                return None, None
+            spending = self._spending_of(ahead)
+            if spending is None:
+                return None, None
+            self._ahead = ahead
+            terms = self._terms[ahead.run_id, ahead.service_id]
+            own = self._group(ahead, terms, f"{spending.told.entry.occurred_at:%Y-%m}")
+            changes = self._changes(spending, -voids.entry.net_amount, terms.cap_yen)
+            self._recounts = [
+                (ahead, change) for change in changes if change.group != own and change.yen
+            ]
+        return self._recounts.pop(0) if self._recounts else (None, None)
+
+    def _book(self, told: Explained, voids: Explained | None, spending: _Spending | None) -> None:
+        entry = told.entry
+        if entry.kind in SPENDINGS:
+            self._of[entry.key] = _Spending(told, entry.net_amount)
+            self._spendings.append(self._of[entry.key])
+        elif spending is not None:
+            spending.left_yen += entry.net_amount
+        if entry.kind in (*SPENDINGS, REFUND):
+            self._booked[entry.key] = told
+        if entry.kind == REFUND and spending is not None:
+            spending.told.refunds.append(entry)
+        if voids is not None:
+            voids.voided_by.append(entry)
+            if entry.kind == "refund_void" and spending and voids.entry in spending.told.refunds:
+                spending.told.refunds.remove(voids.entry)
         # A service may come to round otherwise, so each kind of group is kept.
-        for group in group_of.values():
-            groups[group] += entry.counted_amount
-        net_before, points_before = entry.net_spend_after, entry.points_after
-        told.append(one)
-    return told
+        month = f"{(told.original or entry).occurred_at:%Y-%m}"
+        for rounding in ROUNDINGS:
+            terms = told.terms._replace(rounding=rounding)
+            self._groups[self._group(entry, terms, month)] += entry.counted_amount
+        self._net, self._points = entry.net_spend_after, entry.points_after
 
 
 def _held(net_yen: int, cap_yen: int) -> int:

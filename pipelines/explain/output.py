@@ -7,7 +7,13 @@ from typing import Any
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import Application, Declined, Person, Transaction
+from pipelines.explain.story import (
+    Application,
+    ConcerningEvent,
+    Declined,
+    Person,
+    Transaction,
+)
 from pipelines.explain.wording import Words
 from pipelines.shown import terminal
 from pipelines.shown.terminal import output, plain, table
@@ -83,6 +89,7 @@ def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
     if not person.applications:
         console.print(words.texts("no_application"))
     _print_quarantined(person.quarantined, words)
+    _print_events(person.events, words)
     console.print(f"\n{words.texts('entries')}", style="bold")
     if not person.entries:
         console.print(words.texts("no_entries"))
@@ -116,7 +123,7 @@ def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> N
         entry = told.entry.entry
         console.print(plain(words.booked(entry)))
         console.print()
-        _print_entries([told.entry], words)
+        _print_entries(told.entries, words)
         console.print()
         whole = words.texts("its_account", book=opened.book.path, person_id=entry.person_id)
         console.print(plain(whole))
@@ -128,8 +135,18 @@ def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> N
     for application in told.applications:
         console.print(plain(words.of_the_account(application)))
     _print_quarantined(told.quarantined, words)
+    _print_events(told.events, words)
     if told.outcome == "never_delivered":
         console.print(words.never_delivered(told))
+
+
+def _print_events(events: Sequence[ConcerningEvent], words: Words) -> None:
+    if not events:
+        return
+    console = output()
+    console.print(f"\n{words.texts('corrections')}", style="bold")
+    for event in events:
+        console.print(plain(f"- {words.event(event)}"))
 
 
 def _print_quarantined(rows: Sequence[Quarantined], words: Words) -> None:
@@ -158,6 +175,7 @@ def _person(person: Person, words: Words) -> dict[str, Any]:
         "applications": [_application(one, words) for one in person.applications],
         "quarantined": [_quarantined(row, words) for row in person.quarantined],
         "entries": [_entry(one, words) for one in person.entries],
+        "corrections": [_event(event, words) for event in person.events],
         "agrees": not person.disagreeing,
         "without_ids": person.without_ids,
     }
@@ -172,6 +190,8 @@ def _transaction(told: Transaction, words: Words) -> dict[str, Any]:
         "transaction_id": told.transaction_id,
         "outcome": told.outcome,
         "entry": _entry(told.entry, words) if told.entry else None,
+        "entries": [_entry(one, words) for one in told.entries],
+        "corrections": [_event(event, words) for event in told.events],
         "declined": [_declined(one, words) for one in told.declined],
         "applications": [_application(one, words) for one in told.applications],
         "quarantined": [_quarantined(row, words) for row in told.quarantined],
@@ -199,6 +219,7 @@ def _entry(one: Explained, words: Words) -> dict[str, Any]:
         "group_before_yen": one.group_before_yen,
         "group_after_yen": one.group_after_yen,
         "refunded_by": [refund.transaction_id for refund in one.refunds],
+        "voided_in": [void.run_id for void in one.voided_by],
         "agrees": one.agrees,
         "why": words.why(one),
     }
@@ -221,8 +242,21 @@ def _declined(one: Declined, words: Words) -> dict[str, Any]:
         **{name: _value(value) for name, value in one.row.items()},
         "run_id": one.run_id,
         "booked_on": _value(one.booked_on),
+        "waits": one.waits,
+        "taken_up": one.taken_up,
         "terms": {name: _value(value) for name, value in asdict(one.terms).items()},
         "why": words.reason(one.reason),
+    }
+
+
+def _event(event: ConcerningEvent, words: Words) -> dict[str, Any]:
+    return {
+        **{name: _value(value) for name, value in event.row.items()},
+        "run_id": event.run_id,
+        "booked_on": _value(event.booked_on),
+        "accepted": event.reason is None,
+        "reason": event.reason,
+        "why": words.event(event),
     }
 
 

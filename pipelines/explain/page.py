@@ -11,7 +11,7 @@ from pipelines.explain.account import Explained
 from pipelines.explain.chart import spending_chart
 from pipelines.explain.output import book_line, columns, row
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import Person, Transaction
+from pipelines.explain.story import ConcerningEvent, Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown.result_files import whole_file
 from pipelines.shown.terminal import cell, plain
@@ -52,6 +52,7 @@ def _person(person: Person, words: Words) -> Iterable[str]:
     if not person.applications:
         yield _paragraph(words.texts("no_application"))
     yield from _quarantined(person.quarantined, words)
+    yield from _events(person.events, words)
     yield _heading(words.texts("entries"))
     if person.entries:
         yield _figure(person, words)
@@ -71,7 +72,7 @@ def _transaction(told: Transaction, words: Words) -> Iterable[str]:
     if told.entry and told.person:
         entry = told.entry.entry
         yield _paragraph(words.booked(entry))
-        yield _table([told.entry], words)
+        yield _table(told.entries, words)
         if told.declined or told.quarantined:
             yield _heading(words.texts("also_delivered"))
     for declined in told.declined:
@@ -85,6 +86,12 @@ def _transaction(told: Transaction, words: Words) -> Iterable[str]:
         yield from _person(told.person, words)
     if told.outcome == "never_delivered":
         yield _paragraph(words.never_delivered(told))
+
+
+def _events(events: Sequence[ConcerningEvent], words: Words) -> Iterable[str]:
+    if events:
+        yield _heading(words.texts("corrections"))
+        yield _list([words.event(event) for event in events])
 
 
 def _quarantined(rows: Sequence[Quarantined], words: Words) -> Iterable[str]:

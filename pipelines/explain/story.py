@@ -2,13 +2,15 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
 import polars as pl
 
 from engine.io.book.format import RunTable
 from engine.io.book.run_record import RunRecord
+from engine.records import KINDS
+from engine.rules.spending import DUPLICATE
 from engine.terms.programme import Terms as UsedTerms
 from engine.terms.services import Services
 from pipelines.desk.opened_book import (
@@ -30,7 +32,7 @@ ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
 # Whoever asks why must see when the person applied, or what they chose.
 DECIDED_BY_THE_APPLICATION: Final = ("before_application", "not_the_basis")
 
-Outcome = Literal["booked", "declined", "quarantined", "never_delivered"]
+Outcome = Literal["booked", "voided", "declined", "quarantined", "never_delivered"]
 Row = dict[str, Any]
 
 
@@ -56,16 +58,30 @@ class Declined:
 
     Attributes:
         terms: the terms that the run used, as its record has them.
+        waits: whether a later run may book it.
+        taken_up: the later run that booked it.
     """
 
     run_id: str
     booked_on: dt.date
     row: Row
     terms: UsedTerms
+    waits: bool = False
+    taken_up: str | None = None
 
     @property
     def reason(self) -> str:
         return str(self.row["reason"])
+
+
+@dataclass(frozen=True, slots=True)
+class ConcerningEvent:
+    """A correction that names what was asked for: accepted, or rejected for a reason."""
+
+    run_id: str
+    booked_on: dt.date
+    row: Row
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,7 @@ class Person:
         quarantined: applications that name the person and were not taken in.
         without_ids: where nothing is known, how many quarantined applications came in a provider's
             own form, in which the person's ID may be another.
+        events: corrections that name the person, or an account or a transaction of theirs.
     """
 
     person_id: str
@@ -89,10 +106,11 @@ class Person:
     cap_yen: int
     quarantined: list[Quarantined] = field(default_factory=list)
     without_ids: int = 0
+    events: list[ConcerningEvent] = field(default_factory=list)
 
     @property
     def known(self) -> bool:
-        return bool(self.applications or self.entries or self.quarantined)
+        return bool(self.applications or self.entries or self.quarantined or self.events)
 
     @property
     def points(self) -> int:
@@ -116,13 +134,15 @@ class Transaction:
     """The story of a transaction.
 
     Attributes:
-        entry: its entry, when it was booked; ``person`` is whose it is.
+        entry: its last booking, when it was booked; ``person`` is whose it is.
+        entries: all entries of the person about it, voids and recounts too.
         declined, quarantined: the rows of it that were delivered and not booked, of a booked one
             too.
         applications: the account's, where it was declined for what stands in them.
         rows_scanned: how many rows had to be looked at one by one; no index leads to them.
         without_ids: of one never delivered, how many rows were set aside in a provider's own form,
             in which an ID may still have been in parts.
+        events: corrections that name it.
     """
 
     service_id: str
@@ -134,11 +154,13 @@ class Transaction:
     quarantined: list[Quarantined] = field(default_factory=list)
     rows_scanned: int = 0
     without_ids: int = 0
+    entries: list[Explained] = field(default_factory=list)
+    events: list[ConcerningEvent] = field(default_factory=list)
 
     @property
     def outcome(self) -> Outcome:
         if self.entry:
-            return "booked"
+            return "voided" if self.entry.voided_by else "booked"
         if self.declined:
             return "declined"
         return "quarantined" if self.quarantined else "never_delivered"
@@ -155,16 +177,21 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
         entries = _entries(opened.ledger(files).filter(pl.col("person_id") == person_id))
         applications = _applications(opened, pl.col("person_id") == person_id)
         declined = _declined_of(opened, applications) if with_declined else None
+        events = _events(opened, _naming_the_person(person_id, applications, entries))
         quarantined = applications_set_aside(opened, person_id)
-    known = bool(entries or applications or quarantined)
+        known = bool(entries or applications or quarantined or events)
+        told = explained(entries, _terms_of(opened, entries), _events_by_id(opened, entries))
+    if declined is not None:
+        declined = _what_became_of(declined, told)
     return Person(
         person_id,
         applications,
-        explained(entries, _terms_of(opened, entries)),
+        told,
         declined,
         opened.programme(opened.runs).cap_yen,
         quarantined,
         0 if known else applications_without_ids(opened),
+        events,
     )
 
 
@@ -183,6 +210,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
         declined = _declined(opened, wanted)
         applications = _applications_that_decided(opened, declined) if entry is None else []
         quarantined = transactions_set_aside(opened, service_id, transaction_id)
+        events = _events(opened, wanted)
     scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
     if entry is None and not declined and not quarantined:
         # "Never delivered" is only said after scanning the ledger itself; the index alone is not
@@ -192,26 +220,84 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
         scanned += sum(file.rows for file in rest)
         entry = _scanned(opened, rest, wanted)
     person = explained_entry = None
+    entries: list[Explained] = []
     if entry is not None:
         person = person_of(opened, entry.person_id)
-        explained_entry = next(
-            explained
-            for explained in person.entries
-            if (explained.entry.service_id, explained.entry.transaction_id)
-            == (service_id, transaction_id)
-        )
+        entries = [told for told in person.entries if told.entry.key == entry.key]
+        booked = [told for told in entries if told.entry.kind in KINDS]
+        explained_entry = booked[-1] if booked else None
     unknown = entry is None and not declined and not quarantined
     return Transaction(
         service_id,
         transaction_id,
         explained_entry,
         person,
-        declined=declined,
+        declined=_what_became_of(declined, entries),
         applications=applications,
         quarantined=quarantined,
         rows_scanned=scanned,
         without_ids=without_ids(opened, service_id) if unknown else 0,
+        entries=entries,
+        events=events,
     )
+
+
+def _naming_the_person(
+    person_id: str, applications: Sequence[Application], entries: Sequence[Entry]
+) -> pl.Expr:
+    """Which events name a person, an accepted account of theirs or an entry's transaction."""
+    accounts = {
+        (one.row["service_id"], one.row["account_id"]) for one in applications if one.reason is None
+    }
+    accounts |= {entry.account for entry in entries}
+    accounts |= {(entry.service_id, entry.account_id) for entry in entries}
+    keys = {entry.key for entry in entries}
+    ids = {entry.event_id for entry in entries if entry.event_id}
+    account = pl.concat_list("service_id", "account_id")
+    fresh = pl.concat_list("service_id", "other_id")
+    key = pl.concat_list("service_id", "transaction_id")
+    return (
+        (pl.col("person_id") == person_id)
+        | ((pl.col("kind") == "persons_merged") & (pl.col("other_id") == person_id))
+        | pl.col("event_id").is_in(sorted(ids))
+        | account.is_in([list(pair) for pair in sorted(accounts)])
+        | fresh.is_in([list(pair) for pair in sorted(accounts)])
+        | key.is_in([list(pair) for pair in sorted(keys)])
+    )
+
+
+def _events(opened: OpenedBook, wanted: pl.Expr) -> list[ConcerningEvent]:
+    found = []
+    for table in (RunTable.ACCEPTED_EVENTS, RunTable.REJECTED_EVENTS):
+        for row in _rows(opened.table(table).filter(wanted)):
+            run, reason = row.pop("run_id"), row.pop("reason", None)
+            found.append(ConcerningEvent(run, _booked_on(opened, run), row, reason))
+    return sorted(found, key=lambda one: (one.run_id, one.row["event_id"]))
+
+
+def _events_by_id(opened: OpenedBook, entries: Iterable[Entry]) -> dict[str, Row]:
+    """The events that caused voids and recounts."""
+    ids = sorted({entry.event_id for entry in entries if entry.event_id})
+    if not ids:
+        return {}
+    rows = _rows(opened.table(RunTable.ACCEPTED_EVENTS).filter(pl.col("event_id").is_in(ids)))
+    return {row["event_id"]: row for row in rows}
+
+
+def _what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -> list[Declined]:
+    """Declined rows with whether they wait, or which run booked them."""
+    booked: dict[tuple[str, str], list[Explained]] = {}
+    for told in entries:
+        if told.entry.kind in KINDS:
+            booked.setdefault(told.entry.key, []).append(told)
+    found = []
+    for row in declined:
+        of_key = booked.get((row.row["service_id"], row.row["transaction_id"]), [])
+        later = [told.entry.run_id for told in of_key if told.entry.run_id > row.run_id]
+        stands = any(not told.voided_by for told in of_key)
+        waits = not stands and row.waits
+        found.append(replace(row, waits=waits, taken_up=later[0] if later and row.waits else None))
+    return found
 
 
 def _applications_that_decided(
@@ -291,6 +377,7 @@ def _terms(opened: OpenedBook, run: int, service_id: str) -> Terms:
         programme.cap_yen,
         programme.rate_numerator,
         programme.rate_denominator,
+        opened.record(run).format,
     )
 
 
@@ -338,8 +425,10 @@ def _declined(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
     told = []
     for row in _rows(opened.table(RunTable.DECLINED).filter(wanted)):
         run = row.pop("run_id")
-        terms = opened.record(int(run)).programme.terms
-        told.append(Declined(run, _booked_on(opened, run), row, terms))
+        record = opened.record(int(run))
+        # Format 1 kept too little of a declined row for a later run to book it.
+        waits = record.format > 1 and row["reason"] != DUPLICATE
+        told.append(Declined(run, record.booked_on, row, record.programme.terms, waits))
     return sorted(told, key=lambda one: (one.run_id, one.row["occurred_at"]))
 
 

@@ -7,7 +7,13 @@ from pipelines.desk.reasons import fault, reason
 from pipelines.desk.terms import rate
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import Application, Declined, Person, Transaction
+from pipelines.explain.story import (
+    Application,
+    ConcerningEvent,
+    Declined,
+    Person,
+    Transaction,
+)
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -29,19 +35,13 @@ class Words:
     def _counted(self, one: Explained) -> Iterator[str]:
         entry, cap = one.entry, one.terms.cap_yen
         counted = abs(one.counted_yen)
-        if entry.kind == REFUND:
-            yield self._original(one)
-            if counted == entry.amount:
-                yield self.texts("refund_all", amount=entry.amount)
-            elif counted == 0:
-                yield self.texts("refund_above_cap", net_after=one.net_after_yen, cap=cap)
-            else:
-                yield self.texts(
-                    "refund_part",
-                    over=one.net_before_yen - cap,
-                    amount=entry.amount,
-                    counted=counted,
-                )
+        if entry.is_recount:
+            yield self._recounted(one)
+        elif entry.is_void:
+            yield self._void(one)
+            yield self.texts("counted_change", counted=one.counted_yen)
+        elif entry.kind == REFUND:
+            yield from self._refunded(one)
         elif counted == entry.amount:
             yield self.texts("counted_all", amount=entry.amount)
         elif counted == 0:
@@ -49,8 +49,56 @@ class Words:
         else:
             left = cap - one.net_before_yen
             yield self.texts("cap_bites", cap=cap, left=left, amount=entry.amount, counted=counted)
-        if counted != entry.amount:
+        if counted != abs(entry.net_amount):
             yield self._clause("counted_spend")
+
+    def _refunded(self, one: Explained) -> Iterator[str]:
+        entry, cap = one.entry, one.terms.cap_yen
+        counted, taken = abs(one.counted_yen), -one.net_yen
+        over = one.net_before_yen - cap
+        yield self._original(one)
+        if taken < entry.amount:
+            yield self.texts("refund_left", amount=entry.amount, taken=taken)
+        if counted == taken:
+            yield self.texts("refund_all", amount=taken)
+        elif counted == 0 and one.net_after_yen >= cap:
+            yield self.texts("refund_above_cap", net_after=one.net_after_yen, cap=cap)
+        elif counted == taken - over:
+            yield self.texts("refund_part", over=over, amount=taken, counted=counted)
+        else:
+            yield self.texts("counted_change", counted=one.counted_yen)
+
+    def _void(self, one: Explained) -> str:
+        voided = one.voids
+        if voided is None:
+            return self.texts("void_of_unknown")
+        return self.texts(
+            "void_of", entry_seq=voided.entry_seq, run_id=voided.run_id, event=self._by_event(one)
+        )
+
+    def _recounted(self, one: Explained) -> str:
+        if one.cause is None:
+            return self.texts("recount_of_unknown")
+        cause = one.cause
+        return self.texts(
+            "recount_of",
+            kind=self.texts(cause.kind),
+            cause=cause.transaction_id,
+            entry_seq=cause.entry_seq,
+            transaction_id=one.entry.transaction_id,
+            counted=one.counted_yen,
+        )
+
+    def _by_event(self, one: Explained) -> str:
+        event = one.event
+        if event is None:
+            return self.texts("by_unknown_event", event_id=one.entry.event_id)
+        return self.texts(
+            "by_event",
+            event_id=event["event_id"],
+            kind=self.texts(event["kind"]),
+            authority=event["authority"],
+        )
 
     def _original(self, one: Explained) -> str:
         original = one.original
@@ -92,9 +140,11 @@ class Words:
             yield self.texts(
                 "refunded_later",
                 run_id=refund.run_id,
-                amount=refund.amount,
+                amount=-refund.net_amount,
                 transaction_id=refund.transaction_id,
             )
+        for void in one.voided_by:
+            yield self.texts("voided_later", run_id=void.run_id, event_id=void.event_id)
 
     def _fault(self, one: Explained) -> Iterator[str]:
         if not one.agrees:
@@ -152,10 +202,32 @@ class Words:
         return self.texts("its_application", application=self.application(one))
 
     def declined(self, one: Declined) -> str:
-        """Why a transaction earned nothing."""
+        """Why a transaction earned nothing, and what became of it since."""
         values = {**one.row, "run_id": one.run_id, "booked_on": one.booked_on}
         values |= {"kind": self.texts(one.row["kind"]), "reason": self.reason(one.reason)}
-        return self.texts("declined", **values)
+        text = self.texts("declined", **values)
+        if one.taken_up is not None:
+            return self.joined([text, self.texts("taken_up", run_id=one.taken_up)])
+        return self.joined([text, self.texts("waits")]) if one.waits else text
+
+    def event(self, one: ConcerningEvent) -> str:
+        """A correction, and what became of it."""
+        row = one.row
+        names = ("person_id", "service_id", "account_id", "transaction_id", "other_id")
+        about = ", ".join(str(row[name]) for name in names if row[name] is not None)
+        text = self.texts(
+            "event" if one.reason is None else "event_rejected",
+            run_id=one.run_id,
+            booked_on=one.booked_on,
+            event_id=row["event_id"],
+            kind=self.texts(row["kind"]),
+            about=about,
+            authority=row["authority"],
+            reason="" if one.reason is None else self.reason(one.reason),
+        )
+        if row["effective_at"] is not None:
+            text = self.joined([text, self.texts("effective_at", effective_at=row["effective_at"])])
+        return self.joined([text, self.texts("noted", note=row["note"])]) if row["note"] else text
 
     def terms(self, one: Declined) -> str:
         """The terms that a transaction was declined under."""

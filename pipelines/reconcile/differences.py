@@ -1,7 +1,7 @@
 """The claim beside the ledger, key by key: every difference is one row, and the sums agree.
 
-A key's points in the ledger are the sum over its entries, refunds included. A key that is absent on
-one side counts as none there, so an entry that earned nothing needs no row in the claim.
+A key's points in the ledger are the sum over all its entries: refunds, voids, recounts. A key that
+is absent on one side counts as none there, so what earned nothing needs no row in the claim.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from engine.errors import BookError
 from engine.io.book.folder import run_id
 from engine.io.book.format import RunTable
-from engine.records import LedgerEntry, arrow_schema
+from engine.records import arrow_schema
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.desk.quarantined import fields_of
@@ -68,7 +68,7 @@ def compare(opened: OpenedBook, database: Database, key: str, month: str | None)
     """
     with book_readable(opened.book):
         files = [file.path for file in opened.ledger_files]
-    database.parquet("ledger_rows", files, arrow_schema(LedgerEntry))
+    database.ledger(files)
     booked_in = "" if month is None else f"WHERE strftime(booked_on, '%Y-%m') = '{month}'"
     database.rows(
         f"""

@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from engine.io.book.format import RunTable
+from engine.records import KINDS, RECOUNT, VOIDS
 from pipelines.desk.opened_book import OpenedBook, book_readable
 
 BANDS: Final = 10
@@ -28,7 +29,7 @@ class Figures:
         opened: the book that was counted.
         by_day: ``day`` (of the payment), ``service_id``, ``entries``, ``spent_yen``,
             ``refunds``, ``refunded_yen``, ``counted_yen``, ``awarded``, ``reversed``; the last is
-            positive.
+            positive. What is void is in none of them but the last two.
         refunds_by_month: ``month``, ``refunds``, ``refunded_yen``, ``uncounted_yen`` (counted
             spend that they took back), ``reversed``.
         moves: ``day``, ``before`` (a band, null for a person's first entry), ``after``,
@@ -121,32 +122,44 @@ def gather(opened: OpenedBook) -> Figures:
 
 
 def _of_the_ledger(opened: OpenedBook, cap_yen: int, most_points: int) -> dict[str, pl.LazyFrame]:
-    refund, amount, points = pl.col("kind") == "refund", pl.col("amount"), pl.col("points")
-    signed = pl.when(refund).then(-amount).otherwise(amount)
+    kind, amount, points = pl.col("kind"), pl.col("amount"), pl.col("points")
+    booked, refund, net = kind.is_in(KINDS), kind == "refund", pl.col("net_amount")
+    takes_back = kind.is_in(["refund", "refund_void"])
     ledger = opened.ledger().with_columns(day=pl.col("occurred_at").dt.date())
     awarded = points.filter(points > 0).sum().alias("awarded")
     reversed_ = (-points.filter(points < 0).sum()).alias("reversed")
     return {
         "by_run": ledger.group_by("run_id").agg(
-            pl.len().cast(pl.Int64).alias("rows"), amount.sum().alias("yen"), awarded, reversed_
+            booked.sum().cast(pl.Int64).alias("rows"),
+            amount.filter(booked).sum().alias("yen"),
+            awarded,
+            reversed_,
+            kind.is_in(VOIDS).sum().cast(pl.Int64).alias("voided"),
+            (kind == RECOUNT).sum().cast(pl.Int64).alias("recounted"),
         ),
         "by_day": ledger.group_by("day", "service_id").agg(
-            pl.len().cast(pl.Int64).alias("entries"),
-            amount.filter(~refund).sum().alias("spent_yen"),
-            refund.sum().cast(pl.Int64).alias("refunds"),
-            amount.filter(refund).sum().alias("refunded_yen"),
+            _less_voids(booked, kind).alias("entries"),
+            net.filter(~takes_back).sum().alias("spent_yen"),
+            _less_voids(refund, kind, "refund_void").alias("refunds"),
+            (-net.filter(takes_back).sum()).alias("refunded_yen"),
             pl.col("counted_amount").sum().alias("counted_yen"),
-            (-pl.col("counted_amount").filter(refund).sum()).alias("uncounted_yen"),
+            (-pl.col("counted_amount").filter(takes_back).sum()).alias("uncounted_yen"),
             awarded,
             reversed_,
         ),
         "moves": _moves(
-            ledger, pl.col("net_spend_after"), pl.col("net_spend_after") - signed, cap_yen, ["day"]
+            ledger, pl.col("net_spend_after"), pl.col("net_spend_after") - net, cap_yen, ["day"]
         ),
         "moves_of_points": _moves(
             ledger, pl.col("points_after"), pl.col("points_after") - points, most_points, []
         ),
     }
+
+
+def _less_voids(booked: pl.Expr, kind: pl.Expr, *voids: str) -> pl.Expr:
+    """How many entries were booked and are not void."""
+    void = kind.is_in(voids or VOIDS)
+    return booked.sum().cast(pl.Int64) - void.sum().cast(pl.Int64)
 
 
 def _moves(
@@ -213,7 +226,8 @@ def _disagreements(opened: OpenedBook, of: dict[str, pl.DataFrame]) -> Iterator[
     for record in opened.records:
         run, counts, yen, points = record.run_id, record.counts, record.yen, record.points
         booked = [counts.booked, yen.booked, points.awarded, points.reversed]
-        if by_run.get(run, [0, 0, 0, 0]) != booked:
+        booked += [counts.voided, counts.recounted]
+        if by_run.get(run, [0] * 6) != booked:
             yield run, "ledger"
         reasons = counts.declined.keys() | yen.declined.keys()
         recorded = {
@@ -222,7 +236,8 @@ def _disagreements(opened: OpenedBook, of: dict[str, pl.DataFrame]) -> Iterator[
         }
         if declined.get(run, {}) != recorded:
             yield run, "declined"
-        if quarantined.get(run, 0) != counts.quarantined + counts.enrollments.quarantined:
+        unreadable = counts.quarantined + counts.enrollments.quarantined
+        if quarantined.get(run, 0) != unreadable + counts.events.quarantined:
             yield run, "quarantine"
         if any(record.disagreements()):
             yield run, "record"

@@ -1,7 +1,7 @@
 """What an operator reads at the end of a run: rows and yen in and out, points, and where it is."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.table import Table
 
@@ -36,6 +36,8 @@ def print_summary(result: RunResult) -> None:
         f"programme {record.programme.id}, terms of {record.programme.terms.announced_on}"
     )
     console.print(_transactions(record))
+    for line in _late_and_corrected(record):
+        console.print(line)
     console.print(
         f"ポイント points: {points.awarded:,} awarded (付与), {points.reversed:,} reversed "
         f"(取消), {points.net:,} net"
@@ -55,6 +57,33 @@ def print_summary(result: RunResult) -> None:
     console.print(f"内訳 record, declined, quarantine: {result.book / 'runs' / record.run_id}")
 
 
+def _late_and_corrected(record: RunRecord) -> Iterator[str]:
+    """What the run took up of earlier runs, and what its events did; nothing of an ordinary one."""
+    counts, enrollments, events = record.counts, record.counts.enrollments, record.counts.events
+    if counts.reconsidered:
+        yield (
+            f"保留分の記帳 late: {counts.reconsidered:,} rows of earlier nights booked "
+            f"({record.yen.reconsidered:,} yen)"
+        )
+    if enrollments.reconsidered:
+        yield (
+            f"保留分の申込 late: {enrollments.reconsidered:,} applications of earlier nights "
+            "accepted"
+        )
+    if events.taken_in:
+        yield (
+            f"訂正 corrections: {events.accepted:,} accepted, {events.unchanged:,} unchanged, "
+            f"{events.all_rejected:,} rejected, {events.quarantined:,} quarantined"
+        )
+        for reason, rows in events.rejected.items():
+            yield f"    {reason}: {rows:,}"
+    if counts.voided or counts.recounted:
+        yield (
+            f"取消・再計算 by corrections: {counts.voided:,} entries voided, "
+            f"{counts.recounted:,} recounts"
+        )
+
+
 def _transactions(record: RunRecord) -> Table:
     counts, yen = record.counts, record.yen
     table = Table(box=None, pad_edge=False)
@@ -62,6 +91,9 @@ def _transactions(record: RunRecord) -> Table:
     table.add_column("件数 rows", justify="right")
     table.add_column("円 yen", justify="right")
     table.add_row("読込 read", f"{counts.read:,}", f"{yen.read:,}")
+    if counts.reconsidered:
+        waited = f"{counts.reconsidered:,}", f"{yen.reconsidered:,}"
+        table.add_row("保留から再判定 reconsidered", *waited)
     table.add_row("記帳 booked", f"{counts.booked:,}", f"{yen.booked:,}")
     _add_reasons(table, "対象外 declined", counts.declined, yen.declined)
     if counts.skipped:

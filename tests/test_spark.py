@@ -19,6 +19,7 @@ from sample_book import booked_sample, sample_nights
 
 import mynapoint
 from engine.io.book.folder import Book
+from engine.io.run.nightly import on_this_machine
 from engine.io.run.one_run import Calculated, Calculator, Run
 from engine.spark import on_spark
 
@@ -82,9 +83,13 @@ def test_a_world_with_events_gives_the_same_book_byte_for_byte(
 
 
 def test_a_book_is_run_by_either_in_turn(tmp_path: Path, spark: Calculator, alone: Path) -> None:
-    book = booked_sample(tmp_path / "book", 1, rows_per_slice=200, how=spark)
-    booked_sample(book, 2, rows_per_slice=200)
-    assert_same_book(alone, book)
+    ways = iter((None, spark))
+
+    def by_turns(run: Run, staged: Path) -> Calculated:
+        how = next(ways) or on_this_machine
+        return how(run, staged)
+
+    assert_same_book(alone, booked_sample(tmp_path / "book", 2, rows_per_slice=200, how=by_turns))
 
 
 def test_tasks_that_are_killed_when_they_are_done_are_done_again_and_nothing_is_double(

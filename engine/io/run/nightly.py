@@ -119,7 +119,7 @@ def run(
                     deliveries,
                     given_services,
                     given_programme,
-                    how or _on_this_machine,
+                    how or on_this_machine,
                 ).do()
             except (OSError, BookError) as error:
                 if _is_booked(place, committed + 1):
@@ -136,7 +136,8 @@ def run(
         ) from error
 
 
-def _on_this_machine(run: Run, staged: Path) -> Calculated:
+def on_this_machine(run: Run, staged: Path) -> Calculated:
+    """Calculates a run on this machine alone."""
     return Calculation(run, staged).calculate()
 
 

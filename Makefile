@@ -8,7 +8,7 @@ BIN := .venv/bin
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run test test-spark bench check conformance conformance-spark clean
+.PHONY: run test test-slow test-spark bench check conformance conformance-spark clean
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
@@ -50,6 +50,9 @@ run: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto
 
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -n auto -m slow
+
 # Needs Java 17: a cluster of its own on the loopback interface.
 test-spark: .venv/spark
 	$(BIN)/python -m pytest -n 0 -m spark
@@ -66,7 +69,10 @@ check: .venv/dev
 	$(BIN)/lint-imports --no-cache
 
 conformance: .venv/dev
-	$(BIN)/python ../shared/conformance/check.py --command $(CURDIR)/$(BIN)/mynapoint
+	for part in '' late payout; do \
+		$(BIN)/python ../shared/conformance/check.py $$part \
+			--command $(CURDIR)/$(BIN)/mynapoint || exit $$?; \
+	done
 
 # The same command line with --engine spark: each night starts a Java process, so it takes minutes.
 conformance-spark: .venv/spark

@@ -17,11 +17,12 @@ from engine.booking.enrollment import EnrollmentCounts
 from engine.io.book.folder import Book, part_name, run_id
 from engine.io.book.format import FORMAT, PROGRAMME_FILE, RECORD_FILE, SERVICES_FILE, RunTable
 from engine.io.book.index import recall
-from engine.io.book.kept import previous_sha256
 from engine.io.book.ledger import commit, write_part
+from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, RunRequest, UsedProgramme
 from engine.io.book.tables import table_writer
 from engine.io.book.tally import Tally
+from engine.io.book.writing import LockedBook, locked
 from engine.io.durable import write_json, write_text
 from engine.records import (
     Declined,
@@ -115,7 +116,7 @@ class World:
         ).to_series()
 
 
-def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: int) -> None:
+def book_a_run(book: LockedBook, world: World, number: int, rows: int, declined_rows: int) -> None:
     programme, services = load_programme("mynapoint-2020"), load_services(None)
     staged = book.stage()
     booked_on = (FIRST_DAY + dt.timedelta(days=number)).date()
@@ -162,11 +163,11 @@ def book_a_run(book: Book, world: World, number: int, rows: int, declined_rows: 
         ),
     )
     outputs.sort(key=lambda output: output.name)
-    run_record = tally.record(request, parts, outputs, previous_sha256(book, number))
+    run_record = tally.record(request, parts, outputs, previous_sha256(book, number - 1))
     digest = write_json(staged / RECORD_FILE, run_record.to_json())
     book.publish(number)
     commit(book, number, parts, record_sha256=digest)
-    book.clear_leftovers(number)
+    book.clear_up()
 
 
 def main() -> None:
@@ -179,8 +180,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memory", action="store_true", help="make the book's memory, too")
     options = parser.parse_args()
-    book, world = Book(options.book), World(options.people, options.seed)
-    with book.locked():
+    world = World(options.people, options.seed)
+    with locked(Book.at(options.book)) as book:
         for number in range(1, options.runs + 1):
             book_a_run(book, world, number, options.entries, options.declined)
             print(f"run {number} of {options.runs}", flush=True)

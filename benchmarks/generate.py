@@ -36,9 +36,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.terms.services import parse_services
-from pipelines.sample import (
-    DAY,
-    HOUR,
+from pipelines.sample.calendar import DAY, HOUR, second
+from pipelines.sample.chance import (
     Bits,
     Integers,
     below,
@@ -46,7 +45,6 @@ from pipelines.sample import (
     mixed,
     payments_yen,
     scattered,
-    second,
     skewed,
 )
 

@@ -286,6 +286,24 @@ LedgerEntryOfFormat1: Final = Record(
 )
 
 
+# What books of format 1 kept of rows that were turned away.
+RejectedEnrollmentOfFormat1: Final = Record(
+    "RejectedEnrollmentOfFormat1",
+    {
+        name: RejectedEnrollment.columns[name]
+        for name in ("person_id", "service_id", "account_id", "reason")
+    },
+)
+DeclinedOfFormat1: Final = Record(
+    "DeclinedOfFormat1",
+    {
+        name: column
+        for name, column in Declined.columns.items()
+        if name not in ("original_transaction_id", "method")
+    },
+)
+
+
 def polars_schema(record: Record) -> dict[str, pl.DataType]:
     """The record's columns and Polars types, in their order."""
     return {name: column.dtype for name, column in record.columns.items()}

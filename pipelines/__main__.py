@@ -45,26 +45,11 @@ def leave_interrupted(*_: object) -> NoReturn:
     os._exit(130)
 
 
-def open_closed_streams() -> None:
-    """Gives closed standard streams a place to go.
-
-    Their numbers would else be given to the next files that are opened, such as the ledger's.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            nothing = os.open(os.devnull, os.O_RDWR)
-            if nothing != number:
-                os.dup2(nothing, number)
-                os.close(nothing)
-            stream = open(number, "r" if number == 0 else "w", encoding="utf-8")  # noqa: SIM115
-            setattr(sys, name, stream)
-
-
 @contextmanager
 def stderr_for_us_alone() -> Iterator[None]:
     """Sends what libraries say on stderr by themselves nowhere: a panic of Rust is many lines.
 
-    Its error reaches Python all the same, and is told in one.
+    The error reaches Python all the same, and is reported on one line.
     """
     if os.environ.get("MYNAPOINT_TRACEBACK") or os.environ.get("POLARS_VERBOSE"):
         yield
@@ -73,9 +58,9 @@ def stderr_for_us_alone() -> Iterator[None]:
     before.flush()
     with suppress(OSError):
         if before.fileno() == 2:
-            sys.stderr = open(  # noqa: SIM115 - closed below
-                os.dup(2), "w", buffering=1, encoding=before.encoding, errors="backslashreplace"
-            )
+            from pipelines.shown.errors import unfailing
+
+            sys.stderr = unfailing(os.dup(2), before.encoding)
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     os.close(nothing)
@@ -98,17 +83,18 @@ def main() -> None:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, leave_interrupted)
-    open_closed_streams()
+    from pipelines.shown.errors import one_line_errors, prepare_streams
+
+    prepare_streams()
     if not any(name in os.environ for name in _SET_BY_THE_OPERATOR):
         keep_heap()
     os.environ.setdefault("_RJEM_MALLOC_CONF", _KEEP_PAGES)
     # pandera names no engine, and its many small queries of frames are slower in the streaming one.
     os.environ.setdefault("POLARS_ENGINE_AFFINITY", "in-memory")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show Japanese is no reason to fail when the night is booked.
+        # A terminal that cannot show Japanese must not make a booked night fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     from pipelines.cli import call
-    from pipelines.shown.errors import one_line_errors
 
     try:
         with stderr_for_us_alone(), one_line_errors():

@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -286,6 +287,7 @@ def verify(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
+    events: Paths | None = None,
     show_ids: bool = False,
     as_json: Json = False,
 ) -> int:
@@ -302,6 +304,8 @@ def verify(
         All nights' delivered transactions: files, folders or quoted globs.
     enrollments: list[str]
         All nights' delivered enrollments, likewise.
+    events: list[str]
+        All nights' delivered events, likewise.
     show_ids: bool
         Name people and accounts, too.
     as_json: bool
@@ -310,7 +314,12 @@ def verify(
     from pipelines.verify import verify as verify_a_book
     from pipelines.verify.output import print_findings, print_json
 
-    verified = verify_a_book(book, transactions=transactions or [], enrollments=enrollments or [])
+    verified = verify_a_book(
+        book,
+        transactions=transactions or [],
+        enrollments=enrollments or [],
+        events=events or [],
+    )
     with output_may_fail():
         (print_json if as_json else print_findings)(verified, show_ids=show_ids)
     return 1 if verified.findings else 0
@@ -635,12 +644,12 @@ def sample(
     seed: int
         The same seed gives the same files.
     """
+    from engine.paths import local_path
     from pipelines.sample import write_sample
+    from pipelines.shown.result_files import check_folder
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: there is something already", hint="name a new or an empty folder"
-        )
+    folder = local_path(folder)
+    check_folder(folder)
     try:
         paths = write_sample(
             folder, people=people, transactions=transactions, nights=nights, seed=seed
@@ -805,7 +814,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
         if "arguments" in unparsed:
             # Which layout holds for which file is said by their order.
             bound.arguments["arguments"] = tuple(arguments)
-        code = command(*bound.args, **bound.kwargs)
+        # Of cyclopts are the help and the version, which print and no more.
+        prints = output_may_fail if command.__module__.startswith("cyclopts") else nullcontext
+        code = None
+        with prints():
+            code = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         command_name = " ".join(("mynapoint", *(error.command_chain or ())))
         raise InputError(_wrong_usage(error), hint=f"see {command_name} --help") from error

@@ -297,6 +297,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "worlds")
     parser.add_argument("--reads", type=Path, help="a folder with a dumped world")
     args = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     settings = {"threads": args.threads, "rows_per_slice": args.rows_per_slice}
 
     def differs(world: worlds.World) -> Found | None:

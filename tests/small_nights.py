@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,12 +136,16 @@ def ledger_of(book: Path) -> pl.DataFrame:
 
 
 def digests(book: Path, under: str = "") -> dict[str, str]:
-    """The sha256 of each file, but of commits, which hold the time, only that they are there."""
+    """The sha256 of each file, without what holds the time: commits, and when a run ran."""
     found = {}
     for root, _, names in os.walk(book / under):
         for name in names:
             path = Path(root, name)
             content = b"" if path.parent.name == "_delta_log" else path.read_bytes()
+            if name == "record.json":
+                record = json.loads(content)
+                record.pop("ran", None)
+                content = json.dumps(record).encode()
             found[str(path.relative_to(book))] = hashlib.sha256(content).hexdigest()
     return found
 

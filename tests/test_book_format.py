@@ -106,7 +106,7 @@ def test_every_command_refuses_a_book_of_a_later_format_in_a_clear_line(
 
 def test_the_next_run_continues_a_book_of_format_1(book: Path) -> None:
     before = bodies(book / "ledger")
-    shutil.rmtree(book / "memory")
+    shutil.rmtree(book / "index")
     transactions = book.parent / "transactions.csv"
     transactions.write_text(
         "transaction_id,service_id,account_id,occurred_at,kind,amount\n"

@@ -14,6 +14,7 @@ from small_nights import Night, deliver, digests, ledger_of, same_ledger
 
 import mynapoint
 from engine.io.book.folder import Book
+from engine.io.book.writing import locked
 
 COMMAND = (sys.executable, "-m", "mynapoint")
 IN_USE = "another run is writing to this book"
@@ -119,7 +120,7 @@ def test_a_second_run_stops_a_reader_does_not_and_a_dead_writer_is_no_writer(
 def test_a_second_run_within_one_process_stops_too(tmp_path: Path) -> None:
     book = tmp_path / "book"
     night = deliver(tmp_path, 1)
-    with Book(book).locked():
+    with locked(Book(book)):
         try:
             night.book(book)
         except mynapoint.BookError as error:

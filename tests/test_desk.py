@@ -11,7 +11,7 @@ import pytest
 from engine.errors import InputError
 from pipelines.cli import call
 from pipelines.shown import terminal
-from pipelines.shown.result_files import check_outside
+from pipelines.shown.result_files import check_outside_books
 
 
 class _Terminal(io.StringIO):
@@ -66,4 +66,4 @@ def test_no_result_is_written_among_a_books_own_files(
 
 
 def test_beside_the_book_is_not_within_it(tmp_path: Path) -> None:
-    check_outside(tmp_path / "book", tmp_path / "book.html")
+    check_outside_books(tmp_path / "book.html")

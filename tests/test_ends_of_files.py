@@ -174,3 +174,49 @@ def test_a_byte_order_mark_in_a_providers_file_is_no_part_of_a_value(
     made = read(desk.write("own.csv", text), layout)
     assert made.quarantined == {}
     assert [row["transaction_id"] for row in made.rows] == ["N1", "N2", "N3"]
+
+
+# --- Within files: other tables, and what spreadsheets make of IDs --------------------------------
+
+
+@pytest.mark.parametrize(
+    ("second", "refused"),
+    [
+        ("番号,会員,日時,区分,今回ご請求金額\r\nN9,A1,2020/9/5 10:00,支払,5500\r\n", True),
+        ("番号,会員,日時,区分,金額\r\nN9,A1,2020/9/5 10:00,支払,5500\r\n", True),
+        ("番号の説明,会員の説明,日時の説明,-,-\r\n", False),
+    ],
+)
+@pytest.mark.parametrize("skipped", [False, True])
+def test_a_second_header_makes_a_file_unusable_unless_it_is_the_same_and_left_out(
+    desk: Desk, second: str, refused: bool, skipped: bool
+) -> None:
+    skip = '\n[[skip]]\nreason = "heading"\ncolumn = "番号"\nis = ["番号"]\n' if skipped else ""
+    layout = desk.write("own.toml", LAYOUT + skip)
+    path = desk.write("own.csv", (LAID_OUT + second).encode("cp932"))
+    is_the_same = ",金額" in second and skipped
+    if refused and not is_the_same:
+        with pytest.raises(InputError, match='a second header stands among the rows: "番号,会員'):
+            read(path, layout)
+    else:
+        assert len(read(path, layout).rows) == len(ROWS) + is_the_same
+
+
+@pytest.mark.parametrize("damaged", ["1.23457E+15", "5E+18", '"=""0012"""', "'0012", "1.2E+5 "])
+@pytest.mark.parametrize("column", ["N1", "A1"])
+def test_an_id_that_a_spreadsheet_damaged_is_a_fault_of_its_column(
+    desk: Desk, damaged: str, column: str
+) -> None:
+    layout = desk.write("own.toml", LAYOUT)
+    text = LAID_OUT.replace(f"{column},", f"{damaged},", 1)
+    made = read(desk.write("own.csv", text.encode("cp932")), layout)
+    name = "番号" if column == "N1" else "会員"
+    assert made.quarantined == {1: [f"{name}:malformed"]}
+
+
+@pytest.mark.parametrize("sound", ["1E15", "E+15", "12E+3", "A-1.5E", "X='1", "0012"])
+def test_an_id_that_only_looks_so_is_kept(desk: Desk, sound: str) -> None:
+    layout = desk.write("own.toml", LAYOUT)
+    text = LAID_OUT.replace("N1,", f"{sound},", 1)
+    made = read(desk.write("own.csv", text.encode("cp932")), layout)
+    assert made.rows[0]["transaction_id"] == sound

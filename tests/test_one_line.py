@@ -115,7 +115,7 @@ def test_a_panic_of_a_library_is_two_lines_and_nothing_ahead_of_them(desk: Desk)
         "def panic(*_, **__):\n"
         "    os.write(2, b\"thread 'main' panicked at lib.rs:1\\nstack backtrace:\\n\")\n"
         "    raise pl.exceptions.PanicException('two\\nlines')\n"
-        "folder.Book.locked = panic\n"
+        "folder.Book.at = panic\n"
         "main.main()\n"
     )
     done = subprocess.run(

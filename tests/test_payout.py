@@ -11,7 +11,9 @@ import pytest
 from payout_books import PayoutBook, paid, points, service, set_today
 
 from engine.errors import BookError, InputError
+from engine.io.book.folder import Book
 from engine.io.book.payouts import PayoutBook as Places
+from engine.io.book.writing import locked
 from pipelines.cli import call
 
 __all__ = ["paid"]
@@ -388,7 +390,7 @@ def test_what_comes_due_adds_up_to_what_is_not_yet_due(
 
 
 def test_a_book_in_use_is_not_paid_out(coins: PayoutBook) -> None:
-    with Places(coins.path).locked(), pytest.raises(BookError, match="another run"):
+    with locked(Book(coins.path)), pytest.raises(BookError, match="another run"):
         coins.pay("2020-10-02")
 
 

@@ -126,6 +126,7 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
 
     # A missing file and the like are no broken files; tests of their own are below.
     elsewhere = {"read_text", "load_programme", "terms_as_of", "load_layout", "describe"}
+    elsewhere |= {"_check_text"}
     modules = (
         "engine.terms.strict_toml",
         "engine.terms.payout",
@@ -157,7 +158,7 @@ def test_a_file_that_cannot_be_read_is_named(
         (tmp_path, "is a folder, not a file"),
         (tmp_path / "nul\0.toml", "cannot be read"),
         (huge / "below.toml", "cannot be read: Not a directory"),
-        (huge, "has more than 16,777,216 bytes"),
+        (huge, "has more than 1,048,576 bytes"),
     ):
         with pytest.raises(InputError) as caught:
             load(path)
@@ -200,7 +201,8 @@ def without_text(programme: Programme) -> Programme:
 
 def test_every_parameter_of_a_programme_changes_what_is_read_and_nothing_else() -> None:
     before = parse_programme(PROGRAMME, "here")
-    assert {f.name for f in fields(Programme)} == {*MOVED_PROGRAMME, "terms", "text", "sha256"}
+    others = {"terms", "text", "sha256", "reconsider_days"}
+    assert {f.name for f in fields(Programme)} == {*MOVED_PROGRAMME, *others}
     for name, (old, new, value) in MOVED_PROGRAMME.items():
         after = parse_programme(moved(PROGRAMME, old, new), "here")
         assert getattr(after, name) == value != getattr(before, name)

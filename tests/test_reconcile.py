@@ -222,14 +222,12 @@ def test_a_month_of_the_ledger_alone_may_be_held_against(
 ) -> None:
     of_month = ledger.filter(month="2021-01")
     path = write_claim(tmp_path / "c.csv", "transaction_id", true_claim(of_month, "transaction_id"))
-    for month, code in (("2021-01", 0), ("2021-03", 1)):
-        out = str(tmp_path / month)
-        line = ["reconcile", str(six_nights), str(path), "--out", out, "--month", month]
-        assert call(line) == code
+    arguments = ["reconcile", str(six_nights), str(path), "--out"]
+    assert call([*arguments, str(tmp_path / "same"), "--month", "2021-01"]) == 0
+    assert call([*arguments, str(tmp_path / "other"), "--month", "2021-03"]) == 1
     for month in ("2021-02", "2021-1", "x"):
-        line = ["reconcile", str(six_nights), str(path), "--out", str(tmp_path / "out")]
         with pytest.raises(InputError, match="--month"):
-            call([*line, "--month", month])
+            call([*arguments, str(tmp_path / "none"), "--month", month])
 
 
 # --- Why the ledger does not have it --------------------------------------------------------------
@@ -277,7 +275,7 @@ def test_a_quarantined_transaction_comes_with_its_file_row_and_faults(
     assert told[key] == ("quarantined:amount:malformed", row["run_id"], row["file"], row["row"])
     # The same ID with another service is another transaction.
     path = write_claim(tmp_path / "other.csv", "transaction_id", [("suica", key, 1)])
-    assert reasons(opened.book.path, path, tmp_path / "others")[key][0] is None
+    assert reasons(opened.book.path, path, tmp_path / "again")[key][0] is None
 
 
 def test_a_missing_account_comes_with_all_that_was_said_of_it(
@@ -325,13 +323,13 @@ UNUSABLE: dict[str, tuple[str, bytes, str]] = {
         "by transaction_id or by account_id",
     ),
     "an empty file": ("c.csv", b"", "column service_id is missing"),
-    "decimals": ("c.csv", HEAD + b"p,t,12.0\n", "no whole number"),
-    "an exponent": ("c.csv", HEAD + b"p,t,1e3\n", "no whole number"),
-    "a separator": ("c.csv", HEAD + b'p,t,"1,000"\n', "no whole number"),
-    "a blank": ("c.csv", HEAD + b"p,t, 1\n", "no whole number"),
-    "wide digits": ("c.csv", HEAD + "p,t,１\n".encode(), "no whole number"),
-    "no points in a row": ("c.csv", HEAD + b"p,t,\n", "no whole number"),
-    "too large a number": ("c.csv", HEAD + b"p,t,9223372036854775808\n", "no whole number"),
+    "decimals": ("c.csv", HEAD + b"p,t,12.0\n", "not a whole number"),
+    "an exponent": ("c.csv", HEAD + b"p,t,1e3\n", "not a whole number"),
+    "a separator": ("c.csv", HEAD + b'p,t,"1,000"\n', "not a whole number"),
+    "a blank": ("c.csv", HEAD + b"p,t, 1\n", "not a whole number"),
+    "wide digits": ("c.csv", HEAD + "p,t,１\n".encode(), "not a whole number"),
+    "no points in a row": ("c.csv", HEAD + b"p,t,\n", "not a whole number"),
+    "too large a number": ("c.csv", HEAD + b"p,t,9223372036854775808\n", "not a whole number"),
     "a row without a key": ("c.csv", HEAD + b"p,,1\n", "has no transaction_id"),
     "a row of a total": ("c.csv", HEAD + b",,1\n", "has no service_id"),
     "Shift_JIS": ("c.csv", HEAD + "p,取引,1\n".encode("cp932"), "line 2: the text is not UTF-8"),
@@ -385,7 +383,7 @@ def test_a_claim_that_cannot_be_used_is_refused_with_its_place(
     [
         ("points", [1.0], "points is of type double"),
         ("points", pl.Series([1]).cast(pl.Decimal(10, 2)), "points is of type decimal"),
-        ("points", pl.Series([2**63], dtype=pl.UInt64), "no whole number"),
+        ("points", pl.Series([2**63], dtype=pl.UInt64), "not a whole number"),
         ("points", [None], "points is of type null"),
         ("transaction_id", [12], "transaction_id is of type int64; a key is text"),
     ],
@@ -496,6 +494,19 @@ def test_more_breaks_than_a_sheet_holds_are_said_to_be_more(
         assert any(said in book.read(name).decode() for name in book.namelist())
     assert breaks.count("<row ") == 10 + 2
     assert pl.read_parquet(out / "breaks.parquet").height > 10
+
+
+def test_a_result_takes_the_place_of_nothing(six_nights: Path, claim: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["reconcile", str(six_nights), str(claim), "--out", str(out)]
+    call(arguments)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(InputError, match="out: there is something already"):
+        call(arguments)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    with pytest.raises(InputError, match=r"claim\.csv: there is something already"):
+        call([*arguments[:-1], str(claim)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["claim.csv", "out"]
 
 
 def test_a_ledger_that_does_not_tie_to_its_records_is_not_reconciled(

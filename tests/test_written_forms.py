@@ -236,3 +236,36 @@ def test_a_day_and_a_time_in_two_columns_are_read_as_if_they_were_in_one(
     assert read.to_list() == instants
     assert read_plain_dates([days, times], "-", forms) is None
     assert read_plain_dates([times, days], " ", forms) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2020/10/05 午前9:05", 9),
+        ("2020/10/05 午後9:05", 21),
+        ("2020/10/05 午前0:05", 0),
+        ("2020/10/05 午前12:05", 0),
+        ("2020/10/05 午後0:05", 12),
+        ("2020/10/05 午後12:05", 12),
+        ("2020/10/05 PM3:05", 15),
+        ("2020/10/05 am３：05", 3),
+        ("2020/10/05 午後13:05", None),
+        ("2020/10/05 9:05", None),
+        ("2020/10/05 夜9:05", None),
+    ],
+)
+def test_an_hour_of_the_half_day_is_read_as_that_of_the_day(text: str, hour: int | None) -> None:
+    expected = None if hour is None else dt.datetime(2020, 10, 5, hour, 5)
+    assert read_dates(pl.Series([text]), [compile_form("YYYY/M/D Ah:mm")]).to_list() == [expected]
+
+
+def test_an_afternoon_of_many_rows_is_read_as_each_is() -> None:
+    texts = [
+        f"2020/10/05 午{half}{hour}:{m:02}"
+        for half in "前後"
+        for hour in range(12)
+        for m in (0, 59)
+    ]
+    made = read_dates(pl.Series(texts), [compile_form("YYYY/MM/DD Ah:mm")])
+    assert made.is_sorted()
+    assert made.n_unique() == 48

@@ -1,7 +1,7 @@
 """The one door to the disk: every change that a run makes to its book's files goes through here.
 
 A new file is written, synced and read back before anything relies on it; a new name is synced in
-its folder. delta-rs alone writes for itself, and its commit is announced here too.
+its folder. What is made here is its owner's alone to read: a book is about people.
 """
 
 import errno
@@ -23,6 +23,8 @@ before_operation: Callable[[str, Path], None] | None = None
 """Is told of each operation on a file before it is done; so that tests may count and fail them."""
 
 _BUFFER_BYTES: Final = 1 << 20
+_OWNERS_FILE: Final = 0o600
+_OWNERS_FOLDER: Final = 0o700
 
 
 def operation(kind: str, path: Path) -> None:
@@ -52,7 +54,8 @@ class NewFile(io.RawIOBase):
         self._digest = hashlib.sha256()
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, _OWNERS_FILE)
 
     def writable(self) -> bool:
         return True
@@ -248,13 +251,13 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(path: Path, mode: int = 0o777) -> None:
+def make_folder(path: Path) -> None:
     """Makes a folder, and those above it, each with a synced entry in the one above it."""
     if path.is_dir():
         return
     make_folder(path.parent)
     operation("make folder", path)
-    path.mkdir(mode=mode, exist_ok=True)
+    path.mkdir(mode=_OWNERS_FOLDER, exist_ok=True)
     sync_entry(path)
 
 
@@ -271,6 +274,32 @@ def rename(path: Path, to: Path) -> None:
     path.replace(to)
 
 
+def move(path: Path, to: Path) -> None:
+    """Gives a file or a folder a name that nothing has.
+
+    Raises:
+        FileExistsError: something has it; it is left as it is.
+    """
+    operation("rename", to)
+    if os.path.lexists(to):
+        raise FileExistsError(errno.EEXIST, "there is something already", str(to))
+    if path.is_dir():
+        # Should a folder appear now, the system refuses to replace it unless it is empty.
+        path.rename(to)
+    else:
+        link(path, to)
+        path.unlink()
+
+
+def link(path: Path, to: Path) -> None:
+    """Gives a file a further name that nothing has: one act, done or not.
+
+    Raises:
+        FileExistsError: something has it; it is left as it is.
+    """
+    os.link(path, to, follow_symlinks=False)
+
+
 def remove(path: Path) -> None:
     """Removes a file."""
     operation("remove", path)
@@ -278,7 +307,10 @@ def remove(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a folder and all that is in it, when it is there."""
+    """Removes a folder and all that is in it, when it is there; of links, the links."""
+    if path.is_symlink():
+        remove(path)
+        return
     for root, folders, names in os.walk(path, topdown=False):
         here = Path(root)
         links = [name for name in folders if (here / name).is_symlink()]

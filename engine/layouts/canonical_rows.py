@@ -35,6 +35,16 @@ _CONTROLS: Final = r"[\x00-\x1F\x7F]"
 _FEW_DAYS: Final = 100_000
 _LAST_DAY: Final = 10**7
 _WORDS: Final = ("kind", "basis")
+_IDS: Final = (
+    *("transaction_id", "service_id", "account_id", "original_transaction_id"),
+    *("person_id", "event_id", "other_id"),
+)
+# What spreadsheets make of IDs: 1.23457E+15, where digits are lost, and ="0012" or '0012, where
+# another delivery of the same row has 0012.
+_DAMAGED_ID: Final = (
+    r"(?:^|[^0-9A-Za-z.])[0-9](?:\.[0-9]+)?E\+[0-9]{1,3}(?:$|[^0-9A-Za-z])"
+    r"""|^=".*"$|^'[0-9]"""
+)
 _FREE_TEXTS: Final = ("method", "authority", "note")
 # No one column of an ID is to blame for these.
 _CONFLICTS: Final = (TRANSACTION_CONFLICT, ENROLLMENT_CONFLICT, EVENT_CONFLICT)
@@ -169,6 +179,10 @@ class _Making:
                 made[name] = self._times(source, source.dates, whole_days=name.endswith("_on"))
             else:
                 made[name] = self._texts(name, source)
+            if name in _IDS and source.constant is None:
+                damaged = made[name].str.contains(_DAMAGED_ID).fill_null(value=False)
+                if damaged.any():
+                    made[name] = made[name].set(damaged, _UNREADABLE_ID)
         return pl.DataFrame([made[name].alias(name) for name in self._sources])
 
     def at_fault(self, name: str, source: Source, code: str) -> dict[str, npt.NDArray[np.bool_]]:
@@ -191,7 +205,8 @@ class _Making:
         if code == "missing" and name != "amount":
             return text.is_null()
         if code == "malformed" and name != "amount":
-            return self._part(part).str.contains(_CONTROLS).fill_null(value=False)
+            faulty = f"{_CONTROLS}|{_DAMAGED_ID}"
+            return self._part(part).str.contains(faulty).fill_null(value=False)
         return text.is_not_null()
 
     def _some(self, parts: Sequence[Part], places: Places) -> "_Making":

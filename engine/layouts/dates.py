@@ -7,6 +7,8 @@
 | `EE`, `E` | its year in two digits; in one or two, or 元 |
 | `MM`, `DD`, `HH` | month, day, hour in two digits |
 | `M`, `D`, `H` | the same in one or two |
+| `A` | 午前 or 午後, AM or PM |
+| `hh`, `h` | the hour of the half day that `A` names: 午後0:30 and 午後12:30 are 12:30 |
 | `mm`, `ss` (`m`, `s`) | minute, second |
 
 All else stands for itself. What is not written is the first: a date alone means 00:00:00. A day
@@ -50,12 +52,15 @@ _LETTERS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "D": ("day", "[0-9]{1,2}", "%d"),
     "HH": ("hour", "[0-9]{2}", "%H"),
     "H": ("hour", "[0-9]{1,2}", "%H"),
+    "A": ("half", "午前|午後|[AaPp][Mm]", None),
+    "hh": ("hour_12", "[0-9]{2}", None),
+    "h": ("hour_12", "[0-9]{1,2}", None),
     "mm": ("minute", "[0-5][0-9]", "%M"),
     "m": ("minute", "[0-5]?[0-9]", "%M"),
     "ss": ("second", "[0-5][0-9]", "%S"),
     "s": ("second", "[0-5]?[0-9]", "%S"),
 }
-_TOKEN: Final = re.compile(r"YYYY|YY|G|EE|E|MM|M|DD|D|HH|H|mm|m|ss|s|.", re.DOTALL)
+_TOKEN: Final = re.compile(r"YYYY|YY|G|EE|E|MM|M|DD|D|HH|H|A|hh|h|mm|m|ss|s|.", re.DOTALL)
 _YEARS: Final = ("year", "short_year", "era_year")
 _WIDE: Final = "０１２３４５６７８９／：．－ＲＨＳ　"
 _NARROW: Final = "0123456789/:.-RHS "
@@ -87,6 +92,11 @@ class Form:
         return any(part in _YEARS for part in self.parts)
 
     @property
+    def has_time(self) -> bool:
+        """Whether a time of day is written."""
+        return "hour" in self.parts or "hour_12" in self.parts
+
+    @property
     def needs_era(self) -> bool:
         """Whether years of an era are written without its name."""
         return "era_year" in self.parts and "era" not in self.parts
@@ -99,6 +109,9 @@ def compile_form(text: str) -> Form:
         ValueError: a part is there twice or missing, a letter means nothing, or where one number
             ends and the next begins cannot be told.
     """
+    if "午前" in text or "午後" in text:
+        # As they stand they would be passed over, and an afternoon read as a morning.
+        raise ValueError("午前 and 午後 are written as A, the hour with them as h")
     pattern, chrono, parts, starts = "", "", [], []
     named = fixed = True
     # Whether, among the numbers that stand without anything between, one has one or two digits.
@@ -124,22 +137,15 @@ def compile_form(text: str) -> Form:
         varies = len(piece) == 1
         if varies and varied:
             raise ValueError(f"where the {part.replace('_', ' ')} begins cannot be told")
-        varied = piece != "G" and (varied or varies)
+        varied = piece not in ("G", "A") and (varied or varies)
         fixed = fixed and not varies
         if varies and place + 1 < len(pieces) and pieces[place + 1] in _LETTERS:
             # Where one number ends and the next begins is left to the pattern.
             named = False
-    if sum(part in _YEARS for part in parts) > 1:
-        raise ValueError("there are two years")
-    if "era" in parts and "era_year" not in parts:
-        raise ValueError("there is an era and no year of it")
-    for part, needed in (("day", "month"), ("minute", "hour"), ("second", "minute")):
-        if part in parts and needed not in parts:
-            raise ValueError(f"there is a {part} and no {needed}")
-    if not {"month", "day"} <= set(parts):
-        raise ValueError("month and day must be there")
+    _check_parts(parts)
     between = "".join(piece for piece in pieces if piece not in _LETTERS)
     era = "era" in parts or "era_year" in parts
+    plain = not era and "half" not in parts and text.isascii() and re.fullmatch("[^0-9]*", text)
     named = named and "year" in parts and ("hour" not in parts or "minute" in parts)
     return Form(
         text,
@@ -147,8 +153,25 @@ def compile_form(text: str) -> Form:
         tuple(parts),
         chrono if named else None,
         tuple(starts) if named and fixed and text.isascii() else None,
-        between if re.fullmatch("[^0-9]*", text) and text.isascii() and not era else None,
+        between if plain else None,
     )
+
+
+def _check_parts(parts: Sequence[str]) -> None:
+    if sum(part in _YEARS for part in parts) > 1:
+        raise ValueError("there are two years")
+    if "era" in parts and "era_year" not in parts:
+        raise ValueError("there is an era and no year of it")
+    if ("half" in parts) != ("hour_12" in parts):
+        raise ValueError("A and h need each other")
+    if "hour" in parts and "hour_12" in parts:
+        raise ValueError("the hour is there twice")
+    timed = [*parts, "hour"] if "hour_12" in parts else parts
+    for part, needed in (("day", "month"), ("minute", "hour"), ("second", "minute")):
+        if part in parts and needed not in timed:
+            raise ValueError(f"there is a {part} and no {needed}")
+    if not {"month", "day"} <= set(parts):
+        raise ValueError("month and day must be there")
 
 
 def read_dates(
@@ -327,6 +350,8 @@ def _read(texts: pl.Series, form: Form, era: str | None, latest: dt.date | None)
         pl.col(part).str.zfill(2) if part in form.parts else pl.lit("00")
         for part in ("hour", "minute", "second")
     ]
+    if "half" in form.parts:
+        two[0] = _hour_of_the_day()
     date = pl.format("{}-{}-{}", year, pl.col("month").str.zfill(2), pl.col("day").str.zfill(2))
     whole = pl.format("{} {}:{}:{}", date, *two)
     frame = parts.select(
@@ -336,6 +361,13 @@ def _read(texts: pl.Series, form: Form, era: str | None, latest: dt.date | None)
     )
     inside = pl.col("at").cast(pl.Date).is_between(pl.col("first"), pl.col("last"))
     return _in_years(frame.select(pl.when(inside).then(pl.col("at"))))
+
+
+def _hour_of_the_day() -> pl.Expr:
+    hour = pl.col("hour_12").cast(pl.Int64)
+    after_noon = pl.col("half").is_in(["午後", "PM", "pm", "Pm", "pM"])
+    of_day = hour % 12 + pl.when(after_noon).then(12).otherwise(0)
+    return pl.when(hour <= 12).then(of_day).cast(pl.String).str.zfill(2)
 
 
 def _year(form: Form, era: str | None, latest: dt.date | None) -> tuple[pl.Expr, pl.Expr, pl.Expr]:

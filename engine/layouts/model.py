@@ -30,6 +30,7 @@ import datetime as dt
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -342,8 +343,7 @@ def load_layout(id_or_file: str | Path) -> Layout:
                 f'layout "{id_or_file}": no built-in layout has this ID',
                 hint=f"the built-in ones are {', '.join(known)}; a file is NAME.toml or ./NAME",
             )
-    path = Path(id_or_file)
-    return parse_layout(read_text(path), str(path))
+    return parse_layout(read_text(id_or_file), str(id_or_file))
 
 
 def numbered(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -480,8 +480,8 @@ class _Names:
         else:
             of_file = (*file.header, *file.columns, *file.optional)
         names = (*of_file, *ahead, *parameters)
-        for name in names:
-            if names.count(name) > 1:
+        for name, times in Counter(names).items():
+            if times > 1:
                 raise top.fault(
                     name,
                     "two columns, lines ahead or parameters have this name",
@@ -664,7 +664,7 @@ def _dates(table: StrictTable, names: _Names, *, with_time: bool) -> Dates | Non
     if not table.has("forms"):
         return None
     forms = _forms(table)
-    timed = next((form.text for form in forms if "hour" in form.parts), None)
+    timed = next((form.text for form in forms if form.has_time), None)
     if timed is not None and not with_time:
         raise table.fault("forms", f'"{timed}" has a time of day', "this column is a day")
     return _with_year(table, Dates(forms, _era(table), _latest_by(table, names)))
@@ -707,7 +707,7 @@ def _forms(table: StrictTable) -> tuple[Form, ...]:
             raise table.fault(
                 "forms",
                 f'"{text[:MAX_ID_CHARACTERS]}": {error}',
-                "letters are YYYY YY G E EE M MM D DD H HH m mm s ss; all else stands for itself",
+                "letters are YYYY YY G E EE M MM D DD H HH A h hh m mm s ss; all else is itself",
             ) from None
         if form.needs_era and era is None:
             raise table.fault(

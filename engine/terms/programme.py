@@ -148,8 +148,7 @@ def load_programme(id_or_file: str | Path) -> Programme:
                 f'programme "{id_or_file}": no built-in programme has this ID',
                 hint=f"the built-in ones are {', '.join(known)}; a file is NAME.toml or ./NAME",
             )
-    path = Path(id_or_file)
-    return parse_programme(read_text(path), str(path))
+    return parse_programme(read_text(id_or_file), str(id_or_file))
 
 
 def parse_programme(text: str, where: str) -> Programme:

@@ -149,7 +149,7 @@ def load_services(path: str | Path | None) -> Services:
     if path is None:
         text = read_packaged(_BUILT_IN_FOLDER, _BUILT_IN_REGISTRY)
         return parse_services(text, f"{_BUILT_IN_REGISTRY} (built in)")
-    return parse_services(read_text(Path(path)), str(path))
+    return parse_services(read_text(path), str(path))
 
 
 def parse_services(text: str, where: str) -> Services:

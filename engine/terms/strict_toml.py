@@ -14,25 +14,34 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from engine.errors import InputError
+from engine.paths import expanded
 
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_ID_CHARACTERS: Final = 64
 MAX_TEXT_CHARACTERS: Final = 4_000
+_MAX_DOTS: Final = 50
+_MAX_TABLES: Final = 1_000
 # What surrounds a delivered value and is trimmed from it.
-_TRIMMED: Final = " \t\u3000"
+_TRIMMED: Final = " \t\u3000\ufeff"
 
 _Word = TypeVar("_Word", bound=str)
 
 
-def read_text(path: Path) -> str:
+def read_text(file: str | Path) -> str:
     """The text of a UTF-8 file, byte for byte: line ends and a BOM are kept.
 
     Raises:
         InputError: the file cannot be read, is not UTF-8, or has more than `MAX_FILE_BYTES`.
     """
+    if not isinstance(file, (str, Path)):
+        raise InputError(
+            f"a file must be a str or a pathlib.Path, is of type {type(file).__name__}",
+            hint='pass "FILE.toml"',
+        )
+    path = Path(file)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        with Path(expanded(str(path))).open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", hint="check the path") from None
     except IsADirectoryError:
@@ -82,6 +91,14 @@ def parse(text: str, where: str, known: tuple[str, ...]) -> StrictTable:
     Raises:
         InputError: the text is not TOML, or has an unknown key at the top level.
     """
+    _check_text(text, where)
+    # The parser's memory grows with the square of a key's parts; a text has no such lines either.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MAX_DOTS:
+            raise InputError(
+                f"{where}: line {number} has more than {_MAX_DOTS} dots",
+                hint="check that this is the right file; write long texts on several lines",
+            )
     try:
         values = tomllib.loads(text.removeprefix("\ufeff"))
     except RecursionError:
@@ -96,6 +113,13 @@ def parse(text: str, where: str, known: tuple[str, ...]) -> StrictTable:
             "dates (2021-03-31) do not",
         ) from None
     return StrictTable(values, where, known)
+
+
+def _check_text(text: object, where: str) -> None:
+    if not isinstance(text, str):
+        raise InputError(
+            f"{where}: must be a text, is of type {type(text).__name__}", hint="pass a TOML text"
+        )
 
 
 class StrictTable:
@@ -148,14 +172,14 @@ class StrictTable:
         hint = f'write a list of texts: {key} = ["…", "…"]'
         if not isinstance(values, list):
             raise self._wrong_type(key, "a list of texts", values, hint)
-        texts: list[str] = []
+        texts: dict[str, None] = {}
         for number, value in enumerate(values, 1):
             place = f"{key}: value {number}"
             # A delivered method is any text, so these may hold control characters.
             text = self._checked_trimmed(place, self._checked_filled(place, value))
             if text in texts:
                 raise self.fault(place, f'"{text}" is there twice', "leave one of the two out")
-            texts.append(text)
+            texts[text] = None
         return tuple(texts)
 
     def integer(self, key: str, least: int, most: int) -> int:
@@ -308,6 +332,8 @@ class StrictTable:
             raise self._wrong_type(key, f"a list of tables [[{key}]]", values, hint)
         if not values:
             raise self.fault(key, "is empty", hint)
+        if len(values) > _MAX_TABLES:
+            raise self.fault(key, f"has more than {_MAX_TABLES:,} tables", "check the file")
         tables: list[StrictTable] = []
         for number, value in enumerate(values, 1):
             where = f"{self._where}: [[{key}]] {number}"

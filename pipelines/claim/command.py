@@ -11,7 +11,7 @@ from pipelines.desk.database import readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import open_book
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_new_or_empty, check_outside, whole_folder
+from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -39,10 +39,8 @@ def claim(
     require_extra("claim", "desk", "duckdb")
     if out is not None:
         require_extra("claim --out", "desk", "xlsxwriter")
-        check_new_or_empty(out)
+        check_folder(out)
     opened = open_book(book)
-    if out is not None:
-        check_outside(book, out)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("claim", lang)

@@ -19,7 +19,7 @@ from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import PAYOUT_COLUMNS, Known, known
 from engine.payouts.bridge import TERMS
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_new_or_empty, check_outside, whole_folder
+from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.spreadsheet import guarded
 from pipelines.shown.terminal import output, plain, print_json, table
 from pipelines.shown.texts import Lang, Texts
@@ -77,8 +77,7 @@ def claim_granted(
         )
     at = known(book)
     if out is not None:
-        check_new_or_empty(out)
-        check_outside(book, out)
+        check_folder(out)
     answers = _answers(at)
     actual = _lapsed(lapsed, at)
     lines = _of_month(at, answers, month) if month else _of_all(at, answers, actual)

@@ -18,7 +18,8 @@ class Sums:
     """Sums over ledger entries.
 
     Attributes:
-        transactions: entries, refunds included; ``refunds`` of them are such.
+        transactions: booked transactions, refunds included; ``refunds`` of them are such. Voids and
+            recounts are not transactions: what they change is in the yen and the points.
         amount_yen: of all of them, refunds counted up like the others, as the records do.
         counted_yen: what counted under the cap, net of refunds.
         points_awarded, points_reversed: of the entries that gave and that took back points.
@@ -158,9 +159,9 @@ _BY_RUN: Final = """
 SELECT
     run_id,
     service_id,
-    count(*),
+    count(*) FILTER (kind IN ('charge', 'purchase', 'refund')),
     count(*) FILTER (kind = 'refund'),
-    sum(amount)::BIGINT,
+    coalesce(sum(amount) FILTER (kind IN ('charge', 'purchase', 'refund')), 0)::BIGINT,
     sum(counted_amount)::BIGINT,
     coalesce(sum(points) FILTER (points > 0), 0)::BIGINT,
     -coalesce(sum(points) FILTER (points < 0), 0)::BIGINT

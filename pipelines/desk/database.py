@@ -1,5 +1,6 @@
 """DuckDB, the second opinion: other code than the engine's, and bounded in what it holds."""
 
+import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,16 @@ from typing import Any, Final
 import pyarrow as pa
 
 from engine.errors import BookError, InputError
+from engine.records import LedgerEntry, arrow_schema
 
 MEMORY_LIMIT: Final = "2GB"
+_KINDS: Final = {
+    pa.int64(): "BIGINT",
+    pa.string(): "VARCHAR",
+    pa.date32(): "DATE",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.list_(pa.string()): "VARCHAR[]",
+}
 
 
 @contextmanager
@@ -35,6 +44,11 @@ def readable_by_duckdb(book: Path) -> Iterator[None]:
             f"{book}: the ledger cannot be read: {as_the_user_knows_it(error)}",
             hint="find out with mynapoint verify, and restore the book from a copy",
         ) from error
+
+
+def path_in_sql(path: Path) -> str:
+    """A path as a literal of SQL, without its quotes: nothing in it is taken for a pattern."""
+    return glob.escape(str(path.absolute())).replace("'", "''")
 
 
 def as_the_user_knows_it(error: Exception) -> str:
@@ -85,8 +99,8 @@ class Database:
 
     def table(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """Makes a table of a few rows."""
-        kinds = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "DATE": pa.date32()}
-        schema = pa.schema([(column, kinds[kind]) for column, kind in columns.items()])
+        types = {kind: type_ for type_, kind in _KINDS.items()}
+        schema = pa.schema([(column, types[kind]) for column, kind in columns.items()])
         columns_of = list(zip(*rows, strict=True)) or [()] * len(schema)
         given = pa.Table.from_arrays(
             [
@@ -111,7 +125,7 @@ class Database:
 
     def parquet(self, view: str, files: Sequence[Path], schema: pa.Schema) -> None:
         """Makes a view of Parquet files, with the columns ``file`` (its place, from 0) and ``row``
-        (from 1).
+        (from 1). A column that a file does not have is null there.
 
         The files are linked to under plain names: a path of the user's might be taken for a glob.
         """
@@ -123,10 +137,30 @@ class Database:
             return
         for number, file in enumerate(files):
             (folder / f"{number}.parquet").symlink_to(file.resolve())
-        quoted = str(folder).replace("'", "''")
+        quoted = path_in_sql(folder)
         names = ", ".join(f"'{quoted}/{number}.parquet'" for number in range(len(files)))
+        source = (
+            f"read_parquet([{names}], filename = true, file_row_number = true, "
+            "union_by_name = true)"
+        )
+        found = {name for name, *_ in self.rows(f"DESCRIBE SELECT * FROM {source}")}  # noqa: S608
+        columns = ", ".join(
+            field.name if field.name in found else f"NULL::{_KINDS[field.type]} AS {field.name}"
+            for field in schema
+        )
         self.rows(
-            f'CREATE VIEW "{view}" AS SELECT * EXCLUDE (filename, file_row_number), '  # noqa: S608
+            f'CREATE VIEW "{view}" AS SELECT {columns}, '  # noqa: S608
             "parse_filename(filename, true)::BIGINT AS file, file_row_number + 1 AS row "
-            f"FROM read_parquet([{names}], filename = true, file_row_number = true)"
+            f"FROM {source}"
+        )
+
+    def ledger(self, files: Sequence[Path]) -> None:
+        """Makes ``ledger_rows``, a view of files of the ledger. Entries of format 1 have the net
+        amount that they stand for.
+        """
+        schema = arrow_schema(LedgerEntry)
+        self.parquet("kept_rows", files, schema)
+        self.rows(
+            "CREATE VIEW ledger_rows AS SELECT * REPLACE (coalesce(net_amount, CASE WHEN "
+            "kind = 'refund' THEN -amount ELSE amount END) AS net_amount) FROM kept_rows"
         )

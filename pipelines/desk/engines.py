@@ -34,6 +34,6 @@ def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise InputError(
-            f"--conf {text}: this is no NAME=VALUE", hint="such as spark.executor.memory=8g"
+            f"--conf {text}: expected NAME=VALUE", hint="such as spark.executor.memory=8g"
         )
     return name.strip(), value

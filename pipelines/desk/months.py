@@ -18,12 +18,13 @@ def checked_month(opened: OpenedBook, month: str) -> str:
     """A month in which the book has a run.
 
     Raises:
-        InputError: it is no month, or no run was booked in it.
+        InputError: it is not a month, or no run was booked in it.
     """
     months = months_of(opened)
     if not re.fullmatch(MONTH_PATTERN, month):
         raise InputError(
-            f'--month: "{month}" is no month', hint="write the month of booking as YYYY-MM"
+            f'--month: expected YYYY-MM, got "{month}"',
+            hint="write the month of booking as YYYY-MM",
         )
     if month not in months:
         raise InputError(

@@ -25,6 +25,8 @@ from engine.io.book.format import (
 )
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import RunRecord, UsedLayout
+from engine.io.parquet import scan_parquet
+from engine.records import LedgerEntry, polars_schema
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
 
@@ -108,13 +110,13 @@ class OpenedBook:
         ]
 
     def ledger(self, files: Sequence[LedgerFile] | None = None) -> pl.LazyFrame:
-        """The ledger, or some of its files, in booking order within each person."""
-        paths = [file.path for file in (self.ledger_files if files is None else files)]
-        if not paths:
-            from engine.records import LedgerEntry, polars_schema
+        """The ledger, or some of its files, in booking order within each person.
 
-            return pl.LazyFrame(schema=polars_schema(LedgerEntry))
-        return pl.scan_parquet(paths, glob=False)
+        Entries of an earlier format are null where they have no such column.
+        """
+        paths = [file.path for file in (self.ledger_files if files is None else files)]
+        schema = polars_schema(LedgerEntry)
+        return scan_parquet(paths, schema=schema) if paths else pl.LazyFrame(schema=schema)
 
     def tables(self, table: RunTable) -> list[Path]:
         """The files of one of the runs' tables that hold a row.
@@ -129,7 +131,7 @@ class OpenedBook:
 
     def table(self, table: RunTable) -> pl.LazyFrame:
         """One of the runs' tables, with ``run_id``: the run that the row was delivered in."""
-        frame = pl.scan_parquet(self.tables(table), glob=False, include_file_paths="run_id")
+        frame = scan_parquet(self.tables(table), path_column="run_id")
         return frame.with_columns(pl.col("run_id").str.extract(r"([0-9]{6,})[/\\][^/\\]*$"))
 
     def services(self, number: int) -> Services:
@@ -214,15 +216,16 @@ def open_book(path: str | Path) -> OpenedBook:
     """Opens a book to read from it.
 
     Raises:
-        InputError: there is no book, or it holds no run.
-        BookError: its log or a record is damaged.
+        InputError: there is no book, or no run is in it yet.
+        BookError: its log or a record is damaged, or it has lost a run.
     """
-    book = Book(Path(path))
+    book = Book.at(path)
+    book.check_readable()
     with book_readable(book):
-        committed = book.committed_runs() if book.log.exists() else 0
+        committed = book.committed_runs()
     if committed == 0:
         raise InputError(
-            f"{book.path}: there is no book to read",
+            f"{book.path}: no run is in this book yet",
             hint="name the folder of a book that a run has made",
         )
     return OpenedBook(book, tuple(book.record(number) for number in range(1, committed + 1)))

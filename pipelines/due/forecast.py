@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from engine.io.parquet import scan_parquet
 from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import Known, known
 from engine.payouts.answers import OVERTAKEN
@@ -161,6 +162,6 @@ def _overtaken(at: Known) -> int:
         path = at.payouts.run_folder(number) / "quarantine.parquet"
         if path.exists():
             with book_readable(at.book):
-                errors = pl.read_parquet(path, columns=["errors"], glob=False)["errors"]
+                errors = scan_parquet(path).select("errors").collect()["errors"]
             found += int(errors.list.contains(OVERTAKEN).sum())
     return found

@@ -123,7 +123,7 @@ def explained(entries: Iterable[Entry], terms: Mapping[tuple[str, str], Terms]) 
     """A person's entries, in their order, each with what follows from the ones before it.
 
     ``terms`` are by run and service. A sum is taken up from the entry before as the ledger has it,
-    so that a fault is told where it stands and not on every entry after it.
+    so that a fault is reported where it is, and not on every entry after it.
     """
     groups: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     spendings: dict[tuple[str, str], Explained] = {}

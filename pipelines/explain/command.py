@@ -11,7 +11,7 @@ from pipelines.explain.payouts import payouts_of, print_payouts
 from pipelines.explain.story import Person, Transaction, person_of, transaction_of
 from pipelines.explain.wording import Words
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_outside
+from pipelines.shown.result_files import check_file
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -42,7 +42,7 @@ def explain(
         require_extra("explain --html", "desk", "pygal")
     opened, words = open_book(book), Words(lang)
     if html is not None:
-        check_outside(book, html)
+        check_file(html)
     told: Person | Transaction
     if person is not None:
         told = person_of(opened, person, with_declined=declined)

@@ -127,7 +127,7 @@ def _table(entries: Sequence[Explained], words: Words) -> str:
 
 
 def escape(text: str) -> str:
-    """A text that a page can hold, and that is no markup in it."""
+    """A text for a page: no characters that it cannot hold, and no markup."""
     return escape_markup(plain(text))
 
 

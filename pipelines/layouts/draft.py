@@ -125,7 +125,7 @@ def draft(path: Path, role: RoleName) -> str:
         name = _guess(column, sample, taken)
         if name is not None:
             taken[column] = name
-    # Of a file's name without its date.
+    # The file name's stem, dates removed.
     stem = re.sub("[^a-z0-9]+", "-", re.sub("[0-9]{4,}", "", path.name.split(".")[0].lower()))
     stem = stem.strip("-")[:40].strip("-")
     lines = [

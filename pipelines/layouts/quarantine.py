@@ -1,10 +1,12 @@
 """What ``mynapoint quarantine`` prints and writes."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.paths import local_path
 from pipelines.layouts.writing_back import (
     SetAside,
     WrittenBack,
@@ -13,6 +15,7 @@ from pipelines.layouts.writing_back import (
     lines_of,
     write_back,
 )
+from pipelines.shown.result_files import check_outside_books
 from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Lang, Texts
 
@@ -53,13 +56,15 @@ def write_files(
 
 
 def _write(folder: Path, name: str, made: WrittenBack, one: SetAside) -> None:
+    folder = local_path(folder)
+    check_outside_books(folder)
     files = {name: made.content}
     if not made.has_reasons:
         files[f"{name}.reasons.txt"] = "".join(f"{line}\n" for line in lines_of(one)).encode()
     for path, content in ((folder / name, content) for name, content in files.items()):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(path, "xb", opener=_for_the_owner) as file:
                 file.write(content)
         except FileExistsError:
             raise InputError(
@@ -70,6 +75,10 @@ def _write(folder: Path, name: str, made: WrittenBack, one: SetAside) -> None:
                 f"{path}: {error.strerror or error}", hint="name a folder that can be written to"
             ) from error
         sys.stdout.write(f"{plain(path)}\n")
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _notes(one: SetAside, made: WrittenBack, texts: Texts) -> None:

@@ -24,6 +24,7 @@ from engine.io.delivered.laid_out_file import Found, find_header
 from engine.io.delivered.parquet_file import MAGIC
 from engine.io.delivered.recognising import first_bytes
 from engine.io.durable import sha256_of
+from engine.io.parquet import scan_parquet
 from engine.layouts.model import CANONICAL_COLUMNS, Fixed, Layout
 from pipelines.desk.opened_book import book_readable, open_book
 
@@ -83,7 +84,9 @@ def set_aside(path: Path, number: int) -> list[SetAside]:
         )
     record = opened.record(number)
     with book_readable(opened.book):
-        rows = pl.read_parquet(opened.book.run_folder(number) / RunTable.QUARANTINE.file_name)
+        rows = scan_parquet(
+            opened.book.run_folder(number) / RunTable.QUARANTINE.file_name
+        ).collect()
     # Of a file that was named twice the rows are the same.
     inputs = {one.name: one for one in record.inputs}
     return [

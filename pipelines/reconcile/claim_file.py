@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from pipelines.desk.database import Database, as_the_user_knows_it
+from pipelines.desk.database import Database, as_the_user_knows_it, path_in_sql
 from pipelines.desk.months import MONTH_PATTERN
 
 TRANSACTION: Final = "transaction_id"
@@ -162,7 +162,7 @@ def load(claim: ClaimFile, database: Database) -> int:
 
 
 def _reading(claim: ClaimFile, link: Path) -> str:
-    quoted = str(link).replace("'", "''")
+    quoted = path_in_sql(link)
     if claim.ending == ".parquet":
         return (
             f'SELECT service_id, "{claim.key}", points::VARCHAR '  # noqa: S608 - a name of ours
@@ -194,7 +194,7 @@ def _refuse_rejected(claim: ClaimFile, database: Database) -> None:
 
 
 def _refuse_unusable(claim: ClaimFile, database: Database) -> None:
-    """Names the rows that hold no key or no whole number, by the first of them."""
+    """Names the first of the rows without a key, or without a whole number of points."""
     unusable = database.rows(
         "SELECT service_id, key, points, count(*) OVER () FROM delivered WHERE NOT coalesce("
         "service_id <> '' AND key <> '' AND regexp_full_match(points, '-?[0-9]+') "
@@ -218,7 +218,7 @@ def _fault(claim: ClaimFile, service_id: Any, key: Any, points: Any) -> tuple[st
     if claim.key == MONTH and not re.fullmatch(MONTH_PATTERN, key):
         return f'has the month "{key}"', "write the month of booking as YYYY-MM"
     return (
-        f'has the points "{points or ""}" {where}, which are no whole number of 64 bits',
+        f'has the points "{points or ""}" {where}, not a whole number of 64 bits',
         "write points as digits alone, without separators, decimals or an exponent",
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.extras import require_extra
 from engine.io.durable import sha256_of
+from engine.paths import local_path
 from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
@@ -20,7 +21,7 @@ from pipelines.reconcile.output import (
 )
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown.errors import output_may_fail
-from pipelines.shown.result_files import check_new_or_empty, check_outside, whole_folder
+from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -42,9 +43,8 @@ def reconcile(
         BookError: there is no book, a file of it is damaged, or it does not add up.
     """
     require_extra("reconcile", "desk", "duckdb", "xlsxwriter")
-    check_new_or_empty(out)
+    check_folder(out)
     opened = open_book(book)
-    check_outside(book, out)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("reconcile", lang)
@@ -63,6 +63,7 @@ def reconcile(
 def _reconciled(
     opened: OpenedBook, path: Path, out: Path, scratch: Path, month: str | None, texts: Texts
 ) -> Reconciled:
+    path = local_path(path)
     claim = recognised(path)
     last = opened.record(opened.runs)
     with readable_by_duckdb(opened.book.path), Database(scratch / "database") as database:
@@ -96,5 +97,5 @@ def _compared(
         raise InputError(
             f"{claim.path}: the points of one key, or what they differ by, come to more than 64 "
             "bits hold",
-            hint="look for points that are no points",
+            hint="check the points column of the claim",
         ) from error

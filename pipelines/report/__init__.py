@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import BookError, InputError
 from engine.extras import require_extra
+from engine.paths import local_path
 from pipelines.desk.opened_book import OpenedBook, open_book
-from pipelines.shown.result_files import check_outside, whole_file
+from pipelines.shown.result_files import check_file, whole_file
 from pipelines.shown.texts import Lang, Texts
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write_report(
         require_extra("report --verify", "verify", "duckdb")
     opened = open_book(path)
     wanted = [out] if xlsx is None else [out, xlsx]
-    _check_places(opened, wanted)
+    _check_places(wanted)
     verified = None
     if verify:
         from pipelines.verify import verify as verify_a_book
@@ -103,11 +104,12 @@ def _facts(opened: OpenedBook, status: "Status", texts: Texts) -> list[tuple[str
     ]
 
 
-def _check_places(opened: OpenedBook, paths: list[Path]) -> None:
+def _check_places(given: list[Path]) -> None:
+    paths = [local_path(path) for path in given]
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError(f"{paths[0]}: --out and --xlsx are the same file", hint="name two files")
     for path in paths:
         if path.is_dir() or not path.parent.is_dir():
             why = "this is a folder" if path.is_dir() else "its folder is not there"
             raise InputError(f"{path}: {why}", hint="name a file in a folder that is there")
-        check_outside(opened.book.path, path)
+        check_file(path)

@@ -438,7 +438,7 @@ class Tables:
         columns = []
         for name in names:
             key, _, kind = name.rstrip("+").partition(":")
-            # A name that is no key of the texts is the same in any language.
+            # A name without a text of its own is the same in both languages.
             heading = self._t(key) if key.startswith("c_") else key
             long = name.endswith("+")
             columns.append(Column(heading, kind or "text", long))  # type: ignore[arg-type]

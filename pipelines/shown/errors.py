@@ -1,10 +1,11 @@
-"""How a command says no: one line what, where and why, one line what to do, and the exit code."""
+"""Turning errors into exit codes and two lines on stderr."""
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +61,45 @@ def output_may_fail() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             sys.stderr.write(f"warning: the output could not be written: {error.strerror}\n")
+
+
+class _Unfailing(io.TextIOWrapper):
+    """A stream that drops what cannot be written: the exit code says the rest."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def unfailing(descriptor: int, encoding: str, *, keep_open: bool = False) -> io.TextIOWrapper:
+    """A stream of messages that ends no command, whatever becomes of it."""
+    raw = io.FileIO(descriptor, "wb", closefd=not keep_open)
+    return _Unfailing(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)
+
+
+def prepare_streams() -> None:
+    """Makes sure that no standard stream can change how a command ends.
+
+    Where the caller closed one, the first files that the process opens, a book's among them, would
+    take its place and all that is printed: it gets one that leads nowhere.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # It takes the lowest number that is free, and those below are taken by now.
+            os.open(os.devnull, os.O_RDWR)
+    # What stands for a stream that was closed when Python began is None.
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is sys.__stderr__:
+        encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+        sys.stderr = unfailing(2, encoding, keep_open=True)
 
 
 def _leave(message: str, hint: str, code: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from pipelines.shown.result_files import MAKER
 from pipelines.shown.terminal import plain
 
 # Excel has 1,048,576 rows a sheet.
@@ -42,7 +43,9 @@ class Spreadsheet:
                 "strings_to_urls": False,
             },
         )
-        self._book.set_properties({"created": dt.datetime.combine(made_on, dt.time())})
+        self._book.set_properties(
+            {"author": MAKER, "created": dt.datetime.combine(made_on, dt.time())}
+        )
         self._bold = self._book.add_format({"bold": True})
         self._heading = self._book.add_format({"bold": True, "bottom": 1})
         self._number = self._book.add_format({"num_format": "#,##0"})

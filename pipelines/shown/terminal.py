@@ -14,7 +14,7 @@ _WIDTH: Final = 10_000
 
 
 class _Output(Console):
-    """Standard output; when nobody reads it any more, the command is told, not ended."""
+    """Standard output; a broken pipe raises BrokenPipeError instead of exiting the process."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

@@ -70,7 +70,7 @@ def simulate(
         enrollments: delivered enrollments, likewise.
         other: what is to be other than it was.
         max_quarantined: without a book, the largest share of rows that may not be readable.
-        progress: is told how far a run is.
+        progress: callback that reports progress.
 
     Raises:
         InputError: the terms or the deliveries cannot be used.

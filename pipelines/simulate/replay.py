@@ -14,6 +14,7 @@ from engine.io.book.folder import run_id
 from engine.io.book.format import SERVICES_FILE, RunTable
 from engine.io.book.kept import DEFAULT_PROGRAMME
 from engine.io.delivered.deliveries import Delivered, DeliveredAs
+from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
 from engine.io.run.order import Progress
 from engine.rules.refunds import REFUND_ACCOUNT_DIFFERS
@@ -186,7 +187,7 @@ def book_from_tables(
     """Books a book's runs again from its own ledger and tables.
 
     The ledger and the accepted enrollments are whole. Declined rows lack their method and their
-    original: they stand in with one that nobody has, so that the engine says for which rows it
+    original: they get values that no row has, so that the engine shows for which rows it
     would have mattered.
     """
     replay = _Replay(opened, other, scratch, progress)
@@ -239,7 +240,7 @@ def _afresh(
     )
     refund = pl.col("kind") == "refund"
     rows = (
-        pl.scan_parquet(opened.book.run_folder(number) / RunTable.DECLINED.file_name, glob=False)
+        scan_parquet(opened.book.run_folder(number) / RunTable.DECLINED.file_name)
         .filter(~settled)
         .with_columns(
             original_transaction_id=pl.when(refund).then(pl.lit(UNKNOWN_ORIGINAL)),

@@ -130,7 +130,7 @@ def _rate(text: str) -> tuple[int, int]:
     match = _RATE.fullmatch(text)
     if not match:
         raise InputError(
-            f"--rate: {text} is no ratio of two whole numbers",
+            f"--rate: {text}: expected a ratio of whole numbers such as 30/100",
             hint="write 30/100 for 30 points for 100 yen",
         )
     return int(match[1]), int(match[2])
@@ -139,7 +139,7 @@ def _rate(text: str) -> tuple[int, int]:
 def _cap(text: str) -> int:
     if not _CAP.fullmatch(text):
         raise InputError(
-            f"--cap: {text} is no amount in whole yen",
+            f"--cap: {text}: expected a whole number of yen",
             hint="write digits alone: 30000 for 30,000 yen",
         )
     return int(text)

@@ -1,7 +1,6 @@
 """The rows that could not be looked at afresh, because the book does not keep all of them.
 
-Each is told by its kind and its number. What is not named here was decided anew, or could not
-have come out otherwise.
+Rows are counted by kind. All other rows were decided again, or could not have changed.
 """
 
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from engine.io.book.format import RunTable
+from engine.io.parquet import scan_parquet
 from engine.rules.application import ACCOUNT_TAKEN, ALREADY_ENROLLED
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_EXCEEDS_ORIGINAL
 from engine.rules.spending import NOT_ENROLLED, UNKNOWN_SERVICE
@@ -19,7 +19,7 @@ from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.simulate.compare import by_account
 from pipelines.simulate.terms import OtherTerms, announced_on
 
-# In place of what the book does not keep; nobody has such an original or such a method.
+# In place of what the book does not keep: no row has such an original or such a method.
 UNKNOWN_METHOD: Final = "mynapoint simulate: not kept in the book 7b1d6a52"
 UNKNOWN_ORIGINAL: Final = "mynapoint simulate: not kept in the book e94c30f8"
 
@@ -158,7 +158,7 @@ def _conflicts(opened: OpenedBook, role: str, kind: str, *, matters: bool) -> Un
 def _applications(opened: OpenedBook, other: OtherTerms, *, turned_away: bool) -> pl.DataFrame:
     """The accounts of rejected applications that other terms or services might let in."""
     frames = [
-        pl.scan_parquet(opened.book.run_folder(number) / RunTable.REJECTED.file_name, glob=False)
+        scan_parquet(opened.book.run_folder(number) / RunTable.REJECTED.file_name)
         .filter(
             pl.col("reason").is_in(list(_reasons(opened, number, other, turned_away=turned_away)))
         )

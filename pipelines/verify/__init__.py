@@ -2,13 +2,12 @@
 
 Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked?
 ``arithmetic``: does the ledger, on its own, say what it should? ``origin``: do the deliveries,
-decided again, give this very book? Beside the bytes, ``index`` asks whether what the book remembers
-follows from its ledger. The answers are findings, one a line.
+decided again, give this very book? Beside the bytes, ``index`` asks whether what the book
+remembers follows from its ledger. The answers are findings, one a line.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,9 +17,9 @@ from engine.extras import require_extra
 from engine.io.book.folder import Book
 from engine.io.delivered.deliveries import find_delivered
 from pipelines.verify.arithmetic import check_arithmetic
-from pipelines.verify.bytes import Kept, check_bytes
+from pipelines.verify.bytes import Kept, check_bytes, is_changing
 from pipelines.verify.findings import Finding, Findings
-from pipelines.verify.index import check_memory
+from pipelines.verify.index import check_index
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
 
@@ -40,6 +39,8 @@ class Verified:
         runs, entries: how many the book has, by its log and its records.
         checked: those of bytes, arithmetic and origin that could be checked to their end.
         unused: deliveries that were given and that no run has booked.
+        unproven: how many runs were booked in format 1: how that decided is no longer known, so
+            deliveries do not prove their origin.
     """
 
     book: Path
@@ -47,6 +48,7 @@ class Verified:
     entries: int
     checked: tuple[str, ...]
     unused: int
+    unproven: int
     findings: Findings
 
 
@@ -55,23 +57,25 @@ def verify(
     *,
     transactions: Sequence[str | Path] = (),
     enrollments: Sequence[str | Path] = (),
+    events: Sequence[str | Path] = (),
 ) -> Verified:
     """Verifies a book; with its deliveries, their origin too.
 
     Raises:
         InputError: there is no book, the deliveries cannot be found, or DuckDB is not installed.
-        BookError: a run is writing to the book.
+        BookError: the book may not be read.
     """
     require_extra("verify", "verify", "duckdb")
-    book = Book(Path(path))
+    book = Book.at(path)
     delivered = {
+        "events": find_delivered(events, "events"),
         "enrollments": find_delivered(enrollments, "enrollments"),
         "transactions": find_delivered(transactions, "transactions"),
     }
     _check_that_there_is_a_book(book)
     findings = Findings()
     try:
-        with _undisturbed(book), tempfile.TemporaryDirectory(prefix="mynapoint-verify-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="mynapoint-verify-") as scratch:
             kept, checked, unused = _check(book, delivered, Path(scratch), findings)
     except OSError as error:
         raise BookError(
@@ -84,6 +88,7 @@ def verify(
         entries=sum(run.entries for run in kept.runs if run),
         checked=tuple(checked),
         unused=unused,
+        unproven=sum(run.record.format == 1 for run in kept.runs if run),
         findings=findings,
     )
 
@@ -97,33 +102,37 @@ def _check(
         checked.append(ARITHMETIC)
     if check_payouts(book, scratch, findings, whole=kept.whole_runs() is not None):
         checked.append(PAYOUTS)
-    check_memory(book, kept, scratch, findings)
+    _check_what_runs_change(book, kept, scratch, findings)
     if any(delivered.values()):
         whole, unused = check_origin(book, kept, delivered, scratch, findings)
         checked += [ORIGIN] if whole else []
     return kept, checked, unused
 
 
+def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Findings) -> None:
+    """Checks what the book remembers; a run that is at work meanwhile changes it as we look."""
+    found = Findings()
+    try:
+        check_index(book, kept, scratch, found)
+    except OSError:
+        if not is_changing(book, len(kept.runs)):
+            raise
+        return
+    if found and is_changing(book, len(kept.runs)):
+        return
+    findings.join(found)
+
+
 def _check_that_there_is_a_book(book: Book) -> None:
     try:
-        files = [*book.ledger.rglob("*"), *book.runs.rglob("*")]
+        found = book.is_begun() or any(path.is_dir() for path in (book.ledger, book.runs))
     except OSError as error:
         raise BookError(
             f"{error.filename or book.path}: {error.strerror or error}",
             hint="check the folder's permissions",
         ) from error
-    if not any(file.is_file() for file in files):
+    if not found:
         raise InputError(
             f"{book.path}: there is no book to read",
             hint="name the folder of a book that a run has made",
         )
-
-
-@contextmanager
-def _undisturbed(book: Book) -> Iterator[None]:
-    """Keeps runs out, where the book can be locked: a copy to read from cannot be written to."""
-    with ExitStack() as held:
-        if book.lock.exists():
-            with suppress(OSError):
-                held.enter_context(book.locked())
-        yield

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.io.book.folder import Book
-from engine.io.book.format import RunTable
-from engine.records import LedgerEntry, arrow_schema
+from engine.io.book.format import LEDGER_ENTRY, RunTable
+from engine.records import arrow_schema
 from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun
+from pipelines.verify.corrected import load_corrections
 from pipelines.verify.findings import (
     MOST_SHOWN,
     NEVER_TOO_MUCH,
@@ -63,15 +64,20 @@ def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) 
 def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
     """Files that are as their records say, and yet hold no such table."""
     for run in runs:
-        tables: list[tuple[str, Any]] = [(name, LedgerEntry) for name in run.ledger_files]
-        tables += [(run.file(table.file_name), table.record) for table in RunTable]
+        book_format = run.record.format
+        tables: list[tuple[str, Any]] = [
+            (name, LEDGER_ENTRY[book_format]) for name in run.ledger_files
+        ]
+        tables += [
+            (run.file(table.file_name), table.record_of(book_format)) for table in run.tables
+        ]
         rows = {output.name: output.rows for output in run.record.outputs}
         for name, record in tables:
             try:
                 metadata = pq.read_metadata(book.path / name)
                 same = metadata.schema.to_arrow_schema().equals(arrow_schema(record))
             except (pa.ArrowException, OSError, ValueError):
-                yield Finding("changed", NO_CHANGED_BYTE, name, "this is no Parquet file")
+                yield Finding("changed", NO_CHANGED_BYTE, name, "not a Parquet file")
                 continue
             if not same:
                 what = "the file has other columns than a book's table has"
@@ -101,7 +107,7 @@ def _load(book: Book, runs: list[KeptRun], database: Database, findings: Finding
         [(file, *row) for file, row in enumerate(ledger)],
     )
     paths = [book.path / name for _, name in ledger]
-    database.parquet("ledger_rows", paths, arrow_schema(LedgerEntry))
+    database.ledger(paths)
     for view, table in (
         ("accepted_rows", RunTable.ACCEPTED),
         ("rejected_rows", RunTable.REJECTED),
@@ -109,7 +115,20 @@ def _load(book: Book, runs: list[KeptRun], database: Database, findings: Finding
     ):
         paths = [book.path / run.file(table.file_name) for run in runs]
         database.parquet(view, paths, arrow_schema(table.record))
-    return True
+    # No run of format 1 has such a table, and no later run is of format 1.
+    database.parquet(
+        "rejected_event_rows",
+        [
+            book.path / run.file(RunTable.REJECTED_EVENTS.file_name)
+            for run in runs
+            if RunTable.REJECTED_EVENTS in run.tables
+        ],
+        arrow_schema(RunTable.REJECTED_EVENTS.record),
+    )
+    wrong = list(load_corrections(book, runs, database))
+    for finding in wrong:
+        findings.add(finding)
+    return not wrong
 
 
 def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None:
@@ -126,9 +145,36 @@ def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None
         for place, (name, row, what, *ids) in enumerate(shown):
             times = total - len(shown) + 1 if place == len(shown) - 1 else 1
             findings.add(Finding(kind, promise, name, what, row, *ids), times)
-    for number, what in database.rows("SELECT run, what FROM enrollment_fault ORDER BY run"):
-        where = runs[number - 1].file(RunTable.ACCEPTED.file_name)
+    for file, what in database.rows("SELECT file, what FROM enrollment_fault ORDER BY file"):
+        where = runs[file].file(RunTable.ACCEPTED.file_name)
         findings.add(Finding("enrolled_twice", NEVER_TWICE, where, what))
+    _report_waiting(runs, database, findings)
+
+
+def _report_waiting(runs: list[KeptRun], database: Database, findings: Findings) -> None:
+    """Rows that could be booked and wait, and runs that took up more rows than waited."""
+    shown = database.rows(
+        "SELECT count(*) OVER (), w.file, w.row, f.name, w.pos & 4294967295, what, service_id, "
+        "transaction_id, person_id, account_id FROM waiting_fault AS w "
+        "LEFT JOIN ledger_file AS f ON f.file = w.pos >> 32 "
+        "ORDER BY w.file, w.row, w.pos LIMIT ?",
+        [MOST_SHOWN],
+    )
+    for place, (total, file, row, name, entry, what, *ids) in enumerate(shown):
+        times = total - len(shown) + 1 if place == len(shown) - 1 else 1
+        where = name if file is None else runs[file].file(RunTable.DECLINED.file_name)
+        found = Finding("not_booked", NEVER_TOO_MUCH, where, what, row or entry, *ids)
+        findings.add(found, times)
+    taken_up = {row[0]: row[1:] for row in database.rows("SELECT run, rows, yen FROM taken_up")}
+    for run in runs:
+        waited, yen = taken_up.get(run.number, (0, 0))
+        counts = run.record.counts
+        if counts.reconsidered > waited or run.record.yen.reconsidered > yen:
+            what = (
+                f"{counts.reconsidered} rows that waited were booked, "
+                f"only {waited} of the run's entries waited in an earlier run"
+            )
+            findings.add(Finding("not_waiting", NEVER_TOO_MUCH, run.where, what))
 
 
 def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings) -> None:
@@ -139,20 +185,28 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
         "SELECT file, reason, count(*), sum(amount)::BIGINT FROM declined_rows GROUP BY ALL",
     )
     rejected = _by_run(database, "SELECT file, reason, count(*) FROM rejected_rows GROUP BY ALL")
+    first = next((place for place, run in enumerate(runs) if run.record.format > 1), 0)
+    rejected_events = _by_run(
+        database,
+        f"SELECT file + {first}, reason, count(*) FROM rejected_event_rows GROUP BY ALL",  # noqa: S608
+    )
     for run in runs:
-        rows, yen, awarded, reversed_ = totals.get(run.number, (0, 0, 0, 0))
+        rows, yen, voided, recounted, awarded, reversed_ = totals.get(run.number, (0,) * 6)
         some, at_the_cap = people.get(run.number, (0, 0))
         reasons = declined.get(run.number, {})
         kept = {output.name: output.rows or 0 for output in run.record.outputs}
-        counts, enrollments = run.record.counts, run.record.counts.enrollments
+        counts = run.record.counts
+        enrollments, events = counts.enrollments, counts.events
         for what, recorded, counted in (
             ("counts.booked", counts.booked, rows),
             ("counts.people", counts.people, some),
             ("counts.people_at_the_cap", counts.people_at_the_cap, at_the_cap),
             ("counts.declined", counts.declined, {r: one[0] for r, one in reasons.items()}),
+            ("counts.voided", counts.voided, voided),
+            ("counts.recounted", counts.recounted, recounted),
             (
-                "counts.quarantined, enrollments included,",
-                counts.quarantined + enrollments.quarantined,
+                "counts.quarantined, enrollments and events included,",
+                counts.quarantined + enrollments.quarantined + events.quarantined,
                 kept[run.file(RunTable.QUARANTINE.file_name)],
             ),
             (
@@ -164,6 +218,16 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
                 "counts.enrollments.rejected",
                 enrollments.rejected,
                 {reason: one[0] for reason, one in rejected.get(run.number, {}).items()},
+            ),
+            (
+                "counts.events.accepted",
+                events.accepted,
+                kept.get(run.file(RunTable.ACCEPTED_EVENTS.file_name), 0),
+            ),
+            (
+                "counts.events.rejected",
+                events.rejected,
+                {reason: one[0] for reason, one in rejected_events.get(run.number, {}).items()},
             ),
             ("yen.booked", run.record.yen.booked, yen),
             (

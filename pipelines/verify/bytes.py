@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import (
+    CORRECTIONS_FILE,
     PROGRAMME_FILE,
     SERVICES_FILE,
+    TABLES_OF_EVERY_RUN,
     RunTable,
     check_known,
     layout_file,
@@ -42,16 +44,20 @@ from pipelines.verify.shape import (
     LAYOUT_ID,
     TEXT,
     TEXT_OR_NULL,
+    TRUE_OR_FALSE,
     Each,
     Optionally,
     differences,
 )
 
 TERMS: Final = (PROGRAMME_FILE, SERVICES_FILE)
+# What a run leaves only where there is something to say.
+_OPTIONAL: Final = (RunTable.WAITING.file_name, CORRECTIONS_FILE)
 
 _LEDGER_FILE: Final = re.compile(r"ledger/([0-9]{6,})-[0-9]{5}\.parquet")
 # What delta-rs leaves when it dies at a commit.
 _HALF_A_COMMIT: Final = re.compile(r"ledger/_delta_log/(?:[0-9]{20}\.json#[0-9]+|_commit_.*\.tmp)")
+_IN_THE_LOG: Final = re.compile(r"ledger/_delta_log/[0-9]{20}\.json(?:#[0-9]+)?")
 _RUN_PLACE: Final = re.compile(r"(?:runs/|ledger/)([0-9]{6,})(?=[-/]|$)")
 _SPLIT: Final = {
     "read": COUNT,
@@ -68,7 +74,22 @@ _INPUT: Final = {
     "rows": COUNT,
     "layout": Optionally({"id": LAYOUT_ID, "sha256": TEXT, "parameters": Each(dict, TEXT)}),
 }
-_RECORD: Final = {
+_RAN: Final = {
+    "started_at": TEXT,
+    "finished_at": TEXT,
+    "user": TEXT,
+    "host": TEXT,
+    "command": TEXT,
+}
+_DECISIONS: Final = {
+    "read": COUNT,
+    "accepted": COUNT,
+    "unchanged": COUNT,
+    "rejected": Each(dict, COUNT),
+    "quarantined": COUNT,
+    "skipped": Optionally(Each(dict, COUNT)),
+}
+_RECORD_OF_FORMAT_1: Final[dict[str, Any]] = {
     "format": Optionally(1),
     "run_id": TEXT,
     "booked_on": DAY,
@@ -90,14 +111,7 @@ _RECORD: Final = {
         **_SPLIT,
         "people": COUNT,
         "people_at_the_cap": COUNT,
-        "enrollments": {
-            "read": COUNT,
-            "accepted": COUNT,
-            "unchanged": COUNT,
-            "rejected": Each(dict, COUNT),
-            "quarantined": COUNT,
-            "skipped": Optionally(Each(dict, COUNT)),
-        },
+        "enrollments": _DECISIONS,
     },
     "yen": _SPLIT,
     "points": {"awarded": COUNT, "reversed": COUNT},
@@ -107,6 +121,23 @@ _RECORD: Final = {
     "ledger_version": COUNT,
     "engine": Each(dict, TEXT),
     "previous_sha256": TEXT_OR_NULL,
+}
+_RECONSIDERED: Final = {"reconsidered": COUNT}
+_RECORD: Final = {
+    **_RECORD_OF_FORMAT_1,
+    "format": 2,
+    "programme": {**_RECORD_OF_FORMAT_1["programme"], "built_in": TRUE_OR_FALSE},
+    "counts": {
+        **_RECORD_OF_FORMAT_1["counts"],
+        **_RECONSIDERED,
+        "voided": COUNT,
+        "recounted": COUNT,
+        "enrollments": {**_DECISIONS, **_RECONSIDERED},
+        "events": {**_DECISIONS, **_RECONSIDERED},
+    },
+    "yen": {**_SPLIT, **_RECONSIDERED},
+    "ran": _RAN,
+    "warnings": Each(list, {"file": TEXT, "row": COUNT, "what": TEXT}),
 }
 
 
@@ -137,7 +168,13 @@ class KeptRun:
 
     @property
     def entries(self) -> int:
-        return self.record.counts.booked
+        return sum(output.rows or 0 for output in self.record.ledger_files)
+
+    @property
+    def tables(self) -> list[RunTable]:
+        """The tables that the run left."""
+        names = {output.name for output in self.record.outputs}
+        return [table for table in RunTable if self.file(table.file_name) in names]
 
     def file(self, name: str) -> str:
         """One of the run's other files."""
@@ -174,9 +211,17 @@ class _Digest:
 
 def check_bytes(book: Book, findings: Findings) -> Kept:
     """Compares the bytes of every file with what its record says, and the log with the records."""
+    # In this order: a run may be booked meanwhile, and is left for the next verification.
+    acknowledged = book.acknowledged()
+    commits = Commits(book.ledger / "_delta_log")
     listing = sorted(_listing(book.path, ("ledger", "runs")))
     digests = _digests(book.path, listing)
-    commits = Commits(book.ledger / "_delta_log")
+    check_acknowledged(acknowledged, commits.last, findings, book.ACKNOWLEDGED)
+    for finding in commits.foreign:
+        findings.add(finding)
+    for link in _links(book.path, listing):
+        what = "this is a link, and a book holds none"
+        findings.add(Finding("link", NO_CHANGED_BYTE, link, what))
     expected = {"ledger", "ledger/_delta_log", "runs"} | {
         f"ledger/_delta_log/{name}" for name in commits.names
     }
@@ -201,8 +246,37 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
         people = _first_and_last_people(book, run) if run else {}
         for finding in commits.check(number, record, record_sha256, people):
             findings.add(finding)
-    _unexpected(listing, expected, digests, commits.last, findings)
+    _unexpected(book, listing, expected, digests, commits.last, findings)
     return kept
+
+
+def is_changing(book: Book, committed: int) -> bool:
+    """Whether a run is at work, or was since the log was looked at."""
+    return book.is_being_written() or book.commit_file(committed + 1).exists()
+
+
+def check_acknowledged(
+    acknowledged: int | None, committed: int, findings: Findings, where: str
+) -> None:
+    """Compares a log with the number of the last run that was told to be booked."""
+    if acknowledged is None:
+        what = "what says which run was the last is missing: later ones may have been cut off"
+        findings.add(Finding("cut_off", NO_CHANGED_BYTE, where, what))
+    elif acknowledged > committed:
+        what = (
+            f"the log ends with run {run_id(committed)}, run {run_id(acknowledged)} was booked: "
+            "the runs after it were cut off, or the book is an older copy"
+        )
+        findings.add(Finding("cut_off", WHOLE_RUNS, where, what))
+    elif acknowledged < committed - 1:
+        # The last one's commit may have been made and not yet noted.
+        what = f"it says that run {run_id(acknowledged)} is the last: runs were added behind it"
+        findings.add(Finding("cut_off", NO_CHANGED_BYTE, where, what))
+
+
+def _links(top: Path, listing: Iterable[str]) -> Iterator[str]:
+    names = [path.name for path in top.iterdir()]
+    yield from (name for name in sorted({*names, *listing}) if (top / name).is_symlink())
 
 
 def _listing(top: Path, folders: Iterable[str]) -> Iterator[str]:
@@ -257,7 +331,8 @@ def _record(
         found("the run's record cannot be read")
         return None
     check_known(value, book.path / name)
-    faults = list(differences(_RECORD, value))
+    is_old = isinstance(value, dict) and value.get("format", 1) == 1
+    faults = list(differences(_RECORD_OF_FORMAT_1 if is_old else _RECORD, value))
     for fault in faults:
         found(fault)
     if faults:
@@ -284,14 +359,17 @@ def _sound(
 ) -> Iterator[str]:
     """Compares the run's files with its record; gives the names of those that are the same."""
     folder = f"runs/{run_id(number)}"
-    names = [*(table.file_name for table in RunTable), *TERMS]
+    tables = TABLES_OF_EVERY_RUN[record.format]
+    names = [*(table.file_name for table in tables), *TERMS]
     names += [layout_file(layout.id) for layout in used_layouts(record)]
     wanted = {f"{folder}/{name}" for name in names}
+    optional = {f"{folder}/{name}" for name in (_OPTIONAL if record.format > 1 else ())}
     seen: set[str] = set()
     for output in record.outputs:
         name = output.name
         part = _LEDGER_FILE.fullmatch(name)
-        if name in seen or not (name in wanted or (part and part[1] == run_id(number))):
+        mine = name in wanted or name in optional or (part and part[1] == run_id(number))
+        if name in seen or not mine:
             what = f"outputs name {name}, which is none of this run's files or named before"
             findings.add(Finding("record", NO_CHANGED_BYTE, f"{folder}/record.json", what))
             continue
@@ -325,11 +403,16 @@ def _contradictions(run: KeptRun) -> Iterator[str]:
         out += sum(split.declined.values()) + sum(split.skipped.values())
         if split.read + split.reconsidered != out:
             yield f"{split.read} {what} of transactions were read, {out} are accounted for"
-    out = enrollments.accepted + enrollments.unchanged + enrollments.quarantined
-    out += sum(enrollments.rejected.values()) + sum(enrollments.skipped.values())
-    if enrollments.read + enrollments.reconsidered != out:
-        yield f"{enrollments.read} enrollments were read, {out} are accounted for"
-    for role, read in (("transactions", counts.read), ("enrollments", enrollments.read)):
+    for what, decided in (("enrollments", enrollments), ("events", counts.events)):
+        out = decided.accepted + decided.unchanged + decided.quarantined
+        out += sum(decided.rejected.values()) + sum(decided.skipped.values())
+        if decided.read + decided.reconsidered != out:
+            yield f"{decided.read} {what} were read, {out} are accounted for"
+    for role, read in (
+        ("transactions", counts.read),
+        ("enrollments", enrollments.read),
+        ("events", counts.events.read),
+    ):
         rows = sum(one.rows for one in record.inputs if one.role == role)
         if rows != read:
             yield f"the inputs have {rows} {role}, {read} were read"
@@ -370,16 +453,22 @@ def _run_of(name: str) -> int:
 
 
 def _unexpected(
+    book: Book,
     listing: Iterable[str],
     expected: set[str],
     digests: dict[str, _Digest | None],
     committed: int,
     findings: Findings,
 ) -> None:
-    for name in listing:
-        if name in expected:
-            continue
+    unexpected = [name for name in listing if name not in expected]
+    changing = None
+    for name in unexpected:
         number = _run_of(name)
+        if number > committed or _IN_THE_LOG.fullmatch(name):
+            changing = is_changing(book, committed) if changing is None else changing
+            if changing or not os.path.lexists(book.path / name):
+                # A run's, which is at work or was a moment ago.
+                continue
         if _HALF_A_COMMIT.fullmatch(name):
             what = "a commit was begun here and not made; the next run clears this away"
             findings.add(Finding("uncommitted", WHOLE_RUNS, name, what))

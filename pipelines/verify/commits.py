@@ -7,26 +7,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from deltalake import Schema
-
-from engine.io.book.folder import run_id
-from engine.io.book.format import LEDGER_FOLDER
-from engine.io.book.ledger import APPLICATION, CONFIGURATION, DESCRIPTION, NAME
+from engine.io.book.format import LEDGER_ENTRY, LEDGER_FOLDER
+from engine.io.book.ledger import (
+    CONFIGURATION,
+    DESCRIPTION,
+    NAME,
+    PROTOCOL,
+    delta_schema,
+    mended_metadata,
+)
+from engine.io.book.log import APPLICATION, foreign_maker, run_id
 from engine.io.book.run_record import Output, RunRecord
 from engine.io.durable import sha256_of
-from engine.records import LedgerEntry, arrow_schema
 from pipelines.verify.findings import NEVER_TWICE, NO_CHANGED_BYTE, WHOLE_RUNS, Finding
 from pipelines.verify.shape import COUNT, TEXT, Matches, Optionally, differences
 
 _NAME: Final = re.compile(r"[0-9]{20}\.json")
-_PROTOCOL: Final = {
-    "minReaderVersion": 3,
-    "minWriterVersion": 7,
-    "readerFeatures": ["timestampNtz"],
-    "writerFeatures": ["appendOnly", "timestampNtz"],
-}
-_LONGEST_RUN_MS: Final = 7 * 24 * 3600 * 1000
-
 Action = tuple[str, Any]
 
 
@@ -38,6 +34,24 @@ class Commits:
         found = log.iterdir() if log.is_dir() else ()
         self.names = sorted(file.name for file in found if _NAME.fullmatch(file.name))
         self.last = int(self.names[-1][:20]) + 1 if self.names else 0
+        self.foreign: list[Finding] = []
+        while self.last and (finding := self._foreign(self.last)):
+            self.foreign.append(finding)
+            self.last -= 1
+
+    def _foreign(self, number: int) -> Finding | None:
+        path = self.log / f"{number - 1:020}.json"
+        try:
+            maker = foreign_maker([dict([action]) for action in _actions(path.read_text("utf-8"))])
+        except (OSError, ValueError):
+            return None
+        if maker is None:
+            return None
+        what = (
+            f"this commit was made by {maker}, not by a run; docs/reliability.md, 'Other "
+            "programs', says how to undo it"
+        )
+        return Finding("foreign", NO_CHANGED_BYTE, f"ledger/_delta_log/{path.name}", what)
 
     def check(
         self,
@@ -93,48 +107,42 @@ class Commits:
         people: Mapping[str, tuple[str, str]],
     ) -> Iterator[str]:
         outputs = record.ledger_files
+        values = dict(actions)
+        mends = number > 1 and "metaData" in values
         names = ["commitInfo", *(["protocol", "metaData"] if number == 1 else [])]
-        names += ["add"] * len(outputs) + ["txn"]
+        names += [*(["metaData"] if mends else []), *["add"] * len(outputs), "txn"]
         if [name for name, _ in actions] != names:
             yield "the commit's actions are not those of a run with this record's ledger files"
             return
-        values = dict(actions)
         info = values["commitInfo"]
-        yield from differences(self._info(number, record, values), info, "commitInfo")
+        by_delta_rs = isinstance(info, dict) and str(info.get("engineInfo")).startswith("delta-rs:")
+        expected = _by_delta_rs(number, record, values) if by_delta_rs else _info(number, record)
+        yield from differences(expected, info, "commitInfo")
         yield from differences({"appId": APPLICATION, "version": number}, values["txn"], "txn")
         if number == 1:
-            yield from differences(_PROTOCOL, _in_order(values["protocol"]), "protocol")
+            yield from differences(PROTOCOL, _in_order(values["protocol"]), "protocol")
             yield from _metadata_differences(values)
+        if mends:
+            mended = mended_metadata(self._metadata_before(number))
+            if mended is None or values["metaData"] != mended:
+                yield "the commit changes the table's metadata"
         now = info.get("timestamp") if isinstance(info, dict) else None
         adds = [value for name, value in actions if name == "add"]
         for output, add in zip(outputs, adds, strict=True):
-            yield from differences(_add(output, people), add, f"add of {output.name}")
-            if not _about(now, add.get("modificationTime") if isinstance(add, dict) else None):
-                yield f"add of {output.name}.modificationTime is not about the commit's time"
+            made = COUNT if by_delta_rs else now
+            yield from differences(
+                _add(output, people, made, by_delta_rs=by_delta_rs), add, f"add of {output.name}"
+            )
 
-    def _info(self, number: int, record: RunRecord, values: Mapping[str, Any]) -> dict[str, Any]:
-        version = record.engine.get("deltalake")
-        info: dict[str, Any] = {
-            "timestamp": COUNT,
-            "engineInfo": f"delta-rs:py-{version}",
-            "clientVersion": f"delta-rs.py-{version}",
-            "run_id": run_id(number),
-            "record_sha256": Optionally(TEXT),
-        }
-        if number == 1:
-            parameters = {
-                "mode": "ErrorIfExists",
-                # A book may be moved: where it was made is not to be known.
-                "location": TEXT,
-                "protocol": Matches(lambda text: _says(text, values["protocol"])),
-                "metadata": Matches(lambda text: _says(text, values["metaData"])),
-            }
-            return info | {"operation": "CREATE TABLE", "operationParameters": parameters}
-        return info | {
-            "operation": "WRITE",
-            "operationParameters": {"mode": "Append", "partitionBy": "[]"},
-            "previous_commit_sha256": TEXT,
-        }
+    def _metadata_before(self, number: int) -> object:
+        for version in range(number - 2, -1, -1):
+            try:
+                actions = dict(_actions((self.log / f"{version:020}.json").read_text("utf-8")))
+            except (OSError, ValueError):
+                return None
+            if "metaData" in actions:
+                return actions["metaData"]
+        return None
 
     def _successor_differs(self, number: int) -> bool:
         """Whether the next commit was made after another commit than this one."""
@@ -147,11 +155,51 @@ class Commits:
             return False
 
 
+def _info(number: int, record: RunRecord) -> dict[str, Any]:
+    is_first = number == 1
+    info: dict[str, Any] = {
+        "timestamp": COUNT,
+        "operation": "CREATE TABLE" if is_first else "WRITE",
+        "operationParameters": {"mode": "ErrorIfExists" if is_first else "Append"},
+        "isBlindAppend": True,
+        "engineInfo": f"{APPLICATION}/{record.engine.get(APPLICATION)}",
+        "run_id": run_id(number),
+        "record_sha256": Optionally(TEXT),
+    }
+    return info if is_first else info | {"previous_commit_sha256": TEXT}
+
+
+def _by_delta_rs(number: int, record: RunRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What earlier versions had delta-rs say of a commit."""
+    version = record.engine.get("deltalake")
+    info: dict[str, Any] = {
+        "timestamp": COUNT,
+        "engineInfo": f"delta-rs:py-{version}",
+        "clientVersion": f"delta-rs.py-{version}",
+        "run_id": run_id(number),
+        "record_sha256": Optionally(TEXT),
+    }
+    if number == 1:
+        parameters = {
+            "mode": "ErrorIfExists",
+            # A book may be moved: where it was made is not to be known.
+            "location": TEXT,
+            "protocol": Matches(lambda text: _says(text, values["protocol"])),
+            "metadata": Matches(lambda text: _says(text, values["metaData"])),
+        }
+        return info | {"operation": "CREATE TABLE", "operationParameters": parameters}
+    return info | {
+        "operation": "WRITE",
+        "operationParameters": {"mode": "Append", "partitionBy": "[]"},
+        "previous_commit_sha256": TEXT,
+    }
+
+
 def _actions(text: str) -> list[Action]:
     """The actions of a commit, in order.
 
     Raises:
-        ValueError: the text is no commit.
+        ValueError: the text is not a commit.
     """
     actions: list[Action] = []
     for line in text.split("\n"):
@@ -184,13 +232,22 @@ def _in_order(value: Any) -> Any:  # noqa: ANN401 - JSON
     }
 
 
+def _is_schema(text: object) -> bool:
+    """Whether this is the schema of a format; earlier versions said NOT NULL there, too."""
+    return any(
+        text == delta_schema(entry, nullable=nullable)
+        for entry in LEDGER_ENTRY.values()
+        for nullable in (True, False)
+    )
+
+
 def _metadata_differences(values: Mapping[str, Any]) -> Iterator[str]:
     expected = {
         "id": TEXT,
         "name": NAME,
         "description": DESCRIPTION,
         "format": {"provider": "parquet", "options": {}},
-        "schemaString": Schema.from_arrow(arrow_schema(LedgerEntry)).to_json(),
+        "schemaString": Matches(_is_schema),
         "partitionColumns": [],
         "createdTime": COUNT,
         "configuration": CONFIGURATION,
@@ -198,7 +255,13 @@ def _metadata_differences(values: Mapping[str, Any]) -> Iterator[str]:
     yield from differences(expected, values["metaData"], "metaData")
 
 
-def _add(output: Output, people: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _add(
+    output: Output,
+    people: Mapping[str, tuple[str, str]],
+    made: object,
+    *,
+    by_delta_rs: bool,
+) -> dict[str, Any]:
     name = output.name.removeprefix(LEDGER_FOLDER)
     stats: Any = TEXT
     if output.name in people:
@@ -212,21 +275,13 @@ def _add(output: Output, people: Mapping[str, tuple[str, str]]) -> dict[str, Any
             },
             ensure_ascii=False,
         )
-    return {
+    add = {
         "path": name,
         "partitionValues": {},
         "size": output.bytes,
-        "modificationTime": COUNT,
+        "modificationTime": made,
         "dataChange": True,
         "stats": stats,
-        "tags": None,
-        "baseRowId": None,
-        "defaultRowCommitVersion": None,
-        "clusteringProvider": None,
     }
-
-
-def _about(one: object, other: object) -> bool:
-    if not isinstance(one, int) or not isinstance(other, int):
-        return False
-    return abs(one - other) <= _LONGEST_RUN_MS
+    unset = ("tags", "baseRowId", "defaultRowCommitVersion", "clusteringProvider")
+    return add | dict.fromkeys(unset if by_delta_rs else ())

@@ -79,6 +79,13 @@ class Findings:
         if len(shown) < MOST_SHOWN:
             shown.append(finding)
 
+    def join(self, others: "Findings") -> None:
+        """Takes all of others' findings."""
+        for finding in others:
+            self.add(finding)
+        for kind, total in others.untold().items():
+            self.totals[kind] += total - MOST_SHOWN
+
     def __iter__(self) -> Iterator[Finding]:
         for shown in self._shown.values():
             yield from shown

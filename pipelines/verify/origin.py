@@ -5,6 +5,7 @@ before it, from the very files that its record names: they are known by their sh
 they are called now.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +14,18 @@ import polars as pl
 
 from engine.errors import MynapointError
 from engine.io.book.folder import Book
-from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, RunTable, layout_file
+from engine.io.book.format import (
+    CORRECTIONS_FILE,
+    LEDGER_FOLDER,
+    PROGRAMME_FILE,
+    SERVICES_FILE,
+    RunTable,
+    layout_file,
+)
 from engine.io.book.run_record import Input, RunRecord, UsedLayout
 from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
+from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
 from engine.layouts.model import DIGEST_PREFIX, digest_of
 from engine.records import LedgerEntry, RoleName, arrow_schema
@@ -32,6 +41,7 @@ from pipelines.verify.findings import (
 )
 
 _KEY: Final = ("service_id", "transaction_id")
+_ENTRY_KEY: Final = (*_KEY, "kind")
 _ENDINGS: Final = (".csv.gz", ".csv.zst", ".csv", ".parquet")
 
 Deliveries = Mapping[str, Sequence[Delivered]]
@@ -53,6 +63,10 @@ def check_origin(
     unused = len(known.keys() - used)
     anew = Book(scratch / "origin")
     for number, run in enumerate(kept.runs, 1):
+        if run is not None and run.record.format == 1 and run.sound.issuperset(run.ledger_files):
+            _take_over(book, anew, run)
+            complete = False
+            continue
         if run is None or not run.sound.issuperset(_booked_by(run)):
             _stop(findings, number, "what it was booked by is damaged or missing")
             return False, unused
@@ -69,6 +83,16 @@ def check_origin(
         for finding in _differences(book, anew, run, record, names, scratch):
             findings.add(*finding)
     return complete, unused
+
+
+def _take_over(book: Book, anew: Book, run: KeptRun) -> None:
+    """Gives the other book a run as it is: how format 1 decided is no longer known."""
+    anew.log.mkdir(parents=True, exist_ok=True)
+    anew.runs.mkdir(exist_ok=True)
+    anew.run_folder(run.number).symlink_to(book.run_folder(run.number).resolve())
+    for name in run.ledger_files:
+        (anew.path / name).symlink_to((book.path / name).resolve())
+    shutil.copy2(book.commit_file(run.number), anew.commit_file(run.number))
 
 
 def _booked_by(run: KeptRun) -> set[str]:
@@ -121,11 +145,14 @@ def _decide_again(
         booked_on=run.record.booked_on,
         transactions=[one for one, role in delivered if role == "transactions"],
         enrollments=[one for one, role in delivered if role == "enrollments"],
+        events=[one for one, role in delivered if role == "events"],
         services=book.path / run.file(SERVICES_FILE),
         programme=book.path / run.file(PROGRAMME_FILE),
         terms_as_of=run.record.programme.terms.announced_on,
-        # It was booked, so this was within bounds.
+        # It was booked, so all this was within bounds or allowed.
         max_quarantined=1.0,
+        allow_backdating=True,
+        allow_postdating=True,
     ).record
 
 
@@ -145,9 +172,9 @@ def _parameters(book: Book, run: KeptRun, used: UsedLayout) -> dict[str, str]:
     digests = {value for value in used.parameters.values() if value.startswith(DIGEST_PREFIX)}
     found: dict[str, str] = {}
     if digests:
-        tables = [run.file(table.file_name) for table in RunTable]
+        tables = [run.file(table.file_name) for table in run.tables]
         for name in (*(output.name for output in run.record.ledger_files), *tables):
-            table = pl.scan_parquet(book.path / name, glob=False, hive_partitioning=False)
+            table = scan_parquet(book.path / name)
             for column in {"person_id", "account_id"} & {*table.collect_schema().names()}:
                 values = table.select(pl.col(column).unique()).collect().to_series()
                 found |= {digest_of(value): value for value in values.drop_nulls()}
@@ -172,12 +199,15 @@ def _differences(
             yield Finding("other_record", SAME_LEDGER, run.where, what), 1
     again = {one.name: one.sha256 for one in record.outputs}
     kept = {one.name: one.sha256 for one in run.record.outputs}
+    for where, what in _other_files(run, kept, again):
+        yield Finding("other_record", SAME_LEDGER, where, what), 1
     tables: list[tuple[list[str], list[str], Any]] = [
         (run.ledger_files, [output.name for output in record.ledger_files], LedgerEntry)
     ]
-    for table in RunTable:
+    for table in run.tables:
         name = run.file(table.file_name)
-        tables.append(([name], [name], table.record))
+        if name in again:
+            tables.append(([name], [name], table.record))
     for number, (mine, theirs, declaration) in enumerate(tables):
         if not run.sound.issuperset(mine):
             continue
@@ -197,28 +227,43 @@ def _differences(
                 yield from _other_rows(mine[0], schema.names, database)
 
 
+def _other_files(
+    run: KeptRun, kept: Mapping[str, str], again: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Where the run left files that it does not leave now, or the other way round."""
+    for name in sorted(kept.keys() ^ again.keys()):
+        if not name.startswith(LEDGER_FOLDER):
+            yield run.where, f"decided again, the run leaves {'no ' if name in kept else ''}{name}"
+    corrections = run.file(CORRECTIONS_FILE)
+    if corrections in kept.keys() & again.keys() and kept[corrections] != again[corrections]:
+        yield corrections, "decided again, the run's events change other things"
+
+
 def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
     """A quarantine with the deliveries' names as the kept one has them."""
     renamed = scratch / RunTable.QUARANTINE.file_name
     file_names = pl.col("file").replace(dict(names))
-    pl.scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
+    scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
     return renamed
 
 
 def _other_entries(
     run: KeptRun, files: Sequence[str], columns: Sequence[str], database: Database
 ) -> Iterator[tuple[Finding, int]]:
-    """Entries are the same by their key; what else stands in them is compared."""
-    others = [name for name in columns if name not in _KEY]
+    """Entries are the same by their key and kind; what else stands in them is compared."""
+    others = [name for name in columns if name not in _ENTRY_KEY]
     changed = ", ".join(
         f"CASE WHEN k.{name} IS DISTINCT FROM a.{name} THEN '{name}' END" for name in others
     )
     same = " AND ".join(f"k.{name} IS NOT DISTINCT FROM a.{name}" for name in others)
+    key = ", ".join(_ENTRY_KEY)
+    # A run may recount a transaction more than once.
+    numbered = f"SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY file, row) AS nth FROM"
     sql = (
         "SELECT count(*) OVER (), k.file, k.row, a.row, service_id, transaction_id, "  # noqa: S608
         "coalesce(k.person_id, a.person_id), coalesce(k.account_id, a.account_id), "
         f"concat_ws(', ', {changed}) "
-        "FROM kept AS k FULL JOIN again AS a USING (service_id, transaction_id) "
+        f"FROM ({numbered} kept) AS k FULL JOIN ({numbered} again) AS a USING ({key}, nth) "
         f"WHERE k.row IS NULL OR a.row IS NULL OR NOT ({same}) "
         f"ORDER BY k.file, k.row, a.file, a.row LIMIT {MOST_SHOWN}"
     )

@@ -15,6 +15,11 @@ def print_findings(verified: Verified, *, show_ids: bool) -> None:
         sys.stderr.write(f"of kind {kind} there are {total} findings; the first are shown\n")
     if verified.unused:
         sys.stderr.write(f"note: {verified.unused} of the deliveries given are in no run\n")
+    if verified.unproven:
+        sys.stderr.write(
+            f"note: the first {verified.unproven} runs were booked in format 1: how that decided "
+            "is no longer known, and deliveries do not prove it\n"
+        )
     found = sum(verified.findings.totals.values())
     sys.stdout.write(
         f"検証 verified: {verified.runs:,} runs, {verified.entries:,} entries "
@@ -30,6 +35,7 @@ def print_json(verified: Verified, *, show_ids: bool) -> None:
         "entries": verified.entries,
         "checked": list(verified.checked),
         "unused_deliveries": verified.unused,
+        "unproven_runs": verified.unproven,
         "totals": dict(verified.findings.totals),
         "findings": [one.value(show_ids=show_ids) for one in verified.findings],
         "promises": {str(number): text for number, text in PROMISES.items()},

@@ -5,6 +5,7 @@ each answer is held against what was instructed and against the answer before it
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,13 @@ from engine.io.book.format import RECORD_FILE
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.payouts import PayoutBook
 from engine.io.durable import sha256_of
+from engine.io.parquet import scan_parquet
 from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import PAYOUT_COLUMNS, Known
 from engine.payouts.bridge import is_closed
 from engine.payouts.lines import FILE_COLUMNS, as_file, instructed
 from engine.payouts.owed import lines_of
+from pipelines.verify.bytes import check_acknowledged, is_changing
 from pipelines.verify.findings import (
     NEVER_TOO_MUCH,
     NEVER_TWICE,
@@ -51,8 +54,13 @@ class _Check:
 
     def records(self) -> list[PayoutRecord | None]:
         """The records, in order, None where one is past reading; bytes and chain are checked."""
+        # In this order: a payout run may be booked meanwhile, and is left for the next time.
+        acknowledged = self.book.acknowledged()
         commits = sorted(self.book.log.glob("[0-9]*.json")) if self.book.log.exists() else []
         self.committed = len(commits)
+        if commits or acknowledged is not None:
+            where = self.book.ACKNOWLEDGED
+            check_acknowledged(acknowledged, self.committed, self.findings, where)
         records: list[PayoutRecord | None] = []
         expected = {self.book.ledger, self.book.log, self.book.runs, *commits}
         for number in range(1, self.committed + 1):
@@ -72,13 +80,22 @@ class _Check:
             self._check_commit(number, record)
         for folder in (self.book.ledger, self.book.runs):
             for path in sorted(folder.rglob("*")) if folder.exists() else ():
-                if path not in expected:
+                if path.is_symlink():
+                    what = "this is a link, and a book holds none"
+                    self.found("link", NO_CHANGED_BYTE, path, what)
+                elif path not in expected:
                     self._unexpected(path)
         return records
 
     def _unexpected(self, path: Path) -> None:
         number = next((part[:6] for part in path.parts[::-1] if part[:6].isdigit()), "000000")
-        if int(number) > self.committed:
+        is_later = int(number) > self.committed
+        if (is_later or path.parent == self.book.log) and (
+            is_changing(self.book, self.committed) or not os.path.lexists(path)
+        ):
+            # A payout run's, which is at work or was a moment ago.
+            return
+        if is_later:
             what = f"payout run {number} has no commit: it died before it was booked, or its "
             what += "commit was removed; look before the next payout run clears this away"
             self.found("uncommitted", WHOLE_RUNS, path, what)
@@ -199,7 +216,7 @@ class _Check:
             for output in record.outputs
             if output.name.endswith(".parquet") and not output.name.startswith("payouts/")
         ]
-        told = pl.concat([pl.read_parquet(path, glob=False) for path in said]) if said else None
+        told = scan_parquet(said).collect() if said else None
         if told is None or not told.sort(FILE_COLUMNS).equals(as_file(rows).sort(FILE_COLUMNS)):
             what = "the files for the points systems say something else than the table"
             self.found("payout", NEVER_TOO_MUCH, self.book.runs / record.payout_run_id, what)
@@ -254,7 +271,7 @@ class _Check:
         return pl.concat(
             [
                 pl.DataFrame(schema=PAYOUT_COLUMNS),
-                *(pl.read_parquet(file, glob=False) for file in files),
+                *(scan_parquet(file).collect() for file in files),
             ]
         )
 
@@ -281,7 +298,7 @@ def check_payouts(book: Book, scratch: Path, findings: Findings, *, whole: bool)
         whole: whether the runs are as they were booked, so that payouts can follow from them.
     """
     places = PayoutBook(book.path)
-    if not places.ledger.exists() and not places.runs.exists():
+    if not places.is_begun() and not places.ledger.exists() and not places.runs.exists():
         return None
     check = _Check(places, book, findings)
     before = sum(findings.totals.values())

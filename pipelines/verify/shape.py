@@ -22,6 +22,7 @@ def _is_day(value: object) -> bool:
 
 TEXT: Final = Matches(lambda value: isinstance(value, str))
 TEXT_OR_NULL: Final = Matches(lambda value: value is None or isinstance(value, str))
+TRUE_OR_FALSE: Final = Matches(lambda value: isinstance(value, bool))
 COUNT: Final = Matches(lambda value: type(value) is int and value >= 0)
 DAY: Final = Matches(_is_day)
 # It becomes a part of a file's name.
@@ -49,10 +50,10 @@ def differences(expected: Any, actual: Any, at: str = "") -> Iterator[str]:  # n
     """Names every place in which a value is not as expected; says nothing of what stands there."""
     if isinstance(expected, Matches):
         if not expected.fits(actual):
-            yield f"{at} is no value that can stand there"
+            yield f"{at} has an invalid value"
     elif isinstance(expected, Each):
         if type(actual) is not expected.kind:
-            yield f"{at} is no {expected.kind.__name__}"
+            yield f"{at} is not a {expected.kind.__name__}"
             return
         pairs: Iterable[tuple[Any, Any]] = (
             actual.items() if isinstance(actual, dict) else enumerate(actual, 1)
@@ -61,7 +62,7 @@ def differences(expected: Any, actual: Any, at: str = "") -> Iterator[str]:  # n
             yield from differences(expected.value, value, f"{at} {name}".strip())
     elif isinstance(expected, dict):
         if not isinstance(actual, dict):
-            yield f"{at} is no object"
+            yield f"{at} is not an object"
             return
         for name, value in expected.items():
             optional = isinstance(value, Optionally)

@@ -10,12 +10,15 @@ from pipelines.verify.bytes import KeptRun
 RUNS: Final = {
     "run": "BIGINT",
     "run_id": "VARCHAR",
+    "format": "BIGINT",
     "booked_on": "DATE",
     "window_first": "DATE",
     "window_last": "DATE",
     "cap_yen": "BIGINT",
     "numerator": "BIGINT",
     "denominator": "BIGINT",
+    "reconsidered": "BIGINT",
+    "reconsider_days": "BIGINT",
 }
 SERVICES: Final = {
     "run": "BIGINT",
@@ -54,12 +57,15 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
         (
             run.number,
             run.id,
+            run.record.format,
             run.record.booked_on,
             terms["window_first"],
             terms["window_last"],
             programme["cap"]["spending_yen"],
             programme["rate"]["numerator"],
             programme["rate"]["denominator"],
+            run.record.counts.reconsidered,
+            programme.get("reconsider_days"),
         ),
         [
             (

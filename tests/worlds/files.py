@@ -135,7 +135,8 @@ def render_file(rng: Random, role: str, rows: Sequence[Row]) -> str:
         lines.append(",".join(written(text) for text in fields))
     if blank_lines:
         lines.append("")
-    end = "" if rng.random() < 0.2 else line_end
+    # NULs after the last line are what fills up a file.
+    end = "" if rng.random() < 0.2 and not lines[-1].endswith("\x00") else line_end
     return ("\ufeff" if rng.random() < 0.2 else "") + line_end.join(lines) + end
 
 

@@ -12,12 +12,14 @@ from engine.errors import BookError
 from engine.records import (
     AcceptedEvent,
     Declined,
+    DeclinedOfFormat1,
     Enrollment,
     LedgerEntry,
     LedgerEntryOfFormat1,
     Quarantined,
     Record,
     RejectedEnrollment,
+    RejectedEnrollmentOfFormat1,
     RejectedEvent,
 )
 
@@ -55,11 +57,27 @@ class RunTable(Enum):
         """The table's file in the run's folder."""
         return f"{self.stem}.parquet"
 
+    def record_of(self, book_format: int) -> Record:
+        """The table's columns in a format of the book."""
+        return _OF_FORMAT_1.get(self, self.record) if book_format == 1 else self.record
+
+
+_OF_FORMAT_1: Final[Mapping[RunTable, Record]] = {
+    RunTable.REJECTED: RejectedEnrollmentOfFormat1,
+    RunTable.DECLINED: DeclinedOfFormat1,
+}
+
+TABLES_OF_EVERY_RUN: Final[Mapping[int, tuple[RunTable, ...]]] = {
+    1: (RunTable.ACCEPTED, RunTable.REJECTED, RunTable.DECLINED, RunTable.QUARANTINE),
+    2: tuple(table for table in RunTable if table is not RunTable.WAITING),
+}
+"""The tables that no run of a format is without."""
+
 
 SINCE_FORMAT_2: Final = frozenset(
     {RunTable.ACCEPTED_EVENTS, RunTable.REJECTED_EVENTS, RunTable.WAITING}
 )
-"""Tables that a run has only where there is something to say, and none of format 1 has."""
+"""Tables that no run of format 1 has."""
 
 
 def layout_file(layout_id: str) -> str:

@@ -1,36 +1,39 @@
 """The ledger: Parquet files, written, synced and read back, and one Delta Lake commit a run."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Protocol
+from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import (
-    CommitProperties,
-    DeltaTable,
-    PostCommitHookProperties,
-    Schema,
-    Transaction,
-)
-from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from engine.errors import BookError
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import LEDGER_FOLDER
+from engine.io.book.log import APPLICATION, Action
 from engine.io.book.run_record import Output
-from engine.io.durable import NewFile, operation, sha256_of
-from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, arrow_schema, validated
+from engine.io.book.writing import LockedBook
+from engine.io.durable import NewFile, sha256_of
+from engine.io.parquet import scan_parquet
+from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, Record, arrow_schema, validated
 
-APPLICATION: Final = "mynapoint"
 ROWS_PER_GROUP: Final = 128 * 1024
 NAME: Final = "ledger"
 DESCRIPTION: Final = "マイナポイント: awards, one entry a booked transaction"
 CONFIGURATION: Final = {"delta.appendOnly": "true", "delta.enableExpiredLogCleanup": "false"}
+PROTOCOL: Final = {
+    "minReaderVersion": 3,
+    "minWriterVersion": 7,
+    "readerFeatures": ["timestampNtz"],
+    "writerFeatures": ["appendOnly", "timestampNtz"],
+}
 
 _SCHEMA: Final = arrow_schema(LedgerEntry)
 # Measured: small numbers pack well as differences; of the texts, only the few-worded gain from a
@@ -127,14 +130,14 @@ class TablePart(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeltaForm:
-    """What a table's first commit says of it."""
+    """What a table's log says of it."""
 
     name: str
     description: str
-    schema: pa.Schema
+    row: Record
 
 
-LEDGER: Final = DeltaForm(NAME, DESCRIPTION, _SCHEMA)
+LEDGER: Final = DeltaForm(NAME, DESCRIPTION, LedgerEntry)
 
 
 def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> Part:
@@ -190,7 +193,7 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
 def _read_back(path: Path) -> Totals:
     """The totals that a file has, by another library than wrote it."""
     try:
-        return Totals.of(pl.scan_parquet(path, glob=False, hive_partitioning=False))
+        return Totals.of(scan_parquet(path))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise BookError(
             f"{path.name}: what was written cannot be read back",
@@ -199,7 +202,7 @@ def _read_back(path: Path) -> Totals:
 
 
 def commit(
-    book: Book,
+    book: LockedBook,
     number: int,
     parts: Sequence[TablePart],
     *,
@@ -212,69 +215,90 @@ def commit(
     changed in either is found even where no later record speaks of it.
 
     Raises:
-        BookError: the ledger is at another version, or the commit failed.
+        BookError: its message says whether the run is in the book.
     """
-    log = book.ledger / "_delta_log"
-    metadata = {book.NUMBER: run_id(number), "record_sha256": record_sha256}
-    if number > 1:
-        metadata["previous_commit_sha256"] = sha256_of(log / f"{number - 2:020}.json")
-    properties = CommitProperties(
-        custom_metadata=metadata,
-        max_commit_retries=0,
-        app_transactions=[Transaction(APPLICATION, number)],
-    )
-    # A checkpoint is a Parquet file without ledger rows; expired log entries are evidence.
-    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-    operation("commit", book.commit_file(number))
-    try:
-        if number == 1:
-            create_table_with_add_actions(
-                str(book.ledger),
-                Schema.from_arrow(form.schema),
-                [_add(book, part) for part in parts],
-                "error",
-                [],
-                name=form.name,
-                description=form.description,
-                configuration=dict(CONFIGURATION),
-                commit_properties=properties,
-                post_commithook_properties=hooks,
-            )
-        else:
-            table = DeltaTable(book.ledger)
-            if (
-                table.version() != number - 2
-                or table.transaction_version(APPLICATION) != number - 1
-            ):
-                raise BookError(
-                    f"{book.ledger}: the table changed while the run was at work",
-                    hint="only mynapoint may write to a book; run again",
-                )
-            table.create_write_transaction(
-                [_add(book, part) for part in parts],
-                "append",
-                table.schema(),
-                [],
-                commit_properties=properties,
-                post_commithook_properties=hooks,
-            )
-    except DeltaError as error:
-        raise BookError(
-            f"{book.ledger}: the commit failed: {str(error).splitlines()[0]}",
-            hint="nothing was booked; run again",
-        ) from error
-    operation("committed", book.commit_file(number))
-    book.sync_commit(number)
-    book.acknowledge(number)
+    now_ms = time.time_ns() // 1_000_000
+    is_first = number == 1
+    info: Action = {
+        "timestamp": now_ms,
+        "operation": "CREATE TABLE" if is_first else "WRITE",
+        "operationParameters": {"mode": "ErrorIfExists" if is_first else "Append"},
+        "isBlindAppend": True,
+        "engineInfo": f"{APPLICATION}/{version(APPLICATION)}",
+        book.NUMBER: run_id(number),
+        "record_sha256": record_sha256,
+    }
+    actions: list[Action] = [{"commitInfo": info}]
+    if is_first:
+        actions.append({"protocol": PROTOCOL})
+    else:
+        info["previous_commit_sha256"] = sha256_of(book.commit_file(number - 1))
+    if is_first:
+        metadata: Action | None = _metadata(form, now_ms)
+    else:
+        metadata = mended_metadata(metadata_at(book, number - 1), form.row)
+    actions += [{"metaData": metadata}] if metadata else []
+    actions += [{"add": _add(part, now_ms)} for part in parts]
+    actions.append({"txn": {"appId": APPLICATION, "version": number}})
+    book.commit(number, actions)
 
 
-def _add(book: Book, part: TablePart) -> AddAction:
-    status = (book.ledger / part.name).stat()
-    return AddAction(
-        part.name,
-        part.bytes,
-        {},
-        int(status.st_mtime * 1000),
-        data_change=True,
-        stats=json.dumps(part.statistics, ensure_ascii=False),
-    )
+@cache
+def delta_schema(row: Record = LedgerEntry, *, nullable: bool = True) -> str:
+    """A table's schema as its log has it.
+
+    Its columns are nullable there: for others Spark asks for a writer feature that the protocol
+    does not name. The Parquet files and the validation ahead of them hold what must not be null.
+    """
+    from deltalake import Schema
+
+    schema = arrow_schema(row)
+    fields = [field.with_nullable(nullable or field.nullable) for field in schema]
+    return Schema.from_arrow(pa.schema(fields)).to_json()
+
+
+def _metadata(form: DeltaForm, now_ms: int) -> Action:
+    return {
+        "id": str(uuid4()),
+        "name": form.name,
+        "description": form.description,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": delta_schema(form.row),
+        "partitionColumns": [],
+        "createdTime": now_ms,
+        "configuration": CONFIGURATION,
+    }
+
+
+def metadata_at(book: Book, number: int) -> Any:  # noqa: ANN401 - JSON
+    """The table's metadata after a run, as the log has them."""
+    for earlier in range(number, 0, -1):
+        for action in book.commits.actions(earlier):
+            if "metaData" in action:
+                return action["metaData"]
+    return None
+
+
+def mended_metadata(
+    metadata: Any,  # noqa: ANN401 - JSON
+    row: Record = LedgerEntry,
+) -> Action | None:
+    """What to put in the place of an earlier version's metadata; None where they do.
+
+    Those had other columns, or columns that are not nullable.
+    """
+    if not isinstance(metadata, dict) or metadata.get("schemaString") == delta_schema(row):
+        return None
+    return metadata | {"schemaString": delta_schema(row)}
+
+
+def _add(part: TablePart, now_ms: int) -> Action:
+    return {
+        "path": part.name,
+        "partitionValues": {},
+        "size": part.bytes,
+        # The commit's own: a clock that was set since the file was written makes no difference.
+        "modificationTime": now_ms,
+        "dataChange": True,
+        "stats": json.dumps(part.statistics, ensure_ascii=False),
+    }

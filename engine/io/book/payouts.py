@@ -22,16 +22,18 @@ from engine.io.book.format import RECORD_FILE
 from engine.io.book.ledger import ROWS_PER_GROUP, DeltaForm
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.run_record import Output
+from engine.io.book.writing import LockedBook
 from engine.io.durable import NewFile, remove, rename, sha256_of, sync, write_json
+from engine.io.parquet import scan_parquet
 from engine.payouts.entry import PayoutEntry
 from engine.records import arrow_schema, validated
 
 _LOG: Final = logging.getLogger(__name__)
 NAME: Final = "payouts"
 DESCRIPTION: Final = "マイナポイント: payouts, as instructed and as answered"
-# Spark reads no table of columns that may not be null: that is a feature it does not know of.
+# Nullable, as the log has them.
 SCHEMA: Final = pa.schema([one.with_nullable(nullable=True) for one in arrow_schema(PayoutEntry)])
-PAYOUTS: Final = DeltaForm(NAME, DESCRIPTION, SCHEMA)
+PAYOUTS: Final = DeltaForm(NAME, DESCRIPTION, PayoutEntry)
 _DICTIONARIES: Final = ["payout_run_id", "entry", "service_id", "direction", "code"]
 _STATISTICS: Final = ["payout_run_id", "service_id", "enrolled_account_id"]
 
@@ -49,7 +51,7 @@ class PayoutBook(Book):
     def copying(self) -> Path:
         return self.path / ".copying"
 
-    def _remembered(self) -> int:
+    def _indexed(self) -> int:
         return 0
 
     def files(self, committed: int) -> list[Path]:
@@ -89,6 +91,24 @@ class PayoutBook(Book):
                 f"{self.runs}; mynapoint payout --again NNNNNN copies them once more",
             ) from error
 
+    def tell_of_copies(self, committed: int) -> None:
+        """Says which payout runs' files were not all copied."""
+        for number, folder in sorted(self.being_copied().items()):
+            if number <= committed:
+                _LOG.warning(
+                    "%s: payout run %s is booked, but its files were not all copied to %s; "
+                    "mynapoint payout BOOK --again %s --out DIR copies them",
+                    self.path,
+                    run_id(number),
+                    folder,
+                    run_id(number),
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPayouts(PayoutBook, LockedBook):
+    """A book's payouts, under the lock of their book."""
+
     def set_being_copied(self, folders: Mapping[int, str]) -> None:
         """Notes whose files are on their way."""
         if not folders and not self.copying.exists():
@@ -106,19 +126,6 @@ class PayoutBook(Book):
         kept = {number: folder for number, folder in copying.items() if number <= committed}
         if kept != copying:
             self.set_being_copied(kept)
-
-    def tell_of_copies(self, committed: int) -> None:
-        """Says which payout runs' files were not all copied."""
-        for number, folder in sorted(self.being_copied().items()):
-            if number <= committed:
-                _LOG.warning(
-                    "%s: payout run %s is booked, but its files were not all copied to %s; "
-                    "mynapoint payout BOOK --again %s --out DIR copies them",
-                    self.path,
-                    run_id(number),
-                    folder,
-                    run_id(number),
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,7 @@ def write_payouts(entries: pl.DataFrame, folder: Path, name: str) -> PayoutPart:
             store_schema=False,
         )
         sha256 = file.finish()
-    if not pl.read_parquet(path, glob=False, hive_partitioning=False).equals(entries):
+    if not scan_parquet(path).collect().equals(entries):
         raise BookError(
             f"{name}: what was read back differs from what was written",
             hint="check the disk; nothing was booked",
@@ -177,8 +184,8 @@ def write_payouts(entries: pl.DataFrame, folder: Path, name: str) -> PayoutPart:
     return PayoutPart(name, file.bytes, sha256, entries.height, key.row(0), key.row(-1))
 
 
-def settle_tables(book: Book) -> tuple[int, int]:
-    """Brings both tables to their last whole commits; needs the lock.
+def settle_tables(book: LockedBook) -> tuple[int, int]:
+    """Brings both tables to their last whole commits.
 
     Gives the numbers of the last run and of the last payout run, and says which files of payout
     runs were not all copied.
@@ -186,22 +193,9 @@ def settle_tables(book: Book) -> tuple[int, int]:
     Raises:
         BookError: a log is damaged.
     """
-    payouts = PayoutBook(book.path)
-    committed = [_settle(book), _settle(payouts)]
+    payouts = book.table(LockedPayouts)
+    committed = book.recover(), payouts.recover()
     payouts.tell_of_copies(committed[1])
-    return committed[0], committed[1]
-
-
-def _settle(table: Book) -> int:
-    table.clear_torn_commit()
-    committed = table.committed_runs()
-    table.check_acknowledged(committed)
-    if committed:
-        # The run before may have died between its commit and the sync of it.
-        table.sync_commit(committed)
-    if committed or table.NUMBER == Book.NUMBER:
-        table.acknowledge(committed)
-    table.clear_leftovers(committed)
     return committed
 
 
@@ -223,7 +217,7 @@ def last_record(book: Book, runs: int) -> Path | None:
     the next one's.
     """
     payouts = PayoutBook(book.path)
-    committed = payouts.committed_runs() if payouts.log.exists() else 0
+    committed = payouts.committed_runs()
     if committed and payouts.payout_record(committed).run_id == run_id(runs):
         return payouts.run_folder(committed) / RECORD_FILE
     return book.run_folder(runs) / RECORD_FILE if runs else None

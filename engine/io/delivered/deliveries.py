@@ -16,6 +16,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.layouts.model import Layout, describe, load_layout
+from engine.paths import expanded
 from engine.reading.canonical import Delivery
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
@@ -203,7 +204,7 @@ def find_delivered(paths: Sequence[str | Path | DeliveredAs], role: str) -> list
     return [
         replace(delivered, written=one.written(role))
         for one in (path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths)
-        for delivered in _expand(str(one.path), role)
+        for delivered in _expand(expanded(str(one.path)), role)
     ]
 
 
@@ -278,7 +279,7 @@ def _delivered(path: str, role: str) -> Delivered:
             f"{role}: {path}: this is no regular file",
             hint="pipes and devices cannot be read twice; save the delivery to a file first",
         )
-    return Delivered(path, Path(path), status.st_size, _identity(status))
+    return Delivered(path, Path(path).absolute(), status.st_size, _identity(status))
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import os
 import threading
 from collections import Counter, deque
@@ -28,9 +29,14 @@ from engine.io.delivered.csv_file import (
     unpacked,
 )
 from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
-from engine.io.delivered.encodings import CALLED, is_likely, not_text, wrong_encoding
+from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
-from engine.layouts.canonical_rows import faults_as_the_provider_names_them, lay_out
+from engine.io.delivered.kinds import refuse_other_kinds
+from engine.layouts.canonical_rows import (
+    CanonicalRows,
+    faults_as_the_provider_names_them,
+    lay_out,
+)
 from engine.layouts.equal_rows import EqualRows, Ids
 from engine.layouts.model import (
     MAX_LINES_AHEAD,
@@ -39,6 +45,7 @@ from engine.layouts.model import (
     Fixed,
     Layout,
     Separated,
+    Separator,
     numbered,
 )
 from engine.layouts.provider_column import Column, Places, same_for_all
@@ -47,6 +54,13 @@ from engine.records import BLANKS
 MOST_NUMBERED_ROWS: Final = 5_000_000
 _BOM: Final = "\ufeff"
 _FIRST: Final = ""
+_SEPARATORS: Final[Mapping[Separator, str]] = {
+    ",": "commas",
+    "\t": "tabs",
+    ";": "semicolons",
+    "|": "vertical bars",
+}
+_SHOWN_CHARACTERS: Final = 60
 # As many as a run has under way by default: one more than threads, of which there is one more than
 # cores.
 _MOST_WAITING: Final = (os.cpu_count() or 1) + 2
@@ -200,6 +214,7 @@ class LaidOutFile:
                 yield _LaidOutWork(block, self.described, first, name)
             return
         data = read_fully(stream, MAX_RECORD_BYTES)
+        refuse_other_kinds(name, data)
         found = find_header(data, layout)
         if found is None:
             raise _no_such_header(layout, data, name)
@@ -336,24 +351,31 @@ def _check_clear(found: Found, layout: Layout, name: str) -> None:
 
 def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     assert isinstance(layout.file, Separated)
-    no_text = not_text(name, data)
-    if no_text is not None:
-        return no_text
     for encoding in CALLED:
         if encoding != layout.file.encoding and find_header(data, layout, encoding) is not None:
             return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
     if not is_likely(data, layout.file.encoding):
         return wrong_encoding(name, layout.file.encoding, data)
-    lacking = nearest_header(data, layout)
-    if not lacking:
+    if not data.strip(b" \t\r\n"):
+        return InputError(f"{name}: the file is empty", hint="have it delivered again")
+    for separator, called in _SEPARATORS.items():
+        other = replace(layout, file=replace(layout.file, separator=separator))
+        if separator != layout.file.separator and find_header(data, other) is not None:
+            return InputError(
+                f"{name}: the columns are separated by {called}, which layout {layout.layout_id} "
+                "does not say",
+                hint=f"copy the layout and write separator = {json.dumps(separator)}",
+            )
+    missing = nearest_header(data, layout)
+    if not missing:
         return InputError(
-            f"{name}: the header of layout {layout.layout_id} is there, but within quotes: a "
-            "quotation mark ahead of it is not closed",
-            hint="have the quotation mark removed or closed, and the file delivered again",
+            f"{name}: the header of layout {layout.layout_id} stands within quotes that a line "
+            "ahead of it opens and does not close",
+            hint="have the file delivered again",
         )
     return InputError(
         f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
-        f"{', '.join(lacking)}",
+        f"{', '.join(missing)}",
         hint="check that this is such a file; mynapoint preview shows how others would read it",
     )
 
@@ -407,14 +429,16 @@ class _LaidOutWork:
         columns = self._columns(batch.table)
         with _decoding(self.name, layout.file.encoding):
             made = lay_out(self.described, columns, batch.table.shape[0], number)
+            self._check_no_other_header(columns, made, batch)
         ragged, skipped = batch.ragged, dict(made.skipped)
         for skip in layout.skips:
             if skip.line_begins is not None:
-                out = [one for one in ragged if one.raw.lstrip('"').startswith(skip.line_begins)]
-                if out:
-                    ragged = tuple(one for one in ragged if one not in out)
+                begins = skip.line_begins
+                kept = tuple(one for one in ragged if not _begins(one.raw, begins))
+                if len(kept) < len(ragged):
                     rows, yen = skipped.get(skip.reason, (0, 0))
-                    skipped[skip.reason] = (rows + len(out), yen)
+                    skipped[skip.reason] = (rows + len(ragged) - len(kept), yen)
+                    ragged = kept
         return replace(
             batch,
             table=made.table,
@@ -423,6 +447,45 @@ class _LaidOutWork:
             skipped=skipped,
             name_faults=_Namer(self.described, columns, batch.places, self.name),
         )
+
+    def _check_no_other_header(
+        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch
+    ) -> None:
+        """Refuses a file in which another table begins: its rows would be read as the first's.
+
+        The very header once more is none, where the layout leaves it out.
+        """
+        file = self.described.layout.file
+        if not isinstance(file, Separated) or not file.header:
+            return
+        named = [name for name in self.described.layout.used if name in file.header]
+        own = [name.removesuffix(" (2)").removesuffix(" (3)") for name in named]
+        again = np.zeros(batch.table.shape[0], np.int64)
+        for name, text in zip(named, own, strict=True):
+            same = columns[name].map(_equals(text))
+            again += same.fill_null(value=False).to_numpy()
+        headers = np.flatnonzero(again)
+        if headers.size == 0:
+            return
+        left_out = ~np.isin(headers, made.kept)
+        for row in headers[~(left_out & (again[headers] == len(named)))].tolist():
+            line = batch.raw([int(batch.places[row])])[0]
+            raise InputError(
+                f'{self.name}: a second header stands among the rows: "{line[:_SHOWN_CHARACTERS]}"',
+                hint="rows below it may mean something else; have each table delivered as a file "
+                "of its own",
+            )
+
+
+def _equals(text: str) -> Callable[[pl.Series], pl.Series]:
+    def equal(values: pl.Series) -> pl.Series:
+        return values == text
+
+    return equal
+
+
+def _begins(line: str, begins: str) -> bool:
+    return line.lstrip('"').startswith(begins)
 
 
 @contextmanager

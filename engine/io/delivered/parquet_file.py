@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,7 @@ from engine.io.delivered.parquet_pages import (
     refused,
     uncompressed_bytes,
 )
+from engine.io.parquet import scan_parquet
 from engine.reading.canonical import Form, check_column_type
 from engine.reading.individual_number import SAMPLED_RECORDS
 
@@ -218,7 +220,7 @@ class _PlainRows:
             try:
                 # The very file that was opened, whatever its path leads to by now.
                 frame = (
-                    pl.scan_parquet(f"/dev/fd/{raw.fileno()}", glob=False, hive_partitioning=False)
+                    scan_parquet(Path(f"/dev/fd/{raw.fileno()}"))
                     .slice(self.first, self.rows)
                     .select(self.columns)
                     .collect(engine="streaming")

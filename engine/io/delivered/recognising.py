@@ -16,6 +16,7 @@ from engine.io.delivered.csv_file import (
 )
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
 from engine.io.delivered.encodings import CALLED, not_text
+from engine.io.delivered.kinds import refuse_other_kinds
 from engine.io.delivered.laid_out_file import find_header, nearest_header
 from engine.layouts.model import Described, Layout, Separated, describe, shipped
 from engine.records import RoleName
@@ -27,9 +28,11 @@ def first_bytes(delivered: Delivered) -> bytes:
     """As much of a file, unpacked, as a header may take."""
     with open_file(delivered) as file:
         try:
-            return read_fully(unpacked(HashingFile(file), delivered), MAX_RECORD_BYTES)
+            data = read_fully(unpacked(HashingFile(file), delivered), MAX_RECORD_BYTES)
         except PACKED_BADLY as error:
             raise badly_packed(delivered.name, error) from error
+    refuse_other_kinds(delivered.name, data)
+    return data
 
 
 def recognised(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import BookError, InputError
-from engine.io.book.folder import run_id
+from engine.io.book.folder import refuse_within_books, run_id
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile, make_folder, remove, rename, sha256_of, sync, write_text
@@ -109,16 +109,15 @@ def write_list(folder: Path, number: int, due_by: str, files: Sequence[ServiceFi
     return Output(f"{PayoutBook.RECORDS}/{run_id(number)}/{name}", len(text.encode()), sha256)
 
 
-def check_out(book: PayoutBook, out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuses a folder that files cannot be copied to.
 
     Raises:
-        InputError: it is a file, or within the book.
+        InputError: it is a file, or within a book.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: this is a file", hint="name a folder for the files")
-    if out.resolve().is_relative_to(book.path.resolve()):
-        raise InputError(f"{out}: this is within the book", hint="name a folder outside of it")
+    refuse_within_books(out)
 
 
 def check_free(files: Sequence[Path], out: Path) -> None:

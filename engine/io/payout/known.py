@@ -18,6 +18,7 @@ from engine.io.book.format import CORRECTIONS_FILE, RunTable
 from engine.io.book.kept import kept_services
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import RunRecord
+from engine.io.parquet import scan_parquet
 from engine.payouts.accounts import ENROLLED, Account, Accounts, Replacement, few_accounts
 from engine.payouts.entry import PayoutEntry
 from engine.payouts.owed import Asked, with_account
@@ -133,12 +134,14 @@ def known(path: str | Path) -> Known:
         InputError: there is no book, or it holds no run.
         BookError: it is damaged.
     """
-    book = Book(Path(path))
-    runs = book.committed_runs() if book.log.exists() else 0
+    book = Book.at(path)
+    book.check_readable()
+    runs = book.committed_runs()
     if runs == 0:
         raise no_book(book)
     payouts = PayoutBook(book.path)
-    return Known(book, runs, payouts.committed_runs() if payouts.log.exists() else 0)
+    payouts.refuse_links()
+    return Known(book, runs, payouts.committed_runs())
 
 
 def no_book(book: Book) -> InputError:
@@ -226,12 +229,7 @@ def _accepted_first(standing: Standing, accounts: Sequence[Account], /) -> Accou
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     try:
         there = pq.read_schema(path).names
-        frame = pl.read_parquet(
-            path,
-            columns=[name for name in columns if name in there],
-            hive_partitioning=False,
-            glob=False,
-        )
+        frame = scan_parquet(path).select(name for name in columns if name in there).collect()
     except _UNREADABLE as error:
         raise BookError(
             f"{path}: a file of the book is missing or damaged",
@@ -244,7 +242,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
 
 def _of_format_1(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     """Entries that were booked before a number could be replaced or an entry voided."""
-    amount = pl.read_parquet(path, columns=["amount"], hive_partitioning=False, glob=False)
+    amount = scan_parquet(path).select("amount").collect()
     sign = pl.when(frame["kind"] == "refund").then(-1).otherwise(1)
     return frame.with_columns(
         amount.select(net_amount=sign * pl.col("amount")).to_series(),

@@ -16,7 +16,8 @@ from engine.io.book.folder import Book, run_id
 from engine.io.book.format import RECORD_FILE
 from engine.io.book.ledger import commit
 from engine.io.book.payout_record import PayoutRecord
-from engine.io.book.payouts import PAYOUTS, PayoutBook, settle_tables
+from engine.io.book.payouts import PAYOUTS, LockedPayouts, settle_tables
+from engine.io.book.writing import locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.durable import write_json
 from engine.io.payout.answering import Answers, Others
@@ -24,6 +25,7 @@ from engine.io.payout.files import check_free, check_out, copy_files, files_of
 from engine.io.payout.instructing import Prepared, check_day, instruct
 from engine.io.payout.known import Known, no_book
 from engine.io.payout.record import now, today
+from engine.paths import local_path
 
 MOST_DAYS_AHEAD: Final = 100
 
@@ -75,20 +77,20 @@ def payout(
             hint="check the year; --allow-far takes it all the same",
         )
     if out is not None:
-        check_out(PayoutBook(Path(book)), out)
-    with _locked(book) as at:
+        out = local_path(out)
+        check_out(out)
+    with _locked(book) as (at, payouts):
         check_day(at, due_by, services)
-        staged = at.payouts.stage()
+        staged = payouts.stage()
         prepared = instruct(at, staged, due_by, services, started_at, far=far)
         if out is not None:
             check_free(sorted(staged.glob("payouts-*")), out)
         if dry_run or out is None:
             return PayoutResult(at.book.path, prepared.record, booked=False)
-        copying = at.payouts.being_copied()
         number = at.payout_runs + 1
-        at.payouts.set_being_copied({**copying, number: str(out)})
-        _publish(at, prepared)
-        _copy(at.payouts, number, out)
+        payouts.set_being_copied({**payouts.being_copied(), number: str(out)})
+        _publish(at, payouts, prepared)
+        _copy(payouts, number, out)
     return PayoutResult(at.book.path, prepared.record, booked=True, copied_to=out)
 
 
@@ -128,8 +130,8 @@ def take_answers(
             f"--answered-on: {answered_on} lies ahead", hint="give the day of the answer"
         )
     found = find_delivered(answers, "answers")
-    with _locked(book) as at:
-        staged = at.payouts.stage()
+    with _locked(book) as (at, payouts):
+        staged = payouts.stage()
         work = Answers(at, staged, found, max_quarantined)
         others = None
         if others_done is not None and answered_on is not None:
@@ -142,7 +144,7 @@ def take_answers(
         prepared = work.do(others, started_at)
         if dry_run:
             return PayoutResult(at.book.path, prepared.record, booked=False)
-        _publish(at, prepared)
+        _publish(at, payouts, prepared)
     return PayoutResult(at.book.path, prepared.record, booked=True)
 
 
@@ -153,54 +155,49 @@ def copy_again(book: str | Path, number: int, out: Path) -> list[Path]:
         InputError: there is no such payout run, or the folder holds other files of these names.
         BookError: the book is in use or damaged.
     """
-    check_out(PayoutBook(Path(book)), out)
-    with _locked(book) as at:
+    out = local_path(out)
+    check_out(out)
+    with _locked(book) as (at, payouts):
         if not 1 <= number <= at.payout_runs:
             raise InputError(
                 f"--again: there is no payout run {run_id(number)}",
                 hint=f"the last one is {run_id(at.payout_runs)}",
             )
-        files = files_of(at.payouts, number)
+        files = files_of(payouts, number)
         if not files:
             raise InputError(
                 f"--again: payout run {run_id(number)} took in answers and wrote no files",
                 hint="name one that was made with --due-by",
             )
         check_free(files, out)
-        _copy(at.payouts, number, out)
+        _copy(payouts, number, out)
     return [out / file.name for file in files]
 
 
 @contextmanager
-def _locked(book: str | Path) -> Iterator[Known]:
+def _locked(book: str | Path) -> Iterator[tuple[Known, LockedPayouts]]:
     """The book, locked, at its last commits; what a payout run leaves half done is cleared."""
-    place = Book(Path(book))
-    if not place.log.exists():
-        raise no_book(place)
-    payouts = PayoutBook(place.path)
+    place = Book.at(book)
+    place.check_readable()
+    is_done = False
     try:
-        with place.locked():
-            runs, payout_runs = settle_tables(place)
+        with locked(place) as held:
+            runs, payout_runs = settle_tables(held)
             if runs == 0:
                 raise no_book(place)
-            payouts.acknowledge(payout_runs)
+            payouts = held.table(LockedPayouts)
             payouts.forget_copies_after(payout_runs)
             try:
-                yield Known(place, runs, payout_runs)
-            except (OSError, BookError) as error:
-                if _committed(payouts) > payout_runs and not isinstance(error, CopyError):
-                    raise BookError(
-                        f"{place.path}: payout run {run_id(payout_runs + 1)} was committed, but "
-                        f"the disk did not confirm it: {error}",
-                        hint="run mynapoint due to see what is in the book; what is booked is not "
-                        "instructed again",
-                    ) from error
-                raise
+                yield Known(place, runs, payout_runs), payouts
+                is_done = True
             finally:
                 # What cannot be cleared now is cleared by the next run.
-                with suppress(OSError, BookError):
-                    payouts.clear_leftovers(payouts.committed_runs())
+                with suppress(OSError):
+                    payouts.clear_up()
     except OSError as error:
+        if is_done:
+            # The lock could not be given back, which the system does.
+            return
         raise BookError(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
@@ -211,20 +208,14 @@ class CopyError(BookError):
     """A payout run is in the book, and its files were not all copied."""
 
 
-def _committed(payouts: PayoutBook) -> int:
-    with suppress(OSError, BookError):
-        return payouts.committed_runs()
-    return 0
-
-
-def _publish(at: Known, prepared: Prepared) -> None:
+def _publish(at: Known, payouts: LockedPayouts, prepared: Prepared) -> None:
     number = at.payout_runs + 1
-    record_sha256 = write_json(at.payouts.staging / "run" / RECORD_FILE, prepared.record.to_json())
-    at.payouts.publish(number)
-    commit(at.payouts, number, prepared.parts, record_sha256=record_sha256, form=PAYOUTS)
+    record_sha256 = write_json(payouts.staging / "run" / RECORD_FILE, prepared.record.to_json())
+    payouts.publish(number)
+    commit(payouts, number, prepared.parts, record_sha256=record_sha256, form=PAYOUTS)
 
 
-def _copy(payouts: PayoutBook, number: int, out: Path) -> None:
+def _copy(payouts: LockedPayouts, number: int, out: Path) -> None:
     try:
         copy_files(files_of(payouts, number), out)
         left = {key: folder for key, folder in payouts.being_copied().items() if key != number}

@@ -6,17 +6,21 @@ commit.
 """
 
 import datetime as dt
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import BookError, InputError
+from engine.errors import BookError
+from engine.io.book.checked import DamagedIndex
 from engine.io.book.folder import Book
+from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
+from engine.io.book.writing import LockedBook, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -24,6 +28,13 @@ from engine.io.delivered.rows import (
     TRANSACTIONS,
     Files,
     check_parameters,
+)
+from engine.io.run.arguments import (
+    check_counts,
+    check_delivered,
+    check_paths,
+    check_share,
+    check_types_of_days,
 )
 from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days
@@ -33,6 +44,7 @@ from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
 ROWS_PER_SLICE: Final = 500_000
+_LOG: Final = logging.getLogger(__name__)
 
 
 def run(
@@ -82,11 +94,11 @@ def run(
         InputError: the input or the call cannot be used; nothing was booked.
         BookError: the book is in use or damaged; nothing was booked.
     """
-    if not 0 <= max_quarantined <= 1:
-        raise InputError(
-            f"--max-quarantined: {max_quarantined} is no share between 0 and 1",
-            hint="give 0.05 for five rows in a hundred",
-        )
+    check_types_of_days(booked_on=booked_on, terms_as_of=terms_as_of)
+    check_paths(book=book, services=services, programme=programme)
+    check_delivered(transactions=transactions, enrollments=enrollments, events=events)
+    check_counts(threads=threads, rows_per_slice=rows_per_slice)
+    check_share("--max-quarantined", max_quarantined)
     order = Order(
         booked_on,
         terms_as_of,
@@ -106,39 +118,63 @@ def run(
     check_parameters(*deliveries)
     given_services = None if services is None else load_services(services)
     given_programme = None if programme is None else load_programme(programme)
-    place = Book(Path(book))
+    place = Book.at(book)
+    result: RunResult | None = None
     try:
-        with place.locked():
-            committed, _ = settle_tables(place)
+        with locked(place) as held:
+            committed, _ = settle_tables(held)
             try:
                 check_days(place, committed, order)
-                return Run(
-                    place,
-                    committed,
-                    order,
-                    deliveries,
-                    given_services,
-                    given_programme,
-                    how or on_this_machine,
-                ).do()
-            except (OSError, BookError) as error:
-                if _is_booked(place, committed + 1):
-                    raise _unconfirmed(place, error) from error
-                raise
+
+                def attempt() -> RunResult:
+                    return Run(
+                        held,
+                        committed,
+                        order,
+                        deliveries.anew(),
+                        given_services,
+                        given_programme,
+                        how or on_this_machine,
+                    ).do()
+
+                result = _with_a_sound_index(held, attempt)
             finally:
                 # What cannot be cleared now is cleared by the next run.
-                with suppress(OSError, BookError):
-                    place.clear_leftovers(place.committed_runs())
+                with suppress(OSError):
+                    held.clear_up()
     except OSError as error:
+        if result is not None:
+            # It is done and noted; the lock could not be given back, which the system does.
+            return result
         raise BookError(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
+    return result
 
 
 def on_this_machine(run: Run, staged: Path) -> Calculated:
     """Calculates a run on this machine alone."""
     return Calculation(run, staged).calculate()
+
+
+def _with_a_sound_index(book: LockedBook, attempt: Callable[[], RunResult]) -> RunResult:
+    """A run, from its start once more where it met a damaged index; only one that has published
+    nothing meets one.
+    """
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        _LOG.warning("%s; the index is made anew from the ledger", error)
+    clear_index(book)
+    book.clear_up()
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        raise BookError(
+            f"{error}, though it was only just made",
+            hint="check the disk; nothing was booked",
+        ) from error
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:
@@ -151,16 +187,3 @@ def _without_values(arguments: Sequence[str]) -> Iterator[str]:
         else:
             name, equals, _ = argument.partition("=")
             yield f"{name}=…" if is_set and equals else argument
-
-
-def _is_booked(book: Book, number: int) -> bool:
-    with suppress(OSError, BookError):
-        return book.committed_runs() == number
-    return False
-
-
-def _unconfirmed(book: Book, error: OSError | BookError) -> BookError:
-    return BookError(
-        f"{book.path}: the run was committed, but the disk did not confirm it: {error}",
-        hint="run again: what is in the book is recognised, what is not is booked",
-    )

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from engine.io.book.folder import Book, run_id
+from engine.io.book.folder import run_id
 from engine.io.book.format import (
     CORRECTIONS_FILE,
     FORMAT,
@@ -24,6 +24,7 @@ from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Output, Ran, RunRecord, RunRequest, UsedProgramme
 from engine.io.book.tables import WrittenTable
 from engine.io.book.tally import Tally
+from engine.io.book.writing import LockedBook
 from engine.io.durable import write_json, write_text
 from engine.io.run.order import Deliveries, Order
 from engine.terms.programme import Programme, built_in_programmes, load_programme
@@ -78,7 +79,7 @@ class Run:
 
     def __init__(
         self,
-        book: Book,
+        book: LockedBook,
         committed: int,
         order: Order,
         deliveries: Deliveries,

@@ -1,0 +1,92 @@
+"""The arguments of a run that comes from a program, checked as a command line's are."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Final
+
+from engine.errors import InputError
+from engine.io.delivered.deliveries import DeliveredAs
+
+_PATH: Final = (str, Path)
+
+
+def check_types_of_days(**days: object) -> None:
+    """Refuses what is not a day; None stands for the run's default.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for name, day in days.items():
+        # A datetime is a date for Python, and a run record would have its time in it.
+        if day is None and name != "booked_on":
+            continue
+        if not isinstance(day, dt.date) or isinstance(day, dt.datetime):
+            raise _wrong(name, "a datetime.date", day, "pass datetime.date(2020, 11, 3)")
+
+
+def check_paths(**paths: object) -> None:
+    """Refuses what is not a path.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for name, path in paths.items():
+        if path is None and name != "book":
+            continue
+        if not isinstance(path, _PATH):
+            raise _wrong(name, "a str or a pathlib.Path", path, 'pass "FILE" or Path("FILE")')
+
+
+def check_counts(**counts: object) -> None:
+    """Refuses what is not a whole number of 1 or more.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for name, count in counts.items():
+        if count is None:
+            continue
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise _wrong(name, "a whole number of 1 or more", count, "leave it out, or pass 4")
+
+
+def check_delivered(**delivered: object) -> None:
+    """Refuses what is not a list of paths: a text alone would be taken letter by letter.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    hint = 'pass a list: ["FILE", …]'
+    what = "a list of str, pathlib.Path or DeliveredAs"
+    for name, paths in delivered.items():
+        if not isinstance(paths, (list, tuple)):
+            raise _wrong(name, what, paths, hint)
+        for path in paths:
+            if not isinstance(path, (*_PATH, DeliveredAs)):
+                raise _wrong(name, what, path, hint)
+            if isinstance(path, DeliveredAs):
+                _check_parameters(name, path)
+
+
+def check_share(name: str, share: object) -> None:
+    """Refuses what is not a number between 0 and 1.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        raise InputError(
+            f"{name}: must be between 0 and 1, is {share!s:.40}",
+            hint="give 0.05 for five rows in a hundred",
+        )
+
+
+def _check_parameters(name: str, delivered: DeliveredAs) -> None:
+    check_paths(**{f"{name}: path": delivered.path, f"{name}: layout": delivered.layout})
+    for parameter, value in delivered.parameters.items():
+        if not isinstance(parameter, str) or not isinstance(value, str):
+            raise _wrong(f"{name}: parameters", "texts by name", value, 'pass {"account_id": "…"}')
+
+
+def _wrong(name: str, what: str, value: object, hint: str) -> InputError:
+    return InputError(f"{name}: must be {what}, is of type {type(value).__name__}", hint=hint)

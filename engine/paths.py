@@ -1,0 +1,34 @@
+"""Paths as people give them: each names one file or folder of this machine, letter by letter."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from engine.errors import InputError
+
+# pathlib makes one slash of two. A drive of Windows has one letter.
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def local_path(given: str | Path) -> Path:
+    """The absolute path that is meant; ``~`` stands for the user's own folder.
+
+    It is absolute because libraries read more into the beginning of a relative one: ``~``, a
+    store's name.
+
+    Raises:
+        InputError: it is a URL.
+    """
+    text = os.fspath(given)
+    if _URL.match(text):
+        raise InputError(
+            f"{text}: this is a URL, not a path",
+            hint="name a file or a folder of this machine; copy to it what lies in a store",
+        )
+    return Path(expanded(text)).absolute()
+
+
+def expanded(given: str) -> str:
+    """A path, or a pattern of paths, with ``~`` at its beginning expanded."""
+    return os.path.expanduser(given)  # noqa: PTH111 - pathlib's fails where there is no such user

@@ -134,7 +134,7 @@ def run(
                         deliveries.anew(),
                         given_services,
                         given_programme,
-                        how or _on_this_machine,
+                        how or on_this_machine,
                     ).do()
 
                 result = _with_a_sound_index(held, attempt)
@@ -153,7 +153,8 @@ def run(
     return result
 
 
-def _on_this_machine(run: Run, staged: Path) -> Calculated:
+def on_this_machine(run: Run, staged: Path) -> Calculated:
+    """Calculates a run on this machine alone."""
     return Calculation(run, staged).calculate()
 
 

@@ -41,9 +41,13 @@ run: .venv/run
 	rm -rf $(SAMPLE_BOOK)
 	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
 	| while read -r night day; do \
+		set --; \
+		if [ -e "sample_data/$$night/events.csv" ]; then \
+			set -- --events "sample_data/$$night/events.csv"; \
+		fi; \
 		$(BIN)/mynapoint run $(SAMPLE_BOOK) --booked-on "$$day" \
 			--enrollments "sample_data/$$night/enrollments.csv" \
-			--transactions "sample_data/$$night/transactions-*" || exit $$?; echo; \
+			--transactions "sample_data/$$night/transactions-*" "$$@" || exit $$?; echo; \
 		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
 	done
 

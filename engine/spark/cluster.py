@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.columns.hashing import FINGERPRINT
 from engine.errors import BookError, InputError, MynapointError
 from engine.extras import require_extra
+from engine.io.book.checked import DamagedIndex
 from engine.io.run.slices import FoldedSlice, Slice, SliceWork
 from engine.spark.task import fold_there
 
@@ -158,14 +159,14 @@ class SparkCluster:
             sent = self._context.broadcast(work)
 
         def fold(people: Slice) -> FoldedSlice:
-            answer: FoldedSlice | MynapointError
+            answer: FoldedSlice | MynapointError | DamagedIndex
             with _reported():
                 (answer,) = (
                     self._context.parallelize([people], 1)
                     .map(partial(fold_there, sent, folder, FINGERPRINT))
                     .collect()
                 )
-            if isinstance(answer, MynapointError):
+            if isinstance(answer, Exception):
                 raise answer
             return answer
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from engine.columns.hashing import FINGERPRINT
 from engine.errors import InputError, MynapointError
+from engine.io.book.checked import DamagedIndex
 from engine.io.run.slices import FoldedSlice, Slice, SliceWork
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def fold_there(
     sent: "Broadcast[SliceWork]", folder: Path, fingerprint: str, people: Slice
-) -> FoldedSlice | MynapointError:
+) -> FoldedSlice | MynapointError | DamagedIndex:
     """Folds a slice; an error of the engine is an answer, for doing it again would not help.
 
     Every attempt writes a file of its own; only that of the answer which arrives is used.
@@ -28,5 +29,5 @@ def fold_there(
     work: SliceWork = sent.value
     try:
         return work.fold(people, folder / f"{people.number:05}-{uuid4().hex}.parquet")
-    except MynapointError as error:
+    except (MynapointError, DamagedIndex) as error:
         return error

@@ -25,6 +25,7 @@ def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             booked_on=dt.date.fromisoformat(day),
             transactions=[str(SAMPLE / name / "transactions-*")],
             enrollments=[SAMPLE / name / "enrollments.csv"],
+            events=sorted((SAMPLE / name).glob("events.csv")),
             threads=1,
             rows_per_slice=150,
         )

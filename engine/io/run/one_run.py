@@ -188,4 +188,10 @@ def _changes_the_book(calculated: Calculated) -> bool:
     """Whether there is something to book: an enrollment or an event may have made room for rows of
     a delivery that was booked before.
     """
-    return bool(calculated.parts or calculated.tally.enrollments_accepted or calculated.corrections)
+    tally = calculated.tally
+    return bool(
+        calculated.parts
+        or tally.enrollments_accepted
+        or tally.events.accepted
+        or tally.events.reconsidered
+    )

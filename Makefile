@@ -8,7 +8,7 @@ BIN := .venv/bin
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run test test-spark bench check conformance conformance-spark clean
+.PHONY: run test test-slow test-spark bench check conformance conformance-spark clean
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
@@ -41,14 +41,21 @@ run: .venv/run
 	rm -rf $(SAMPLE_BOOK)
 	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
 	| while read -r night day; do \
+		set --; \
+		if [ -e "sample_data/$$night/events.csv" ]; then \
+			set -- --events "sample_data/$$night/events.csv"; \
+		fi; \
 		$(BIN)/mynapoint run $(SAMPLE_BOOK) --booked-on "$$day" \
 			--enrollments "sample_data/$$night/enrollments.csv" \
-			--transactions "sample_data/$$night/transactions-*" || exit $$?; echo; \
+			--transactions "sample_data/$$night/transactions-*" "$$@" || exit $$?; echo; \
 		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
 	done
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -n auto -m slow
 
 # Needs Java 17: a cluster of its own on the loopback interface.
 test-spark: .venv/spark

@@ -17,8 +17,8 @@ from engine.booking.enrollment import EnrollmentCounts
 from engine.io.book.folder import Book, part_name, run_id
 from engine.io.book.format import FORMAT, PROGRAMME_FILE, RECORD_FILE, SERVICES_FILE, RunTable
 from engine.io.book.index import recall
-from engine.io.book.kept import previous_sha256
 from engine.io.book.ledger import commit, write_part
+from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, RunRequest, UsedProgramme
 from engine.io.book.tables import table_writer
 from engine.io.book.tally import Tally
@@ -163,7 +163,7 @@ def book_a_run(book: LockedBook, world: World, number: int, rows: int, declined_
         ),
     )
     outputs.sort(key=lambda output: output.name)
-    run_record = tally.record(request, parts, outputs, previous_sha256(book, number))
+    run_record = tally.record(request, parts, outputs, previous_sha256(book, number - 1))
     digest = write_json(staged / RECORD_FILE, run_record.to_json())
     book.publish(number)
     commit(book, number, parts, record_sha256=digest)

@@ -11,7 +11,6 @@ Extra = Literal["verify", "desk", "report", "spark"]
 _NAMES: Final = {
     "duckdb": "DuckDB",
     "jinja2": "Jinja2",
-    "pandas": "pandas",
     "pygal": "pygal",
     "pyspark": "PySpark",
     "vl_convert": "vl-convert",

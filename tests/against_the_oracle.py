@@ -15,6 +15,7 @@ import pyarrow as pa
 import worlds
 
 import mynapoint
+from engine.io.run.one_run import Calculator
 
 SHOWN_ROWS = 5
 ROLES = ("events", "enrollments", "transactions")
@@ -94,6 +95,7 @@ def run_engine(
     *,
     threads: int | None = None,
     rows_per_slice: int | None = None,
+    how: Calculator | None = None,
 ) -> None:
     result = mynapoint.run(
         book,
@@ -107,6 +109,7 @@ def run_engine(
         max_quarantined=1.0,
         threads=threads,
         rows_per_slice=rows_per_slice,
+        how=how,
     )
     kept = json.loads((book / "runs" / result.record.run_id / "record.json").read_bytes())
     assert result.record.to_json() == kept
@@ -231,7 +234,7 @@ class Difference:
         return "\n".join(lines)
 
 
-def difference(
+def difference_of(
     table: str, columns: Sequence[str], expected: Rows, booked: Rows
 ) -> Difference | None:
     if expected == booked:
@@ -240,9 +243,9 @@ def difference(
     only_booked = [row for row in booked if row not in expected]
     out_of_order = None
     if not only_expected and not only_booked:
-        for number, (one, other) in enumerate(zip(expected, booked, strict=False)):
-            if one != other:
-                out_of_order = (number, one, other)
+        for number, (wanted, got) in enumerate(zip(expected, booked, strict=False)):
+            if wanted != got:
+                out_of_order = (number, wanted, got)
                 break
     return Difference(table, tuple(columns), only_expected, only_booked, out_of_order)
 
@@ -279,18 +282,18 @@ def differences_of_records(record: dict[str, Any], expected: oracle.Night) -> li
         ("points", record["points"], points),
         ("run_id", {"run_id": record["run_id"]}, {"run_id": expected.run_id}),
     ]
-    found = []
+    differences = []
     for what, split, wanted in splits:
         said = stated(split, wanted)
-        found.append(
-            difference(
+        differences.append(
+            difference_of(
                 f"record: {what}",
                 ("key", "value"),
                 [(key, as_text(value)) for key, value in wanted.items()],
                 [(key, as_text(value)) for key, value in said.items()],
             )
         )
-    return [one for one in found if one is not None]
+    return [difference for difference in differences if difference is not None]
 
 
 def differences_of_night(
@@ -342,8 +345,8 @@ def differences_of_night(
             committed_rows(book).get(run_id, []),
         ),
     ]
-    found = [difference(*table) for table in tables]
+    differences = [difference_of(*table) for table in tables]
     return [
-        *(one for one in found if one is not None),
+        *(difference for difference in differences if difference is not None),
         *differences_of_records(record_of(book, run_id), expected),
     ]

@@ -16,7 +16,7 @@ _NIGHT = re.compile(r"^\| `(night-\d+)` \| (\S+) \|", re.MULTILINE)
 def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book of the sample's nights, each booked on the day that its README says; only to read.
 
-    Small slices, so that a run has several ledger files; and a memory of all but the last run.
+    Small slices, so that a run has several ledger files; and an index of all but the last run.
     """
     book = tmp_path_factory.mktemp("six-nights") / "book"
     for name, day in _NIGHT.findall((SAMPLE / "README.md").read_text(encoding="utf-8")):
@@ -25,6 +25,7 @@ def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             booked_on=dt.date.fromisoformat(day),
             transactions=[str(SAMPLE / name / "transactions-*")],
             enrollments=[SAMPLE / name / "enrollments.csv"],
+            events=sorted((SAMPLE / name).glob("events.csv")),
             threads=1,
             rows_per_slice=150,
         )

@@ -27,7 +27,7 @@ class Forger:
 
     def __init__(self, book: Path) -> None:
         self.book = book
-        shutil.rmtree(book / "memory", ignore_errors=True)
+        shutil.rmtree(book / "index", ignore_errors=True)
         parts = sorted((book / "ledger").glob("*.parquet"))
         self.ledger = pl.concat(
             pl.read_parquet(part).with_columns(part=pl.lit(part.name)) for part in parts

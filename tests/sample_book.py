@@ -37,6 +37,7 @@ def booked_sample(book: Path, nights: int | None = None, **options: Any) -> Path
             booked_on=day,
             transactions=[str(folder / "transactions-*")],
             enrollments=[folder / "enrollments.csv"],
+            events=sorted(folder.glob("events.csv")),
             **options,
         )
     return book

@@ -6,14 +6,19 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import polars as pl
 from polars.testing import assert_frame_equal
 
 import mynapoint
 from engine.io.book.folder import Book
+from engine.io.book.run_record import Ran
+from engine.io.run.one_run import Run
 
 PEOPLE = 5
+_NOON = dt.datetime(2020, 10, 31, 12, 0, tzinfo=dt.UTC)
+RAN = Ran(_NOON, _NOON, "user", "host", "mynapoint run")
 SERVICES = """
 [[services]]
 service_id = "coin"
@@ -56,17 +61,21 @@ class Night:
         return self.folder / "transactions.csv"
 
     def book(self, book: Path) -> mynapoint.RunResult:
-        """Books the night; in two slices, so that rows wait for theirs on the disk."""
-        return mynapoint.run(
-            book,
-            booked_on=self.booked_on,
-            transactions=[self.transactions],
-            enrollments=[self.enrollments],
-            services=self.services,
-            max_quarantined=1,
-            threads=1,
-            rows_per_slice=12,
-        )
+        """Books the night; in two slices, so that rows wait for theirs on the disk.
+
+        Always at the same instant, so that the same run leaves the same bytes.
+        """
+        with patch.object(Run, "_ran", lambda _run: RAN):
+            return mynapoint.run(
+                book,
+                booked_on=self.booked_on,
+                transactions=[self.transactions],
+                enrollments=[self.enrollments],
+                services=self.services,
+                max_quarantined=1,
+                threads=1,
+                rows_per_slice=12,
+            )
 
     def arguments(self, book: Path) -> list[str]:
         """The same as a command line."""

@@ -22,7 +22,7 @@ from engine.io.book.checked import (
     common_ranges,
     write_array,
 )
-from engine.io.book.segments import Segments
+from engine.io.book.segments import Segments, sorted_by_key
 
 LEAST, MOST = 0, 2**64 - 1
 PER_BLOCK = BLOCK_BYTES // 8
@@ -214,7 +214,7 @@ def test_segments_find_all_values_of_a_key_in_the_order_of_their_coming(
     added: list[tuple[int, int]] = []
     for number, night in enumerate(nights):
         values = np.arange(len(night)) + len(added)
-        segments = segments.added(f"{number}", np.array(night, np.uint64), values)
+        segments = segments.added(f"{number}", [sorted_by_key(np.array(night, np.uint64), values)])
         added += zip(night, values.tolist(), strict=True)
     segments = Segments.open(folder, "keys", segments.listed)
     rows, values = segments.find_all(np.array(wanted, np.uint64))
@@ -230,7 +230,7 @@ def test_there_may_be_more_nights_than_open_files(tmp_path: Path) -> None:
     arrays = []
     for night in range(1_500):
         number = np.array([night], np.uint64)
-        segments = segments.added(f"{night:06}", number, np.array([night]))
+        segments = segments.added(f"{night:06}", [(number, np.array([night]))])
         written = write_array(tmp_path / f"night-{night}", number)
         arrays.append(CheckedArray(tmp_path, written, np.uint64))
     assert [int(array.take(np.array([0]))[0]) for array in arrays] == list(range(1_500))

@@ -132,9 +132,9 @@ class Story:
         night.book(clean)
         self.after = Held.of(clean)
         assert self.after.runs == night.number
-        self.memories = {night.number - 1: digests(clean, "memory")}
+        self.indexes = {night.number - 1: digests(clean, "index")}
         assert night.book(clean).already_booked
-        self.memories[night.number] = digests(clean, "memory")
+        self.indexes[night.number] = digests(clean, "index")
 
     def copy(self, name: str) -> Path:
         book = self.folder / name
@@ -154,14 +154,14 @@ class Story:
     def check_whole(self, book: Path, *, booked_by: int) -> None:
         """The book is, byte for byte, as if nothing had ever failed."""
         found = digests(book)
-        memory = {name: found.pop(name) for name in list(found) if name.startswith("memory/")}
+        index = {name: found.pop(name) for name in list(found) if name.startswith("index/")}
         wanted = {
             name: digest
             for name, digest in self.after.files.items()
-            if not name.startswith("memory/")
+            if not name.startswith("index/")
         }
         assert found == wanted
-        assert memory == self.memories[booked_by]
+        assert index == self.indexes[booked_by]
         assert not (book / "staging").exists()
         assert same_ledger(ledger_of(book), self.after.ledger)
 
@@ -191,7 +191,7 @@ def second_night(tmp_path: Path) -> Story:
 
 @pytest.fixture
 def upon_a_wreck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
-    """The third night, once killed before its commit, on a book whose memory was damaged."""
+    """The third night, once killed before its commit, on a book whose index was damaged."""
     start = tmp_path / "start"
     for number in (1, 2):
         deliver(tmp_path, number).book(start)
@@ -204,7 +204,7 @@ def upon_a_wreck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
     assert (start / "runs" / "000003" / "record.json").exists()
     # As if that run had had more to book than this one has.
     shutil.copy(part, part.with_name("000003-00007.parquet"))
-    _cut_in_half(start / "memory" / "facts-000001.npy")
+    _cut_in_half(start / "index" / "facts-000001.array")
     _half_a_commit(start, 3)
     return story
 
@@ -280,11 +280,11 @@ def killed_at_every_operation(
 def test_what_an_act_makes_visible_is_on_the_disk_before_it(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commit, and the manifest of the memory: all that they name is synced, names included."""
+    """The commit, and the manifest of the index: all that they name is synced, names included."""
     story: Story = request.getfixturevalue(name)
     book = story.copy("book")
     staging, parts = book / "staging", book / "staging" / "ledger"
-    memory, manifest = book / "memory", book / "memory" / "manifest.json"
+    index, manifest = book / "index", book / "index" / "manifest.json"
     commit = Book(book).commit_file(story.night.number)
     disk, unsynced, believed = Unsynced(), dict[Path, set[Path]](), []
 
@@ -292,7 +292,7 @@ def test_what_an_act_makes_visible_is_on_the_disk_before_it(
         if kind == "commit" or path == manifest:
             names = {name for name in disk.entries if name.parent != parts}
             unsynced[path] = disk.contents | names
-        if path == memory / "facts-000001.npy" and kind == "create":
+        if path == index / "facts-000001.array" and kind == "create":
             believed.append(manifest.exists())
         disk.before(kind, path)
 
@@ -308,9 +308,9 @@ def test_what_an_act_makes_visible_is_on_the_disk_before_it(
     assert of_the_run == set()
     assert not [path for path in disk.contents | disk.entries if staging not in path.parents]
     if story.night.number > 1:
-        of_memory = {path for path in unsynced[manifest] if memory in path.parents}
-        assert of_memory == {memory / "manifest.new"}  # only its name, which is about to change
-        # A memory that is made anew is not believed while it is half made.
+        of_index = {path for path in unsynced[manifest] if index in path.parents}
+        assert of_index == {index / "manifest.new"}  # only its name, which is about to change
+        # An index that is made anew is not believed while it is half made.
         assert believed == [False]
 
 
@@ -505,13 +505,13 @@ def refused_and_unchanged(book: Path, night: Night) -> None:
     assert digests(book) == before
 
 
-def test_a_memory_that_is_not_whole_is_made_again(second_night: Story, tmp_path: Path) -> None:
+def test_an_index_that_is_not_whole_is_made_again(second_night: Story, tmp_path: Path) -> None:
     book = second_night.copy("book")
     second_night.night.book(book)
     third = Story(book, deliver(tmp_path, 3), tmp_path)
-    names = [name for name in digests(book, "memory") if name != "memory/manifest.json"]
+    names = [name for name in digests(book, "index") if name != "index/manifest.json"]
     assert len(names) >= 5
-    for name in [*names, "memory/manifest.json"]:
+    for name in [*names, "index/manifest.json"]:
         for damage in (_cut_in_half, Path.unlink):
             damaged = third.copy("damaged")
             damage(damaged / name)

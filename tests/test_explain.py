@@ -24,6 +24,7 @@ from deliveries import Desk, as_csv, enrollment, transaction
 from engine.errors import BookError, InputError
 from engine.io.book.format import RunTable
 from engine.io.book.index import find_entry
+from engine.io.book.manifest import read_manifest, write_manifest
 from engine.rules.clauses import clause_of
 from pipelines.cli import call
 from pipelines.desk.opened_book import (
@@ -532,10 +533,10 @@ def test_an_accepted_application_is_told_with_the_conflicting_ones(
     assert "Run 000003 put row 1 of" in said
 
 
-# --- The memory as an index -----------------------------------------------------------------------
+# --- The index ------------------------------------------------------------------------------------
 
 
-def test_the_memory_leads_to_each_entry_of_the_runs_that_it_knows(
+def test_the_index_leads_to_each_entry_of_the_runs_that_it_knows(
     opened: OpenedBook, ledger: pl.DataFrame
 ) -> None:
     rows = 0
@@ -551,32 +552,31 @@ def test_the_memory_leads_to_each_entry_of_the_runs_that_it_knows(
 
 
 def ruined(book: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    memory = book / "memory"
+    index = book / "index"
 
     def shorten() -> None:
-        path = next(memory.glob("facts-*"))
+        path = next(index.glob("facts-*"))
         path.write_bytes(path.read_bytes()[:-8])
 
     def of_another_book() -> None:
-        manifest = json.loads((memory / "manifest.json").read_bytes())
-        manifest["last_record"] = "0" * 64
-        (memory / "manifest.json").write_text(json.dumps(manifest))
+        manifest = read_manifest(index)
+        assert manifest is not None
+        write_manifest(index, manifest | {"last_record": "0" * 64})
 
     def lead_astray() -> None:
-        for path in memory.glob("*positions*"):
-            data = bytearray(path.read_bytes())
-            data[128:] = data[128:][::-1]
-            path.write_bytes(data)
+        for path in index.glob("keys-*-values.array"):
+            data = path.read_bytes()
+            path.write_bytes(data[:4096][::-1] + data[4096:])
 
     def forget() -> None:
-        for path in memory.glob("*hashes*"):
+        for path in index.glob("keys-*-keys.array"):
             data = path.read_bytes()
-            path.write_bytes(data[:128] + bytes(len(data) - 128))
+            path.write_bytes(bytes(4096) + data[4096:])
 
-    yield "missing", lambda: shutil.rmtree(memory)
+    yield "missing", lambda: shutil.rmtree(index)
     yield "cut", shorten
     yield "foreign", of_another_book
-    yield "no manifest", (memory / "manifest.json").unlink
+    yield "no manifest", (index / "manifest.json").unlink
     yield "astray", lead_astray
     yield "forgetful", forget
 
@@ -584,7 +584,7 @@ def ruined(book: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 @pytest.mark.parametrize(
     "harm", ["missing", "cut", "foreign", "no manifest", "astray", "forgetful"]
 )
-def test_without_a_memory_to_be_believed_the_ledger_is_scanned(
+def test_without_an_index_to_be_believed_the_ledger_is_scanned(
     six_nights: Path, ledger: pl.DataFrame, tmp_path: Path, harm: str
 ) -> None:
     book = Path(shutil.copytree(six_nights, tmp_path / "book"))

@@ -45,6 +45,8 @@ COMMANDS: Mapping[str, str | None] = {
     "run NEW --booked-on 2020-11-03 --transactions NIGHT/transactions-* "
     "--enrollments NIGHT/enrollments.csv": WORKS_ALONE,
     "run NEW --booked-on 2020-11-03 --enrollments NIGHT/enrollments.csv --engine spark": "spark",
+    "payout BOOK --due-by 2021-10-21 --out DIR --dry-run": WORKS_ALONE,
+    "due BOOK --on 2021-10-21": WORKS_ALONE,
     "verify BOOK": "verify",
     "explain BOOK --person 5e9cbfa5c9c90f44 --declined": WORKS_ALONE,
     "explain BOOK --transaction rakuten-pay 20200901000502058769": WORKS_ALONE,

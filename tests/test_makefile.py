@@ -102,3 +102,17 @@ def test_clean_leaves_everything_else_in_the_folder(project: Path) -> None:
     (project / ".venv" / "theirs").touch()
     make(project, "clean")
     assert all(path.exists() for path in (*others, project / ".venv" / "theirs"))
+
+
+def test_run_hands_over_the_events_of_the_nights_that_have_some(project: Path) -> None:
+    command = project / ".venv" / "bin" / "mynapoint"
+    command.write_text('#!/bin/sh\nmkdir -p "$2"\necho "$@"\n')
+    with_events = [path.parent.name for path in sorted((ROOT / "sample_data").glob("*/events.csv"))]
+    assert with_events
+    for night in with_events:
+        shutil.copytree(ROOT / "sample_data" / night, project / "sample_data" / night)
+    lines = [line for line in make(project, "run").stdout.splitlines() if "--booked-on" in line]
+    assert [re.findall(r"--events sample_data/(\S+)/events.csv", line) for line in lines] == [
+        [night] if night in with_events else []
+        for night in sorted(path.name for path in (ROOT / "sample_data").glob("night-*"))
+    ]

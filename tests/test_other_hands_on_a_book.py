@@ -61,7 +61,7 @@ def refused(night: Night, book: Path) -> mynapoint.MynapointError:
 def test_a_last_run_that_was_cut_off_is_found_by_everything_that_opens_a_book(
     book: Path, nights: list[Night], tmp_path: Path
 ) -> None:
-    shutil.rmtree(book / "memory")
+    shutil.rmtree(book / "index")
     shutil.rmtree(book / "runs" / "000002")
     Book(book).commit_file(2).unlink()
     for part in (book / "ledger").glob("000002-*"):
@@ -194,7 +194,7 @@ def test_a_book_whose_schema_says_not_null_is_sound_and_is_mended_by_its_next_ru
     "place",
     [
         "staging",
-        "memory",
+        "index",
         "runs/000099",
         "ledger/_delta_log",
         "ledger/x.parquet",
@@ -263,7 +263,7 @@ def test_a_lock_that_is_removed_while_a_run_holds_it_loses_no_booked_run(
     first, second, third = (deliver(tmp_path, n, refers_back=n == 2) for n in (1, 2, 3))
     first.book(tmp_path / "start")
     outcomes = set()
-    for moment in range(1, 1000):
+    for moment in range(1, 1000, 3):
         book = tmp_path / "book"
         shutil.rmtree(book, ignore_errors=True)
         shutil.copytree(tmp_path / "start", book)
@@ -330,12 +330,12 @@ def test_what_is_acknowledged_is_never_cleared_whatever_a_later_look_sees(
     assert digests(book) == held
     # Also where that run was not acknowledged, for it died at once after its commit.
     Book(book).acknowledgement.write_text("2\n")
-    shutil.rmtree(book / "memory")
+    shutil.rmtree(book / "index")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", passed_over)
         with pytest.raises(mynapoint.BookError):
             deliver(nights[0].folder.parent, 5).book(book)
-    assert {name for name in held if not name.startswith("memory")} <= digests(book).keys()
+    assert {name for name in held if not name.startswith("index")} <= digests(book).keys()
     assert nights[2].book(book).already_booked
 
 
@@ -349,7 +349,7 @@ def test_a_verification_sees_nothing_wrong_in_a_run_at_work_and_does_not_hold_it
     with held_at(moment, nights[2], book):
         assert not verify(book).findings
     # The run was killed there, and what it left is found.
-    assert kinds(book) <= {"uncommitted", "memory"}
+    assert kinds(book) <= {"uncommitted", "index"}
     nights[2].book(book)
     assert not verify(book).findings
 
@@ -459,7 +459,7 @@ def test_a_result_replaces_nothing_but_what_its_command_wrote(book: Path, tmp_pa
                 call(arguments)
     for arguments in (
         ["quarantine", str(book), "1", "--csv", "--out", str(book / "runs" / "q")],
-        ["claim", str(book), "--final", "--out", str(book / "memory")],
+        ["claim", str(book), "--final", "--out", str(book / "index")],
         ["sample", str(book / "sample")],
         ["report", str(book), "--out", str(page), "--xlsx", str(page)],
     ):

@@ -331,7 +331,7 @@ def test_random_bytes_are_refused(desk: Desk, name: str) -> None:
 @pytest.mark.parametrize("encoding", ["cp932", "utf-16"])
 def test_a_file_that_is_not_utf_8_is_refused(desk: Desk, text: str, encoding: str) -> None:
     error = refused(desk, desk.write("rows.csv", text.encode(encoding)), "UTF-8")
-    assert "Shift_JIS" in error.hint
+    assert ("Shift_JIS" if encoding == "cp932" else "UTF-8") in error.hint
 
 
 @pytest.mark.parametrize("column", oracle.TRANSACTION_REQUIRED)

@@ -404,10 +404,10 @@ def test_past_the_share_for_the_quarantine_nothing_is_booked_and_at_it_all_is(de
     says_no(run(desk, *delivered), 2, "the share of 0.05")
     assert set(bodies(desk.book)) == KEEPS_NO_RUN
     desk.run()
-    before = bodies(desk.book, without=["memory/"])
+    before = bodies(desk.book, without=["index/"])
     with pytest.raises(InputError, match="3 of 12 rows"):
         run_here(desk, *delivered, "--max-quarantined", "0.2499")
-    assert bodies(desk.book, without=["memory/"]) == before
+    assert bodies(desk.book, without=["index/"]) == before
     assert not (desk.book / "staging").exists()
     assert run_here(desk, *delivered, "--max-quarantined", "0.25") == 0
     assert len(desk.booked()) == 8

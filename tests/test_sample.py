@@ -54,6 +54,7 @@ def book_and_nights() -> tuple[oracle.Book, list[oracle.Night]]:
             booked_on=booked_on(folder),
             transactions=[(f.name, as_text(f)) for f in sorted(folder.glob("transactions-*"))],
             enrollments=[("enrollments.csv", as_text(folder / "enrollments.csv"))],
+            events=[(f.name, as_text(f)) for f in folder.glob("events.csv")],
             services=services,
         )
         for folder in NIGHTS
@@ -132,6 +133,11 @@ def test_every_reason_to_reject_an_application_occurs(
     nights: list[oracle.Night], reason: str
 ) -> None:
     assert any(row.reason == reason for night in nights for row in night.rejected)
+
+
+def test_every_event_of_the_sample_is_accepted(nights: list[oracle.Night]) -> None:
+    assert sum(night.event_counts.accepted for night in nights) == 5
+    assert not [row for night in nights for row in night.rejected_events]
 
 
 @pytest.mark.parametrize(

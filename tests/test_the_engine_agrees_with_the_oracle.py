@@ -24,7 +24,7 @@ from against_the_oracle import (
     DeliveredAs,
     Rows,
     committed_rows,
-    difference,
+    difference_of,
     differences_of_night,
     differences_of_records,
     ledger_rows,
@@ -93,7 +93,7 @@ def run_command(book: Path, delivery: DeliveredAs) -> None:
 
 def same(what: str, columns: Sequence[str], expected: Rows, booked: Rows) -> None:
     """Fail with the first rows that differ, named so that they can be found again."""
-    found = difference(what, columns, expected, booked)
+    found = difference_of(what, columns, expected, booked)
     if found is not None:
         pytest.fail(str(found), pytrace=False)
 

@@ -52,7 +52,7 @@ def booked(book: Path, nights: int, rows_per_slice: int, **options: Any) -> Path
 
 @pytest.fixture(scope="module")
 def sample_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample's first nights, several ledger files each; with a memory of all but the last."""
+    """The sample's first nights, several ledger files each; with an index of all but the last."""
     return booked(tmp_path_factory.mktemp("sample") / "book", NIGHTS, 150)
 
 
@@ -135,12 +135,12 @@ def test_a_forged_book_without_a_defect_has_no_findings(book: Path) -> None:
     assert not verified.findings, lines(verified)
 
 
-def test_a_book_that_was_moved_and_lost_its_memory_has_no_findings(
+def test_a_book_that_was_moved_and_lost_its_index_has_no_findings(
     book: Path, tmp_path: Path
 ) -> None:
     moved = tmp_path / "a [glob]* ?"
     book.rename(moved)
-    shutil.rmtree(moved / "memory")
+    shutil.rmtree(moved / "index")
     (moved / ".lock").unlink()
     verified = verify(moved)
     assert not verified.findings, lines(verified)
@@ -245,10 +245,10 @@ def test_a_commit_removed_from_the_end_of_the_log_is_found(book: Path) -> None:
     assert "removed from the log" in text
 
 
-def test_two_commits_removed_are_told_by_the_memory_too(book: Path) -> None:
+def test_two_commits_removed_are_told_by_the_index_too(book: Path) -> None:
     for commit in log_of(book)[-2:]:
         commit.unlink()
-    assert found(verify(book)) >= {("uncommitted", 2), ("memory", 5)}
+    assert found(verify(book)) >= {("uncommitted", 2), ("index", 5)}
 
 
 def test_a_commit_removed_from_the_middle_of_the_log_is_found(book: Path) -> None:
@@ -321,15 +321,15 @@ def test_a_record_of_another_shape_is_found(book: Path, edit: str) -> None:
     assert found(verify(book)) >= {("record", 5), ("not_recalculated", 5)}
 
 
-# --- Memory ---------------------------------------------------------------------------------------
+# --- Index ----------------------------------------------------------------------------------------
 
 
-def memory_files(book: Path) -> Iterator[Path]:
-    yield from sorted((book / "memory").iterdir())
+def index_files(book: Path) -> Iterator[Path]:
+    yield from sorted((book / "index").iterdir())
 
 
-def test_a_tampered_memory_is_found_whichever_file_it_is(book: Path) -> None:
-    for path in memory_files(book):
+def test_a_tampered_index_is_found_whichever_file_it_is(book: Path) -> None:
+    for path in index_files(book):
         sound = path.read_bytes()
         if path.suffix == ".npz":
             with np.load(path) as arrays:
@@ -347,23 +347,23 @@ def test_a_tampered_memory_is_found_whichever_file_it_is(book: Path) -> None:
         else:
             flip(path, len(sound) - 1, 0x01)
         verified = verify(book)
-        assert found(verified) == {("memory", 5)}, path
-        assert f"memory/{path.name}" in {finding.where for finding in verified.findings}
+        assert found(verified) == {("index", 5)}, path
+        assert f"index/{path.name}" in {finding.where for finding in verified.findings}
         path.write_bytes(sound)
     assert not verify(book).findings
 
 
-def test_a_memory_with_a_missing_file_or_of_another_book_is_found(book: Path) -> None:
-    manifest = book / "memory" / "manifest.json"
+def test_an_index_with_a_missing_file_or_of_another_book_is_found(book: Path) -> None:
+    manifest = book / "index" / "manifest.json"
     sound = manifest.read_text()
-    state = next((book / "memory").glob("state-*"))
+    state = next((book / "index").glob("state-*"))
     state.rename(book / "state")
-    assert found(verify(book)) == {("memory", 5)}
+    assert found(verify(book)) == {("index", 5)}
     (book / "state").rename(state)
-    manifest.write_text(json.dumps(json.loads(sound) | {"last_record": "0" * 64}))
-    assert found(verify(book)) == {("memory", 5)}
+    manifest.write_text(sound.replace('"last_record": "', '"last_record": "0'))
+    assert found(verify(book)) == {("index", 5)}
     manifest.write_text("{")
-    assert found(verify(book)) == {("memory", 5)}
+    assert found(verify(book)) == {("index", 5)}
 
 
 # --- Arithmetic -----------------------------------------------------------------------------------
@@ -625,7 +625,7 @@ def test_points_of_a_wrong_rounding_group_are_found(tmp_path: Path, rounding: st
             services=services,
         )
     assert not verify(book).findings
-    shutil.rmtree(book / "memory")
+    shutil.rmtree(book / "index")
     for number in (1, 2):
         kept = book / "runs" / f"{number:06}" / "services.toml"
         kept.write_text(

@@ -20,15 +20,15 @@ def packed(*names: str) -> bytes:
 
 
 KINDS = {
-    "zip": (packed("october.csv"), "the file is a zip archive, not CSV"),
-    "xlsx": (packed("[Content_Types].xml", "xl/workbook.xml"), "the file is a workbook (xlsx)"),
-    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "the file is a workbook (xls)"),
-    "pdf": (b"%PDF-1.7\n", "the file is a PDF"),
-    "page": (b"\n<!DOCTYPE html><html>sign in</html>", "the file is a web page"),
-    "json": (b'{"rows": []}', "the file is JSON"),
-    "utf-16": (TEXT.encode("utf-16"), "the file is UTF-16 text"),
-    "utf-16 without a mark": (TEXT.encode("utf-16-le"), "the file is UTF-16 text"),
-    "utf-16 the other way": (TEXT.encode("utf-16-be"), "the file is UTF-16 text"),
+    "zip": (packed("october.csv"), "this is a ZIP archive, not CSV"),
+    "xlsx": (packed("[Content_Types].xml", "xl/workbook.xml"), "this is an Excel workbook"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "this is an old Excel workbook"),
+    "pdf": (b"%PDF-1.7\n", "this is a PDF"),
+    "page": (b"\n<!DOCTYPE html><html>sign in</html>", "this is a web page"),
+    "json": (b'{"rows": []}', "this is JSON"),
+    "utf-16": (TEXT.encode("utf-16"), "this is UTF-16 text"),
+    "utf-16 without a mark": (TEXT.encode("utf-16-le"), "this is UTF-16 text"),
+    "utf-16 the other way": (TEXT.encode("utf-16-be"), "this is UTF-16 text"),
 }
 
 
@@ -62,7 +62,7 @@ def test_a_file_of_another_kind_is_named_whoever_opens_it(kind: str, tmp_path: P
         ("\r\n\r\n", "the file is empty"),
         (TEXT.replace(",", "\t"), "the columns are separated by tabs"),
         (TEXT.replace(",", ";"), "the columns are separated by semicolons"),
-        ('"ご利用明細\r\n' + TEXT, "stands within quotes that a line ahead of it opens"),
+        ('"ご利用明細\r\n' + TEXT, "a quotation mark ahead of it is not closed"),
         (TEXT.replace("金額", "ご請求"), "the nearest lacks 金額"),
     ],
 )

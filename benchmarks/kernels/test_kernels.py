@@ -18,15 +18,21 @@ import pytest
 from generate import SERVICES_TOML, World
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from engine.booking.corrections import Standing
 from engine.booking.duplicates import Occurrences, repeated_within
 from engine.booking.enrollment import enroll
 from engine.booking.fold import Night, fold
+from engine.booking.recounted import Voids
+from engine.booking.remembering import enrolled
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import FewHashes, hash_pair
 from engine.io.book.ledger import write_part
+from engine.io.book.waiting import Waiting
 from engine.io.delivered.deliveries import find_delivered
 from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
 from engine.io.run.intake import Intake
+from engine.io.run.joining import JoinedAccounts
+from engine.io.run.reconsidering import Reconsidering
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.reading.canonical import Reading, read_enrollments, read_transactions
 from engine.terms.programme import load_programme
@@ -63,9 +69,16 @@ class Desk:
 
     def intake(self) -> Intake:
         """An intake into one slice, nothing taken in yet."""
+        day = self.night.booked_on
+        waiting = Waiting(self.folder)
+        reconsidering = Reconsidering(
+            waiting, self.past, Voids.none(), everything=False, booked_on=day, days=None
+        )
         return Intake(
             self.past,
             self.night.services,
+            reconsidering,
+            JoinedAccounts.of(Standing((), ()), reconsidering),
             None,
             Shuffle("enrolled", 1, None),
             Shuffle("unenrolled", 1, None),
@@ -78,7 +91,7 @@ class Desk:
         for rows in self.parts:
             intake.take(rows)
         taken = intake.enrolled.take(0)
-        return taken.unique(["account_no", "transaction_id"], keep="none").drop("row_ref")
+        return taken.unique(["account_no", "transaction_id"], keep="none")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +105,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     read = read_enrollments(world.enrollments(0, world.people)).good
     read = read.with_columns(row_ref=pl.int_range(pl.len())).drop("row")
     past = Past.empty()
-    past = past.joined_by(enroll(read, past.registry, services, terms).accepted)
+    taken_in = enroll(read, past.registry, past.corrections, services, terms, 1)
+    past = enrolled(past, taken_in.accepted, past.corrections)
     night = Night(
         "000001",
         dt.date(2021, 10, 1),
@@ -100,7 +114,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         terms,
         services,
         past,
+        past,
         past.registry.for_deciding(services),
+        np.empty(0, np.int64),
+        lambda _: pl.DataFrame(),
     )
     folder = tmp_path_factory.mktemp("kernels")
     return Desk(folder, world.transactions(0, rows), past, night)
@@ -151,7 +168,7 @@ def test_keys_seen_twice(desk: Desk, benchmark: BenchmarkFixture) -> None:
 
 def test_deciding_and_awarding(desk: Desk, benchmark: BenchmarkFixture) -> None:
     rows = desk.slice_rows()
-    folded = benchmark(fold, rows, desk.night, NOTHING_WANTED)
+    folded = benchmark(fold, rows, desk.night, NOTHING_WANTED, Voids.none())
     placed = folded.entries.height + folded.declined.height + folded.pending.height
     assert placed == rows.height
     assert folded.entries["points"].sum() > 0
@@ -166,7 +183,7 @@ def ledger(desk: Desk) -> Iterator[Path]:
 
 
 def test_writing_a_ledger_file(desk: Desk, benchmark: BenchmarkFixture, ledger: Path) -> None:
-    entries = fold(desk.slice_rows(), desk.night, NOTHING_WANTED).entries
+    entries = fold(desk.slice_rows(), desk.night, NOTHING_WANTED, Voids.none()).entries
 
     def place() -> Path:
         (ledger / "part.parquet").unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import polars as pl
 
 from engine.booking.deciding import Originals
 from engine.booking.registry import Numbers
-from engine.booking.state import Integers, Past, months_of
+from engine.booking.state import Integers, Past, month_keys, months_of
 from engine.rules.award import counted_spend, worth
 from engine.terms.programme import Programme
 from engine.terms.services import ROUNDINGS
@@ -17,8 +17,6 @@ CUMULATIVE: Final = ROUNDINGS.index("cumulative")
 MONTH: Final = ROUNDINGS.index("month")
 TRANSACTION: Final = ROUNDINGS.index("transaction")
 _BEYOND_POSITIONS: Final = 1 << 62
-# Months are below 12 * 10,000.
-_MONTH_BITS: Final = 20
 
 # An Enum would sort by its words' places.
 SERVICE: Final = pl.col("service_id").cast(pl.String)
@@ -190,7 +188,7 @@ def _group_sums(
         original_ids[at] = originals.ids
         # Whatever a refund may be summed with here counted in full before it.
         before[at] = np.where(originals.ids >= 0, originals.amounts_yen - originals.refunded_yen, 0)
-    if past.months.size:
+    if past.counted.size:
         before = np.where(by_transaction, before, past.counted_of_accounts(rows.account_nos))
         monthly = np.flatnonzero(by_month)
         before[monthly] = past.counted_in_months(rows.account_nos[monthly], months[monthly])
@@ -201,8 +199,8 @@ def _group_sums(
 
     some = np.flatnonzero(_mixed(rows, first))
     # One number a group: an original's is its position, or negative when it is of the slice.
-    of_accounts = _BEYOND_POSITIONS + (rows.account_nos[some].astype(np.int64) << _MONTH_BITS)
-    groups = np.where(by_transaction[some], original_ids[some], of_accounts + months[some])
+    of_accounts = _BEYOND_POSITIONS + month_keys(rows.account_nos[some], months[some])
+    groups = np.where(by_transaction[some], original_ids[some], of_accounts)
     together = np.argsort(groups, kind="stable")
     at, groups = some[together], groups[together]
     after[at] = _group_running(counted[at], _begins(groups), before[at])

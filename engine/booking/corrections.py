@@ -525,7 +525,7 @@ class Standing:
 
     def stand_together(self, first: Accepted, second: Accepted, services: Services) -> bool:
         """Whether section 3 lets one person have both."""
-        return stand_together(
-            (first.applied_at, services.by_id.get(first.service_id)),
-            (second.applied_at, services.by_id.get(second.service_id)),
+        one, other = (
+            (e.applied_at, *e.account, services.by_id.get(e.service_id)) for e in (first, second)
         )
+        return stand_together(one, other)

@@ -5,6 +5,7 @@ that share a person or an account with another need that order; all others are d
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -210,11 +211,17 @@ def enroll(
     at_fault, reasons = reasons_against(
         delivered.with_columns(asked), rules_for_applications(terms)
     )
-    reasons, at_fault = reasons.filter(pl.Series(fresh[at_fault])), at_fault[fresh[at_fault]]
+    # Whether another enrollment stands for it is asked first of what events concern, in its turn.
+    in_its_turn = some.concerned[at_fault] & fresh[at_fault]
+    faults = dict(
+        zip(at_fault[in_its_turn].tolist(), reasons.filter(pl.Series(in_its_turn)), strict=True)
+    )
+    away_at_once = fresh[at_fault] & ~in_its_turn
+    reasons, at_fault = reasons.filter(pl.Series(away_at_once)), at_fault[away_at_once]
     fresh[at_fault] = False
     applicants = _Applicants.of(some.rows, fresh, registry)
     turns = Applications(standing, services, *_known_of(some, applicants, registry), run_number)
-    in_turn, verdicts = _one_by_one(some, applicants, turns)
+    in_turn, verdicts = _one_by_one(some, applicants, turns, faults)
     stands = (verdicts == UNCHANGED).fill_null(value=False).to_numpy()
     refused = verdicts.is_not_null().to_numpy()
     places = applicants.places
@@ -325,7 +332,7 @@ def _in_turn(some: _Delivered, applicants: _Applicants) -> _Mask:
 
 def _known_of(
     some: _Delivered, applicants: _Applicants, registry: Registry
-) -> tuple[dict[tuple[str, str], str], dict[str, list[tuple[dt.datetime, str]]]]:
+) -> tuple[dict[tuple[str, str], str], dict[str, list[tuple[dt.datetime, str, str]]]]:
     """Who has the accounts of applicants in turn, and what their people have applied for."""
     places = applicants.places[_in_turn(some, applicants)]
     account_nos = some.account_nos[places]
@@ -337,13 +344,15 @@ def _known_of(
         )
     )
     people = np.unique(applicants.person_nos[applicants.person_nos >= 0])
-    held: dict[str, list[tuple[dt.datetime, str]]] = {}
+    held: dict[str, list[tuple[dt.datetime, str, str]]] = {}
     if people.size:
         asked = np.zeros(registry.people + 1, np.bool_)
         asked[people] = True
         # The last one stands for NOBODY.
         theirs = np.flatnonzero(asked[registry.person_nos])
-        rows = registry.accounts.select("applied_at", pl.col("service_id").cast(pl.String))[theirs]
+        rows = registry.accounts.select(
+            "applied_at", pl.col("service_id").cast(pl.String), "account_id"
+        )[theirs]
         persons = registry.person_ids(registry.person_nos[theirs])
         for person, application in zip(persons, rows.iter_rows(), strict=True):
             held.setdefault(person, []).append(application)
@@ -351,12 +360,16 @@ def _known_of(
 
 
 def _one_by_one(
-    some: _Delivered, applicants: _Applicants, applications: Applications
+    some: _Delivered,
+    applicants: _Applicants,
+    applications: Applications,
+    faults: Mapping[int, str],
 ) -> tuple[Numbers, pl.Series]:
     """The applicants that are decided in turn, and the reason, or null, of each of them."""
     in_turn = np.flatnonzero(_in_turn(some, applicants))
     reasons: list[str | None] = [None] * in_turn.size
     turns = _turns(some, applicants.places[in_turn])
     for row in sorted(range(in_turn.size), key=lambda row: turns[row][1][:5]):
-        reasons[row] = applications.decide(turns[row][1])
+        place, turn = turns[row]
+        reasons[row] = applications.decide(turn, faults.get(place))
     return in_turn, pl.Series("reason", reasons, dtype=pl.String)

@@ -51,7 +51,7 @@ class Applications:
         standing: Standing,
         services: Services,
         holders: Mapping[Account, str],
-        held: Mapping[str, Sequence[tuple[dt.datetime, str]]],
+        held: Mapping[str, Sequence[tuple[dt.datetime, str, str]]],
         run_number: int,
     ) -> None:
         """Begins with what the book knows of these applications: ``standing`` has the enrollments
@@ -61,10 +61,8 @@ class Applications:
         self._standing, self._services, self._run_number = standing, services, run_number
         self._holders = dict(holders)
         self._held: dict[str, list[Application]] = {
-            person: [
-                (applied_at, services.by_id.get(service_id)) for applied_at, service_id in some
-            ]
-            for person, some in held.items()
+            person: [(*application, services.by_id.get(application[1])) for application in theirs]
+            for person, theirs in held.items()
         }
         self._concerned: dict[str, list[Accepted]] = {}
         for enrollment in standing.in_force():
@@ -72,9 +70,17 @@ class Applications:
             self._concerned.setdefault(person, []).append(enrollment)
         self.accepted: list[Accepted] = []
 
-    def decide(self, turn: Turn) -> str | None:
-        """Accepts an application, or says why not; ``UNCHANGED`` where another stands for it."""
-        reason = self._against_concerned(turn) if turn.is_concerned else self._against(turn)
+    def decide(self, turn: Turn, fault: str | None) -> str | None:
+        """Accepts an application, or says why not; ``UNCHANGED`` where another stands for it.
+
+        ``fault`` is what it does not satisfy on its own.
+        """
+        if not turn.is_concerned:
+            reason = fault or self._against(turn)
+        elif self._is_stood_for(turn):
+            reason = UNCHANGED
+        else:
+            reason = fault or self._against_concerned(turn)
         if reason is None:
             self._accept(turn)
         return reason
@@ -83,35 +89,40 @@ class Applications:
         holder = self._holders.get(turn.account)
         if holder is not None and holder != turn.person:
             return ACCOUNT_TAKEN
-        application = turn.applied_at, self._services.by_id.get(turn.service_id)
+        application = self._application(turn)
         if not all(stand_together(other, application) for other in self._held.get(turn.person, ())):
             return ALREADY_ENROLLED
         return None
+
+    def _is_stood_for(self, turn: Turn) -> bool:
+        owner = self._standing.owner(turn.account)
+        return (
+            owner is not None
+            and self._standing.person_of(owner.enrollment) == turn.person
+            and stands_for(owner.enrollment, turn)
+        )
 
     def _against_concerned(self, turn: Turn) -> str | None:
         if self._standing.is_barred(turn.account, turn.person_id):
             return VOIDED
         owner = self._standing.owner(turn.account)
         if owner is not None:
-            enrollment = owner.enrollment
-            if self._standing.person_of(enrollment) != turn.person:
-                return ACCOUNT_TAKEN
-            if stands_for(enrollment, turn):
-                return UNCHANGED
-            return ALREADY_ENROLLED
-        application = turn.applied_at, self._services.by_id.get(turn.service_id)
+            is_theirs = self._standing.person_of(owner.enrollment) == turn.person
+            return ALREADY_ENROLLED if is_theirs else ACCOUNT_TAKEN
+        application = self._application(turn)
         for other in self._concerned.get(turn.person, ()):
-            chosen = other.applied_at, self._services.by_id.get(other.service_id)
+            chosen = other.applied_at, *other.account, self._services.by_id.get(other.service_id)
             if not stand_together(chosen, application):
                 return ALREADY_ENROLLED
         return None
 
+    def _application(self, turn: Turn) -> Application:
+        return turn.applied_at, *turn.account, self._services.by_id.get(turn.service_id)
+
     def _accept(self, turn: Turn) -> None:
         if not turn.is_concerned:
             self._holders[turn.account] = turn.person
-            self._held.setdefault(turn.person, []).append(
-                (turn.applied_at, self._services.by_id.get(turn.service_id))
-            )
+            self._held.setdefault(turn.person, []).append(self._application(turn))
             return
         person, merges = self._standing.read(turn.person_id)
         enrollment = Accepted(

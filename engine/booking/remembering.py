@@ -1,8 +1,8 @@
 """Remembering: (what the book knows, a run's tables) -> what it knows then."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,20 +12,35 @@ from engine.booking.corrections import Corrections, Standing
 from engine.booking.exceptions import Exceptions, registry_in_force
 from engine.booking.registry import Numbers
 from engine.booking.state import (
+    FACT,
     RUN_SHIFT,
+    FactRows,
     Integers,
     Keys,
+    Months,
     Past,
     content_hashes,
     key_checks,
+    month_keys,
     months_of,
     person_keys,
+    summed,
 )
 from engine.booking.voiding import with_refunds
-from engine.columns.hashing import hash_pair
+from engine.columns.hashing import Hashes, Positions, hash_pair
 from engine.records import KINDS, RECOUNT, VOIDS, Kind
 
 _NOTHING: Final = np.empty(0, np.int64)
+
+
+class NewFacts(Protocol):
+    """Takes the facts of a run's entries."""
+
+    def append(self, rows: npt.NDArray[Any], /) -> None:
+        """Adds facts after those that are there."""
+
+    def finish(self) -> FactRows:
+        """All of them."""
 
 
 def corrected(past: Past, corrections: Corrections) -> Past:
@@ -57,19 +72,19 @@ def remembered(
     past: Past,
     run_number: int,
     parts: Iterable[pl.DataFrame],
-    facts: np.ndarray,
+    facts: NewFacts,
+    by_month: Collection[str],
 ) -> Past:
     """The past with a run's entries, in their order.
 
-    ``parts`` have the columns of ``LedgerEntry``, no person in two of them; ``facts`` is filled,
-    one an entry. The run's keys become one segment a part.
+    ``parts`` have the columns of ``LedgerEntry``, no person in two of them; ``by_month`` are the
+    services that round by month. The run's keys become one segment a part.
     """
     registry, balances = past.registry, past.balances
     keys: list[Keys] = []
     people: list[Keys] = []
     later: list[pl.DataFrame] = []
-    months = _Months(past)
-    months.grow(registry.accounts.height)
+    counted = _Counted(past, by_month)
     done = 0
     for part in parts:
         first = (run_number << RUN_SHIFT) + done
@@ -82,24 +97,18 @@ def remembered(
             balances, ("entry_seq", "net_spend_after", "points_after"), strict=True
         ):
             held[person_nos[ends]] = part[name].to_numpy()[ends]
-        mine = facts[done : done + part.height]
-        kept = _fill(mine, part, account_nos, person_nos)
         mine_keys = hash_pair(part["service_id"], part["transaction_id"])
+        mine, kept = _facts(part, mine_keys, account_nos, person_nos)
+        facts.append(mine)
         places = np.flatnonzero(kept)
         order = places[np.argsort(mine_keys[places], kind="stable")]
         keys.append(Keys(mine_keys[order], first + order))
         by_person = person_keys(person_nos[begins])
         order = np.argsort(by_person)
         people.append(Keys(by_person[order], first + begins[order]))
-        counted = part["counted_amount"].to_numpy()
-        own = (
-            (mine["spends"] > 0)
-            | (part["kind"] == RECOUNT).to_numpy()
-            | part["kind"].is_in(["charge_void", "purchase_void"]).to_numpy()
-        )
-        own &= counted != 0
-        months.add(account_nos[own], mine["occurred_at"][own], counted[own])
         backward = part["kind"].is_in(["refund", *VOIDS])
+        own = (mine["spends"] > 0) | part["kind"].is_in([RECOUNT, *_VOIDS_OF_SPENDING]).to_numpy()
+        counted.add(part, account_nos, mine["occurred_at"], own)
         later.append(
             part.select(
                 "service_id",
@@ -117,41 +126,43 @@ def remembered(
         past,
         keys=[*past.keys, *keys],
         people=[*past.people, *people],
-        facts=[*past.facts, facts],
+        facts=past.facts.with_run(facts.finish()),
     )
     if any(frame.height for frame in later):
-        past = _taken_back(past, run_number, pl.concat(later), months)
-    return replace(past, months=months.counted, first_month=months.first)
+        past = _taken_back(past, run_number, pl.concat(later), counted)
+    return replace(past, counted=counted.of_accounts, months=counted.of_months())
 
 
-def _fill(
-    mine: np.ndarray, part: pl.DataFrame, account_nos: Numbers, person_nos: Numbers
-) -> npt.NDArray[np.bool_]:
-    """Fills the facts of a part; returns which of them have a key."""
-    key_hashes = hash_pair(part["service_id"], part["transaction_id"])
+_VOIDS_OF_SPENDING: Final = ("charge_void", "purchase_void")
+
+
+def _facts(
+    part: pl.DataFrame, key_hashes: Hashes, account_nos: Numbers, person_nos: Numbers
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The facts of a part, and which of them have a key."""
     is_kept = part["kind"].is_in(KINDS)
     kept = is_kept.to_numpy()
     delivered = part.filter(is_kept).with_columns(pl.col("kind").cast(Kind))
-    mine["content"] = 0
-    mine["content"][kept] = content_hashes(delivered, key_hashes[kept])
-    mine["occurred_at"] = part["occurred_at"].to_physical().to_numpy()
-    mine["check"] = key_checks(part["service_id"], part["transaction_id"])
-    mine["account_no"] = account_nos
-    mine["person_no"] = person_nos
-    mine["signed_amount"] = part["net_amount"].to_numpy()
+    facts = np.zeros(part.height, FACT)
+    facts["content"][kept] = content_hashes(delivered, key_hashes[kept])
+    facts["occurred_at"] = part["occurred_at"].to_physical().to_numpy()
+    facts["check"] = key_checks(part["service_id"], part["transaction_id"])
+    facts["account_no"] = account_nos
+    facts["person_no"] = person_nos
+    facts["signed_amount"] = part["net_amount"].to_numpy()
     refund = (part["kind"] == "refund").to_numpy()
-    mine["spends"] = np.where(kept, np.where(refund, -1, 1), 0)
-    return kept
+    facts["spends"] = np.where(kept, np.where(refund, -1, 1), 0)
+    return facts, kept
 
 
-def _taken_back(past: Past, run_number: int, entries: pl.DataFrame, months: "_Months") -> Past:
+def _taken_back(past: Past, run_number: int, entries: pl.DataFrame, counted: "_Counted") -> Past:
     """Refunds, and what voids refer to: found among all keys, this run's included."""
     of_refunds = entries.filter(pl.col("original_transaction_id").is_not_null())
     originals = past.entries_of(of_refunds["service_id"], of_refunds["original_transaction_id"])
-    months.add(
+    counted.add(
+        of_refunds,
         of_refunds["account_no"].to_numpy(),
-        np.ascontiguousarray(past.facts_at(originals)["occurred_at"]),
-        of_refunds["counted_amount"].to_numpy(),
+        past.facts_at(originals)["occurred_at"],
     )
     voids = entries.filter(pl.col("kind").is_in(VOIDS))
     voided = _NOTHING
@@ -163,41 +174,56 @@ def _taken_back(past: Past, run_number: int, entries: pl.DataFrame, months: "_Mo
     return replace(
         past,
         voided=np.union1d(past.voided, voided),
-        refunded=with_refunds(past.refunded, *_given_back(past, run_number, of_refunds)),
+        refunded=with_refunds(past.refunded, *_given_back(past, run_number, of_refunds, originals)),
     )
 
 
-def _given_back(past: Past, run_number: int, of_refunds: pl.DataFrame) -> tuple[Numbers, Integers]:
+def _given_back(
+    past: Past, run_number: int, of_refunds: pl.DataFrame, originals: Positions
+) -> tuple[Positions, Integers]:
     """The originals of refunds and of voids of refunds, and what each changes of them."""
-    is_void = (of_refunds["kind"] == "refund_void").to_numpy()
-    ids = of_refunds["service_id"], of_refunds["original_transaction_id"]
-    originals = past.entries_of(*ids)
+    is_void = of_refunds["kind"] == "refund_void"
     if is_void.any():
-        originals[is_void] = past.entries_of(*ids, before_run=run_number)[is_void]
+        voids = of_refunds.filter(is_void)
+        originals = originals.copy()
+        originals[is_void.to_numpy()] = past.entries_of(
+            voids["service_id"], voids["original_transaction_id"], before_run=run_number
+        )
     return originals, -of_refunds["net_amount"].to_numpy()
 
 
-class _Months:
-    """Counted yen by account and month, made to grow."""
+class _Counted:
+    """Counted yen by account, and of some by month, made to grow."""
 
-    def __init__(self, past: Past) -> None:
-        self.counted, self.first = past.months, past.first_month
+    def __init__(self, past: Past, by_month: Collection[str]) -> None:
+        self._by_month = list(by_month)
+        more = past.registry.accounts.height - past.counted.size
+        self.of_accounts = np.concatenate([past.counted, np.zeros(more, np.int64)])
+        self._before = past.months
+        self._keys, self._yen = [_NOTHING], [_NOTHING]
 
-    def grow(self, accounts: int) -> None:
-        """Makes room for accounts that came later."""
-        if accounts > self.counted.shape[0]:
-            self.counted = np.pad(self.counted, ((0, accounts - self.counted.shape[0]), (0, 0)))
-
-    def add(self, account_nos: Numbers, occurred_at_us: Integers, counted: Integers) -> None:
-        """Adds counted yen, in the months of these instants."""
-        if account_nos.size == 0:
+    def add(
+        self,
+        entries: pl.DataFrame,
+        account_nos: Numbers,
+        occurred_at_us: Integers,
+        own: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Adds what entries, or some of them, count: ``service_id`` and ``counted_amount``; in the
+        months of these instants.
+        """
+        counted = entries["counted_amount"].to_numpy()
+        counts = counted != 0
+        if own is not None:
+            counts &= own
+        np.add.at(self.of_accounts, account_nos[counts], counted[counts])
+        if not self._by_month:
             return
-        at = months_of(occurred_at_us)
-        if self.counted.shape[1] == 0:
-            self.first = int(at.min())
-        before = max(0, self.first - int(at.min()))
-        after = max(0, int(at.max()) + 1 - self.first - self.counted.shape[1])
-        if before or after:
-            self.counted = np.pad(self.counted, ((0, 0), (before, after)))
-        self.first -= before
-        np.add.at(self.counted, (account_nos, at - self.first), counted)
+        counts &= entries["service_id"].is_in(self._by_month).to_numpy()
+        months = months_of(np.ascontiguousarray(occurred_at_us[counts]))
+        self._keys.append(month_keys(account_nos[counts], months))
+        self._yen.append(counted[counts])
+
+    def of_months(self) -> Months:
+        """All that was counted by month."""
+        return Months(*summed(*self._before, np.concatenate(self._keys), np.concatenate(self._yen)))

@@ -8,7 +8,7 @@ An entry is known by its position: the run's number times 2^32 plus its place in
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ AccountNumbers = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 RUN_SHIFT: Final = 32
 _PLACES: Final = (1 << RUN_SHIFT) - 1
 _DAY_US: Final = 24 * 60 * 60 * 1_000_000
+# Months are below 12 * 10,000.
+_MONTH_BITS: Final = 20
 _PERSON_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 
 # Yen of one entry fit 32 bits (100,000,000 at most); every sum is made in 64 bits.
@@ -71,17 +73,79 @@ class Balances(NamedTuple):
         return Balances(*(np.concatenate([a, np.zeros(people - a.size, np.int64)]) for a in self))
 
 
+class Found(Protocol):
+    """Positions by 64-bit keys, wherever they are kept."""
+
+    def find(self, ascending: Hashes, /) -> tuple[Positions, Positions]:
+        """All positions of each of the ascending keys: the key's place among them, the position."""
+
+
 class Keys(NamedTuple):
     """Entries' positions by a 64-bit key, ascending; of equal keys, by position."""
 
     hashes: Hashes
     positions: Positions
 
+    def find(self, ascending: Hashes, /) -> tuple[Positions, Positions]:
+        """See ``Found``."""
+        starts = np.searchsorted(self.hashes, ascending)
+        stops = np.searchsorted(self.hashes, ascending, side="right")
+        rows = np.repeat(np.arange(ascending.size), stops - starts)
+        return rows, self.positions[_ranges(starts, stops)]
+
+
+class FactRows(Protocol):
+    """Facts, wherever they are kept."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def take(self, indices: Positions, /) -> npt.NDArray[Any]:
+        """Those at these places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of all entries, in the order of the runs.
+
+    Attributes:
+        parts: each of one run or several.
+        entries_by_run: by run number less one.
+    """
+
+    parts: Sequence[FactRows] = ()
+    entries_by_run: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def with_run(self, facts: FactRows) -> "Facts":
+        """The facts with those of a further run."""
+        return Facts((*self.parts, facts), np.append(self.entries_by_run, facts.size))
+
+    def take(self, positions: Positions) -> npt.NDArray[Any]:
+        """The facts of the entries at these positions."""
+        ends = np.cumsum(self.entries_by_run)
+        runs = (positions >> RUN_SHIFT) - 1
+        at = ends[runs] - self.entries_by_run[runs] + (positions & _PLACES)
+        beyond = np.cumsum([part.size for part in self.parts])
+        numbers = np.searchsorted(beyond, at, side="right")
+        taken = np.empty(positions.size, FACT)
+        for number in np.unique(numbers).tolist():
+            part, mine = self.parts[number], np.flatnonzero(numbers == number)
+            taken[mine] = part.take(at[mine] - (beyond[number] - part.size))
+        return taken
+
 
 class Refunded(NamedTuple):
     """By original's position, ascending: what refunds in force took back of it."""
 
     positions: Positions
+    yen: Integers
+
+
+class Months(NamedTuple):
+    """Counted yen of accounts whose points are rounded by month, by ``month_keys``, ascending."""
+
+    keys: Integers
     yen: Integers
 
 
@@ -111,12 +175,12 @@ class Past:
         corrections: accepted and waiting events, and what they made of enrollments.
         exceptions: what ``corrections`` make of accounts and transactions.
         balances: by person number.
-        months: counted yen by account number and month; what takes back, and what counts anew,
+        counted: counted yen by account number.
+        months: the same of accounts rounded by month; what takes back, and what counts anew,
             stands in the month of the charge or purchase.
-        first_month: the month (year * 12 + month - 1) of the first column of ``months``.
         keys: where the entries of a transaction are, in segments.
         people: where a person's entries of a run begin, in segments; keys are ``person_keys``.
-        facts: by run number less one, the facts of its entries.
+        facts: those of all entries.
         refunded: what refunds took back.
         voided: the positions of entries that are void, ascending.
     """
@@ -126,11 +190,11 @@ class Past:
     corrections: Corrections
     exceptions: Exceptions
     balances: Balances
-    months: Integers
-    first_month: int
-    keys: Sequence[Keys]
-    people: Sequence[Keys]
-    facts: Sequence[np.ndarray]
+    counted: Integers
+    months: Months
+    keys: Sequence[Found]
+    people: Sequence[Found]
+    facts: Facts
     refunded: Refunded
     voided: Positions = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -144,11 +208,11 @@ class Past:
             Corrections(),
             Exceptions.none(),
             Balances.zero(0),
-            np.zeros((0, 0), np.int64),
-            0,
+            nothing,
+            Months(nothing, nothing),
             (),
             (),
-            (),
+            Facts(),
             Refunded(nothing, nothing),
         )
 
@@ -178,24 +242,16 @@ class Past:
         order = np.argsort(wanted)
         ascending = wanted[order]
         for segment in self.keys:
-            at = np.searchsorted(segment.hashes, ascending)
-            hit = at < segment.hashes.size
-            hit[hit] = segment.hashes[at[hit]] == ascending[hit]
-            rows, at = order[hit], at[hit]
-            if not rows.size:
+            at, positions = segment.find(ascending)
+            if not at.size:
                 continue
+            rows = order[at]
             checks = key_checks(service_id.gather(rows), transaction_id.gather(rows))
-            while rows.size:
-                positions = segment.positions[at]
-                same = self.facts_at(positions)["check"] == checks
-                if before_run is not None:
-                    same &= positions < before_run << RUN_SHIFT
-                found[rows[same]] = np.maximum(found[rows[same]], positions[same])
-                # The same key, booked again, or another key of the same hash stands next to it.
-                at = at + 1
-                on = at < segment.hashes.size
-                on[on] = segment.hashes[at[on]] == wanted[rows[on]]
-                rows, checks, at = rows[on], checks[on], at[on]
+            # The same key, booked again, or another key of the same hash.
+            same = self.facts_at(positions)["check"] == checks
+            if before_run is not None:
+                same &= positions < before_run << RUN_SHIFT
+            np.maximum.at(found, rows[same], positions[same])
         return found
 
     def in_force(self, positions: Positions) -> npt.NDArray[np.bool_]:
@@ -213,38 +269,23 @@ class Past:
 
     def facts_at(self, positions: Positions) -> np.ndarray:
         """The facts of the entries at these positions."""
-        taken = np.empty(positions.size, FACT)
-        runs = positions >> RUN_SHIFT
-        for run in np.unique(runs):
-            mine = runs == run
-            taken[mine] = self.facts[run - 1][positions[mine] & _PLACES]
-        return taken
+        return self.facts.take(positions)
 
     def refunded_at(self, positions: Positions) -> Integers:
         """Yen taken back from the originals at these positions."""
-        at, hit = places_in(self.refunded.positions, positions)
-        yen = np.zeros(positions.size, np.int64)
-        yen[hit] = self.refunded.yen[at[hit]]
-        return yen
+        return _sums_at(*self.refunded, positions)
 
     def positions_of(self, person_nos: Numbers) -> Positions:
         """The positions of all entries of some people, each once; by person, then ascending."""
         found: list[Positions] = [np.empty(0, np.int64)]
         wanted = np.sort(person_keys(person_nos))
         for segment in self.people:
-            at = np.searchsorted(segment.hashes, wanted)
-            until = np.searchsorted(segment.hashes, wanted, side="right")
-            places = _ranges(at, until)
-            firsts = segment.positions[places]
-            if firsts.size == 0:
-                continue
+            _, firsts = segment.find(wanted)
             people = self.facts_at(firsts)["person_no"]
             while firsts.size:
                 found.append(firsts)
-                runs = firsts >> RUN_SHIFT
-                ends = np.array([self.facts[run - 1].size for run in runs.tolist()])
                 firsts = firsts + 1
-                on = (firsts & _PLACES) < ends
+                on = (firsts & _PLACES) < self.facts.entries_by_run[(firsts >> RUN_SHIFT) - 1]
                 firsts, people = firsts[on], people[on]
                 same = self.facts_at(firsts)["person_no"] == people
                 firsts, people = firsts[same], people[same]
@@ -269,17 +310,40 @@ class Past:
     def counted_of_accounts(self, account_nos: AccountNumbers) -> Integers:
         """Counted yen of each account, over all months."""
         counted = np.zeros(account_nos.size, np.int64)
-        known = account_nos < self.months.shape[0]
-        counted[known] = self.months[account_nos[known]].sum(axis=1)
+        known = account_nos < self.counted.size
+        counted[known] = self.counted[account_nos[known]]
         return counted
 
     def counted_in_months(self, account_nos: AccountNumbers, months: Integers) -> Integers:
-        """Counted yen of each account in the month beside it."""
-        counted = np.zeros(account_nos.size, np.int64)
-        at = months - self.first_month
-        known = (account_nos < self.months.shape[0]) & (at >= 0) & (at < self.months.shape[1])
-        counted[known] = self.months[account_nos[known], at[known]]
-        return counted
+        """Counted yen of each account, which is rounded by month, in the month beside it."""
+        return _sums_at(*self.months, month_keys(account_nos, months))
+
+
+def month_keys(account_nos: AccountNumbers, months: Integers) -> Integers:
+    """One number for an account and a month: ascending by account, then by month."""
+    return (account_nos.astype(np.int64) << _MONTH_BITS) + months
+
+
+def _sums_at(ascending: Integers, sums: Integers, wanted: Integers) -> Integers:
+    at, hit = places_in(ascending, wanted)
+    found = np.zeros(wanted.size, np.int64)
+    found[hit] = sums[at[hit]]
+    return found
+
+
+def summed(
+    ascending: Integers, sums: Integers, keys: Integers, more: Integers
+) -> tuple[Integers, Integers]:
+    """Sums by ascending keys, with more added to some of them, old or new, in any order."""
+    fresh, of = np.unique(keys, return_inverse=True)
+    added = np.zeros(fresh.size, np.int64)
+    np.add.at(added, of, more)
+    at, known = places_in(ascending, fresh)
+    sums = sums.copy()
+    sums[at[known]] += added[known]
+    fresh, added = fresh[~known], added[~known]
+    between = np.searchsorted(ascending, fresh)
+    return np.insert(ascending, between, fresh), np.insert(sums, between, added)
 
 
 def person_keys(person_nos: Numbers) -> Hashes:

@@ -15,7 +15,7 @@ import polars as pl
 from engine.booking.corrections import Moment, Owner, Standing
 from engine.booking.events import Concerned
 from engine.booking.recounted import Voids
-from engine.booking.state import RUN_SHIFT, Past, Refunded
+from engine.booking.state import RUN_SHIFT, Past, Refunded, summed
 from engine.columns.hashing import Positions
 
 REFUND: Final = "refund"
@@ -85,10 +85,7 @@ def without(past: Past, voids: Voids) -> Past:
 
 def with_refunds(refunded: Refunded, originals: Positions, yen: Positions) -> Refunded:
     """What refunds took back, with further yen, negative where a refund is void."""
-    positions, at = np.unique(np.concatenate([refunded.positions, originals]), return_inverse=True)
-    total = np.zeros(positions.size, np.int64)
-    np.add.at(total, at, np.concatenate([refunded.yen, yen]))
-    return Refunded(positions, total)
+    return Refunded(*summed(*refunded, originals, yen))
 
 
 def _entries_in_force(

@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -135,8 +136,35 @@ class NewFile(io.RawIOBase):
                 os.close(self._descriptor)
 
 
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """A file that a run has written for itself: what any process needs to read it."""
+
+    path: Path
+    bytes: int
+    crc: int
+
+    def read(self) -> pa.Buffer:
+        """All that was written.
+
+        Raises:
+            OSError: or the disk gives back something else.
+        """
+        # Arrow's pool has the pages of the file before; others would be cleared by the system.
+        data = pa.allocate_buffer(self.bytes)
+        with self.path.open("rb") as file:
+            whole = file.readinto(data) == self.bytes and not file.read(1)
+        if not whole or zlib.crc32(data) != self.crc:
+            raise _differs(self.path)
+        return data
+
+    def remove(self) -> None:
+        """Removes the file."""
+        remove(self.path)
+
+
 class ScratchFile(NewFile):
-    """A file that a run writes for itself and takes back once, held to its CRC."""
+    """A file that a run writes for itself and reads back, held to its CRC."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -151,16 +179,16 @@ class ScratchFile(NewFile):
         Raises:
             OSError: or the disk gives back something else.
         """
+        left = self.leave()
+        data = left.read()
+        left.remove()
+        return data
+
+    def leave(self) -> Scratch:
+        """Closes the file and leaves it where it is."""
         self.write_held()
         self.close()
-        # Arrow's pool has the pages of the file before; others would be cleared by the system.
-        data = pa.allocate_buffer(self.bytes)
-        with self.path.open("rb") as file:
-            whole = file.readinto(data) == self.bytes and not file.read(1)
-        if not whole or zlib.crc32(data) != self._crc:
-            raise _differs(self.path)
-        remove(self.path)
-        return data
+        return Scratch(self.path.absolute(), self.bytes, self._crc)
 
 
 def _differs(path: Path) -> OSError:

@@ -71,8 +71,9 @@ VOIDED = "voided"
 ACCOUNT_TAKEN = "account_taken"
 ALREADY_ENROLLED = "already_enrolled"
 
-Application = tuple[dt.datetime, Service | None]
-"""When an enrollment was applied for, and its service; None where the registry has it no more."""
+Application = tuple[dt.datetime, str, str, Service | None]
+"""When an enrollment was applied for, the IDs of its service and its account, which order those of
+one instant, and its service; None where the registry has it no more."""
 
 
 @quotes("普段利用している決済サービス(1つ)を選択", ALREADY_ENROLLED)
@@ -80,6 +81,7 @@ def stand_together(first: Application, second: Application) -> bool:
     """One service a person, unless the service chosen earlier ended its awards before the day of
     the later application, in whatever order the two arrive.
     """
-    (_, service), (applied_at, _) = sorted((first, second), key=lambda chosen: chosen[0])
+    earlier, later = sorted((first, second), key=lambda application: application[:3])
+    service = earlier[-1]
     ended_on = service.awards_close_on if service else None
-    return ended_on is not None and ended_on < applied_at.date()
+    return ended_on is not None and ended_on < later[0].date()

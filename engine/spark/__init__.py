@@ -1,34 +1,37 @@
-"""A run on Apache Spark: the same functions on many machines, the shuffle between them Spark's.
+"""A run whose slices of people are folded by an Apache Spark cluster.
 
-Rows travel as messages: some thousand rows of Arrow in one Spark row, addressed to a partition of
-the next station. Stations are Python functions that Spark runs through Arrow (``mapInArrow``):
+The driver does all that one machine does (``engine.io.run.calculation``) up to the slices: it
+recalls the book, takes in the deliveries and settles what came twice; each slice's rows are in a
+file in the book's staging folder. Then it broadcasts what all slices are folded with, and each
+slice is a Spark job of one task, which reads the rows, folds them and writes the ledger file. What
+comes back is small: digests, totals, declined rows. The driver gives the files their names, in
+order, and commits.
 
-    reading     a stretch of a delivery, or a ledger file that is not yet remembered
-    keys        all rows of some keys, and what the book knows of these keys
-    people      all rows of some people: the slice is folded and its ledger file written
-    tables      what the run keeps beside the ledger, one writer a table
-
-Whatever a task writes has a name of its own attempt; only the names that come back through the
-shuffle are used, so a task that is retried or run twice leaves nothing double. The driver sees
-names, counts and digests, no rows.
+Each attempt of a task writes a file of its own; the driver uses that of the answer it got, so a
+task that is retried or run twice leaves nothing double.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 
-from engine.io.run.nightly import Run
+from engine.io.run.one_run import Calculated, Calculator, Run
 
 
 @contextmanager
-def on_spark(master: str | None, settings: Mapping[str, str]) -> Iterator[Callable[..., Run]]:
-    """Starts Spark; gives what makes a run on it, for ``engine.run(how=...)``.
+def on_spark(master: str | None, settings: Mapping[str, str]) -> Iterator[Calculator]:
+    """Starts Spark; gives what calculates a run on it, for ``mynapoint.run(how=...)``.
 
     Raises:
         InputError: Spark is not there, cannot be started, or does not reach the master.
     """
-    from engine.spark.cluster import SparkCluster, spark_session
-    from engine.spark.spark_run import SparkRun
+    from engine.spark.calculation import CalculationOnSpark
+    from engine.spark.cluster import SparkCluster, spark_context
 
-    with spark_session(master, settings) as session:
-        yield partial(SparkRun, SparkCluster(session))
+    with spark_context(master, settings) as context:
+        cluster = SparkCluster(context)
+
+        def calculate(run: Run, staged: Path) -> Calculated:
+            return CalculationOnSpark(cluster, run, staged).calculate()
+
+        yield calculate

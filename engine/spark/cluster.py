@@ -1,52 +1,35 @@
-"""The cluster: a Spark session, and how items go from station to station on it."""
+"""The cluster: a Spark context, and how slices of people are sent to it."""
 
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from pickle import PicklingError
 from subprocess import TimeoutExpired
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import BookError, InputError
+from engine.columns.hashing import FINGERPRINT
+from engine.errors import BookError, InputError, MynapointError
 from engine.extras import require_extra
-from engine.spark.messages import COLUMNS, Station, Work, answered, asked, at_station
+from engine.io.book.checked import DamagedIndex
+from engine.io.run.slices import FoldedSlice, Slice, SliceWork
+from engine.spark.task import fold_there
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark import SparkContext
 
 LOG: Final = "MYNAPOINT_SPARK_LOG"
-_OURS: Final = {
-    # Partitions are made to measure.
-    "spark.sql.adaptive.enabled": "false",
-    # A message is many rows.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
-    "spark.sql.execution.arrow.useLargeVarTypes": "false",
-}
+Fold = Callable[[Slice], FoldedSlice]
 _UNLESS_SET: Final = {
     "spark.app.name": "mynapoint",
     # A task is one thread; Spark runs as many as there are cores.
     "spark.executorEnv.POLARS_MAX_THREADS": "1",
 }
-_POLL_SECONDS: Final = 0.5
 _LONGEST_END_SECONDS: Final = 30
-
-
-class Step(NamedTuple):
-    """A station on the way: what is done there, in how many partitions.
-
-    ``in_order``: messages are taken in by their places.
-    """
-
-    station: Station
-    work: Work
-    job: Any
-    partitions: int
-    in_order: bool = False
 
 
 def check_installed() -> None:
@@ -56,7 +39,7 @@ def check_installed() -> None:
         InputError: naming what is missing.
     """
     require_extra(
-        "--engine spark", "spark", "pyspark", "pandas", where=", here and on the cluster's machines"
+        "--engine spark", "spark", "pyspark", where=", here and on the cluster's machines"
     )
     home = os.environ.get("JAVA_HOME")
     if "PYSPARK_GATEWAY_PORT" not in os.environ and not (
@@ -70,8 +53,8 @@ def check_installed() -> None:
 
 
 @contextmanager
-def spark_session(master: str | None, settings: Mapping[str, str]) -> "Iterator[SparkSession]":
-    """A Spark session, with Spark's own configuration and these settings on top of it.
+def spark_context(master: str | None, settings: Mapping[str, str]) -> "Iterator[SparkContext]":
+    """A Spark context, with Spark's own configuration and these settings on top of it.
 
     Raises:
         InputError: Spark cannot be started, or does not reach the master.
@@ -82,7 +65,6 @@ def spark_session(master: str | None, settings: Mapping[str, str]) -> "Iterator[
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
     from pyspark.java_gateway import launch_gateway
-    from pyspark.sql import SparkSession
 
     # Whoever starts Spark as a shell would get its progress bar.
     wanted = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
@@ -102,7 +84,6 @@ def spark_session(master: str | None, settings: Mapping[str, str]) -> "Iterator[
             unless_set["spark.ui.enabled"] = "false"
         for name, value in unless_set.items():
             conf.setIfMissing(name, value)
-        conf.setAll(list(_OURS.items()))
         context = SparkContext(conf=conf, gateway=gateway)
         if LOG not in os.environ:
             context.setLogLevel("OFF")
@@ -113,7 +94,7 @@ def spark_session(master: str | None, settings: Mapping[str, str]) -> "Iterator[
             "says; nothing was booked",
         ) from error
     try:
-        yield SparkSession(context)
+        yield context
     finally:
         with suppress(Exception):
             context.stop()
@@ -161,90 +142,61 @@ def _quiet() -> Iterator[None]:
 
 
 class SparkCluster:
-    """Does jobs on Spark: items go through stations, and what they say to the driver comes back."""
+    """Has slices folded on Spark."""
 
-    def __init__(self, session: "SparkSession") -> None:
-        self._session = session
+    def __init__(self, context: "SparkContext") -> None:
+        self._context = context
 
     @property
     def cores(self) -> int:
         """How many tasks are at work at once, as far as Spark knows."""
-        return max(1, int(self._session.sparkContext.defaultParallelism))
-
-    def run(
-        self,
-        progress: Callable[[int, int], None],
-        tasks: Sequence[Sequence[Any]],
-        steps: Sequence[Step],
-    ) -> list[Any]:
-        """Does a job; see ``spark_run.Cluster``.
-
-        Raises:
-            MynapointError: the first that a task raised, in the order of stations and items.
-            BookError: Spark gave up.
-        """
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
-
-        try:
-            with self._reported(progress):
-                rows = self._frame(tasks, steps).collect()
-        except (PySparkException, Py4JError, OSError) as error:
-            raise BookError(
-                f"Spark gave up: {_reason(error)}",
-                hint=f"see Spark's own log ({LOG}=FILE keeps the driver's); nothing was booked, "
-                "run again",
-            ) from error
-        return answered(rows)
-
-    def _frame(self, tasks: Sequence[Sequence[Any]], steps: Sequence[Step]) -> "DataFrame":
-        from pyspark.sql import functions as sql
-
-        frame = self._session.createDataFrame(list(map(tuple, asked(tasks))), COLUMNS)
-        names = frame.columns
-        for step in steps:
-            # Messages that pass by are spread over the partitions.
-            target: Column = sql.when(
-                sql.col("station") == int(step.station), sql.col("target")
-            ).otherwise(sql.pmod(sql.col("place"), sql.lit(step.partitions)).cast("int"))
-            frame = (
-                frame.withColumn("partition", target)
-                .repartitionById(step.partitions, "partition")
-                .select(names)
-            )
-            if step.in_order:
-                frame = frame.sortWithinPartitions("place")
-            frame = frame.mapInArrow(
-                partial(at_station, step.station, step.work, step.job), COLUMNS
-            )
-        return frame.filter(sql.col("station") == int(Station.DRIVER)).select(
-            "kind", "place", "payload"
-        )
+        return max(1, int(self._context.defaultParallelism))
 
     @contextmanager
-    def _reported(self, progress: Callable[[int, int], None]) -> Iterator[None]:
-        """Tells how many of the job's tasks are done."""
-        tracker, ended = self._session.sparkContext.statusTracker(), Event()
-        known: dict[int, tuple[int, int]] = {}
+    def sending(self, work: SliceWork, folder: Path) -> Iterator[Fold]:
+        """Sends to the cluster what every slice is folded with; gives what has one folded there."""
+        with _reported():
+            sent = self._context.broadcast(work)
 
-        def watch() -> None:
-            while not ended.wait(_POLL_SECONDS):
-                with suppress(Exception):
-                    for stage in tracker.getActiveStageIds():
-                        info = tracker.getStageInfo(stage)
-                        if info is not None:
-                            known[stage] = info.numCompletedTasks, info.numTasks
-                    done, total = (sum(one[at] for one in known.values()) for at in (0, 1))
-                    if total:
-                        progress(done, total)
+        def fold(people: Slice) -> FoldedSlice:
+            answer: FoldedSlice | MynapointError | DamagedIndex
+            with _reported():
+                (answer,) = (
+                    self._context.parallelize([people], 1)
+                    .map(partial(fold_there, sent, folder, FINGERPRINT))
+                    .collect()
+                )
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
-        thread = Thread(target=watch, daemon=True)
-        thread.start()
         try:
-            yield
+            yield fold
         finally:
-            ended.set()
-            thread.join()
+            # After an error, slices may still be under way.
+            with suppress(Exception):
+                self._context.cancelAllJobs()
+                sent.destroy()
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Reports in a line that Spark gave up.
+
+    Raises:
+        BookError: it did.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError, PicklingError) as error:
+        raise BookError(
+            f"Spark gave up: {_reason(error)}",
+            hint=f"see Spark's own log ({LOG}=FILE keeps the driver's); nothing was booked, "
+            "run again",
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,17 +1,17 @@
 """Where a run is calculated: on this machine, or on a Spark cluster."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from engine.errors import InputError
-from engine.io.run.one_run import Run
+from engine.io.run.one_run import Calculator
 
 
 @contextmanager
 def engine_of(
     name: str, master: str | None, settings: Sequence[str]
-) -> Iterator[Callable[..., Run] | None]:
-    """What makes a run on the engine that the command line names; None for this machine's own.
+) -> Iterator[Calculator | None]:
+    """What calculates a run on the engine that the command line names; None for this machine's own.
 
     Raises:
         InputError: the cluster cannot be used, or its options do not belong to this engine.

@@ -326,7 +326,7 @@ def _rows_beside_the_ledger(record: RunRecord) -> int:
 def _recalled(
     opened: OpenedBook, service_id: str, transaction_id: str, wanted: pl.Expr
 ) -> tuple[Entry | None, Sequence[LedgerFile]]:
-    """A transaction's entry by the book's memory; and the files that the memory says nothing of."""
+    """A transaction's entry by the book's index; and the files that the index says nothing of."""
     # What it imports takes as long as all else that a person's story needs.
     from engine.io.book.index import find_entry
 
@@ -336,7 +336,7 @@ def _recalled(
             entries = _entries(_one_row(opened, *place).filter(wanted))
         if entries:
             return entries[0], []
-        # The memory is of another book, or damaged: the ledger alone is to be believed.
+        # The index is of another book, or damaged: the ledger alone is to be believed.
         remembered = 0
     return None, [file for file in opened.ledger_files if file.run > remembered]
 

@@ -41,9 +41,10 @@ MENDED: Final = (
 )
 
 
-#: What every refund is, in turn; `rest` takes what the `part` before it left.
+#: What every refund is, in turn; `rest` takes what the `part` before it left,
+#: `again` all of what the `full` before it took.
 REFUNDS: Final = (
-    *("full", "part", "rest", "over", "full", "part", "unknown", "full", "part", "rest"),
+    *("full", "again", "part", "rest", "over", "full", "part", "unknown", "full", "part", "rest"),
     *("other_account", "full", "before", "part", "after_programme", "full", "of_refund", "part"),
 )
 

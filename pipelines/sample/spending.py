@@ -208,7 +208,9 @@ def _refunds(
             turn=pl.Series([turns[k % len(turns)] for k in range(n)], dtype=pl.String), part=part
         )
         .join(some, "service_id", "left", maintain_order="left")
-        .with_columns(pl.when(turn == "rest").then(pl.col(own).shift(1)).otherwise(pl.col(own)))
+        .with_columns(
+            pl.when(turn.is_in(("rest", "again"))).then(pl.col(own).shift(1)).otherwise(pl.col(own))
+        )
         .with_columns(
             original_transaction_id=pl.when(turn == "unknown")
             .then(pl.col("transaction_id").str.reverse())

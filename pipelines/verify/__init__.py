@@ -19,7 +19,7 @@ from engine.io.delivered.deliveries import find_delivered
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import Kept, check_bytes, is_changing
 from pipelines.verify.findings import Finding, Findings
-from pipelines.verify.index import check_memory
+from pipelines.verify.index import check_index
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
 
@@ -113,7 +113,7 @@ def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Fin
     """Checks what the book remembers; a run that is at work meanwhile changes it as we look."""
     found = Findings()
     try:
-        check_memory(book, kept, scratch, found)
+        check_index(book, kept, scratch, found)
     except OSError:
         if not is_changing(book, len(kept.runs)):
             raise

@@ -140,6 +140,10 @@ class CheckedArray:
         self._held = held
         self.number = held.join(self)
 
+    def __reduce__(self) -> tuple[type["CheckedArray"], tuple[Path, ArrayFile, Any]]:
+        # Another process reads the same file, and holds blocks of its own.
+        return CheckedArray, (self._path.parent.absolute(), self.file, self._dtype)
+
     @cached_property
     def slots(self) -> npt.NDArray[np.int32]:
         """By block, where it is held, or -1."""

@@ -1,6 +1,6 @@
 """A book: a folder that is changed by one run at a time, and only by whole runs.
 
-``ledger/`` the Delta Lake table, ``runs/NNNNNN/`` what else each run left, ``memory/`` what can be
+``ledger/`` the Delta Lake table, ``runs/NNNNNN/`` what else each run left, ``index/`` what can be
 made again from the two, ``staging/`` what a run is still writing, ``.lock`` who may write,
 ``.acknowledged`` the last run whose commit is known to be on the disk.
 A run is in the book when its ledger commit is; all else of a run that did not get there is cleared
@@ -9,13 +9,16 @@ by the next one.
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from engine.errors import BookError, InputError
+from engine.io.book.checked import DamagedIndex
 from engine.io.book.format import RECORD_FILE
 from engine.io.book.log import Log, run_id
+from engine.io.book.manifest import read_manifest
 from engine.io.book.run_record import Output, RunRecord
 from engine.paths import local_path
 
@@ -62,8 +65,8 @@ class Book:
         return self.path / self.RECORDS
 
     @property
-    def memory(self) -> Path:
-        return self.path / "memory"
+    def index(self) -> Path:
+        return self.path / "index"
 
     @property
     def staging(self) -> Path:
@@ -150,7 +153,7 @@ class Book:
                 lost a run that was in it.
         """
         # Ahead of the log: meanwhile a run may be booked.
-        known = max(self.acknowledged() or 0, self._remembered())
+        known = max(self.acknowledged() or 0, self._indexed())
         try:
             committed = self.commits.last()
         except OSError as error:
@@ -199,11 +202,12 @@ class Book:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
-    def _remembered(self) -> int:
-        try:
-            return int(json.loads((self.memory / "manifest.json").read_bytes())["runs"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
+    def _indexed(self) -> int:
+        """How many runs the index covers."""
+        with suppress(DamagedIndex):
+            manifest = read_manifest(self.index)
+            return manifest["runs"] if manifest is not None else 0
+        return 0
 
     def table_files(self, number: int) -> list[Output]:
         """The files of the table that a run left."""

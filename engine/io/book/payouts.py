@@ -51,7 +51,7 @@ class PayoutBook(Book):
     def copying(self) -> Path:
         return self.path / ".copying"
 
-    def _remembered(self) -> int:
+    def _indexed(self) -> int:
         return 0
 
     def files(self, committed: int) -> list[Path]:

@@ -75,6 +75,21 @@ def merged(segments: Sequence[Segment], rows: int) -> Iterator[Pairs]:
         yield sorted_by_key(keys, values)
 
 
+def _in_ranges(parts: Sequence[Pairs]) -> Iterator[Pairs]:
+    """All pairs of parts by key, a range of keys after the other: hashes, so about as many each."""
+    rows = sum(keys.size for keys, _ in parts)
+    bits = (rows // ROWS_AT_ONCE).bit_length()
+    bounds = np.array([part << (64 - bits) for part in range(1, 1 << bits)], np.uint64)
+    cuts = [[0, *np.searchsorted(keys, bounds).tolist(), keys.size] for keys, _ in parts]
+    for number in range(1 << bits):
+        where = [slice(cut[number], cut[number + 1]) for cut in cuts]
+        cut_parts = list(zip(parts, where, strict=True))
+        yield sorted_by_key(
+            np.concatenate([keys[rows] for (keys, _), rows in cut_parts]),
+            np.concatenate([values[rows] for (_, values), rows in cut_parts]),
+        )
+
+
 class PairSorter:
     """Sorts more pairs than memory has room for, by parts that are set down until all are there."""
 
@@ -124,7 +139,7 @@ class Segments:
 
     def __init__(self, folder: Path, prefix: str, segments: Sequence[Segment] = ()) -> None:
         """Takes the segments from the oldest to the youngest; ``prefix`` names the files."""
-        self._folder, self._prefix, self._segments = folder, prefix, tuple(segments)
+        self._folder, self._prefix, self.segments = folder, prefix, tuple(segments)
 
     @classmethod
     def open(
@@ -136,25 +151,27 @@ class Segments:
     @property
     def listed(self) -> list[list[list[Any]]]:
         """The segments' files, for JSON."""
-        return [segment.listed for segment in self._segments]
+        return [segment.listed for segment in self.segments]
 
     @property
     def files(self) -> list[str]:
         """The names of all files; others of the same prefix are no longer needed."""
-        return [name for segment in self._segments for name in segment.files]
+        return [name for segment in self.segments for name in segment.files]
 
     @property
     def size(self) -> int:
         """How many pairs there are."""
-        return sum(segment.keys.size for segment in self._segments)
+        return sum(segment.keys.size for segment in self.segments)
 
-    def added(self, mark: str, keys: Hashes, values: Positions) -> "Segments":
-        """With further pairs, in any order; the mark, never used before, names their files."""
-        if keys.size == 0:
+    def added(self, mark: str, parts: Sequence[Pairs]) -> "Segments":
+        """With further pairs, in parts, each by key; the mark, never used before, names their
+        files.
+        """
+        if not any(keys.size for keys, _ in parts):
             return self
         name = f"{self._prefix}-{mark}"
-        pairs = [sorted_by_key(keys, values)]
-        segments = (*self._segments, Segment.write(self._folder, f"{name}-0", pairs))
+        fresh = Segment.write(self._folder, f"{name}-0", _in_ranges(parts))
+        segments = (*self.segments, fresh)
         start = first_to_merge([segment.keys.size for segment in segments])
         if start is not None:
             ranges = merged(segments[start:], ROWS_AT_ONCE)
@@ -167,7 +184,7 @@ class Segments:
         # In ascending order a search walks through a segment instead of jumping about in it.
         order = np.argsort(keys)
         ascending = keys[order]
-        found = [segment.find(ascending) for segment in self._segments]
+        found = [segment.find(ascending) for segment in self.segments]
         rows = np.concatenate([np.empty(0, np.int64), *(order[rows] for rows, _ in found)])
         values = np.concatenate([np.empty(0, np.int64), *(values for _, values in found)])
         by_row = np.argsort(rows, kind="stable")

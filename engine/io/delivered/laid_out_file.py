@@ -369,8 +369,8 @@ def _no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     missing = nearest_header(data, layout)
     if not missing:
         return InputError(
-            f"{name}: the header of layout {layout.layout_id} stands within quotes that a line "
-            "ahead of it opens and does not close",
+            f"{name}: the header of layout {layout.layout_id} is there, but a quotation mark ahead "
+            "of it is not closed",
             hint="have the file delivered again",
         )
     return InputError(
@@ -485,7 +485,7 @@ def _equals(text: str) -> Callable[[pl.Series], pl.Series]:
 
 
 def _begins(line: str, begins: str) -> bool:
-    return line.lstrip('"').startswith(begins)
+    return line.lstrip(f'{BLANKS}"').startswith(begins)
 
 
 @contextmanager

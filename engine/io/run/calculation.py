@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.booking.corrections import Corrections, Standing
 from engine.booking.enrollment import Enrolled, concerning, enroll
-from engine.booking.fold import Folded, Night, fold, resolve_pending
+from engine.booking.fold import Night, resolve_pending
 from engine.booking.recounted import Voids
 from engine.booking.registry import Registry
 from engine.booking.remembering import corrected, enrolled
@@ -25,7 +25,7 @@ from engine.io.book.entries import entries_at
 from engine.io.book.folder import part_name, run_id
 from engine.io.book.format import RunTable
 from engine.io.book.index import Known, recall
-from engine.io.book.ledger import Part, write_part
+from engine.io.book.ledger import Part
 from engine.io.book.tables import TableWriter, table_writer
 from engine.io.book.tally import Tally
 from engine.io.delivered.rows import (
@@ -39,13 +39,12 @@ from engine.io.run.changes import check_changes
 from engine.io.run.correcting import Corrected, KnownBook
 from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates
 from engine.io.run.joining import JoinedAccounts
+from engine.io.run.one_run import Calculated, Run
 from engine.io.run.reconsidering import Reconsidering, left_waiting, waiting_enrollments
 from engine.io.run.refusal import Kind, QuarantinedRows
 from engine.io.run.shuffle import SeenKeys, Shuffle
+from engine.io.run.slices import FoldedSlice, Slice, SliceWork
 from engine.records import ENROLLMENT_COLUMNS, ENROLLMENT_CONFLICT, EVENT_CONFLICT
-
-if TYPE_CHECKING:
-    from engine.io.run.one_run import Calculated, Run
 
 MOST_SLICES: Final = 256
 MOST_SLICES_OF_UNENROLLED: Final = 32
@@ -53,9 +52,14 @@ _ENROLLMENT_KEY: Final = ("person_id", "service_id", "account_id")
 
 
 class Calculation:
-    """Takes in a run's deliveries and decides every row; everything is left in ``staged``."""
+    """Takes in a run's deliveries and decides every row; everything is left in ``staged``.
 
-    def __init__(self, run: "Run", staged: Path) -> None:
+    Slices of people are folded by this process; a subclass may have them folded elsewhere.
+    """
+
+    folds_here = True
+
+    def __init__(self, run: Run, staged: Path) -> None:
         self.run, self.staged = run, staged
         self.book, self.order, self.deliveries = run.book, run.order, run.deliveries
         self.number, self.ahead = run.number, run.order.ahead
@@ -66,9 +70,7 @@ class Calculation:
         self.enrollments_left_alone = False
         self.quarantined_rows = QuarantinedRows()
 
-    def calculate(self) -> "Calculated":
-        from engine.io.run.one_run import Calculated
-
+    def calculate(self) -> Calculated:
         with (
             ThreadPoolExecutor(self.order.threads) as pool,
             table_writer(self.staged, RunTable.QUARANTINE) as self.quarantine,
@@ -128,7 +130,8 @@ class Calculation:
             np.unique(past.facts_at(voids.positions)["account_no"]),
             read_entries,
         )
-        parts = self._fold(pool, night, intake, settled, wanted, voids)
+        work = SliceWork(night, wanted, settled)
+        parts = self._fold(pool, work, intake, voids)
         enrollments.result()
         before_run = known.past.corrections
         left_alone = replace(
@@ -249,7 +252,8 @@ class Calculation:
         files = self.deliveries.transactions
         expected = files.rows_expected + reconsidering.rows_expected
         slices = min(MOST_SLICES, max(1, -(-expected // self.order.rows_per_slice)))
-        folder = None if slices == 1 else self.book.staging / "work"
+        in_memory = slices == 1 and self.folds_here
+        folder = None if in_memory else self.book.staging / "work"
         corrections = past.corrections
         intake = Intake(
             past,
@@ -286,43 +290,40 @@ class Calculation:
         for rows in in_order(pool, self.ahead, unenrolled.filled(), take):
             self._decline(rows)
 
-    def _fold(
-        self,
-        pool: ThreadPoolExecutor,
-        night: Night,
-        intake: Intake,
-        settled: Settled,
-        wanted: FewHashes,
-        voids: Voids,
-    ) -> list[Part]:
+    def fold_slices(
+        self, pool: ThreadPoolExecutor, work: SliceWork, slices: Iterator[Slice]
+    ) -> Iterator[FoldedSlice]:
+        """What became of each slice, in order; their files are in the staged ledger."""
         folder = self.book.staging / "ledger"
-        slices = intake.slices_of(voids.person_nos)
 
-        def calculate(number: int, _: int) -> tuple[Folded, Part | None]:
-            taken = intake.enrolled.take(number) if intake.enrolled.rows[number] else NO_ROWS
-            rows, repeated = settled.split(taken)
-            del taken
-            folded = fold(rows, night, wanted, intake.of_slice(voids, number))
-            del rows
-            # Handed over for good, so that a slice is not held in two forms while it is written.
-            entries = [folded.entries]
-            folded = folded.without_entries()
-            part = None
-            if entries[0].height:
-                name = part_name(self.number, number)
-                part = write_part(entries.pop(), folder, name, self.run.programme.cap_yen)
-            return folded.with_duplicates(repeated, night.past.registry), part
+        def calculate(people: Slice, _: int) -> FoldedSlice:
+            return work.fold(people, folder / part_name(self.number, people.number))
 
+        return in_order(pool, self.ahead, slices, calculate)
+
+    def _fold(
+        self, pool: ThreadPoolExecutor, work: SliceWork, intake: Intake, voids: Voids
+    ) -> list[Part]:
+        numbers = intake.slices_of(voids.person_nos)
+        rows_of = intake.enrolled.taking if self.folds_here else intake.enrolled.leave
+        slices = (
+            Slice(
+                number,
+                rows_of(number) if intake.enrolled.rows[number] else NO_ROWS.clone,
+                intake.of_slice(voids, number),
+            )
+            for number in numbers
+        )
         parts: list[Part] = []
         pending, originals = [], []
-        for folded, part in in_order(pool, self.ahead, iter(slices), calculate):
+        for folded, part in self.fold_slices(pool, work, slices):
             parts += [part] if part else []
             self._decline(folded.declined)
             self.tally.reconsidered += folded.reconsidered
             self.tally.reconsidered_yen += folded.reconsidered_yen
             pending.append(folded.pending)
             originals.append(folded.originals)
-            self.order.progress("booking", len(pending), len(slices))
+            self.order.progress("booking", len(pending), len(numbers))
         if pending:
             self._decline(resolve_pending(pl.concat(pending), pl.concat(originals)))
         return parts

@@ -6,6 +6,7 @@ commit.
 """
 
 import datetime as dt
+import logging
 import os
 import shlex
 import sys
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError
+from engine.io.book.checked import DamagedIndex
 from engine.io.book.folder import Book
+from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
-from engine.io.book.writing import locked
+from engine.io.book.writing import LockedBook, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import (
     ENROLLMENTS,
@@ -33,13 +36,15 @@ from engine.io.run.arguments import (
     check_share,
     check_types_of_days,
 )
+from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days
-from engine.io.run.one_run import Run, RunResult
+from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
 ROWS_PER_SLICE: Final = 500_000
+_LOG: Final = logging.getLogger(__name__)
 
 
 def run(
@@ -60,7 +65,7 @@ def run(
     threads: int | None = None,
     rows_per_slice: int | None = None,
     progress: Progress | None = None,
-    how: "type[Run] | Callable[..., Run] | None" = None,
+    how: Calculator | None = None,
 ) -> RunResult:
     """Books one night's deliveries; the contract's ``mynapoint run``.
 
@@ -83,7 +88,7 @@ def run(
             are cores, for one may wait for the disk.
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         progress: is told how far the run is.
-        how: makes the run, with the arguments of ``Run``; by default one on this machine alone.
+        how: calculates the run; by default this machine alone.
 
     Raises:
         InputError: the input or the call cannot be used; nothing was booked.
@@ -120,9 +125,19 @@ def run(
             committed, _ = settle_tables(held)
             try:
                 check_days(place, committed, order)
-                make = how or Run
-                run = make(held, committed, order, deliveries, given_services, given_programme)
-                result = run.do()
+
+                def attempt() -> RunResult:
+                    return Run(
+                        held,
+                        committed,
+                        order,
+                        deliveries.anew(),
+                        given_services,
+                        given_programme,
+                        how or on_this_machine,
+                    ).do()
+
+                result = _with_a_sound_index(held, attempt)
             finally:
                 # What cannot be cleared now is cleared by the next run.
                 with suppress(OSError):
@@ -136,6 +151,30 @@ def run(
             hint="check the disk and the folder's permissions; nothing was booked",
         ) from error
     return result
+
+
+def on_this_machine(run: Run, staged: Path) -> Calculated:
+    """Calculates a run on this machine alone."""
+    return Calculation(run, staged).calculate()
+
+
+def _with_a_sound_index(book: LockedBook, attempt: Callable[[], RunResult]) -> RunResult:
+    """A run, from its start once more where it met a damaged index; only one that has published
+    nothing meets one.
+    """
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        _LOG.warning("%s; the index is made anew from the ledger", error)
+    clear_index(book)
+    book.clear_up()
+    try:
+        return attempt()
+    except DamagedIndex as error:
+        raise BookError(
+            f"{error}, though it was only just made",
+            hint="check the disk; nothing was booked",
+        ) from error
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

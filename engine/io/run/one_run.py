@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from engine.io.book.folder import run_id
 from engine.io.book.format import (
@@ -61,12 +62,20 @@ class Calculated:
     corrections: str | None
 
 
-class Run:
-    """One run on a locked book, calculated on this machine.
+class Calculator(Protocol):
+    """A way to calculate a run: on this machine, or on many."""
 
-    Another way to calculate (``calculate``) is a class of its own; what comes before and after it
-    is the same for all.
-    """
+    def __call__(self, run: "Run", staged: Path) -> Calculated:
+        """Takes in the deliveries and decides every row; fills the files' ``inputs``.
+
+        Too large a share of unreadable rows is an error here, unless this very run may have been
+        booked before (``earlier_record``).
+        """
+        ...
+
+
+class Run:
+    """One run on a locked book. What comes before and after its calculation is here."""
 
     def __init__(
         self,
@@ -76,28 +85,20 @@ class Run:
         deliveries: Deliveries,
         services: Services | None,
         programme: Programme | None,
+        calculate: Calculator,
     ) -> None:
         self.book, self.order, self.number = book, order, committed + 1
+        self._calculate = calculate
         self.deliveries = deliveries
         self.services = services or kept_services(book, committed)
         self.programme = programme or kept_programme(book, committed)
         self.terms = self.programme.terms_as_of(order.terms_as_of)
         self.started_at = dt.datetime.now(dt.UTC)
 
-    def calculate(self, staged: Path) -> Calculated:
-        """Takes in the deliveries and decides every row; fills the files' ``inputs``.
-
-        Too large a share of unreadable rows is an error here, unless this very run may have been
-        booked before (``earlier_record``).
-        """
-        from engine.io.run.calculation import Calculation
-
-        return Calculation(self, staged).calculate()
-
     def do(self) -> RunResult:
         """Calculates the run and makes it part of the book."""
         staged = self.book.stage()
-        calculated = self.calculate(staged)
+        calculated = self._calculate(self, staged)
         if self.earlier_record is not None and not _changes_the_book(calculated):
             return RunResult(self.book.path, already_booked=True, record=self.earlier_record)
         outputs = self._outputs(staged, calculated)

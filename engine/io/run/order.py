@@ -57,6 +57,12 @@ class Deliveries:
     def __iter__(self) -> Iterator[Files]:
         return iter((self.events, self.enrollments, self.transactions))
 
+    def anew(self) -> "Deliveries":
+        """The same files, of which nothing was read."""
+        return Deliveries(
+            *(Files(files.role, files.delivered, files.whole_lines) for files in self)
+        )
+
     @property
     def layouts(self) -> dict[str, Layout]:
         """The layouts that files were read by, by ID.

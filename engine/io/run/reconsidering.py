@@ -20,7 +20,7 @@ from engine.booking.registry import Numbers
 from engine.booking.state import Past
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
-from engine.io.book.index import read_table
+from engine.io.book.indexing import read_table
 from engine.io.book.waiting import Waiting
 from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS, Enrollment, polars_schema
 

@@ -5,6 +5,7 @@ Small runs keep it in memory; large ones write it to the run's staging folder.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +16,26 @@ import polars as pl
 import pyarrow as pa
 
 from engine.booking.duplicates import WHERE_SEEN, Occurrences
-from engine.io.durable import ScratchFile
+from engine.io.durable import Scratch, ScratchFile
 from engine.records import Kind
 
 _ROWS_PER_PART: Final = 4_000_000
 # Each is two open files, beside those of the slices.
 _MOST_PARTS_BITS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class RowsLeft:
+    """A slice's rows, in a file."""
+
+    file: Scratch
+
+    def __call__(self) -> pl.DataFrame:
+        with pa.ipc.open_stream(self.file.read()) as stream:
+            frame = pl.DataFrame(stream.read_all())
+        if frame.schema.get("kind") == pl.UInt8:
+            return frame.with_columns(pl.col("kind").cat.to(Kind))
+        return frame
 
 
 class Shuffle:
@@ -69,18 +84,27 @@ class Shuffle:
         if self._folder is None:
             pieces, self._pieces[number] = self._pieces[number], []
             return pl.concat(pieces, rechunk=True)
+        left = self.leave(number)
+        frame = left()
+        left.file.remove()
+        return frame
+
+    def taking(self, number: int) -> Callable[[], pl.DataFrame]:
+        """What takes a slice."""
+        return partial(self.take, number)
+
+    def leave(self, number: int) -> "RowsLeft":
+        """The rows of a slice that has some, on the disk, for any process to read again and again.
+
+        Only of a shuffle that has a folder.
+        """
         writer, self._writers[number] = self._writers[number], None
         file, self._files[number] = self._files[number], None
         assert writer is not None
         assert file is not None
         with file:
             writer.close()
-            data = file.take()
-        with pa.ipc.open_stream(data) as stream:
-            frame = pl.DataFrame(stream.read_all())
-        if frame.schema.get("kind") == pl.UInt8:
-            return frame.with_columns(pl.col("kind").cat.to(Kind))
-        return frame
+            return RowsLeft(file.leave())
 
     def _path(self, number: int) -> Path:
         assert self._folder is not None

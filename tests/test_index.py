@@ -1,0 +1,330 @@
+"""The book's index: a damaged one is noticed and made anew, and no award comes of it."""
+
+import errno
+import json
+import os
+import random
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import worlds
+from against_the_oracle import DeliveredAs, run_engine
+from deliveries import Desk, bodies, transaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.booking.state import FACT, RUN_SHIFT, Months, summed
+from engine.errors import BookError
+from engine.io.book import facts as facts_module
+from engine.io.book.facts import FactFiles, NewFacts
+from engine.io.book.folder import Book
+from engine.io.book.index import find_entry
+from engine.io.book.manifest import MANIFEST, read_manifest, write_manifest
+
+MADE_ANEW = "the index is made anew from the ledger"
+
+
+@pytest.fixture(autouse=True)
+def without_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
+class LastNight:
+    """The last night of a random world, on a book with all the nights before it."""
+
+    def __init__(self, world: worlds.World, folder: Path) -> None:
+        self.world, self.folder = world, folder
+        self.before, self.book = folder / "before", folder / "book"
+        last = len(world.nights) - 1
+        for number in range(last):
+            run_engine(self.before, DeliveredAs(world, number, folder))
+        self.delivery = DeliveredAs(world, last, folder)
+
+    @property
+    def index(self) -> Path:
+        return self.book / "index"
+
+    def begin(self) -> None:
+        shutil.rmtree(self.book, ignore_errors=True)
+        shutil.copytree(self.before, self.book)
+
+    def booked(self) -> dict[str, Any]:
+        """Books the night; all that the run left."""
+        run_engine(self.book, self.delivery, threads=2)
+        left: dict[str, Any] = dict(bodies(self.book, without=["index/", ".lock", "ledger/_delta"]))
+        name = f"runs/{len(self.world.nights):06}/record.json"
+        left[name] = json.loads(left[name]) | {"ran": None}
+        return left
+
+
+@pytest.fixture(params=range(3))
+def last_night(request: pytest.FixtureRequest, tmp_path: Path) -> LastNight:
+    """One that asks the index for people, for rows that wait, and for what months counted."""
+    rng = random.Random(request.param)
+    while True:
+        seed = rng.randrange(1_000_000)
+        world = worlds.make(seed, corrected=True)
+        nights = list(worlds.booked_by_the_oracle(world))
+        if len(nights) > 3 and len(nights[-1].ledger) > 5 and nights[-1].accepted_events:
+            return LastNight(world, tmp_path / f"{seed}")
+
+
+def damaged_bits(data: bytes, rng: random.Random, times: int) -> Iterator[bytes]:
+    for time in range(times if data else 0):
+        # Much of a small file only fills up its last block.
+        bit = rng.randrange(8 * (len(data) if time % 2 else min(256, len(data))))
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield bytes(damaged)
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_flipped_bit_in_any_file_of_the_index_changes_nothing_that_is_booked(
+    last_night: LastNight, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    last_night.begin()
+    expected = last_night.booked()
+    rng = random.Random(times)
+    noticed = unnoticed = 0
+    for path in sorted((last_night.before / "index").iterdir()):
+        for damaged in damaged_bits(path.read_bytes(), rng, times):
+            last_night.begin()
+            (last_night.index / path.name).write_bytes(damaged)
+            caplog.clear()
+            assert last_night.booked() == expected
+            warnings = [record.getMessage() for record in caplog.records]
+            assert len(warnings) <= 1
+            if warnings:
+                assert warnings[0].endswith(MADE_ANEW)
+                noticed += 1
+            else:
+                unnoticed += 1
+    # What a run does not read, it does not check.
+    assert noticed > 2 * unnoticed
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("harm", [_removed, _cut, _empty, _a_folder])
+def test_an_index_with_a_file_that_is_not_whole_is_made_anew_and_the_run_goes_on(
+    tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    last_night = LastNight(worlds.make(23), tmp_path)
+    last_night.begin()
+    expected = last_night.booked()
+    index = bodies(last_night.index)
+    for name in sorted(bodies(last_night.before / "index")):
+        last_night.begin()
+        path = last_night.index / name
+        if path.stat().st_size == 0 and harm in (_cut, _empty):
+            continue
+        harm(path)
+        caplog.clear()
+        assert last_night.booked() == expected
+        # Without a manifest there is no index.
+        is_gone = name == MANIFEST and harm is _removed
+        assert [MADE_ANEW in record.getMessage() for record in caplog.records] == (
+            [] if is_gone else [True]
+        )
+        assert bodies(last_night.index) == index
+
+
+def test_a_file_of_the_index_that_cannot_be_read_ends_no_run(
+    last_night: LastNight, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    last_night.begin()
+    expected = last_night.booked()
+    read = os.preadv
+    for number in range(3):
+        last_night.begin()
+        caplog.clear()
+        asked = 0
+
+        def failing(
+            descriptor: int, buffers: list[memoryview], offset: int, fails_at: int = 4**number
+        ) -> int:
+            nonlocal asked
+            asked += 1
+            if asked == fails_at:
+                raise OSError(errno.EIO, "Input/output error")
+            return read(descriptor, buffers, offset)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "preadv", failing)
+            assert last_night.booked() == expected
+        assert [record.getMessage().endswith(MADE_ANEW) for record in caplog.records] == [True]
+        assert "it cannot be read: Input/output error" in caplog.text
+
+
+def test_a_disk_that_gives_back_nothing_whole_ends_the_run_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    for number in (1, 2):
+        desk.run(desk.transactions([transaction(number)]))
+    before = bodies(desk.book, without=["index/"])
+
+    def failing(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", failing)
+    with pytest.raises(BookError, match=r"cannot be read.*only just made") as caught:
+        desk.run(desk.transactions([transaction(1)]))
+    assert caught.value.hint == "check the disk; nothing was booked"
+    assert bodies(desk.book, without=["index/"]) == before
+
+
+def test_an_index_of_an_older_format_is_made_anew_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(tmp_path)
+    for number in (1, 2):
+        desk.run(desk.transactions([transaction(number)]))
+    index = desk.book / "index"
+    manifest = read_manifest(index)
+    assert manifest is not None
+    write_manifest(index, manifest | {"format": manifest["format"] - 1, "keys": "otherwise"})
+    old = desk.book / "memory"
+    old.mkdir()
+    (old / "facts-000001.npy").write_bytes(b"of the first format")
+    again = desk.run(desk.transactions([transaction(1), transaction(3)]))
+    assert again.record.counts.declined == {"duplicate": 1}
+    assert not old.exists()
+    assert not caplog.records
+    made = read_manifest(index)
+    assert made is not None
+    assert (made["format"], made["runs"]) == (manifest["format"], 2)
+
+
+def test_an_index_of_another_book_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = Desk(tmp_path / "one"), Desk(tmp_path / "other")
+    for desk, first in ((one, 1), (other, 11)):
+        for number in range(first, first + 3):
+            desk.run(desk.transactions([transaction(number)]))
+    shutil.rmtree(one.book / "index")
+    shutil.copytree(other.book / "index", one.book / "index")
+    again = one.run(one.transactions([transaction(1), transaction(11)]))
+    assert again.record.counts.declined == {"duplicate": 1}
+    assert [MADE_ANEW in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_damaged_index_says_nothing_of_where_an_entry_is(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in (1, 2):
+        desk.run(desk.transactions([transaction(number)]))
+    book = Book(desk.book)
+    assert find_entry(book, 2, "coin", "T1") == ((1, 0), 1)
+    index = desk.book / "index"
+    for path in (*index.glob("keys-*-values.array"), *index.glob("facts-*"), index / MANIFEST):
+        sound = path.read_bytes()
+        path.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
+        assert find_entry(book, 2, "coin", "T1") == (None, 0)
+        path.write_bytes(sound)
+
+
+@pytest.mark.slow
+def test_a_book_of_more_runs_than_open_files_goes_on(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        for number in range(1, 1_101):
+            desk.run(desk.transactions([transaction(number, amount="1")]))
+        again = desk.run(desk.transactions([transaction(n, amount="1") for n in range(1, 1_102)]))
+        assert again.record.counts.declined == {"duplicate": 1_100}
+        assert len(list((desk.book / "index").iterdir())) < 60
+        shutil.rmtree(desk.book / "index")
+        refund = {"kind": "refund", "amount": "1", "original_transaction_id": "T7"}
+        desk.run(desk.transactions([transaction(2_000, **refund)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(desk.booked()) == 1_102
+    assert desk.ledger()["points_after"][-1] == 1_100 // 4
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=40))
+def test_the_facts_of_many_runs_stand_in_few_files_and_at_their_places(
+    tmp_path_factory: pytest.TempPathFactory, entries_by_run: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("facts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(facts_module, "_FULL_ROWS", 12)
+        files, done = FactFiles(folder), 0
+        for run, entries in enumerate(entries_by_run, 1):
+            rows = np.zeros(entries, FACT)
+            rows["occurred_at"] = done + np.arange(entries)
+            done += entries
+            fresh = NewFacts(folder, f"{run}")
+            fresh.append(rows)
+            files = files.added(f"{run}", fresh.finish())
+    assert len(files.files) <= 2 * (done // 12) + 6
+    facts = FactFiles.open(folder, json.loads(json.dumps(files.listed))).facts
+    positions = [
+        (run << RUN_SHIFT) + place
+        for run, entries in enumerate(entries_by_run, 1)
+        for place in range(entries)
+    ]
+    asked = np.random.default_rng(done).permutation(done)
+    found = facts.take(np.array(positions, np.int64)[asked])
+    assert found["occurred_at"].tolist() == asked.tolist()
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(-(2**40), 2**40)), max_size=9)),
+)
+def test_sums_by_key_are_those_of_a_dictionary(added: list[list[tuple[int, int]]]) -> None:
+    sums = Months(np.empty(0, np.int64), np.empty(0, np.int64))
+    expected: dict[int, int] = {}
+    for pairs in added:
+        keys, more = (np.array([pair[n] for pair in pairs], np.int64) for n in (0, 1))
+        sums = Months(*summed(*sums, keys, more))
+        for key, value in pairs:
+            expected[key] = expected.get(key, 0) + value
+    assert dict(zip(sums.keys.tolist(), sums.yen.tolist(), strict=True)) == expected
+    assert sums.keys.tolist() == sorted(expected)
+
+
+def test_a_run_that_begins_anew_reads_its_files_from_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing that the first attempt counted is counted again."""
+    desk = Desk(tmp_path)
+    for number in (1, 2):
+        desk.run(desk.transactions([transaction(number)]))
+    for path in (desk.book / "index").glob("keys-*"):
+        sound = path.read_bytes()
+        path.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
+    rows = [transaction(1), transaction(3), transaction(4, account_id="A7")]
+    rows.append(transaction(5, amount="?"))
+    result = desk.run(desk.transactions(rows))
+    assert [MADE_ANEW in record.getMessage() for record in caplog.records] == [True]
+    counts = result.record.counts
+    assert (counts.read, counts.booked, counts.quarantined) == (4, 1, 1)
+    assert counts.declined == {"duplicate": 1, "not_enrolled": 1}
+    assert [(file.role, file.rows) for file in result.record.inputs] == [
+        ("enrollments", 1),
+        ("transactions", 4),
+    ]

@@ -170,11 +170,11 @@ def test_the_same_nights_book_what_they_did_but_for_what_format_2_decides_otherw
                 columns = pl.read_parquet(then).columns
                 frames = [as_in_format_1(pl.read_parquet(path), columns) for path in (then, now)]
                 assert_frame_equal(*frames)
-    then, now = (pl.read_delta(str(one.ledger)) for one in (kept, anew))
-    assert sorted(now.filter(kind="recount")["transaction_id"]) == RECOUNTS
-    booked_now = now.filter(pl.col("kind") != "recount")
+    ledger_then, ledger_now = (pl.read_delta(str(one.ledger)) for one in (kept, anew))
+    assert sorted(ledger_now.filter(kind="recount")["transaction_id"]) == RECOUNTS
+    booked_now = ledger_now.filter(pl.col("kind") != "recount")
     assert_frame_equal(
-        *(as_in_format_1(frame, then.columns) for frame in (then, booked_now)),
+        *(as_in_format_1(frame, ledger_then.columns) for frame in (ledger_then, booked_now)),
         check_row_order=False,
     )
 

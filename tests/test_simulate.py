@@ -34,6 +34,7 @@ from pipelines.simulate.replay import book_from_deliveries, book_from_tables
 DELIVERED = {
     "transactions": [str(SAMPLE / "night-*" / "transactions-*")],
     "enrollments": [str(SAMPLE / "night-*" / "enrollments.csv")],
+    "events": [str(SAMPLE / "night-*" / "events.csv")],
 }
 BUILT_IN = mynapoint.load_programme("mynapoint-2020").text
 WIDER = (

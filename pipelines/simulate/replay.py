@@ -72,6 +72,7 @@ class _Replay:
         transactions: Sequence[Path | DeliveredAs],
         enrollments: Sequence[Path | DeliveredAs],
         services: Path,
+        events: Sequence[Path | DeliveredAs] = (),
     ) -> None:
         """Books a run again."""
         kept = self.opened.programme(number)
@@ -83,6 +84,7 @@ class _Replay:
             booked_on=dt.date(2000, 1, 1) + dt.timedelta(days=number),
             transactions=transactions,
             enrollments=enrollments,
+            events=events,
             services=services,
             programme=programme,
             terms_as_of=self.other.day_of(announced_on(self.opened, number)),
@@ -174,7 +176,11 @@ def book_from_deliveries(
     replay = _Replay(opened, other, scratch, progress)
     for run in runs:
         links = linked_deliveries(run, known, scratch / f"deliveries-{run.id}")
-        by_role: dict[str, list[DeliveredAs]] = {"transactions": [], "enrollments": []}
+        by_role: dict[str, list[DeliveredAs]] = {
+            "transactions": [],
+            "enrollments": [],
+            "events": [],
+        }
         for (link, _, role), one in zip(links, run.record.inputs, strict=True):
             by_role[role].append(as_it_was_read(opened.book, run, link, one))
         replay.book_run(run.number, **by_role, services=replay.services(run.number))
@@ -186,11 +192,15 @@ def book_from_tables(
 ) -> tuple[Anew, tuple[Unknown, ...]]:
     """Books a book's runs again from its own ledger and tables.
 
-    The ledger and the accepted enrollments are whole. Declined rows lack their method and their
-    original: they get values that no row has, so that the engine shows for which rows it
-    would have mattered.
+    The tables of format 2 keep whatever was delivered and can be read. Those of format 1 lack
+    declined rows' method and original: such rows get values that no row has, so that the engine
+    shows for which rows it would have mattered.
     """
     replay = _Replay(opened, other, scratch, progress)
+    if all(record.format > 1 for record in opened.records):
+        for number in range(1, opened.runs + 1):
+            _book_kept(replay, number, scratch)
+        return replay.booked(), ()
     same = all(_decides_the_same(opened, number, other) for number in range(1, opened.runs + 1))
     again = {} if same else _delivered_again(opened)
     for number in range(1, opened.runs + 1):
@@ -214,6 +224,54 @@ def book_from_tables(
             path.unlink()
     anew = replay.booked()
     return anew, () if same else unknown_rows(opened, anew.opened, other)
+
+
+def _book_kept(replay: _Replay, number: int, scratch: Path) -> None:
+    """Books a run again from all that its tables keep of what was delivered."""
+    opened = replay.opened
+    paths = {role: scratch / f"{role}-{number:06}.parquet" for role in ROLES}
+    with book_readable(opened.book):
+        for role, rows in _kept_rows(opened, number).items():
+            rows.sink_parquet(paths[role])
+    try:
+        replay.book_run(
+            number,
+            [paths["transactions"]],
+            [paths["enrollments"]],
+            replay.services(number),
+            [paths["events"]],
+        )
+    except InputError as error:
+        raise BookError(
+            f"{opened.book.path}: run {run_id(number)} cannot be read again: {error.message}",
+            hint="find out with mynapoint verify, and restore the book from a copy",
+        ) from error
+    for path in paths.values():
+        path.unlink()
+
+
+def _kept_rows(opened: OpenedBook, number: int) -> dict[str, pl.LazyFrame]:
+    """What a run's tables keep of its deliveries, by role, in canonical columns."""
+
+    def kept(table: RunTable) -> pl.LazyFrame:
+        path = opened.book.run_folder(number) / table.file_name
+        if path.exists():
+            return scan_parquet(path)
+        return pl.LazyFrame(schema=polars_schema(table.record))
+
+    ledger = [file.path for file in opened.ledger_files if file.run == number]
+    booked = [scan_parquet(path).filter(pl.col("kind").is_in(KINDS)) for path in ledger]
+    declined = kept(RunTable.DECLINED).filter(pl.col("reason") != DUPLICATE)
+    rejected = kept(RunTable.REJECTED).with_columns(
+        person_id=pl.coalesce("delivered_person_id", "person_id")
+    )
+    enrollments = [kept(RunTable.ACCEPTED), rejected, kept(RunTable.WAITING)]
+    events = [kept(RunTable.ACCEPTED_EVENTS), kept(RunTable.REJECTED_EVENTS)]
+    return {
+        "transactions": pl.concat(rows.select(_CANONICAL) for rows in [*booked, declined]),
+        "enrollments": pl.concat(rows.select(ENROLLMENT_COLUMNS) for rows in enrollments).unique(),
+        "events": pl.concat(rows.select(EVENT_COLUMNS) for rows in events).unique(),
+    }
 
 
 def _decides_the_same(opened: OpenedBook, number: int, other: OtherTerms) -> bool:

@@ -23,8 +23,9 @@ MOST_ATTEMPTS = RUNS * 10
 
 
 def start(night: Night, book: Path) -> subprocess.Popen[str]:
+    # Who comes first is chance, so a later night may be booked before an earlier one.
     return subprocess.Popen(
-        [*COMMAND, *night.arguments(book)],
+        [*COMMAND, *night.arguments(book), "--allow-backdating"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -151,7 +151,6 @@ def test_compressed_files_are_read_as_they_are(layout: Path) -> None:
         ("cp932", "utf-8", "CP932"),
         ("euc_jp", "cp932", "EUC-JP"),
         ("euc_jp", "utf-8", "EUC-JP"),
-        ("utf-16", "cp932", "UTF-16"),
         ("iso2022_jp", "cp932", "ISO-2022-JP"),
     ],
 )
@@ -161,6 +160,10 @@ def test_a_file_in_another_encoding_is_refused_and_the_likely_one_named(
     changed(layout, ('"cp932"', f'"{expected}"'))
     error = refused(layout, lines(*ROWS).encode(written), "the file is not")
     assert f"it looks like {likely}" in error.hint
+
+
+def test_a_file_in_utf_16_is_named_by_its_first_bytes(layout: Path) -> None:
+    refused(layout, lines(*ROWS).encode("utf-16"), "the file is UTF-16 text")
 
 
 def test_a_byte_that_no_text_has_makes_a_column_that_is_used_unreadable(layout: Path) -> None:

@@ -17,6 +17,7 @@ from engine.io.delivered.deliveries import Delivered, DeliveredAs
 from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
 from engine.io.run.order import Progress
+from engine.records import ENROLLMENT_COLUMNS, EVENT_COLUMNS, KINDS, polars_schema
 from engine.rules.refunds import REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
 from engine.terms.programme import Programme, load_programme
@@ -229,9 +230,10 @@ def book_from_tables(
 def _book_kept(replay: _Replay, number: int, scratch: Path) -> None:
     """Books a run again from all that its tables keep of what was delivered."""
     opened = replay.opened
-    paths = {role: scratch / f"{role}-{number:06}.parquet" for role in ROLES}
+    paths = {}
     with book_readable(opened.book):
         for role, rows in _kept_rows(opened, number).items():
+            paths[role] = scratch / f"{role}-{number:06}.parquet"
             rows.sink_parquet(paths[role])
     try:
         replay.book_run(

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
@@ -33,6 +34,15 @@ def hash_coded(coded: pl.Series, seed: int) -> Hashes:
     assert isinstance(coded.dtype, pl.Enum)
     words = hash_text(coded.dtype.categories, seed)
     return words.take(coded.to_physical().to_numpy())
+
+
+def hash_blocks(data: memoryview, block_bytes: int) -> Hashes:
+    """One hash a block of bytes, of which the data are a whole number."""
+    count = data.nbytes // block_bytes
+    ends = np.arange(0, data.nbytes + 1, block_bytes)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+    blocks = pa.LargeBinaryArray.from_buffers(pa.large_binary(), count, buffers)
+    return pl.Series(blocks).hash(seed=CHECK_SEED).to_numpy()
 
 
 def combined(first: Hashes, second: Hashes) -> Hashes:

@@ -1,6 +1,6 @@
 """Arrays on the disk, checked block by block as they are read.
 
-A file is its blocks, and then a table: every block's CRC and, of ascending numbers, its first.
+A file is its blocks, and then a table: every block's hash and, of ascending numbers, its first.
 Whoever names the file keeps the digest of the table, so nothing in the file can change unseen.
 Blocks are read and not mapped: a sector that cannot be read is an error and not a signal. No file
 stays open, so there may be any number of them.
@@ -8,7 +8,6 @@ stays open, so there may be any number of them.
 
 import hashlib
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.columns.hashing import Hashes, Positions
+from engine.columns.hashing import Hashes, Positions, hash_blocks
 from engine.io.book.block_cache import BLOCK_BYTES, BlockCache
 from engine.io.durable import NewFile, sync
 
@@ -51,7 +50,7 @@ class ArrayWriter:
         self._per_block = BLOCK_BYTES // self._dtype.itemsize
         self._rest = np.empty(0, self._dtype)
         self._rows = 0
-        self._checksums: list[int] = []
+        self._hashes: list[Hashes] = []
         self._first: list[Rows] = []
         self._file = _BlockFile(path)
 
@@ -88,10 +87,7 @@ class ArrayWriter:
             room[whole] = _FILLING
             room[whole, : plain.size - whole * used] = plain[whole * used :]
         data = room.data.cast("B")
-        self._checksums += (
-            zlib.crc32(data[start : start + BLOCK_BYTES])
-            for start in range(0, len(data), BLOCK_BYTES)
-        )
+        self._hashes.append(hash_blocks(data, BLOCK_BYTES))
         if self._dtype == np.uint64:
             self._first.append(rows[:: self._per_block].copy())
         self._file.write(data)
@@ -99,8 +95,7 @@ class ArrayWriter:
     def finish(self) -> ArrayFile:
         """Returns when the array is on the disk."""
         self._write(self._rest)
-        table = np.array(self._checksums, "<u4").tobytes()
-        table += b"".join(first.tobytes() for first in self._first)
+        table = b"".join(column.tobytes() for column in (*self._hashes, *self._first))
         self._file.write(table)
         self._file.write_held()
         self._file.close()
@@ -150,9 +145,9 @@ class CheckedArray:
         return np.full(self._blocks, -1, np.int32)
 
     @cached_property
-    def _table(self) -> tuple[npt.NDArray[np.uint32], Hashes]:
+    def _table(self) -> tuple[Hashes, Hashes]:
         searched = self._dtype == np.uint64
-        size = self._blocks * (12 if searched else 4)
+        size = self._blocks * (16 if searched else 8)
         data = bytearray(size)
         with _Reading(self._path) as file:
             if file.size() != self._blocks * BLOCK_BYTES + size:
@@ -160,8 +155,8 @@ class CheckedArray:
             file.read(memoryview(data), self._blocks * BLOCK_BYTES)
         if _digest(self._dtype, self.size, data) != self._digest:
             raise DamagedIndex(f"{self._path}: the table of its blocks is not what was written")
-        crc_bytes = self._blocks * 4
-        return np.frombuffer(data[:crc_bytes], "<u4"), np.frombuffer(data[crc_bytes:], "<u8")
+        table = np.frombuffer(data, "<u8")
+        return table[: self._blocks], table[self._blocks :]
 
     @property
     def first_keys(self) -> Hashes:
@@ -170,17 +165,17 @@ class CheckedArray:
 
     def read(self, blocks: Positions, into: memoryview) -> None:
         """Reads ascending blocks, one after the other, and checks each."""
-        checksums = self._table[0][blocks].tolist()
+        hashes = self._table[0][blocks]
         breaks = np.flatnonzero(np.diff(blocks) != 1) + 1
         with _Reading(self._path) as file:
             for start, stop in pairwise([0, *breaks.tolist(), blocks.size]):
                 part = into[start * BLOCK_BYTES : stop * BLOCK_BYTES]
                 file.read(part, int(blocks[start]) * BLOCK_BYTES)
-        for number, checksum in enumerate(checksums):
-            if zlib.crc32(into[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]) != checksum:
-                raise DamagedIndex(
-                    f"{self._path}: block {int(blocks[number])} is not what was written"
-                )
+        differ = np.flatnonzero(hash_blocks(into, BLOCK_BYTES) != hashes)
+        if differ.size:
+            raise DamagedIndex(
+                f"{self._path}: block {int(blocks[differ[0]])} is not what was written"
+            )
 
     def slice(self, start: int, stop: int) -> Rows:
         """Rows that follow each other; nothing of them is held."""

@@ -308,14 +308,18 @@ class _Bounded:
 
 
 def _end_without_padding(data: bytes) -> int:
-    """Where the padding begins that some bytes end with, line ends in it included."""
+    """Where the padding begins that some bytes end with, line ends in it included.
+
+    Padding follows a line end, or nothing follows it: ahead of a line end it is a record's own.
+    """
     text = data.rstrip(_PADDING + _LINE_ENDS)
     tail = data[len(text) :]
-    return (
-        len(text) + len(tail) - len(tail.lstrip(_LINE_ENDS))
-        if tail.strip(_LINE_ENDS)
-        else len(data)
-    )
+    ended = tail.lstrip(_PADDING)
+    if len(ended) < len(tail) and ended:
+        text, tail = data[: len(data) - len(ended)], ended
+    if not tail.strip(_LINE_ENDS):
+        return len(data)
+    return len(text) + len(tail) - len(tail.lstrip(_LINE_ENDS))
 
 
 def read_header(stream: Stream, name: str) -> tuple[Header, bytes]:

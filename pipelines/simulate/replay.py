@@ -198,11 +198,11 @@ def book_from_tables(
     shows for which rows it would have mattered.
     """
     replay = _Replay(opened, other, scratch, progress)
+    same = all(_decides_the_same(opened, number, other) for number in range(1, opened.runs + 1))
     if all(record.format > 1 for record in opened.records):
         for number in range(1, opened.runs + 1):
             _book_kept(replay, number, scratch)
         return replay.booked(), ()
-    same = all(_decides_the_same(opened, number, other) for number in range(1, opened.runs + 1))
     again = {} if same else _delivered_again(opened)
     for number in range(1, opened.runs + 1):
         ledger = [file.path for file in opened.ledger_files if file.run == number]

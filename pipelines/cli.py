@@ -281,6 +281,35 @@ def due(
 
 
 @app.command
+def pending(
+    book: Path,
+    /,
+    *,
+    out: Path | None = None,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Show what waits, and the points at stake / 保留中の行を表示する.
+
+    What was turned away is looked at again by every run, and booked when that is possible.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    out: Path
+        A new or empty folder for the rows, as CSV and Parquet.
+    as_json: bool
+        Print the sums as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.pending.command import show_pending
+
+    return show_pending(book, lang=lang or lang_of_locale(), out=out, as_json=as_json)
+
+
+@app.command
 def verify(
     book: Path,
     /,

@@ -1,0 +1,95 @@
+"""What waits, on the terminal, for machines, and row by row for spreadsheets."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipelines.desk.reasons import reason
+from pipelines.pending.summary import ROLES, by_age, by_reason, by_run, total
+from pipelines.pending.waiting import AGES, Pending
+from pipelines.shown.result_files import whole_folder
+from pipelines.shown.spreadsheet import guarded
+from pipelines.shown.terminal import output, plain, print_json, table
+from pipelines.shown.texts import Texts
+
+
+def print_pending_json(waiting: Pending) -> None:
+    """Prints the sums for machines."""
+    ages = by_age(waiting).with_columns(
+        days_up_to=pl.col("age").replace_strict(
+            dict(enumerate(AGES)), default=None, return_dtype=pl.Int64
+        )
+    )
+    value: dict[str, Any] = {
+        "as_of": waiting.as_of.isoformat(),
+        "of_format_1": waiting.of_format_1,
+        "rows": {role: getattr(waiting, role).height for role in ROLES},
+        "by_reason": by_reason(waiting).to_dicts(),
+        "by_age": ages.drop("age").to_dicts(),
+        "by_run": by_run(waiting).to_dicts(),
+    }
+    print_json(value)
+
+
+def print_pending(waiting: Pending, texts: Texts, out: Path | None) -> None:
+    """Prints the sums for people."""
+    console = output()
+    console.print(plain(texts("title", day=waiting.as_of)), style="bold")
+    if waiting.of_format_1:
+        console.print(texts("of_format_1", rows=waiting.of_format_1))
+    if total(waiting).is_empty():
+        console.print(texts("nothing"))
+        return
+    sums = [(texts(name), True) for name in ("rows", "yen", "stake", "unknown")]
+    reasons = [
+        (texts(f"word_{role}"), code, _words(code, texts), service or "", *numbers)
+        for role, code, service, *numbers in by_reason(waiting).iter_rows()
+    ]
+    names = ("role", "reason", "meaning", "service")
+    _print(texts("by_reason"), [*((texts(name), False) for name in names), *sums], reasons)
+    ages = [
+        (texts(f"word_{role}"), age_words(age, texts), *numbers)
+        for role, age, *numbers in by_age(waiting).iter_rows()
+    ]
+    _print(texts("by_age"), [*((texts(name), False) for name in ("role", "age")), *sums], ages)
+    runs = [
+        (texts(f"word_{role}"), run, *numbers)
+        for role, run, *numbers in by_run(waiting).iter_rows()
+    ]
+    _print(texts("by_run"), [*((texts(name), False) for name in ("role", "run")), *sums], runs)
+    console.print()
+    console.print(texts("note"))
+    if out is not None:
+        console.print(plain(texts("written", folder=out)))
+
+
+def _print(heading: str, columns: list[tuple[str, bool]], rows: list[tuple[Any, ...]]) -> None:
+    console = output()
+    console.print()
+    console.print(plain(heading), style="bold")
+    console.print(table(columns, rows))
+
+
+def _words(code: str, texts: Texts) -> str:
+    return reason(code, texts.lang).words
+
+
+def age_words(age: int, texts: Texts) -> str:
+    """A band of age in words."""
+    if age == len(AGES):
+        return texts("age_over", days=AGES[-1])
+    first = AGES[age - 1] + 1 if age else 0
+    return texts("age_band", first=first, last=AGES[age])
+
+
+def write_rows(out: Path, waiting: Pending) -> None:
+    """Writes the rows, a Parquet and a CSV file for each role."""
+    with whole_folder(out) as folder:
+        for role in ROLES:
+            rows: pl.DataFrame = getattr(waiting, role)
+            rows.write_parquet(folder / f"{role}.parquet")
+            texts = [name for name, dtype in rows.schema.items() if dtype == pl.String()]
+            rows.with_columns(
+                pl.col(name).map_elements(guarded, return_dtype=pl.String) for name in texts
+            ).write_csv(folder / f"{role}.csv")

@@ -43,7 +43,9 @@ def test_what_waits_is_told_with_its_reason_its_run_and_what_is_at_stake(
         ("R2", "voided", "000002", 31, -1250),
     ]
     of_people = ("person_id", "reason", "run_id", "days")
-    assert waiting.enrollments.select(of_people).rows() == [("P4", "card_applied_late", "000001", 61)]
+    assert waiting.enrollments.select(of_people).rows() == [
+        ("P4", "card_applied_late", "000001", 61)
+    ]
     assert waiting.events.select("event_id", "reason", "run_id").rows() == [
         ("S9", "no_such_enrollment", "000002")
     ]

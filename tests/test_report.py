@@ -14,6 +14,7 @@ from typing import Any
 import openpyxl
 import polars as pl
 import pytest
+from corrected_nights import corrected_book
 from deliveries import ROOT, Desk, transaction
 from sample_book import HOSTILE, booked_sample, hostile_book
 
@@ -121,13 +122,51 @@ def test_the_days_add_up_to_the_run_records(sample: Path, figures: Figures) -> N
     assert by_day["entries"].sum() == sum(
         record.counts.booked - record.counts.voided for record in records
     )
-    assert sum(by_day["spent_yen"]) + sum(by_day["refunded_yen"]) == sum(
-        record.yen.booked for record in records
-    )
+    net_yen = open_book(sample).ledger().select(pl.col("net_amount").sum()).collect().item()
+    assert sum(by_day["spent_yen"]) - sum(by_day["refunded_yen"]) == net_yen
     assert by_day["awarded"].sum() == sum(record.points.awarded for record in records)
     assert by_day["reversed"].sum() == sum(record.points.reversed for record in records)
-    assert figures.refunds_by_month["reversed"].sum() == by_day["reversed"].sum()
+    refunds = open_book(sample).ledger().filter(pl.col("kind").is_in(["refund", "refund_void"]))
+    undone = -refunds.select(pl.col("points").sum()).collect().item()
+    assert figures.refunds_by_month["reversed"].sum() == undone
     assert figures.disagreements == ()
+
+
+def test_what_waits_and_what_corrections_did_stand_in_the_report(tmp_path: Path) -> None:
+    figures = gather(open_book(corrected_book(tmp_path).book))
+    tables = {table.name: table.rows for table in Tables(figures, Texts("report", "en")).all()}
+    waits = {(row[2], *row[3:]) for row in tables["waiting"]}
+    # Code, rows, yen, points at stake, rows whose stake nobody knows.
+    assert ("not_enrolled", 1, 2000, 0, 1) in waits
+    assert ("voided", 1, 5000, -1250, 0) in waits
+    assert [row[:2] for row in tables["waiting_ages"]] == [("8 to 30", 2), ("31 to 90", 1)]
+    # Kind, accepted, rejected, entries, points: L1 goes; R2 goes, and T3 is recounted.
+    assert [row[1:] for row in tables["corrections"]] == [
+        ("enrollment_stopped", 0, 1, 0, 0),
+        ("transaction_voided", 2, 0, 3, -1000),
+    ]
+    assert figures.disagreements == ()
+
+
+def test_a_refund_that_came_before_its_original_in_time_is_told_with_what_is_at_stake(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    payment = transaction(1, amount="4000")
+    refund = transaction(
+        2,
+        kind="refund",
+        amount="1000",
+        occurred_at="2020-09-01 00:00:00",
+        original_transaction_id=payment["transaction_id"],
+    )
+    desk.run(desk.transactions([payment, refund]))
+    tables = {
+        table.name: table.rows
+        for table in Tables(gather(open_book(desk.book)), Texts("report", "en")).all()
+    }
+    [row] = tables["idle_refunds"]
+    assert row[1:] == ("refund_before_original", 1, 1000, -250, 0)
 
 
 def test_every_table_of_the_report_has_its_rows_in_both_languages(figures: Figures) -> None:

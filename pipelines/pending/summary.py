@@ -27,11 +27,16 @@ def by_age(waiting: Pending) -> pl.DataFrame:
     return (
         _all(waiting)
         .filter(pl.col("days").is_not_null())
-        .with_columns(age=pl.sum_horizontal(pl.col("days") > most for most in AGES))
+        .with_columns(age=age_band())
         .group_by("role", "age")
         .agg(_sums())
         .sort("role", "age", descending=[True, False])
     )
+
+
+def age_band() -> pl.Expr:
+    """The place of the band of ``AGES`` that ``days`` are in."""
+    return pl.sum_horizontal((pl.col("days") > most).cast(pl.Int64) for most in AGES)
 
 
 def total(waiting: Pending) -> pl.DataFrame:

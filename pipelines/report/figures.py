@@ -14,6 +14,8 @@ import polars as pl
 from engine.io.book.format import RunTable
 from engine.records import KINDS, RECOUNT, VOIDS
 from pipelines.desk.opened_book import OpenedBook, book_readable
+from pipelines.pending.summary import age_band
+from pipelines.pending.waiting import waiting_transactions, with_stakes
 
 BANDS: Final = 10
 """Bands of equal width below the cap; one more is the cap itself."""
@@ -40,6 +42,11 @@ class Figures:
         quarantined: ``run_id``, ``file``, ``rows``; faults of it: ``run_id``, ``file``, ``error``,
             ``faults``.
         accepted: ``service_id``, ``people``: applications taken, by service.
+        waiting: transactions that wait: ``reason``, ``service_id``, ``is_refund``, ``age`` (the
+            place of a band), ``rows``, ``yen``, ``points_at_stake``, ``unknown`` (rows of which
+            the stake is not known).
+        corrections: ``kind`` of event, ``accepted``, ``rejected``, ``entries`` and ``points`` of
+            the voids and recounts that they caused.
         disagreements: where a run's tables do not add up to its record: run and what.
     """
 
@@ -54,6 +61,8 @@ class Figures:
     quarantined: pl.DataFrame
     faults: pl.DataFrame
     accepted: pl.DataFrame
+    waiting: pl.DataFrame
+    corrections: pl.DataFrame
     disagreements: tuple[tuple[str, str], ...]
 
     @property
@@ -102,7 +111,7 @@ def gather(opened: OpenedBook) -> Figures:
         opened=opened,
         cap_yen=cap_yen,
         most_points=most_points,
-        by_day=by_day.drop("uncounted_yen"),
+        by_day=by_day.drop("uncounted_yen", "undone_points"),
         refunds_by_month=_refunds(by_day),
         moves=of["moves"].sort("day", "before", "after"),
         people_by_points=pl.DataFrame(
@@ -117,6 +126,8 @@ def gather(opened: OpenedBook) -> Figures:
             "run_id", "file", "faults", "error", descending=[False, False, True, False]
         ),
         accepted=of["accepted"].sort("service_id"),
+        waiting=of["waiting"].sort("reason", "service_id", "is_refund", "age"),
+        corrections=of["corrections"].sort("kind"),
         disagreements=tuple(_disagreements(opened, of)),
     )
 
@@ -144,6 +155,7 @@ def _of_the_ledger(opened: OpenedBook, cap_yen: int, most_points: int) -> dict[s
             (-net.filter(takes_back).sum()).alias("refunded_yen"),
             pl.col("counted_amount").sum().alias("counted_yen"),
             (-pl.col("counted_amount").filter(takes_back).sum()).alias("uncounted_yen"),
+            (-points.filter(takes_back).sum()).alias("undone_points"),
             awarded,
             reversed_,
         ),
@@ -203,13 +215,47 @@ def _of_the_tables(opened: OpenedBook, known: list[str]) -> dict[str, pl.LazyFra
         .group_by("run_id", "file", pl.col("errors").alias("error"))
         .agg(faults=rows),
         "accepted": opened.table(RunTable.ACCEPTED).group_by(service_id).agg(people=rows),
+        "waiting": _waiting(opened, service_id),
+        "corrections": _corrections(opened),
     }
+
+
+def _waiting(opened: OpenedBook, service_id: pl.Expr) -> pl.LazyFrame:
+    stake = pl.col("points_at_stake")
+    return (
+        with_stakes(opened, waiting_transactions(opened))
+        .group_by("reason", service_id, is_refund=pl.col("kind") == "refund", age=age_band())
+        .agg(
+            rows=pl.len().cast(pl.Int64),
+            yen=pl.col("amount").sum(),
+            points_at_stake=stake.sum(),
+            unknown=stake.is_null().sum().cast(pl.Int64),
+        )
+    )
+
+
+def _corrections(opened: OpenedBook) -> pl.LazyFrame:
+    """Events by kind, and the entries that they caused."""
+    caused = (
+        opened.ledger()
+        .filter(pl.col("event_id").is_not_null())
+        .group_by("event_id")
+        .agg(entries=pl.len().cast(pl.Int64), points=pl.col("points").sum())
+    )
+    accepted = opened.table(RunTable.ACCEPTED_EVENTS).select("event_id", "kind", accepted=1)
+    rejected = opened.table(RunTable.REJECTED_EVENTS).select("kind", rejected=1)
+    return (
+        pl.concat([accepted.join(caused, on="event_id", how="left"), rejected], how="diagonal")
+        .group_by("kind")
+        .agg(pl.col("accepted", "rejected", "entries", "points").sum().cast(pl.Int64))
+    )
 
 
 def _refunds(by_day: pl.DataFrame) -> pl.DataFrame:
     return (
         by_day.group_by(month=pl.col("day").dt.truncate("1mo"))
-        .agg(pl.col("refunds", "refunded_yen", "uncounted_yen", "reversed").sum())
+        .agg(pl.col("refunds", "refunded_yen", "uncounted_yen", "undone_points").sum())
+        .rename({"undone_points": "reversed"})
         .sort("month")
     )
 

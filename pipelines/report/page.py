@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
@@ -16,9 +16,11 @@ from pipelines.shown.texts import Texts
 
 MOST_ROWS: Final = 10_000
 _SECTIONS: Final = (
-    *("overview", "status", "points", "cap", "declined", "quarantine", "refunds"),
-    *("applications", "runs", "terms", "services"),
+    *("overview", "status", "points", "cap", "declined", "waiting", "corrections", "quarantine"),
+    *("refunds", "applications", "runs", "terms", "services", "payouts"),
 )
+# Shown where the book has any.
+_OPTIONAL: Final = ("waiting", "corrections", "payouts")
 
 
 def page(
@@ -44,7 +46,7 @@ def page(
         library=library,
         script=script,
         words=_words(texts),
-        sections=[*_SECTIONS, *(one.name for one in all_tables if one.name == "payouts")],
+        sections=_sections({table.name for table in all_tables}),
         # The folder's own name: where it stands may name people.
         book=plain(opened.book.path.resolve().name),
         last=records[-1],
@@ -59,6 +61,10 @@ def page(
         version=version("mynapoint"),
         chain=opened.chain_sha256,
     )
+
+
+def _sections(names: Collection[str]) -> list[str]:
+    return [name for name in _SECTIONS if name not in _OPTIONAL or name in names]
 
 
 class _Charts(dict[str, Any]):
@@ -117,6 +123,7 @@ def _keys(figures: Figures, t: Texts) -> list[dict[str, str]]:
     declined_yen = sum(record.yen.all_declined for record in records)
     unreadable = sum(one.quarantined for one in counts)
     unreadable_too = sum(one.enrollments.quarantined for one in counts)
+    unreadable_events = sum(one.events.quarantined for one in counts)
     refunds = int(figures.by_day["refunds"].sum())
     booked_yen = sum(record.yen.booked for record in records)
     capped_share = shown(share(capped, figures.people), "share")
@@ -130,8 +137,12 @@ def _keys(figures: Figures, t: Texts) -> list[dict[str, str]]:
         ),
         "declined": (declined, {"yen": f"{declined_yen:,}"}),
         "quarantined": (
-            unreadable + unreadable_too,
-            {"transactions": f"{unreadable:,}", "enrollments": f"{unreadable_too:,}"},
+            unreadable + unreadable_too + unreadable_events,
+            {
+                "transactions": f"{unreadable:,}",
+                "enrollments": f"{unreadable_too:,}",
+                "events": f"{unreadable_events:,}",
+            },
         ),
     }
     return [

@@ -12,13 +12,21 @@ import polars as pl
 
 from engine.io.book.payouts import PayoutBook
 from engine.payouts.bridge import TERMS
+from engine.rules.refunds import (
+    REFUND_ACCOUNT_DIFFERS,
+    REFUND_BEFORE_ORIGINAL,
+    REFUND_EXCEEDS_ORIGINAL,
+)
 from engine.terms.services import Service
 from pipelines.desk.reasons import reason
 from pipelines.due.forecast import OVERDUE_DAYS, forecast
+from pipelines.pending.output import age_words
 from pipelines.report.figures import BANDS, Figures
 from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
+# Of refunds whose original is booked, the reasons for which they took nothing back.
+TOOK_NOTHING: Final = (REFUND_ACCOUNT_DIFFERS, REFUND_BEFORE_ORIGINAL, REFUND_EXCEEDS_ORIGINAL)
 MOST_DAYS: Final = 10_000
 """A table by day and service with more rows than that goes by month."""
 
@@ -79,6 +87,7 @@ class Tables:
         return [
             *(self.points(), self.by_service(), self.bands(), self.points_bands()),
             *(self.reached(), self.declined(), self.declined_by_service()),
+            *(*self.waiting(), *self.corrections()),
             *(self.quarantined(), self.faults(), self.refunds(), self.applications()),
             *(self.runs(), self.inputs(), self.rate(), self.terms()),
             *(self.services(), self.sources()),
@@ -110,6 +119,52 @@ class Tables:
             total=True,
             note=" ".join(notes),
         )
+
+    def waiting(self) -> Iterator[Table]:
+        """What waits by reason and by age, and refunds that took nothing of a booked original."""
+        waiting = self._figures.waiting
+        if waiting.is_empty():
+            return
+        sums = pl.col("rows", "yen", "points_at_stake", "unknown").sum()
+        names = ("c_rows:number", "c_yen:number", "c_stake:number", "c_stake_unknown:number")
+        by_reason = waiting.group_by("reason", "service_id").agg(sums)
+        yield self._table(
+            "waiting",
+            [
+                (self.service_name(service), self._reason(code), code, *numbers)
+                for code, service, *numbers in by_reason.sort(
+                    "rows", "reason", "service_id", descending=[True, False, False]
+                ).iter_rows()
+            ],
+            *("c_service", "c_meaning", "c_reason:code", *names),
+            sortable=True,
+        )
+        words = Texts("pending", self._t.lang)
+        by_age = waiting.group_by("age").agg(sums).sort("age")
+        rows = [(age_words(age, words), *numbers) for age, *numbers in by_age.iter_rows()]
+        yield self._table("waiting_ages", rows, "c_days", *names)
+        idle = waiting.filter(pl.col("is_refund"), pl.col("reason").is_in(TOOK_NOTHING))
+        by_reason = idle.group_by("reason").agg(sums).sort("reason")
+        if by_reason.height:
+            rows = [
+                (self._reason(code), code, *numbers) for code, *numbers in by_reason.iter_rows()
+            ]
+            yield self._table("idle_refunds", rows, "c_meaning", "c_reason:code", *names)
+
+    def corrections(self) -> Iterator[Table]:
+        """Events by kind, and what they did; none without events."""
+        words = Texts("explain", self._t.lang)
+        rows = [
+            (words(kind), kind, *numbers)
+            for kind, *numbers in self._figures.corrections.iter_rows()
+        ]
+        if rows:
+            yield self._table(
+                "corrections",
+                rows,
+                *("c_event", "c_event_kind:code", "c_accepted_events:number"),
+                *("c_rejected_events:number", "c_caused:number", "c_net:number"),
+            )
 
     def points(self) -> Table:
         """Points by day and service, or by month where there are too many days."""
@@ -313,7 +368,7 @@ class Tables:
                 number
                 for split in (record.counts, record.yen)
                 for number in (
-                    *(split.read, split.booked),
+                    *(split.read, split.reconsidered, split.booked),
                     *(split.all_declined, split.quarantined, split.all_skipped),
                 )
             ]
@@ -322,7 +377,7 @@ class Tables:
             rows.append(
                 (
                     *(run, record.booked_on, record.programme.terms.announced_on),
-                    *numbers,
+                    *(*numbers, record.counts.voided, record.counts.recounted),
                     *(points.awarded, points.reversed, points.net, outcome),
                 )
             )
@@ -330,11 +385,14 @@ class Tables:
             "runs",
             rows,
             *("c_run:code", "c_booked_on:day", "c_terms_of:day", "c_read:number"),
-            *("c_booked:number", "c_declined:number", "c_quarantined:number", "c_skipped:number"),
-            *("c_read_yen:number", "c_booked_yen:number", "c_declined_yen:number"),
+            *("c_reconsidered:number", "c_booked:number", "c_declined:number"),
+            *("c_quarantined:number", "c_skipped:number", "c_read_yen:number"),
+            *("c_reconsidered_yen:number", "c_booked_yen:number", "c_declined_yen:number"),
             *(
                 "c_quarantined_yen:number",
                 "c_skipped_yen:number",
+                "c_voided:number",
+                "c_recounted:number",
                 "c_awarded:number",
                 "c_reversed:number",
             ),

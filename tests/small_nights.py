@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -152,9 +153,8 @@ def digests(book: Path, under: str = "") -> dict[str, str]:
             path = Path(root, name)
             content = b"" if path.parent.name == "_delta_log" else path.read_bytes()
             if name == "record.json":
-                record = json.loads(content)
-                record.pop("ran", None)
-                content = json.dumps(record).encode()
+                with suppress(ValueError):  # It may be half written.
+                    content = json.dumps(json.loads(content) | {"ran": None}).encode()
             found[str(path.relative_to(book))] = hashlib.sha256(content).hexdigest()
     return found
 

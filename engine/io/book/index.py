@@ -60,9 +60,9 @@ def recall(book: Book, committed: int) -> Known:
         _remove_old(book)
         make_folder(book.index)
         remove_manifest(book.index)
+    _clear(book.index, index.files)
     if index.runs == committed:
         return Known(index.past, index.waiting)
-    _clear(book.index, index.files)
     while index.runs < committed:
         index = with_run(book, index)
     index = index.written(book.index)

@@ -169,7 +169,7 @@ def test_another_file_in_the_place_of_one_that_was_found_is_refused(
     refused(desk, path, "changed while it was read")
 
 
-def test_a_folder_called_like_the_home_folder_is_no_other_folder(
+def test_a_tilde_is_the_home_folder_and_not_a_folder_that_is_called_so(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(desk.folder)
@@ -179,8 +179,8 @@ def test_a_folder_called_like_the_home_folder_is_no_other_folder(
         table = pa.table(columns(1, amount=[amount], transaction_id=[amount]))
         pq.write_table(table, f"{folder}/t.parquet")
     record = desk.run("~/in/t.parquet").record
-    assert desk.booked() == ["100"]
-    assert record.inputs[1].sha256 == sha256(Path("./~/in/t.parquet").read_bytes())
+    assert desk.booked() == ["9900"]
+    assert record.inputs[1].sha256 == sha256(Path("home/in/t.parquet").read_bytes())
 
 
 # --- Small files that become large ----------------------------------------------------------------

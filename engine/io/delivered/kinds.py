@@ -6,9 +6,13 @@ from typing import Final
 from engine.errors import InputError
 from engine.io.delivered.encodings import not_text
 
+_UTF_16: Final = (
+    "UTF-16 text, not UTF-8",
+    "save it as UTF-8, or in the encoding that its layout names",
+)
 _BY_FIRST_BYTES: Final = (
-    (b"\xff\xfe", "UTF-16 text, not UTF-8", "save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text, not UTF-8", "save it as UTF-8"),
+    (b"\xff\xfe", *_UTF_16),
+    (b"\xfe\xff", *_UTF_16),
     (b"{", "JSON, not CSV", "ask for the data as CSV"),
 )
 _PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|\?xml|table)", re.IGNORECASE)
@@ -41,5 +45,5 @@ def _kind(data: bytes) -> tuple[str, str]:
     # Text of Japanese and ASCII has a NUL in every second byte of what is ASCII.
     for nuls in (some[0::2].count(0), some[1::2].count(0)):
         if len(some) > 1 and nuls * 8 > len(some) and b"\x00\x00\x00" not in some:
-            return "UTF-16 text, not UTF-8", "save it as UTF-8"
+            return _UTF_16
     return "", ""

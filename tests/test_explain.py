@@ -31,6 +31,7 @@ from pipelines.desk.opened_book import (
     OpenedBook,
     open_book,
 )
+from pipelines.explain import story
 from pipelines.explain.account import Entry, Explained, Terms, Worth, explained
 from pipelines.explain.story import person_of, transaction_of
 from pipelines.explain.wording import Words, fraction
@@ -312,6 +313,21 @@ def test_a_persons_declined_transactions_are_told_when_asked_for(
     arguments = ["explain", str(opened.book.path), "--person", person_id, "--declined"]
     assert call([*arguments, "--lang", "en"]) == 0
     assert capsys.readouterr().out.count("It was declined in run") == count
+
+
+def test_more_than_anybody_reads_is_refused_and_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    desk.run(desk.transactions(transaction(1, transaction_id=f"T{i}") for i in range(4)))
+    monkeypatch.setattr(story, "MOST_ROWS", 4)
+    opened = open_book(desk.book)
+    person_id = desk.ledger()["person_id"][0]
+    assert len(person_of(opened, person_id).entries) == 4
+    monkeypatch.setattr(story, "MOST_ROWS", 3)
+    with pytest.raises(InputError, match="more than 3 rows") as caught:
+        person_of(opened, person_id)
+    assert "docs/auditors-guide.md" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("reason", sorted({*oracle.ENROLLMENT_REASONS} - NOT_IN_THE_SAMPLE))

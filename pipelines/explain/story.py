@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from engine.errors import InputError
 from engine.io.book.format import RunTable
 from engine.io.book.run_record import RunRecord
 from engine.records import KINDS
@@ -27,6 +28,8 @@ from pipelines.explain.set_aside import (
     without_ids,
 )
 
+# More than anybody reads of a person; it bounds the memory, at some 2 kB a row.
+MOST_ROWS: Final = 100_000
 ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
 
 # Whoever asks why must see when the person applied, or what they chose.
@@ -358,7 +361,7 @@ def _one_row(opened: OpenedBook, run: int, row: int) -> pl.LazyFrame:
 
 
 def _entries(frame: pl.LazyFrame) -> list[Entry]:
-    rows = frame.select(ENTRY_COLUMNS).collect(engine="streaming").sort("entry_seq").iter_rows()
+    rows = _collected(frame.select(ENTRY_COLUMNS)).sort("entry_seq").iter_rows()
     return [Entry(*row) for row in rows]
 
 
@@ -433,7 +436,22 @@ def _declined(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
 
 
 def _rows(frame: pl.LazyFrame) -> list[Row]:
-    return frame.collect(engine="streaming").rows(named=True)
+    return _collected(frame).rows(named=True)
+
+
+def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
+    """What is to be told, row by row and so in memory.
+
+    Raises:
+        InputError: it is more than anybody reads.
+    """
+    found = frame.head(MOST_ROWS + 1).collect(engine="streaming")
+    if found.height > MOST_ROWS:
+        raise InputError(
+            f"more than {MOST_ROWS:,} rows of one table would have to be told",
+            hint="query the tables themselves: docs/auditors-guide.md says how",
+        )
+    return found
 
 
 def _booked_on(opened: OpenedBook, run: str) -> dt.date:

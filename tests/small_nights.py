@@ -33,6 +33,9 @@ basis = "charge"
 rounding = "transaction"
 """
 ENROLLMENT_HEADER = "person_id,service_id,account_id,applied_at,card_applied_on\n"
+EVENT_HEADER = (
+    "event_id,kind,authority,person_id,service_id,account_id,transaction_id,effective_at\n"
+)
 TRANSACTION_HEADER = (
     "transaction_id,service_id,account_id,occurred_at,kind,amount,original_transaction_id\n"
 )
@@ -61,6 +64,10 @@ class Night:
     def transactions(self) -> Path:
         return self.folder / "transactions.csv"
 
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.csv"
+
     def book(self, book: Path) -> mynapoint.RunResult:
         """Books the night; in two slices, so that rows wait for theirs on the disk.
 
@@ -72,6 +79,7 @@ class Night:
                 booked_on=self.booked_on,
                 transactions=[self.transactions],
                 enrollments=[self.enrollments],
+                events=[self.events],
                 services=self.services,
                 max_quarantined=1,
                 threads=1,
@@ -83,7 +91,8 @@ class Night:
         return [
             *("run", str(book), "--booked-on", self.booked_on.isoformat()),
             *("--transactions", str(self.transactions), "--enrollments", str(self.enrollments)),
-            *("--services", str(self.services), "--max-quarantined", "1", "--quiet"),
+            *("--events", str(self.events), "--services", str(self.services)),
+            *("--max-quarantined", "1", "--quiet"),
         ]
 
 
@@ -97,8 +106,7 @@ def deliver(folder: Path, number: int, *, refers_back: bool = True) -> Night:
         f"P{one},{'coin' if one[-1] < '3' else 'note'},A{one},2020-09-02 08:00:00,2020-08-01\n"
         for one in people
     ]
-    rejected = f"X{number},coin,A{people[0]},2020-09-03 08:00:00,2020-08-01\n"
-    night.enrollments.write_text(ENROLLMENT_HEADER + "".join(enrolled) + rejected)
+    enrolled.append(f"X{number},coin,A{people[0]},2020-09-03 08:00:00,2020-08-01\n")
     rows = []
     for one in people:
         service, kind = ("coin", "purchase") if one[-1] < "3" else ("note", "charge")
@@ -111,7 +119,13 @@ def deliver(folder: Path, number: int, *, refers_back: bool = True) -> Night:
         f"B{first},coin,A{first},2020-09-01 09:00:00,purchase,100,",
         f"S{first},coin,nobody,2020-10-01 09:00:00,purchase,100,",
         f"M{first},coin,A{first},2020-10-01 09:00:00,purchase,many,",
+        f"L{first},coin,L{number},2020-10-01 09:00:00,purchase,2000,",
     ]
+    events = []
+    if refers_back:
+        # It comes a night too early.
+        stopped = f"P{number + 1:02}2,coin,A{number + 1:02}2,,2020-10-01 10:30:00"
+        events.append(f"S{number},enrollment_stopped,the city,{stopped}")
     if refers_back and number > 1:
         before = f"{number - 1:02}0"
         rows += [
@@ -119,8 +133,14 @@ def deliver(folder: Path, number: int, *, refers_back: bool = True) -> Night:
             f"R{before}b,coin,A{before},2020-10-03 09:00:00,refund,1500,T{before}-9",
             f"R{before}c,coin,A{before},2020-10-03 10:00:00,refund,1,T{before}-9",
         ]
+        events.append(f"V{number},transaction_voided,the service,,coin,,T{before}-10,")
+        # A payment of the night before waits for it.
+        late = f"L{number - 1},coin,L{number - 1}"
+        enrolled.append(f"{late},2020-09-02 08:00:00,2020-08-01\n")
     rows = [row.replace(" 9:", " 09:") for row in rows]
+    night.enrollments.write_text(ENROLLMENT_HEADER + "".join(enrolled))
     night.transactions.write_text(TRANSACTION_HEADER + "\n".join(rows) + "\n")
+    night.events.write_text(EVENT_HEADER + "\n".join(events) + "\n")
     return night
 
 

@@ -72,6 +72,7 @@ def test_every_command_takes_a_books_name_letter_by_letter(
     assert rows_of(place / name).equals(rows_of(plain))
     delivered = [word for night in nights for word in ("--transactions", str(night.transactions))]
     delivered += [word for night in nights for word in ("--enrollments", str(night.enrollments))]
+    delivered += [word for night in nights for word in ("--events", str(night.events))]
     claim = tmp_path / "claim.csv"
     claim.write_text("service_id,account_id,points\ncoin,A010,1\n")
     commands: list[tuple[int, list[str | Path]]] = [

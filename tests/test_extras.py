@@ -44,9 +44,15 @@ DESKTOP_EXTRAS = ("verify", "desk", "report")
 COMMANDS: Mapping[str, str | None] = {
     "run NEW --booked-on 2020-11-03 --transactions NIGHT/transactions-* "
     "--enrollments NIGHT/enrollments.csv": WORKS_ALONE,
+    "run NEW --booked-on 2021-01-12 --enrollments NIGHT/enrollments.csv "
+    "--events SAMPLE/night-002/events.csv": WORKS_ALONE,
     "run NEW --booked-on 2020-11-03 --enrollments NIGHT/enrollments.csv --engine spark": "spark",
     "payout BOOK --due-by 2021-10-21 --out DIR --dry-run": WORKS_ALONE,
+    "payout BOOK --answers answers.csv --dry-run": WORKS_ALONE,
     "due BOOK --on 2021-10-21": WORKS_ALONE,
+    "due BOOK --on 2021-10-21 --by day": WORKS_ALONE,
+    "pending BOOK": WORKS_ALONE,
+    "pending BOOK --out pending": WORKS_ALONE,
     "verify BOOK": "verify",
     "explain BOOK --person 5e9cbfa5c9c90f44 --declined": WORKS_ALONE,
     "explain BOOK --transaction rakuten-pay 20200901000502058769": WORKS_ALONE,
@@ -54,6 +60,8 @@ COMMANDS: Mapping[str, str | None] = {
     "reconcile BOOK claim.csv --out breaks": "desk",
     "claim BOOK --final": "desk",
     "claim BOOK --final --out claim": "desk",
+    "claim BOOK --granted --final": WORKS_ALONE,
+    "claim BOOK --granted --final --out claim": WORKS_ALONE,
     "report BOOK --out report.html": "report",
     "report BOOK --out report.html --xlsx report.xlsx": "report",
     "report BOOK --out report.html --verify": "report",
@@ -87,6 +95,7 @@ def run_without(
     (folder / "hook").mkdir()
     (folder / "hook" / "sitecustomize.py").write_text(HOOK)
     (folder / "claim.csv").write_text("service_id,month,points\n")
+    (folder / "answers.csv").write_text("payout_id,outcome,points,answered_on,code\n")
     places = {"BOOK": book, "NEW": folder / "new", "DIR": folder / "out"}
     places |= {"NIGHT": ROOT / "sample_data" / "night-001", "SAMPLE": ROOT / "sample_data"}
     words = [re.sub("[A-Z]{3,}", lambda name: str(places[name[0]]), word) for word in line.split()]

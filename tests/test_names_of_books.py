@@ -119,6 +119,9 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
         ["quarantine", "BOOK", "1"],
         ["report", "BOOK", "--out", "r.html"],
         ["simulate", "BOOK", "--rate", "30/100"],
+        ["payout", "BOOK", "--due-by", "2020-10-31", "--out", "payouts"],
+        ["due", "BOOK", "--on", "2020-10-31"],
+        ["pending", "BOOK"],
         ["sample", "BOOK"],
     ):
         with pytest.raises(mynapoint.InputError, match="this is a URL"):
@@ -143,6 +146,9 @@ def test_what_is_no_book_is_exit_2_for_every_command(
             ["quarantine", name, "1"],
             ["report", name, "--out", "r.html"],
             ["simulate", name, "--rate", "30/100"],
+            ["payout", name, "--due-by", "2020-10-31", "--out", "payouts"],
+            ["due", name, "--on", "2020-10-31"],
+            ["pending", name],
         ):
             with pytest.raises(mynapoint.InputError, match="there is no book") as raised:
                 call(arguments)

@@ -132,7 +132,7 @@ def test_a_checker_of_accessibility_finds_nothing(
     levels = driver.execute_script(
         "return [...document.querySelectorAll('h1, h2, h3')].map(one => one.tagName)"
     )
-    assert levels == ["H1"] + ["H2"] * 11
+    assert levels == ["H1"] + ["H2"] * 13
 
 
 def test_the_first_key_leads_past_the_contents(driver: Driver, pages: dict[Lang, Path]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from engine.io.book.payouts import PayoutBook
+from engine.io.book.run_record import Split
 from engine.payouts.bridge import TERMS
 from engine.rules.refunds import (
     REFUND_ACCOUNT_DIFFERS,
@@ -89,7 +90,7 @@ class Tables:
             *(self.reached(), self.declined(), self.declined_by_service()),
             *(*self.waiting(), *self.corrections()),
             *(self.quarantined(), self.faults(), self.refunds(), self.applications()),
-            *(self.runs(), self.inputs(), self.rate(), self.terms()),
+            *(self.runs(), self.runs_yen(), self.inputs(), self.rate(), self.terms()),
             *(self.services(), self.sources()),
             *self.payouts(),
         ]
@@ -360,25 +361,16 @@ class Tables:
         return self._table("applications", of, *names, total=True)
 
     def runs(self) -> Table:
-        """The runs' control totals."""
+        """The runs' control totals in rows."""
         rows = []
         for record in self._opened.records:
-            run, points = record.run_id, record.points
-            numbers = [
-                number
-                for split in (record.counts, record.yen)
-                for number in (
-                    *(split.read, split.reconsidered, split.booked),
-                    *(split.all_declined, split.quarantined, split.all_skipped),
-                )
-            ]
+            run, counts = record.run_id, record.counts
             where = ", ".join(what for at, what in self._figures.disagreements if at == run)
             outcome = self._t("o_differs", where=where) if where else self._t("o_agrees")
             rows.append(
                 (
                     *(run, record.booked_on, record.programme.terms.announced_on),
-                    *(*numbers, record.counts.voided, record.counts.recounted),
-                    *(points.awarded, points.reversed, points.net, outcome),
+                    *(*_split(counts), counts.voided, counts.recounted, outcome),
                 )
             )
         return self._table(
@@ -386,17 +378,27 @@ class Tables:
             rows,
             *("c_run:code", "c_booked_on:day", "c_terms_of:day", "c_read:number"),
             *("c_reconsidered:number", "c_booked:number", "c_declined:number"),
-            *("c_quarantined:number", "c_skipped:number", "c_read_yen:number"),
+            *("c_quarantined:number", "c_skipped:number"),
+            *("c_voided:number", "c_recounted:number", "c_totals"),
+            sortable=True,
+        )
+
+    def runs_yen(self) -> Table:
+        """The runs' control totals in yen, and their points."""
+        rows = [
+            (
+                *(record.run_id, record.booked_on, *_split(record.yen)),
+                *(record.points.awarded, record.points.reversed, record.points.net),
+            )
+            for record in self._opened.records
+        ]
+        return self._table(
+            "runs_yen",
+            rows,
+            *("c_run:code", "c_booked_on:day", "c_read_yen:number"),
             *("c_reconsidered_yen:number", "c_booked_yen:number", "c_declined_yen:number"),
-            *(
-                "c_quarantined_yen:number",
-                "c_skipped_yen:number",
-                "c_voided:number",
-                "c_recounted:number",
-                "c_awarded:number",
-                "c_reversed:number",
-            ),
-            *("c_net:number", "c_totals"),
+            *("c_quarantined_yen:number", "c_skipped_yen:number"),
+            *("c_awarded:number", "c_reversed:number", "c_net:number"),
             sortable=True,
         )
 
@@ -512,6 +514,14 @@ class Tables:
     ) -> Table:
         caption = self._t(f"t_{name}")
         return Table(name, caption, self._columns(*columns), rows, sortable, total)
+
+
+def _split(split: Split) -> tuple[int, ...]:
+    """What came in and what became of it, in rows or in yen; the first two make up the rest."""
+    return (
+        *(split.read, split.reconsidered, split.booked),
+        *(split.all_declined, split.quarantined, split.all_skipped),
+    )
 
 
 def share(part: int, whole: int | None) -> float | None:

@@ -122,10 +122,6 @@ def deliver(folder: Path, number: int, *, refers_back: bool = True) -> Night:
         f"L{first},coin,L{number},2020-10-01 09:00:00,purchase,2000,",
     ]
     events = []
-    if refers_back:
-        # It comes a night too early.
-        stopped = f"P{number + 1:02}2,coin,A{number + 1:02}2,,2020-10-01 10:30:00"
-        events.append(f"S{number},enrollment_stopped,the city,{stopped}")
     if refers_back and number > 1:
         before = f"{number - 1:02}0"
         rows += [
@@ -134,6 +130,11 @@ def deliver(folder: Path, number: int, *, refers_back: bool = True) -> Night:
             f"R{before}c,coin,A{before},2020-10-03 10:00:00,refund,1,T{before}-9",
         ]
         events.append(f"V{number},transaction_voided,the service,,coin,,T{before}-10,")
+        # It comes a night before the stop that it ends.
+        resumed = f"P{number - 1:02}2,coin,A{number - 1:02}2,,2020-10-01 11:30:00"
+        events.append(f"E{number},enrollment_resumed,the city,{resumed}")
+        stopped = f"P{number - 2:02}2,coin,A{number - 2:02}2,,2020-10-01 10:30:00"
+        events.append(f"S{number},enrollment_stopped,the city,{stopped}")
         # A payment of the night before waits for it.
         late = f"L{number - 1},coin,L{number - 1}"
         enrolled.append(f"{late},2020-09-02 08:00:00,2020-08-01\n")

@@ -108,7 +108,7 @@ def parse(text: str, where: str, known: tuple[str, ...]) -> StrictTable:
     except ValueError as error:
         # Not TOMLDecodeError alone: a number of thousands of digits is a plain ValueError.
         raise InputError(
-            f"{where}: not valid TOML: {error}",
+            f"{where}: not valid TOML: {str(error).partition(';')[0]}",
             hint='correct the file there: text stands in "quotes", Japanese names ahead of = too, '
             "dates (2021-03-31) do not",
         ) from None

@@ -1,6 +1,7 @@
 # make run: book the sample's nights and show the result. make test: every test.
 # make bench: the time of each part of a run, and of the start.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
 # Neither the environment nor the command line can name another folder: a run of make removes it.
 override SAMPLE_BOOK := build/book
 MADE_BY_MAKE := made-by-make-run
@@ -12,6 +13,7 @@ ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
+	@if [ -z '$(PYTHON)' ]; then echo 'error: Python 3.11 or later is needed' >&2; exit 2; fi
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt pip
 	touch $@

@@ -23,7 +23,7 @@ from deliveries import Desk, as_csv, enrollment, transaction
 
 from engine.errors import BookError, InputError
 from engine.io.book.format import RunTable
-from engine.io.book.index import find_entry
+from engine.io.book.index import find_bookings
 from engine.io.book.manifest import read_manifest, write_manifest
 from engine.rules.clauses import clause_of
 from pipelines.cli import call
@@ -579,10 +579,10 @@ def test_the_index_leads_to_each_entry_of_the_runs_that_it_knows(
         for place, service, key in (
             of_run.sample(20, seed=run).select("place", "service_id", "transaction_id").iter_rows()
         ):
-            assert find_entry(opened.book, opened.runs, service, key) == ((run, place), 5)
+            assert find_bookings(opened.book, opened.runs, service, key) == ([(run, place)], 5)
             rows += 1
     assert rows == 100
-    assert find_entry(opened.book, opened.runs, "paypay", "never") == (None, 5)
+    assert find_bookings(opened.book, opened.runs, "paypay", "never") == ([], 5)
 
 
 def ruined(book: Path) -> Iterator[tuple[str, Callable[[], None]]]:

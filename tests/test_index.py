@@ -23,7 +23,7 @@ from engine.errors import BookError
 from engine.io.book import facts as facts_module
 from engine.io.book.facts import FactFiles, NewFacts
 from engine.io.book.folder import Book
-from engine.io.book.index import find_entry
+from engine.io.book.index import find_bookings
 from engine.io.book.manifest import MANIFEST, read_manifest, write_manifest
 
 MADE_ANEW = "the index is made anew from the ledger"
@@ -235,12 +235,12 @@ def test_a_damaged_index_says_nothing_of_where_an_entry_is(tmp_path: Path) -> No
     for number in (1, 2):
         desk.run(desk.transactions([transaction(number)]))
     book = Book(desk.book)
-    assert find_entry(book, 2, "coin", "T1") == ((1, 0), 1)
+    assert find_bookings(book, 2, "coin", "T1") == ([(1, 0)], 1)
     index = desk.book / "index"
     for path in (*index.glob("keys-*-values.array"), *index.glob("facts-*"), index / MANIFEST):
         sound = path.read_bytes()
         path.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
-        assert find_entry(book, 2, "coin", "T1") == (None, 0)
+        assert find_bookings(book, 2, "coin", "T1") == ([], 0)
         path.write_bytes(sound)
 
 

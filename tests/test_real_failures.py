@@ -7,6 +7,7 @@ person.
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -129,3 +130,34 @@ def test_an_award_that_went_to_the_wrong_person_goes_to_the_right_one(book: Book
     )
     assert book.held() == {"RIGHT": 500, "WRONG": 1000}
     assert book.claimed() == {"coin": 1500}
+
+
+def test_a_transaction_that_changed_hands_is_explained_for_both(
+    book: Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.night(
+        BEFORE,
+        enrollments=ENROLLMENTS + "WRONG,coin,A,2020-09-01 09:00:00,2020-06-01\n",
+        transactions=TRANSACTIONS + "T1,coin,A,2020-10-01 10:00:00,purchase,3000,\n",
+    )
+    book.night(
+        AFTER,
+        enrollments=ENROLLMENTS + "RIGHT,coin,A,2020-09-01 09:00:00,2020-06-01\n",
+        events=EVENTS + "V1,enrollment_voided,the ministry,WRONG,coin,A,,,\n",
+    )
+    for index in (True, False):
+        if not index:
+            shutil.rmtree(book.path / "index")
+        arguments = ["explain", str(book.path), "--transaction", "coin", "T1"]
+        assert call([*arguments, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["outcome"] == "booked"
+        assert [(entry["person_id"], entry["kind"]) for entry in told["entries"]] == [
+            ("WRONG", "purchase"),
+            ("WRONG", "purchase_void"),
+            ("RIGHT", "purchase"),
+        ]
+        assert call([*arguments, "--lang", "en"]) == 0
+        said = capsys.readouterr().out
+        assert "as entry 1 of person WRONG" in said
+        assert "as entry 1 of person RIGHT" in said

@@ -119,16 +119,15 @@ def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> N
     )
     console.print(plain(title), style="bold")
     console.print(plain(book_line(opened, words)))
-    if told.entry:
-        entry = told.entry.entry
-        console.print(plain(words.booked(entry)))
+    for booking, entries in told.by_person:
+        console.print(plain(words.booked(booking)))
         console.print()
-        _print_entries(told.entries, words)
+        _print_entries(entries, words)
         console.print()
-        whole = words.texts("its_account", book=opened.book.path, person_id=entry.person_id)
+        whole = words.texts("its_account", book=opened.book.path, person_id=booking.person_id)
         console.print(plain(whole))
-        if told.declined or told.quarantined:
-            console.print(f"\n{words.texts('also_delivered')}", style="bold")
+    if told.entry and (told.declined or told.quarantined):
+        console.print(f"\n{words.texts('also_delivered')}", style="bold")
     for declined in told.declined:
         console.print(plain(words.declined(declined)))
         console.print(plain(words.terms(declined)))

@@ -69,12 +69,11 @@ def _person(person: Person, words: Words) -> Iterable[str]:
 
 
 def _transaction(told: Transaction, words: Words) -> Iterable[str]:
-    if told.entry and told.person:
-        entry = told.entry.entry
-        yield _paragraph(words.booked(entry))
-        yield _table(told.entries, words)
-        if told.declined or told.quarantined:
-            yield _heading(words.texts("also_delivered"))
+    for booking, entries in told.by_person:
+        yield _paragraph(words.booked(booking))
+        yield _table(entries, words)
+    if told.entry and (told.declined or told.quarantined):
+        yield _heading(words.texts("also_delivered"))
     for declined in told.declined:
         yield _paragraph(words.declined(declined))
         yield _paragraph(words.terms(declined))

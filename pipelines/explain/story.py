@@ -138,7 +138,7 @@ class Transaction:
 
     Attributes:
         entry: its last booking, when it was booked; ``person`` is whose it is.
-        entries: all entries of the person about it, voids and recounts too.
+        entries: all entries about it, whoever's they are, voids and recounts too.
         declined, quarantined: the rows of it that were delivered and not booked, of a booked one
             too.
         applications: the account's, where it was declined for what stands in them.
@@ -167,6 +167,17 @@ class Transaction:
         if self.declined:
             return "declined"
         return "quarantined" if self.quarantined else "never_delivered"
+
+    @property
+    def by_person(self) -> list[tuple[Entry, list[Explained]]]:
+        """Of each person whose it was, in this order: the last booking, and all entries."""
+        told: dict[str, list[Explained]] = {}
+        for one in self.entries:
+            told.setdefault(one.entry.person_id, []).append(one)
+        return [
+            ([one.entry for one in entries if one.entry.kind in KINDS][-1], entries)
+            for entries in told.values()
+        ]
 
 
 def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False) -> Person:
@@ -205,36 +216,44 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
         BookError: a file that is needed is missing or damaged.
     """
     wanted = (pl.col("service_id") == service_id) & (pl.col("transaction_id") == transaction_id)
-    entry, unseen = _recalled(opened, service_id, transaction_id, wanted)
+    bookings, unseen = _recalled(opened, service_id, transaction_id, wanted)
     scanned = sum(file.rows for file in unseen)
-    if entry is None:
-        entry = _scanned(opened, unseen, wanted)
+    bookings += _scanned(opened, unseen, wanted)
     with book_readable(opened.book):
         declined = _declined(opened, wanted)
-        applications = _applications_that_decided(opened, declined) if entry is None else []
+        applications = _applications_that_decided(opened, declined) if not bookings else []
         quarantined = transactions_set_aside(opened, service_id, transaction_id)
         events = _events(opened, wanted)
     scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
-    if entry is None and not declined and not quarantined:
+    if not bookings and not declined and not quarantined:
         # "Never delivered" is only said after scanning the ledger itself; the index alone is not
         # trusted for that.
         seen = set(unseen)
         rest = [file for file in opened.ledger_files if file not in seen]
         scanned += sum(file.rows for file in rest)
-        entry = _scanned(opened, rest, wanted)
-    person = explained_entry = None
-    entries: list[Explained] = []
-    if entry is not None:
-        person = person_of(opened, entry.person_id)
-        entries = [told for told in person.entries if told.entry.key == entry.key]
-        booked = [told for told in entries if told.entry.kind in KINDS]
-        explained_entry = booked[-1] if booked else None
-    unknown = entry is None and not declined and not quarantined
+        bookings = _scanned(opened, rest, wanted)
+    bookings.sort(key=lambda booking: booking.run_id)
+    people = {
+        person_id: person_of(opened, person_id)
+        for person_id in dict.fromkeys(booking.person_id for booking in bookings)
+    }
+    # A run's voids come ahead of its bookings, whoever's they are.
+    entries = sorted(
+        (
+            told
+            for person in people.values()
+            for told in person.entries
+            if told.entry.key == (service_id, transaction_id)
+        ),
+        key=lambda told: (told.entry.run_id, not told.entry.is_void),
+    )
+    booked = [told for told in entries if told.entry.kind in KINDS]
+    unknown = not bookings and not declined and not quarantined
     return Transaction(
         service_id,
         transaction_id,
-        explained_entry,
-        person,
+        booked[-1] if booked else None,
+        people[bookings[-1].person_id] if bookings else None,
         declined=_what_became_of(declined, entries),
         applications=applications,
         quarantined=quarantined,
@@ -328,27 +347,26 @@ def _rows_beside_the_ledger(record: RunRecord) -> int:
 
 def _recalled(
     opened: OpenedBook, service_id: str, transaction_id: str, wanted: pl.Expr
-) -> tuple[Entry | None, Sequence[LedgerFile]]:
-    """A transaction's entry by the book's index; and the files that the index says nothing of."""
+) -> tuple[list[Entry], Sequence[LedgerFile]]:
+    """A transaction's bookings by the book's index; and the files that it says nothing of."""
     # What it imports takes as long as all else that a person's story needs.
-    from engine.io.book.index import find_entry
+    from engine.io.book.index import find_bookings
 
-    place, remembered = find_entry(opened.book, opened.runs, service_id, transaction_id)
-    if place is not None:
-        with book_readable(opened.book):
-            entries = _entries(_one_row(opened, *place).filter(wanted))
-        if entries:
-            return entries[0], []
-        # The index is of another book, or damaged: the ledger alone is to be believed.
-        remembered = 0
-    return None, [file for file in opened.ledger_files if file.run > remembered]
-
-
-def _scanned(opened: OpenedBook, files: Sequence[LedgerFile], wanted: pl.Expr) -> Entry | None:
-    """A transaction's entry, looked for in every row."""
+    places, remembered = find_bookings(opened.book, opened.runs, service_id, transaction_id)
     with book_readable(opened.book):
-        entries = _entries(opened.ledger(files).filter(wanted)) if files else []
-    return entries[0] if entries else None
+        found = [_entries(_one_row(opened, *place).filter(wanted)) for place in places]
+    if not all(found):
+        # The index is of another book, or damaged: the ledger alone is to be believed.
+        return [], opened.ledger_files
+    unseen = [file for file in opened.ledger_files if file.run > remembered]
+    return [entry for entries in found for entry in entries], unseen
+
+
+def _scanned(opened: OpenedBook, files: Sequence[LedgerFile], wanted: pl.Expr) -> list[Entry]:
+    """A transaction's bookings, looked for in every row."""
+    is_booking = pl.col("kind").is_in(KINDS)
+    with book_readable(opened.book):
+        return _entries(opened.ledger(files).filter(wanted & is_booking)) if files else []
 
 
 def _one_row(opened: OpenedBook, run: int, row: int) -> pl.LazyFrame:

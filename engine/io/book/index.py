@@ -89,10 +89,10 @@ def clear_index(book: Book) -> None:
         remove_folder(book.index)
 
 
-def find_entry(
+def find_bookings(
     book: Book, committed: int, service_id: str, transaction_id: str
-) -> tuple[tuple[int, int] | None, int]:
-    """Where the index has a transaction's entry: its run's number and its place in the run.
+) -> tuple[list[tuple[int, int]], int]:
+    """Where the index has a transaction's bookings, the latest first: run number and place in it.
 
     Reads what the search needs and nothing else, and changes nothing. The second value says how
     many runs the index covers: of those after it, and of a book without an index to be believed, it
@@ -101,18 +101,20 @@ def find_entry(
     with suppress(DamagedIndex, OSError):
         manifest = _manifest(book, committed)
         if manifest is None:
-            return None, 0
+            return [], 0
         past = replace(
             Past.empty(),
             keys=Segments.open(book.index, "keys", manifest["keys"]).segments,
             facts=FactFiles.open(book.index, manifest["facts"]).facts,
         )
         key = (pl.Series([service_id]), pl.Series([transaction_id]))
-        position = int(past.entries_of(*key)[0])
-        if position < 0:
-            return None, manifest["runs"]
-        return (position >> RUN_SHIFT, position & ((1 << RUN_SHIFT) - 1)), manifest["runs"]
-    return None, 0
+        found, position = [], int(past.entries_of(*key)[0])
+        while position >= 0:
+            run = position >> RUN_SHIFT
+            found.append((run, position & ((1 << RUN_SHIFT) - 1)))
+            position = int(past.entries_of(*key, before_run=run)[0])
+        return found, manifest["runs"]
+    return [], 0
 
 
 def _manifest(book: Book, committed: int) -> Manifest | None:

@@ -22,15 +22,14 @@ from presenting import Point, draw_nights, draw_sizes, table
 
 HERE = Path(__file__).parent
 PEER = Contestant("polars", "plain Polars", "much")
-FOUND = Found(10, 7, 1, 500, 20, {"duplicate": 2})
+FOUND = Found(10, 7, 1, 480, {"duplicate": 2})
 PRINTED = json.dumps(
     {
         "rows": 10,
         "booked": 7,
         "conflicts": 1,
         "declined": {"duplicate": 2},
-        "points_awarded": 500,
-        "points_reversed": 20,
+        "points_net": 480,
     }
 )
 A_RUN = Run(4.0, 5.0, 1.0, 2_000_000_000, 0, PRINTED, "")
@@ -147,8 +146,7 @@ def test_the_engines_record_and_a_peers_line_are_read_alike() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"points_awarded": 501}, "points awarded 501 instead of 500"),
-        ({"points_reversed": 0}, "points reversed 0 instead of 20"),
+        ({"points_net": 500}, "points net 500 instead of 480"),
         ({"booked": 8}, "booked 8 instead of 7"),
         ({"declined": {"not_enrolled": 2}}, "declined as duplicate 0 instead of 2"),
     ],
@@ -317,7 +315,7 @@ def test_the_engine_its_peers_and_the_floor_are_compared(
     content = json.loads((tmp_path / "compare-parquet.json").read_text(encoding="utf-8"))
     engine, duckdb, polars, floor = content["sizes"][0]["contestants"]
     assert engine["found"] == duckdb["found"] == polars["found"]
-    assert engine["found"]["points_awarded"] > 0
+    assert engine["found"]["points_net"] > 0
     assert len(engine["runs"]) == len(floor["runs"]) == 1
     assert "| DuckDB SQL |" in (tmp_path / "compare-parquet.md").read_text(encoding="utf-8")
     assert "DuckDB SQL" in capsys.readouterr().out

@@ -37,8 +37,6 @@ OPEN_ENDS = (
     "tests/test_simulate.py::",
     # The guides show voided enrollments otherwise.
     "tests/test_guide.py::test_all_that_the_guide_shows_can_be_typed_and_gives_what_it_says",
-    # The peers run a frozen copy of version 1's rules, and a refund takes what is left now.
-    "benchmarks/test_benchmarks.py::test_the_engine_its_peers_and_the_floor_are_compared",
     # Not run as a whole since the thin engine on Spark was merged.
     "tests/test_spark.py::",
 )

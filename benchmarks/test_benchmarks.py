@@ -15,6 +15,7 @@ import generate
 import nights
 import numpy as np
 import pytest
+import waiting
 from compare import Entrant, Size
 from contestants import ENGINE, FLOOR, Contestant, Delivery, Found
 from measuring import Run, Spread, last_line, measure
@@ -69,7 +70,7 @@ def test_memory_and_time_are_those_of_the_process(tmp_path: Path) -> None:
 def test_what_measures_holds_little_for_its_memory_counts_into_what_it_measures(
     tmp_path: Path,
 ) -> None:
-    code = "import sys, measuring, compare, nights, startup; from pathlib import Path;"
+    code = "import sys, measuring, compare, nights, startup, waiting; from pathlib import Path;"
     code += "print(measuring.measure(['true'], Path(sys.argv[1])).peak_bytes)"
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, check=True)
@@ -338,3 +339,13 @@ def test_nights_go_on_where_they_were_stopped(
     assert [night["wall_s"] is None for night in resumed["nights"]] == [False, True]
     assert nights.main([*given, "--seed", "2"]) == 1
     assert "a book of other nights" in capsys.readouterr().err
+
+
+def test_what_waits_is_booked_by_the_night_that_lets_its_people_in(tmp_path: Path) -> None:
+    given = ["--waiting", "4000", "--enrolled", "100", "--rows", "500", "--people", "300"]
+    assert waiting.main([*given, "--nights", "1", "--results", str(tmp_path)]) == 0
+    text = (tmp_path / "waiting-4000-enrolled-100.json").read_text(encoding="utf-8")
+    found, without = json.loads(text)["counts"].values()
+    assert found["enrollments"] == without["enrollments"]
+    assert found["reconsidered"] >= found["booked"] - without["booked"] > 300
+    assert without["reconsidered"] == 0

@@ -8,6 +8,7 @@ by the engine's own writers, so the book is one that `mynapoint verify` finds so
 
 import argparse
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ import polars as pl
 
 from engine.booking.enrollment import EnrollmentCounts
 from engine.io.book.folder import Book, part_name, run_id
-from engine.io.book.format import FORMAT, PROGRAMME_FILE, RECORD_FILE, SERVICES_FILE, RunTable
+from engine.io.book.format import (
+    FORMAT,
+    PROGRAMME_FILE,
+    RECORD_FILE,
+    SERVICES_FILE,
+    TABLES_OF_EVERY_RUN,
+    RunTable,
+)
 from engine.io.book.index import recall
 from engine.io.book.ledger import commit, write_part
 from engine.io.book.payouts import previous_sha256
@@ -24,14 +32,8 @@ from engine.io.book.tables import table_writer
 from engine.io.book.tally import Tally
 from engine.io.book.writing import LockedBook, locked
 from engine.io.durable import write_json, write_text
-from engine.records import (
-    Declined,
-    Enrollment,
-    LedgerEntry,
-    Quarantined,
-    RejectedEnrollment,
-    polars_schema,
-)
+from engine.io.payout.record import ran
+from engine.records import Declined, Enrollment, LedgerEntry, polars_schema
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
@@ -88,10 +90,13 @@ class World:
             amount=pl.Series(amounts),
             original_transaction_id=pl.lit(None, dtype=pl.String),
             method=pl.lit(None, dtype=pl.String),
+            enrolled_account_id=pl.lit(None, dtype=pl.String),
+            net_amount=pl.Series(amounts),
             counted_amount=pl.Series(after - before),
             points=pl.Series(after // 4 - before // 4),
             net_spend_after=pl.Series(self.net[people]),
             points_after=pl.Series(after // 4),
+            event_id=pl.lit(None, dtype=pl.String),
         ).select(list(polars_schema(LedgerEntry)))
 
     def declined(self, number: int, rows: int) -> pl.DataFrame:
@@ -103,6 +108,8 @@ class World:
                 occurred_at=pl.lit(FIRST_DAY - dt.timedelta(days=90)),
                 kind=pl.lit("purchase"),
                 amount=pl.lit(100, dtype=pl.Int64),
+                original_transaction_id=pl.lit(None, dtype=pl.String),
+                method=pl.lit(None, dtype=pl.String),
                 reason=pl.lit("before_window"),
             )
             .select(list(polars_schema(Declined)))
@@ -127,7 +134,6 @@ def book_a_run(book: LockedBook, world: World, number: int, rows: int, declined_
         name = part_name(number, part)
         parts.append(write_part(some, book.staging / "ledger", name, programme.cap_yen))
     accepted = world.enrollments() if number == 1 else world.enrollments()[:0]
-    rejected = pl.DataFrame(schema=polars_schema(RejectedEnrollment))
     declined = world.declined(number, declined_rows)
     tally = Tally(
         read=rows + declined_rows,
@@ -138,14 +144,10 @@ def book_a_run(book: LockedBook, world: World, number: int, rows: int, declined_
     tally.decline(declined)
     outputs = []
     folder = f"runs/{run_id(number)}"
-    for table, frame in (
-        (RunTable.ACCEPTED, accepted),
-        (RunTable.DECLINED, declined),
-        (RunTable.QUARANTINE, pl.DataFrame(schema=polars_schema(Quarantined))),
-        (RunTable.REJECTED, rejected),
-    ):
+    frames = {RunTable.ACCEPTED: accepted, RunTable.DECLINED: declined}
+    for table in TABLES_OF_EVERY_RUN[FORMAT]:
         with table_writer(staged, table) as writer:
-            writer.write(frame)
+            writer.write(frames.get(table, pl.DataFrame(schema=polars_schema(table.record))))
         outputs.append(writer.written().output(folder))
     for name, text in ((SERVICES_FILE, services.text), (PROGRAMME_FILE, programme.text)):
         sha256 = write_text(staged / name, text)
@@ -163,7 +165,10 @@ def book_a_run(book: LockedBook, world: World, number: int, rows: int, declined_
         ),
     )
     outputs.sort(key=lambda output: output.name)
-    run_record = tally.record(request, parts, outputs, previous_sha256(book, number - 1))
+    run_record = replace(
+        tally.record(request, parts, outputs, previous_sha256(book, number - 1)),
+        ran=ran(dt.datetime.now(dt.UTC)),
+    )
     digest = write_json(staged / RECORD_FILE, run_record.to_json())
     book.publish(number)
     commit(book, number, parts, record_sha256=digest)

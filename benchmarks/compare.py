@@ -7,8 +7,8 @@ For each size the data is made once; then all run one after the other, and again
 folder each time; `sync` before each run; the page cache stays as it is, so that files are read from
 memory by all. Whoever took longer than `--repeat-under` seconds at first runs once only.
 
-All must find the same: rows read, booked, quarantined, declined by reason, points awarded and
-reversed. Who finds otherwise or fails is shown, and the exit code is 1.
+All must find the same: rows read, booked, quarantined, declined by reason, and points awarded less
+points reversed. Who finds otherwise or fails is shown, and the exit code is 1.
 
 Not run are peers that are not installed, and those that would not fit into the memory given by
 `--memory`: of those that hold all rows (Polars, pandas) that is judged beforehand from the second

@@ -67,8 +67,7 @@ class Found:
     read: int
     booked: int
     quarantined: int
-    points_awarded: int
-    points_reversed: int
+    points_net: int
     declined: Mapping[str, int]
 
     def against(self, other: "Found") -> list[str]:
@@ -82,7 +81,7 @@ class Found:
 
     def _flat(self) -> dict[str, int]:
         flat = {f"declined as {reason}": rows for reason, rows in self.declined.items()}
-        for name in ("read", "booked", "quarantined", "points_awarded", "points_reversed"):
+        for name in ("read", "booked", "quarantined", "points_net"):
             flat[name.replace("_", " ")] = getattr(self, name)
         return flat
 
@@ -155,8 +154,7 @@ def found_by_engine(stdout: str) -> Found:
         read=counts["read"],
         booked=counts["booked"],
         quarantined=counts["quarantined"],
-        points_awarded=points["awarded"],
-        points_reversed=points["reversed"],
+        points_net=points["awarded"] - points["reversed"],
         declined=counts["declined"],
     )
 
@@ -168,8 +166,7 @@ def found_by_peer(stdout: str) -> Found:
         read=printed["rows"],
         booked=printed["booked"],
         quarantined=printed["conflicts"],
-        points_awarded=printed["points_awarded"],
-        points_reversed=printed["points_reversed"],
+        points_net=printed["points_net"],
         declined=printed["declined"],
     )
 

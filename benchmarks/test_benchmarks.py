@@ -15,6 +15,7 @@ import generate
 import nights
 import numpy as np
 import pytest
+import waiting
 from compare import Entrant, Size
 from contestants import ENGINE, FLOOR, Contestant, Delivery, Found
 from measuring import Run, Spread, last_line, measure
@@ -22,15 +23,14 @@ from presenting import Point, draw_nights, draw_sizes, table
 
 HERE = Path(__file__).parent
 PEER = Contestant("polars", "plain Polars", "much")
-FOUND = Found(10, 7, 1, 500, 20, {"duplicate": 2})
+FOUND = Found(10, 7, 1, 480, {"duplicate": 2})
 PRINTED = json.dumps(
     {
         "rows": 10,
         "booked": 7,
         "conflicts": 1,
         "declined": {"duplicate": 2},
-        "points_awarded": 500,
-        "points_reversed": 20,
+        "points_net": 480,
     }
 )
 A_RUN = Run(4.0, 5.0, 1.0, 2_000_000_000, 0, PRINTED, "")
@@ -70,7 +70,7 @@ def test_memory_and_time_are_those_of_the_process(tmp_path: Path) -> None:
 def test_what_measures_holds_little_for_its_memory_counts_into_what_it_measures(
     tmp_path: Path,
 ) -> None:
-    code = "import sys, measuring, compare, nights, startup; from pathlib import Path;"
+    code = "import sys, measuring, compare, nights, startup, waiting; from pathlib import Path;"
     code += "print(measuring.measure(['true'], Path(sys.argv[1])).peak_bytes)"
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, check=True)
@@ -147,8 +147,7 @@ def test_the_engines_record_and_a_peers_line_are_read_alike() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"points_awarded": 501}, "points awarded 501 instead of 500"),
-        ({"points_reversed": 0}, "points reversed 0 instead of 20"),
+        ({"points_net": 500}, "points net 500 instead of 480"),
         ({"booked": 8}, "booked 8 instead of 7"),
         ({"declined": {"not_enrolled": 2}}, "declined as duplicate 0 instead of 2"),
     ],
@@ -317,7 +316,7 @@ def test_the_engine_its_peers_and_the_floor_are_compared(
     content = json.loads((tmp_path / "compare-parquet.json").read_text(encoding="utf-8"))
     engine, duckdb, polars, floor = content["sizes"][0]["contestants"]
     assert engine["found"] == duckdb["found"] == polars["found"]
-    assert engine["found"]["points_awarded"] > 0
+    assert engine["found"]["points_net"] > 0
     assert len(engine["runs"]) == len(floor["runs"]) == 1
     assert "| DuckDB SQL |" in (tmp_path / "compare-parquet.md").read_text(encoding="utf-8")
     assert "DuckDB SQL" in capsys.readouterr().out
@@ -340,3 +339,13 @@ def test_nights_go_on_where_they_were_stopped(
     assert [night["wall_s"] is None for night in resumed["nights"]] == [False, True]
     assert nights.main([*given, "--seed", "2"]) == 1
     assert "a book of other nights" in capsys.readouterr().err
+
+
+def test_what_waits_is_booked_by_the_night_that_lets_its_people_in(tmp_path: Path) -> None:
+    given = ["--waiting", "4000", "--enrolled", "100", "--rows", "500", "--people", "300"]
+    assert waiting.main([*given, "--nights", "1", "--results", str(tmp_path)]) == 0
+    text = (tmp_path / "waiting-4000-enrolled-100.json").read_text(encoding="utf-8")
+    found, without = json.loads(text)["counts"].values()
+    assert found["enrollments"] == without["enrollments"]
+    assert found["reconsidered"] >= found["booked"] - without["booked"] > 300
+    assert without["reconsidered"] == 0

@@ -31,20 +31,3 @@ def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     return book
 
-
-OPEN_ENDS = (
-    # They ask for rows that only a book of format 1 cannot decide, of books of format 2.
-    "tests/test_simulate.py::",
-    # The peers run a frozen copy of version 1's rules, and a refund takes what is left now.
-    "benchmarks/test_benchmarks.py::test_the_engine_its_peers_and_the_floor_are_compared",
-    # Not run as a whole since the thin engine on Spark was merged.
-    "tests/test_spark.py::",
-)
-"""Tests that are red, or not known to be green: each is to be mended, and none to be added."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lets the open ends fail in sight."""
-    for item in items:
-        if item.nodeid.startswith(OPEN_ENDS):
-            item.add_marker(pytest.mark.xfail(reason="an open end, see tests/conftest.py"))

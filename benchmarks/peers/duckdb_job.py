@@ -5,14 +5,16 @@ and leaves out:
 
 - reading with suspicion: trimming, codes for malformed values, ragged rows, offsets in times.
   Conflicting keys are counted, not written to quarantine;
+- what each entry changes: the night is booked as it ends. A charge or purchase says what it counts
+  and earns after all refunds, a refund says 0, and nothing is recounted. So the points of one entry
+  are not the engine's, but what was awarded less what was reversed is;
 - half of what can befall enrollments: an account that two people claim is not looked for, nor an
   application delivered twice; a person's later application is accepted if the service of the one
   before it had ended, whether or not that one was accepted; rejections are not written;
-- books: no earlier nights, no lock, no commit to a Delta table, no run record, no digest of the
-  files read or written, nothing synced to disk, nothing read back.
+- books: no earlier nights, no events, no lock, no commit to a Delta table, no run record, no digest
+  of the files read or written, nothing synced to disk, nothing read back.
 
-Memory-bound steps may spill under `--out`. Refunds that come to more than their original are
-settled one after the other, as the contract says, not by a running sum.
+Memory-bound steps may spill under `--out`.
 """
 
 import time
@@ -105,9 +107,8 @@ def outcome(connection: duckdb.DuckDBPyConnection, job: interface.Job) -> interf
     def row(query: str) -> tuple[int, ...]:
         return connection.execute(query).fetchall()[0]
 
-    awarded, revoked, booked = row(
-        "SELECT coalesce(sum(points) FILTER (points > 0), 0)::BIGINT,"
-        " coalesce(-sum(points) FILTER (points < 0), 0)::BIGINT, count(*)"
+    points, booked = row(
+        "SELECT coalesce(sum(points), 0)::BIGINT, count(*)"
         " FROM read_parquet(getvariable('ledger_file'))"
     )
     declined = connection.execute(
@@ -119,8 +120,7 @@ def outcome(connection: duckdb.DuckDBPyConnection, job: interface.Job) -> interf
         rows=row(f"SELECT count(*) FROM {delivered}")[0],
         booked=booked,
         conflicts=row("SELECT count(*) FROM set_aside WHERE conflict")[0],
-        points_awarded=awarded,
-        points_reversed=revoked,
+        points_net=points,
         declined=dict(declined),
     )
 

@@ -6,9 +6,8 @@ CREATE MACRO window_first_day() AS DATE '2020-09-01';
 CREATE MACRO window_last_day() AS DATE '2021-09-30';
 CREATE MACRO applications_close_on() AS DATE '2021-09-30';
 CREATE MACRO card_applications_close_on() AS DATE '2021-04-30';
-CREATE MACRO counted(net) AS greatest(0, least(20000, net));
--- `//` cuts toward zero; a rounding group may go below zero, and there the floor lies lower.
-CREATE MACRO worth(yen) AS (yen * 25 - ((yen * 25) % 100 + 100) % 100) // 100;
+CREATE MACRO counted(yen) AS least(20000, yen);
+CREATE MACRO worth(yen) AS yen * 25 // 100;
 
 CREATE TYPE decline_reason AS ENUM (
     'duplicate', 'unknown_service', 'not_enrolled', 'original_not_booked',
@@ -120,85 +119,76 @@ FROM (
     HAVING count(*) > 1
 );
 
--- Refunds that stand so far, beside the originals they name.
+-- Refunds beside the originals they name. Each takes what those before it left of the original: the
+-- part of their running sum that is within it.
 CREATE TABLE refund AS
 WITH
-    r AS (
-        SELECT *, rowid AS row_no, hash(service_id, original_transaction_id) AS original_hash
-        FROM tx
-        WHERE kind = 'refund' AND reason IS NULL
-            AND rowid NOT IN (SELECT row_no FROM set_aside)
-    ),
-    o AS (
+    standing AS NOT MATERIALIZED (
         SELECT *, rowid AS row_no
         FROM tx
-        WHERE kind <> 'refund' AND reason IS NULL
-            AND rowid NOT IN (SELECT row_no FROM set_aside)
+        WHERE reason IS NULL AND rowid NOT IN (SELECT row_no FROM set_aside)
+    ),
+    r AS (
+        SELECT *, hash(service_id, original_transaction_id) AS original_hash
+        FROM standing
+        WHERE kind = 'refund'
+    ),
+    o AS (SELECT * FROM standing WHERE kind <> 'refund'),
+    named AS (
+        SELECT
+            r.row_no,
+            r.transaction_id,
+            r.occurred_at,
+            r.amount,
+            o.row_no AS original_row_no,
+            o.amount AS original_amount,
+            (CASE
+                WHEN o.row_no IS NULL THEN 'original_not_booked'
+                WHEN o.account_id <> r.account_id THEN 'refund_account_differs'
+                WHEN r.occurred_at < o.occurred_at THEN 'refund_before_original'
+            END)::decline_reason AS reason
+        FROM r
+        LEFT JOIN o
+            ON o.key_hash = r.original_hash
+            AND o.service_id = r.service_id
+            AND o.transaction_id = r.original_transaction_id
     )
 SELECT
-    r.row_no,
-    r.transaction_id,
-    r.occurred_at,
-    r.amount,
-    o.row_no AS original_row_no,
-    o.occurred_at AS original_occurred_at,
-    o.amount AS original_amount,
-    (CASE
-        WHEN o.row_no IS NULL THEN 'original_not_booked'
-        WHEN o.account_id <> r.account_id THEN 'refund_account_differs'
-        WHEN r.occurred_at < o.occurred_at THEN 'refund_before_original'
-    END)::decline_reason AS reason
-FROM r
-LEFT JOIN o
-    ON o.key_hash = r.original_hash
-    AND o.service_id = r.service_id
-    AND o.transaction_id = r.original_transaction_id;
-
--- Where the refunds of an original come to more than it, each takes what the accepted ones
--- before it left. A running sum would count the refused ones too; such originals are few, so
--- the fold over their lists costs nothing.
-CREATE TABLE exceeding AS
-SELECT row_nos[i] AS row_no
+    row_no,
+    original_row_no,
+    least(amount, original_amount - asked_before) AS taken,
+    coalesce(reason, CASE WHEN asked_before >= original_amount THEN 'refund_exceeds_original' END)
+        AS reason
 FROM (
     SELECT
-        original_amount,
-        list(row_no ORDER BY occurred_at, transaction_id) AS row_nos,
-        list(amount ORDER BY occurred_at, transaction_id) AS amounts,
-        unnest(range(1, count(*) + 1)) AS i
-    FROM refund
-    WHERE reason IS NULL
-    GROUP BY original_row_no, original_amount
-    HAVING sum(amount) > original_amount
-)
-WHERE amounts[i] > list_reduce(
-    amounts[1:i - 1],
-    lambda remaining, a: CASE WHEN a <= remaining THEN remaining - a ELSE remaining END,
-    original_amount
+        *,
+        (sum(amount) OVER (
+            PARTITION BY original_row_no, reason
+            ORDER BY occurred_at, transaction_id
+            ROWS UNBOUNDED PRECEDING
+        ))::BIGINT - amount AS asked_before
+    FROM named
 );
 
--- What the row alone did not tell: keys that came more than once, and how each refund fared.
+-- What the row alone did not tell: keys that came more than once, how each refund fared, and what
+-- was taken of the others.
 CREATE TABLE fate AS
 SELECT
     row_no,
     CASE WHEN NOT conflict THEN 'duplicate'::decline_reason END AS reason,
     conflict,
-    NULL::BIGINT AS original_row_no,
-    NULL::TIMESTAMP AS original_occurred_at
+    NULL::BIGINT AS taken
 FROM set_aside
 UNION ALL
-SELECT
-    r.row_no,
-    CASE
-        WHEN x.row_no IS NOT NULL THEN 'refund_exceeds_original'::decline_reason
-        ELSE r.reason
-    END,
-    false,
-    r.original_row_no,
-    r.original_occurred_at
-FROM refund AS r
-LEFT JOIN exceeding AS x USING (row_no);
+SELECT row_no, reason, false, taken
+FROM refund
+UNION ALL
+SELECT original_row_no, NULL, false, sum(taken)::BIGINT
+FROM refund
+WHERE reason IS NULL
+GROUP BY original_row_no;
 
--- Net spend, on integers alone but for the last tie-break.
+-- What of each is left, and what of that counts; on integers alone but for the last tie-break.
 CREATE TABLE spent AS
 WITH entry AS (
     SELECT
@@ -208,13 +198,13 @@ WITH entry AS (
         tx.transaction_id,
         (epoch_us(tx.occurred_at) * 2 + (tx.kind = 'refund')::BIGINT) * 1024 + tx.service_no
             AS place,
-        CASE WHEN tx.kind = 'refund' THEN -tx.amount ELSE tx.amount END AS signed_amount,
+        CASE WHEN tx.kind = 'refund' THEN -fate.taken ELSE tx.amount END AS net_amount,
+        CASE WHEN tx.kind = 'refund' THEN 0 ELSE tx.amount - coalesce(fate.taken, 0) END
+            AS left_amount,
         CASE tx.rounding
             WHEN 'cumulative' THEN 0
-            WHEN 'month' THEN
-                year(coalesce(fate.original_occurred_at, tx.occurred_at)) * 12
-                + month(coalesce(fate.original_occurred_at, tx.occurred_at))
-            ELSE coalesce(fate.original_row_no, tx.rowid)
+            WHEN 'month' THEN year(tx.occurred_at) * 12 + month(tx.occurred_at)
+            ELSE tx.rowid
         END AS group_no
     FROM tx
     LEFT JOIN fate ON fate.row_no = tx.rowid
@@ -226,13 +216,15 @@ SELECT
     account_no,
     group_no,
     entry_seq,
+    net_amount,
     net_spend_after,
-    counted(net_spend_after) - counted(net_spend_after - signed_amount) AS counted_amount
+    counted(left_after) - counted(left_after - left_amount) AS counted_amount
 FROM (
     SELECT
         *,
         row_number() OVER in_order AS entry_seq,
-        (sum(signed_amount) OVER in_order)::BIGINT AS net_spend_after
+        (sum(net_amount) OVER in_order)::BIGINT AS net_spend_after,
+        (sum(left_amount) OVER in_order)::BIGINT AS left_after
     FROM entry
     WINDOW in_order AS (
         PARTITION BY person_no
@@ -253,6 +245,7 @@ FROM (
         person_no,
         account_no,
         entry_seq,
+        net_amount,
         net_spend_after,
         counted_amount,
         worth(group_sum) - worth(group_sum - counted_amount) AS points
@@ -283,10 +276,13 @@ COPY (
         tx.amount,
         tx.original_transaction_id,
         tx.method,
+        NULL::VARCHAR AS enrolled_account_id,
+        award.net_amount,
         award.counted_amount,
         award.points,
         award.net_spend_after,
-        award.points_after
+        award.points_after,
+        NULL::VARCHAR AS event_id
     FROM award
     JOIN tx ON tx.rowid = award.row_no
     JOIN enrolled ON enrolled.account_no = award.account_no
@@ -302,6 +298,8 @@ COPY (
         tx.occurred_at,
         tx.kind::VARCHAR AS kind,
         tx.amount,
+        tx.original_transaction_id,
+        tx.method,
         coalesce(fate.reason, tx.reason)::VARCHAR AS reason
     FROM tx
     LEFT JOIN fate ON fate.row_no = tx.rowid

@@ -104,7 +104,7 @@ def ledger_like(rows: pl.DataFrame, people: pl.DataFrame, first: int, total: int
         for name in interface.OPTIONAL_TRANSACTION_COLUMNS
         if name not in rows.columns
     ]
-    net, counted = pl.col("net_spend_after"), pl.col("counted_amount")
+    amount, net, counted = (pl.col(c) for c in ("amount", "net_spend_after", "counted_amount"))
     cap = interface.SPENDING_CAP_YEN
     return (
         rows.lazy()
@@ -116,9 +116,11 @@ def ledger_like(rows: pl.DataFrame, people: pl.DataFrame, first: int, total: int
             run_id=pl.lit(interface.RUN_ID),
             booked_on=pl.lit(interface.BOOKED_ON),
             entry_seq=place % rows_per_person + 1,
+            enrolled_account_id=pl.lit(None, pl.String),
+            event_id=pl.lit(None, pl.String),
         )
-        .with_columns(net_spend_after=pl.col("amount").cum_sum() % SPENDING_RANGE_YEN)
-        .with_columns(counted_amount=pl.when(net <= cap).then("amount").otherwise(0))
+        .with_columns(net_amount=amount, net_spend_after=amount.cum_sum() % SPENDING_RANGE_YEN)
+        .with_columns(counted_amount=pl.when(net <= cap).then(amount).otherwise(0))
         .with_columns(points=counted // 4, points_after=net.clip(0, cap) // 4)
         .select(interface.LEDGER_COLUMNS)
     )

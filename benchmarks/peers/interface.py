@@ -56,10 +56,13 @@ LEDGER_COLUMNS = (
     "amount",
     "original_transaction_id",
     "method",
+    "enrolled_account_id",
+    "net_amount",
     "counted_amount",
     "points",
     "net_spend_after",
     "points_after",
+    "event_id",
 )
 DECLINED_COLUMNS = (
     "service_id",
@@ -68,9 +71,11 @@ DECLINED_COLUMNS = (
     "occurred_at",
     "kind",
     "amount",
+    "original_transaction_id",
+    "method",
     "reason",
 )
-# In the contract's order: the first that holds is the one given.
+# In the contract's order: the first that holds is the one given. Two more need events.
 DECLINE_REASONS = (
     "duplicate",
     "unknown_service",
@@ -117,8 +122,7 @@ class Outcome:
     rows: int
     booked: int
     conflicts: int
-    points_awarded: int
-    points_reversed: int
+    points_net: int
     declined: Mapping[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -217,9 +221,7 @@ def print_outcome(outcome: Outcome, seconds: float, *, of_children: bool = False
             for reason in DECLINE_REASONS
             if outcome.declined.get(reason)
         },
-        "points_awarded": outcome.points_awarded,
-        "points_reversed": outcome.points_reversed,
-        "points_net": outcome.points_awarded - outcome.points_reversed,
+        "points_net": outcome.points_net,
         "seconds": round(seconds, 2),
         "cpu_seconds": cpu_seconds(of_children=of_children),
         "peak_mb": peak_mb(of_children=of_children),

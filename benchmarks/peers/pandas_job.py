@@ -1,9 +1,10 @@
 """The first night's job in plain pandas, short rather than quick.
 
-It leaves out what the other peers leave out: reading with suspicion (offsets in times too),
-accounts that two people claim, rejected and quarantined rows as files, and everything that makes a
-book of a result (earlier nights, a lock, Delta, digests, a read-back). `--threads` and
-`--memory-limit` have no meaning to pandas. Without pandas it exits 3.
+It leaves out what the other peers leave out: reading with suspicion (offsets in times too), what
+each entry changes (a charge or purchase says what it counts and earns at the end of the night, a
+refund 0, nothing is recounted), accounts that two people claim, rejected and quarantined rows as
+files, and everything that makes a book of a result (earlier nights, events, a lock, Delta, digests,
+a read-back). `--threads` and `--memory-limit` have no meaning to pandas. Without pandas it exits 3.
 """
 
 import sys
@@ -80,26 +81,6 @@ def accepted(enrollments: Frame, services: Frame) -> Frame:
     return e[["person_id", *ACCOUNT, "counts_from_at", "basis"]]
 
 
-def exceeding(refunds: Frame) -> list[int]:
-    """The refunds of more than what the accepted ones before them left of the original."""
-    remaining: dict[int, int] = {}
-    rows = []
-    ordered = refunds.sort_values(["occurred_at", "transaction_id"])
-    for row, original, whole, amount in zip(
-        ordered.index,
-        ordered.original_row.astype("int64"),
-        ordered.original_amount.astype("int64"),
-        ordered.amount,
-        strict=True,
-    ):
-        left = remaining.setdefault(original, whole)
-        if amount > left:
-            rows.append(row)
-        else:
-            remaining[original] = left - amount
-    return rows
-
-
 def decide(transactions: Frame, enrolled: Frame, services: Frame) -> tuple[Frame, int]:
     """Every transaction that is not in conflict, with its reason; and the number in conflict."""
     repeated = transactions[transactions.duplicated(KEY, keep=False)]
@@ -151,33 +132,40 @@ def decide(transactions: Frame, enrolled: Frame, services: Frame) -> tuple[Frame
             "refund_before_original": refunds.occurred_at < refunds.original_occurred_at,
         },
     )
-    too_much = exceeding(refunds[refunds.reason.isna()])
-    refunds.loc[too_much, "reason"] = "refund_exceeds_original"
+    # Each takes what those before it left of the original.
+    taking = refunds[refunds.reason.isna()].sort_values(["occurred_at", "transaction_id"])
+    taking = taking.astype({"original_row": "int64", "original_amount": "int64"})
+    asked_before = taking.groupby("original_row").amount.cumsum() - taking.amount
+    taking["taken"] = (taking.original_amount - asked_before).clip(0, taking.amount)
+    refunds.loc[taking.index[taking.taken == 0], "reason"] = "refund_exceeds_original"
     t.loc[refunds.index, "reason"] = refunds.reason
-    original_at = refunds.original_occurred_at.reindex(t.index).fillna(t.occurred_at)
-    original_row = refunds.original_row.reindex(t.index).fillna(t.index.to_series())
-    month = original_at.dt.year * 12 + original_at.dt.month
-    group = month.where(t.rounding == "month", original_row)
-    t["group"] = group.where(t.rounding != "cumulative", 0).astype("int64")
+    of_originals = taking.groupby("original_row").taken.sum()
+    taken = pd.concat([taking.taken, of_originals]).reindex(t.index, fill_value=0)
+    t["net_amount"] = t.amount.where(spending, -taken)
+    t["left"] = (t.amount - taken).where(spending, 0)
+    month = t.occurred_at.dt.year * 12 + t.occurred_at.dt.month
+    group = month.where(t.rounding == "month", t.index.to_series())
+    t["group"] = group.where(t.rounding != "cumulative", 0)
     return t, len(conflict)
 
 
 def book(t: Frame) -> Frame:
     """The ledger of the rows that no reason declines."""
-    refund = t.kind == "refund"
-    t = t.assign(is_refund=refund, signed=t.amount.where(~refund, -t.amount))
+    t = t.assign(is_refund=t.kind == "refund")
     t = t.sort_values(["person_id", "occurred_at", "is_refund", *KEY], ignore_index=True)
     person = t.groupby("person_id", sort=False)
-    net = person.signed.cumsum()
+    left = person.left.cumsum()
     t["run_id"] = pd.Series(interface.RUN_ID, index=t.index, dtype="string")
     t["booked_on"] = interface.BOOKED_ON
     t["entry_seq"] = person.cumcount() + 1
-    t["net_spend_after"] = net
-    t["counted_amount"] = net.clip(0, CAP) - (net - t.signed).clip(0, CAP)
+    t["net_spend_after"] = person.net_amount.cumsum()
+    t["counted_amount"] = left.clip(upper=CAP) - (left - t.left).clip(upper=CAP)
     in_group = t.groupby([*ACCOUNT, "group"], sort=False).counted_amount.cumsum()
     rate, whole = interface.RATE_NUMERATOR, interface.RATE_DENOMINATOR
     t["points"] = in_group * rate // whole - (in_group - t.counted_amount) * rate // whole
     t["points_after"] = t.groupby("person_id", sort=False).points.cumsum()
+    for name in ("enrolled_account_id", "event_id"):
+        t[name] = pd.Series(pd.NA, index=t.index, dtype="string")
     return t[list(interface.LEDGER_COLUMNS)]
 
 
@@ -202,8 +190,7 @@ def main() -> None:
         rows=len(transactions),
         booked=len(ledger),
         conflicts=conflicts,
-        points_awarded=int(ledger.points.clip(lower=0).sum()),
-        points_reversed=-int(ledger.points.clip(upper=0).sum()),
+        points_net=int(ledger.points.sum()),
         declined=declined.reason.value_counts().to_dict(),
     )
     interface.print_outcome(found, time.perf_counter() - started)

@@ -5,15 +5,16 @@ and leaves out:
 
 - reading with suspicion: trimming, codes for malformed values, ragged rows, offsets in times.
   Conflicting keys are counted, not written to quarantine;
+- what each entry changes: the night is booked as it ends. A charge or purchase says what it counts
+  and earns after all refunds, a refund says 0, and nothing is recounted. So the points of one entry
+  are not the engine's, but what was awarded less what was reversed is;
 - half of what can befall enrollments: an account that two people claim is not looked for, nor an
   application delivered twice; a person's later application is accepted if the service of the one
   before it had ended, whether or not that one was accepted; rejections are not written;
-- books: no earlier nights, no lock, no commit to a Delta table, no run record, no digest of the
-  files read or written, nothing synced to disk, nothing read back.
+- books: no earlier nights, no events, no lock, no commit to a Delta table, no run record, no digest
+  of the files read or written, nothing synced to disk, nothing read back.
 
 Every transaction is held in memory; `--memory-limit` is not obeyed, for Polars has none to set.
-Refunds that come to more than their original are settled one after the other, as the contract
-says, not by a running sum.
 """
 
 import os
@@ -215,7 +216,7 @@ def repeated_rows(tx: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
 
 
 def refund_frame(standing: pl.LazyFrame) -> pl.DataFrame:
-    """The refunds among the standing rows: their originals, and the reasons that decline them."""
+    """The refunds among the standing rows: their originals, what they take, what declines them."""
     refunds = standing.filter(pl.col("kind") == "refund")
     originals = standing.filter(pl.col("kind") != "refund").select(
         "service_id",
@@ -245,7 +246,13 @@ def refund_frame(standing: pl.LazyFrame) -> pl.DataFrame:
         .then(pl.lit("refund_before_original", REASON))
         .otherwise(pl.lit(None, REASON))
     )
-    refund = (
+    amount, taken, order = pl.col("amount"), pl.col("taken"), ["occurred_at", "transaction_id"]
+    # A refund takes the part of the running sum that is within the original.
+    asked_before = (
+        amount.cum_sum().over("original_row_no", "refund_reason", order_by=order) - amount
+    )
+    exceeding = pl.when(taken == 0).then(pl.lit("refund_exceeds_original", REASON))
+    return (
         named.join(
             wanted,
             left_on=["service_id", "named"],
@@ -253,38 +260,15 @@ def refund_frame(standing: pl.LazyFrame) -> pl.DataFrame:
             how="left",
         )
         .with_columns(refund_reason=reason)
+        .with_columns(taken=(pl.col("original_amount") - asked_before).clip(0, amount))
+        .select(
+            "row_no",
+            "original_row_no",
+            "taken",
+            refund_reason=pl.coalesce("refund_reason", exceeding),
+        )
         .collect(engine="streaming")
     )
-    exceeding = pl.col("row_no").is_in(exceeding_rows(refund).implode())
-    too_much = pl.when(exceeding).then(pl.lit("refund_exceeds_original", REASON))
-    return refund.select(
-        "row_no",
-        "original_row_no",
-        "original_occurred_at",
-        too_much.otherwise("refund_reason").alias("refund_reason"),
-    )
-
-
-def exceeding_rows(refund: pl.DataFrame) -> pl.Series:
-    """The refunds of more than what the accepted ones before them left of the original."""
-    doubtful = (
-        refund.filter(
-            pl.col("refund_reason").is_null(),
-            pl.col("amount").sum().over("original_row_no") > pl.col("original_amount"),
-        )
-        .sort("original_row_no", "occurred_at", "transaction_id")
-        .select("row_no", "original_row_no", "original_amount", "amount")
-    )
-    remaining: dict[int, int] = {}
-    exceeding = []
-    # Such originals are few enough for a plain loop.
-    for row_no, original, original_amount, amount in doubtful.iter_rows():
-        left = remaining.setdefault(original, original_amount)
-        if amount > left:
-            exceeding.append(row_no)
-        else:
-            remaining[original] = left - amount
-    return pl.Series("row_no", exceeding, pl.get_index_type())
 
 
 def worth(yen: pl.Expr) -> pl.Expr:
@@ -304,19 +288,25 @@ def since_the_start(running: pl.Expr, added: pl.Expr, starts: pl.Expr) -> pl.Exp
 
 def entry_frame(standing: pl.LazyFrame, refund: pl.DataFrame) -> pl.DataFrame:
     """The ledger's entries in their order: the rows' numbers and every computed column."""
-    is_refund = pl.col("kind") == "refund"
-    original_at = pl.coalesce("original_occurred_at", "occurred_at")
-    month = original_at.dt.year().cast(pl.Int64) * 12 + original_at.dt.month()
+    is_refund, amount = pl.col("kind") == "refund", pl.col("amount")
+    month = pl.col("occurred_at").dt.year().cast(pl.Int64) * 12 + pl.col("occurred_at").dt.month()
     group = (
         pl.when(pl.col("rounding") == "cumulative")
         .then(0)
         .when(pl.col("rounding") == "month")
         .then(month)
-        .otherwise(pl.coalesce("original_row_no", "row_no").cast(pl.Int64))
+        .otherwise(pl.col("row_no").cast(pl.Int64))
     )
+    booked = refund.lazy().filter(pl.col("refund_reason").is_null())
+    of_originals = booked.group_by(pl.col("original_row_no").alias("row_no")).agg(
+        pl.col("taken").sum()
+    )
+    taken = pl.col("taken").fill_null(0)
     entries = (
-        standing.join(refund.lazy(), on="row_no", how="left")
-        .filter(pl.col("refund_reason").is_null())
+        standing.join(
+            pl.concat([booked.select("row_no", "taken"), of_originals]), on="row_no", how="left"
+        )
+        .filter(~is_refund | (taken > 0))
         .select(
             "row_no",
             "person_no",
@@ -324,7 +314,8 @@ def entry_frame(standing: pl.LazyFrame, refund: pl.DataFrame) -> pl.DataFrame:
             "service_no",
             "transaction_id",
             moment=pl.col("occurred_at").to_physical() * 2 + is_refund.cast(pl.Int64),
-            signed=pl.when(is_refund).then(-pl.col("amount")).otherwise("amount"),
+            net_amount=pl.when(is_refund).then(-taken).otherwise(amount),
+            left=pl.when(is_refund).then(0).otherwise(amount - taken),
             group=group,
         )
         .collect(engine="streaming")
@@ -332,11 +323,14 @@ def entry_frame(standing: pl.LazyFrame, refund: pl.DataFrame) -> pl.DataFrame:
         .drop("moment", "service_no", "transaction_id")
     )
     starts = changes("person_no")
-    net, signed = pl.col("net_spend_after"), pl.col("signed")
+    net, left, left_after = pl.col("net_amount"), pl.col("left"), pl.col("left_after")
     entries = entries.with_columns(
         entry_seq=since_the_start(pl.int_range(1, pl.len() + 1), pl.lit(1), starts),
-        net_spend_after=since_the_start(signed.cum_sum(), signed, starts),
-    ).with_columns(counted_amount=net.clip(0, CAP) - (net - signed).clip(0, CAP))
+        net_spend_after=since_the_start(net.cum_sum(), net, starts),
+        left_after=since_the_start(left.cum_sum(), left, starts),
+    ).with_columns(
+        counted_amount=left_after.clip(upper_bound=CAP) - (left_after - left).clip(upper_bound=CAP)
+    )
 
     counted, points, group_sum = pl.col("counted_amount"), pl.col("points"), pl.col("group_sum")
     in_group = since_the_start(counted.cum_sum(), counted, changes("account_no", "group"))
@@ -345,7 +339,7 @@ def entry_frame(standing: pl.LazyFrame, refund: pl.DataFrame) -> pl.DataFrame:
         entries.sort("account_no", "group", maintain_order=True)
         .with_columns(group_sum=in_group)
         .with_columns(points=worth(group_sum) - worth(group_sum - counted))
-        .drop("signed", "group", "group_sum")
+        .drop("left", "left_after", "group", "group_sum")
         .sort("person_no", "entry_seq")
         .with_columns(points_after=since_the_start(points.cum_sum(), points, starts))
     )
@@ -365,6 +359,8 @@ def write_ledger(tx: pl.DataFrame, entries: pl.DataFrame, people: pl.Series, pat
         booked_on=pl.lit(interface.BOOKED_ON),
         person_id=people.gather(entries["account_no"]),
         kind=pl.col("kind").cast(pl.String),
+        enrolled_account_id=pl.lit(None, pl.String),
+        event_id=pl.lit(None, pl.String),
     )
     write(ledger.lazy().select(interface.LEDGER_COLUMNS), path)
 
@@ -403,13 +399,11 @@ def run(job: interface.Job) -> interface.Outcome:
     write(declined.lazy(), job.out / "declined.parquet")
 
     reasons = declined.group_by("reason").len()
-    points = entries["points"]
     return interface.Outcome(
         rows=tx.height,
         booked=entries.height,
         conflicts=conflicts.len(),
-        points_awarded=int(points.filter(points > 0).sum()),
-        points_reversed=-int(points.filter(points < 0).sum()),
+        points_net=int(entries["points"].sum()),
         declined=dict(reasons.iter_rows()),
     )
 

@@ -7,10 +7,14 @@ leaves out:
 
 - reading with suspicion: trimming, codes for malformed values, ragged rows, offsets in times.
   Conflicting keys are counted, not written to quarantine;
+- what each entry changes: the night is booked as it ends. A charge or purchase says what it counts
+  and earns after all refunds, a refund says 0, and nothing is recounted. So the points of one entry
+  are not the engine's, but what was awarded less what was reversed is;
 - half of what can befall enrollments: an account that two people claim is not looked for, nor an
-  application delivered twice; rejections are not written;
-- books: no earlier nights, no lock, no commit to a Delta table, no run record, no digest of the
-  files read or written, nothing synced to disk, nothing read back.
+  application delivered twice; a person's later application is accepted if the service of the one
+  before it had ended, whether or not that one was accepted; rejections are not written;
+- books: no earlier nights, no events, no lock, no commit to a Delta table, no run record, no digest
+  of the files read or written, nothing synced to disk, nothing read back.
 
 The ledger and the declined rows are folders of Parquet files, as are the tables on the way. Of the
 memory that is measured most is the Java process's heap, which takes what it is given:
@@ -103,16 +107,12 @@ def outcome(session: SparkSession, job: interface.Job) -> interface.Outcome:
         return [tuple(row) for row in session.sql(query).collect()]
 
     ledger, declined = (f"parquet.`{job.out}/{name}.parquet`" for name in ("ledger", "declined"))
-    ((awarded, revoked, booked),) = rows(
-        "SELECT coalesce(sum(points) FILTER (WHERE points > 0), 0),"
-        " coalesce(-sum(points) FILTER (WHERE points < 0), 0), count(*) FROM " + ledger
-    )
+    ((points, booked),) = rows(f"SELECT coalesce(sum(points), 0), count(*) FROM {ledger}")
     return interface.Outcome(
         rows=rows("SELECT count(*) FROM transaction_in")[0][0],
         booked=booked,
         conflicts=rows("SELECT count(*) FROM set_aside WHERE conflict")[0][0],
-        points_awarded=awarded,
-        points_reversed=revoked,
+        points_net=points,
         declined=dict(rows(f"SELECT reason, count(*) FROM {declined} GROUP BY reason")),
     )
 

@@ -3,12 +3,11 @@
 -- the `{names}`, and writes the views `ledger` and `declined`. What is used more than once is a table
 -- of Parquet files: of it each use reads the columns that it needs.
 
-CREATE TEMPORARY FUNCTION counted(net BIGINT) RETURNS BIGINT
-RETURN greatest(0L, least(20000L, net));
+CREATE TEMPORARY FUNCTION counted(yen BIGINT) RETURNS BIGINT
+RETURN least(20000L, yen);
 
--- `div` cuts toward zero; a rounding group may go below zero, and there the floor lies lower.
 CREATE TEMPORARY FUNCTION worth(yen BIGINT) RETURNS BIGINT
-RETURN (yen * 25 - pmod(yen * 25, 100L)) div 100;
+RETURN yen * 25 div 100;
 
 -- Of a person's applications the first is accepted, and a later one if the service of the one
 -- before it had ended by then.
@@ -110,102 +109,96 @@ FROM (
     HAVING count(*) > 1
 );
 
--- Refunds that stand so far, beside the originals they name.
+-- Refunds beside the originals they name. Each takes what those before it left of the original: the
+-- part of their running sum that is within it.
 CREATE TABLE refund USING parquet AS
-WITH standing AS (
-    SELECT * FROM contested LEFT ANTI JOIN set_aside USING (row_no) WHERE reason IS NULL
-)
-SELECT
-    r.row_no,
-    r.transaction_id,
-    r.occurred_at,
-    r.amount,
-    o.row_no AS original_row_no,
-    o.occurred_at AS original_occurred_at,
-    o.amount AS original_amount,
-    CASE
-        WHEN o.row_no IS NULL THEN 'original_not_booked'
-        WHEN o.account_id <> r.account_id THEN 'refund_account_differs'
-        WHEN r.occurred_at < o.occurred_at THEN 'refund_before_original'
-    END AS reason
-FROM (SELECT * FROM standing WHERE kind = 'refund') AS r
-LEFT JOIN (SELECT * FROM standing WHERE kind <> 'refund') AS o
-    ON o.service_id = r.service_id AND o.transaction_id = r.original_transaction_id;
-
--- Where the refunds of an original come to more than it, each takes what the accepted ones before
--- it left. A running sum would count the refused ones too.
-CREATE TEMPORARY VIEW exceeding AS
-SELECT refunds[i].row_no AS row_no
-FROM (
-    SELECT original_amount, refunds, explode(sequence(0, size(refunds) - 1)) AS i
-    FROM (
+WITH
+    standing AS (
+        SELECT * FROM contested LEFT ANTI JOIN set_aside USING (row_no) WHERE reason IS NULL
+    ),
+    named AS (
         SELECT
-            original_amount,
-            array_sort(
-                collect_list(struct(occurred_at, transaction_id, amount, row_no))
-            ) AS refunds
-        FROM refund
-        WHERE reason IS NULL
-        GROUP BY original_row_no, original_amount
-        HAVING sum(amount) > original_amount
+            r.row_no,
+            r.transaction_id,
+            r.occurred_at,
+            r.amount,
+            o.row_no AS original_row_no,
+            o.amount AS original_amount,
+            CASE
+                WHEN o.row_no IS NULL THEN 'original_not_booked'
+                WHEN o.account_id <> r.account_id THEN 'refund_account_differs'
+                WHEN r.occurred_at < o.occurred_at THEN 'refund_before_original'
+            END AS reason
+        FROM (SELECT * FROM standing WHERE kind = 'refund') AS r
+        LEFT JOIN (SELECT * FROM standing WHERE kind <> 'refund') AS o
+            ON o.service_id = r.service_id AND o.transaction_id = r.original_transaction_id
     )
-)
-WHERE refunds[i].amount > aggregate(
-    slice(refunds, 1, i),
-    original_amount,
-    (remaining, r) -> CASE WHEN r.amount <= remaining THEN remaining - r.amount ELSE remaining END
+SELECT
+    row_no,
+    original_row_no,
+    least(amount, original_amount - asked_before) AS taken,
+    coalesce(reason, CASE WHEN asked_before >= original_amount THEN 'refund_exceeds_original' END)
+        AS reason
+FROM (
+    SELECT
+        *,
+        sum(amount) OVER (
+            PARTITION BY original_row_no, reason
+            ORDER BY occurred_at, transaction_id
+            ROWS UNBOUNDED PRECEDING
+        ) - amount AS asked_before
+    FROM named
 );
 
--- What the row alone did not tell: keys that came more than once, and how each refund fared.
+-- What the row alone did not tell: keys that came more than once, how each refund fared, and what
+-- was taken of the others.
 CREATE TABLE fate USING parquet AS
 SELECT
     row_no,
     CASE WHEN NOT conflict THEN 'duplicate' END AS fate_reason,
     conflict,
-    CAST(NULL AS BIGINT) AS original_row_no,
-    CAST(NULL AS TIMESTAMP_NTZ) AS original_occurred_at
+    CAST(NULL AS BIGINT) AS taken
 FROM set_aside
 UNION ALL
-SELECT
-    r.row_no,
-    CASE WHEN x.row_no IS NOT NULL THEN 'refund_exceeds_original' ELSE r.reason END,
-    false,
-    r.original_row_no,
-    r.original_occurred_at
-FROM refund AS r
-LEFT JOIN exceeding AS x ON x.row_no = r.row_no;
+SELECT row_no, reason, false, taken
+FROM refund
+UNION ALL
+SELECT original_row_no, NULL, false, sum(taken)
+FROM refund
+WHERE reason IS NULL
+GROUP BY original_row_no;
 
 CREATE TEMPORARY VIEW decided AS
 SELECT /*+ BROADCAST(f) */
     tx.*,
     coalesce(f.fate_reason, tx.reason) AS final_reason,
     coalesce(f.conflict, false) AS conflict,
-    f.original_row_no,
-    f.original_occurred_at
+    f.taken
 FROM tx
 LEFT JOIN fate AS f ON f.row_no = tx.row_no;
 
--- Cut into ranges of people once: all windows and the order of the ledger keep to them.
+-- What of each is left, and what of that counts. Cut into ranges of people once: all windows and the
+-- order of the ledger keep to them.
 CREATE TEMPORARY VIEW spent AS
 SELECT
     *,
-    counted(net_spend_after) - counted(net_spend_after - signed_amount) AS counted_amount,
+    counted(left_after) - counted(left_after - left_amount) AS counted_amount,
     CASE rounding
         WHEN 'cumulative' THEN 0L
-        WHEN 'month' THEN
-            CAST(year(coalesce(original_occurred_at, occurred_at)) AS BIGINT) * 12
-            + month(coalesce(original_occurred_at, occurred_at))
-        ELSE coalesce(original_row_no, row_no)
+        WHEN 'month' THEN CAST(year(occurred_at) AS BIGINT) * 12 + month(occurred_at)
+        ELSE row_no
     END AS group_no
 FROM (
     SELECT
         *,
         CAST(row_number() OVER in_order AS BIGINT) AS entry_seq,
-        sum(signed_amount) OVER so_far AS net_spend_after
+        sum(net_amount) OVER so_far AS net_spend_after,
+        sum(left_amount) OVER so_far AS left_after
     FROM (
         SELECT /*+ REPARTITION_BY_RANGE(person_id) */
             *,
-            CASE WHEN kind = 'refund' THEN -amount ELSE amount END AS signed_amount
+            CASE WHEN kind = 'refund' THEN -taken ELSE amount END AS net_amount,
+            CASE WHEN kind = 'refund' THEN 0L ELSE amount - coalesce(taken, 0L) END AS left_amount
         FROM decided
         WHERE final_reason IS NULL AND NOT conflict
     )
@@ -247,12 +240,15 @@ SELECT
     amount,
     original_transaction_id,
     method,
+    CAST(NULL AS STRING) AS enrolled_account_id,
+    net_amount,
     counted_amount,
     points,
     net_spend_after,
     sum(points) OVER (
         PARTITION BY person_id ORDER BY entry_seq ROWS UNBOUNDED PRECEDING
-    ) AS points_after
+    ) AS points_after,
+    CAST(NULL AS STRING) AS event_id
 FROM award
 ORDER BY person_id, entry_seq;
 
@@ -264,6 +260,8 @@ SELECT
     occurred_at,
     kind,
     amount,
+    original_transaction_id,
+    method,
     final_reason AS reason
 FROM decided
 WHERE final_reason IS NOT NULL AND NOT conflict;

@@ -47,8 +47,6 @@ OPEN_ENDS = (
     "tests/test_parquet_pages.py::test_a_folder_called_like_the_home_folder_is_no_other_folder",
     # The peers run a frozen copy of version 1's rules, and a refund takes what is left now.
     "benchmarks/test_benchmarks.py::test_the_engine_its_peers_and_the_floor_are_compared",
-    # Not run as a whole since the thin engine on Spark was merged.
-    "tests/test_spark.py::",
 )
 """Tests that are red, or not known to be green: each is to be mended, and none to be added."""
 

@@ -557,6 +557,7 @@ def simulate(
     *,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
+    events: Paths | None = None,
     layout: list[str] | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     services: Path | None = None,
@@ -573,9 +574,9 @@ def simulate(
     """Simulate other terms / 条件を変えて試算する; nothing is booked.
 
     What the same deliveries would have earned: in all, by service, people better and worse off,
-    and the difference to what was booked. A book alone does not keep every value of the rows that
-    it declined; which rows it could not decide again is said. With all nights' deliveries the
-    result is exact. Deliveries without a book are taken as one night's.
+    and the difference to what was booked. A book alone keeps rows in conflict only as they came,
+    and runs of version 1 kept little of what they declined; what of it may matter is said. With all
+    nights' deliveries the result is exact. Deliveries without a book are taken as one night's.
 
     Parameters
     ----------
@@ -585,6 +586,8 @@ def simulate(
         Delivered transactions; with a book, all nights': files, folders or quoted globs.
     enrollments: list[str]
         Delivered enrollments, likewise.
+    events: list[str]
+        Delivered events, likewise.
     layout: list[str]
         Without a book: how the files that follow are written, as for mynapoint run. A book says
         itself how its deliveries were.
@@ -629,13 +632,18 @@ def simulate(
             f"{book}: a book says itself how its deliveries are written, not --layout or --set",
             hint="leave them out",
         )
-    parsed = {"transactions": transactions or [], "enrollments": enrollments or []}
+    parsed = {
+        "transactions": transactions or [],
+        "enrollments": enrollments or [],
+        "events": events or [],
+    }
     deliveries = in_order(arguments, parsed) if layout or set_ else parsed
     with progress_bar(wanted=not quiet) as progress:
         simulation = simulate_terms(
             book,
             transactions=deliveries["transactions"],
             enrollments=deliveries["enrollments"],
+            events=deliveries["events"],
             other=other,
             max_quarantined=max_quarantined,
             progress=progress,

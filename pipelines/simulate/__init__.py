@@ -2,8 +2,8 @@
 
 The runs are booked again, one by one, by the engine itself, into a book that is thrown away: so
 what comes out is what a run under those terms would have booked. ``terms`` says which terms those
-are, ``replay`` books, ``unknown`` names the rows that the book alone does not tell enough about,
-``compare`` counts.
+are, ``kept`` gives what the book keeps of its deliveries, ``replay`` books, ``unknown`` names the
+rows that the book alone does not tell enough about, ``compare`` counts.
 """
 
 import signal
@@ -58,6 +58,7 @@ def simulate(
     *,
     transactions: Sequence[str | Path | DeliveredAs] = (),
     enrollments: Sequence[str | Path | DeliveredAs] = (),
+    events: Sequence[str | Path | DeliveredAs] = (),
     other: OtherTerms,
     max_quarantined: float = 0.05,
     progress: Progress = no_progress,
@@ -68,6 +69,7 @@ def simulate(
         path: the book whose runs are booked again, or None for deliveries alone.
         transactions: files, folders or globs of delivered transactions; with a book, all nights'.
         enrollments: delivered enrollments, likewise.
+        events: delivered events, likewise.
         other: what is to be other than it was.
         max_quarantined: without a book, the largest share of rows that may not be readable.
         progress: callback that reports progress.
@@ -76,21 +78,21 @@ def simulate(
         InputError: the terms or the deliveries cannot be used.
         BookError: there is no book, or it is damaged.
     """
-    if path is None and not transactions and not enrollments:
+    if path is None and not (transactions or enrollments or events):
         raise InputError(
             "there is nothing to simulate: neither a book nor deliveries were named",
             hint="name a book, or --transactions and --enrollments",
         )
     delivered = {
         "enrollments": find_delivered(enrollments, "enrollments"),
+        "events": find_delivered(events, "events"),
         "transactions": find_delivered(transactions, "transactions"),
     }
     try:
         with _folder() as scratch:
             if path is None:
-                return _at_once(
-                    transactions, enrollments, other, max_quarantined, scratch, progress
-                )
+                given = (transactions, enrollments, events)
+                return _at_once(given, other, max_quarantined, scratch, progress)
             opened = open_book(path)
             if any(delivered.values()):
                 anew = book_from_deliveries(opened, delivered, other, scratch, progress)
@@ -114,8 +116,7 @@ def simulate(
 
 
 def _at_once(
-    transactions: Sequence[str | Path | DeliveredAs],
-    enrollments: Sequence[str | Path | DeliveredAs],
+    given: tuple[Sequence[str | Path | DeliveredAs], ...],
     other: OtherTerms,
     max_quarantined: float,
     scratch: Path,
@@ -125,7 +126,10 @@ def _at_once(
 
     def booked(terms: OtherTerms, name: str) -> Anew:
         folder = scratch / name
-        return book_at_once(transactions, enrollments, terms, max_quarantined, folder, progress)
+        transactions, enrollments, events = given
+        return book_at_once(
+            transactions, enrollments, events, terms, max_quarantined, folder, progress
+        )
 
     anew = before = booked(other, "simulated")
     plain = OtherTerms(services=other.services)

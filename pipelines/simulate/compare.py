@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from engine.records import KINDS
 from pipelines.desk.opened_book import OpenedBook, book_readable
 
 _SUMS: Final = ("entries", "booked_yen", "counted_yen", "awarded", "reversed")
@@ -15,7 +16,8 @@ class Sums:
     """A ledger, or a service's part of it, in sums.
 
     Attributes:
-        booked_yen: the amounts of all entries, refunds too.
+        entries: voids and recounts too.
+        booked_yen: the amounts of what was booked, refunds too.
         counted_yen: net of refunds.
         awarded, reversed: points; both are positive.
         people: with an entry.
@@ -96,22 +98,21 @@ def compare(opened: OpenedBook, anew: OpenedBook) -> Comparison:
 
 def by_account(opened: OpenedBook) -> pl.DataFrame:
     """A ledger by account: its sums, ``net_spend`` and a fingerprint of what was booked when."""
-    refund, points = pl.col("kind") == "refund", pl.col("points")
-    signed = pl.when(refund).then(-pl.col("amount")).otherwise("amount")
+    points = pl.col("points")
     # Equal sets have equal sums; that others have, too, is as likely as a collision of 64 bits.
     run = pl.col("run_id").cast(pl.UInt64)
-    fingerprint = pl.concat_str("transaction_id", run, separator="\0").hash(7)
+    fingerprint = pl.concat_str("transaction_id", "kind", run, separator="\0").hash(7)
     with book_readable(opened.book):
         return (
             opened.ledger()
             .group_by("person_id", "service_id", "account_id")
             .agg(
                 entries=pl.len().cast(pl.Int64),
-                booked_yen=pl.col("amount").sum(),
+                booked_yen=pl.col("amount").filter(pl.col("kind").is_in(KINDS)).sum(),
                 counted_yen=pl.col("counted_amount").sum(),
                 awarded=points.filter(points > 0).sum(),
                 reversed=-points.filter(points < 0).sum(),
-                net_spend=signed.sum(),
+                net_spend=pl.col("net_amount").sum(),
                 fingerprint=fingerprint.sum(),
             )
             .collect(engine="streaming")

@@ -26,6 +26,8 @@ from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS, Enrollment, 
 
 ENROLLMENT_KEY: Final = ("person_id", "service_id", "account_id")
 _KEY: Final = ("service_id", "transaction_id")
+MOST_NAMED: Final = 100_000
+"""So many rows that were left alone are named; the next run looks for them, and not at all."""
 _NO_ROWS: Final = pl.DataFrame(
     schema={
         **dict.fromkeys(TRANSACTION_COLUMNS, pl.String()),
@@ -142,15 +144,10 @@ class Reconsidering:
 
     def rows(self) -> Iterator[pl.DataFrame]:
         """The rows that wait and may be possible: canonical columns and ``row_ref``, negative."""
-        taken = 0
-        for frame in self._batches():
-            rows = self._possible(frame)
-            refs = pl.int_range(-taken - 1, -taken - 1 - rows.height, -1, eager=True)
-            rows = rows.select(*TRANSACTION_COLUMNS, row_ref=refs)
+        for rows in self._numbered():
             if not self.everything:
                 self._keys.append(rows.select(*_KEY, "row_ref"))
             yield rows
-            taken += rows.height
 
     def left_alone(self, row_refs: Numbers) -> LeftAlone:
         """What the next run has to look at again: rows whose key was delivered, perhaps in
@@ -158,11 +155,21 @@ class Reconsidering:
         """
         if row_refs.size == 0:
             return LeftAlone()
-        if self.everything:
+        if self.everything and row_refs.size > MOST_NAMED:
             return LeftAlone(everything=True)
         replaced = pl.Series(row_refs).implode()
-        keys = pl.concat(self._keys).filter(pl.col("row_ref").is_in(replaced)).select(_KEY)
-        return LeftAlone(tuple(sorted(keys.iter_rows())))
+        numbered = self._numbered() if self.everything else self._keys
+        keys = [rows.filter(pl.col("row_ref").is_in(replaced)).select(_KEY) for rows in numbered]
+        return LeftAlone(tuple(sorted(pl.concat(keys).iter_rows())))
+
+    def _numbered(self) -> Iterator[pl.DataFrame]:
+        """The rows in an order that is the same each time."""
+        taken = 0
+        for frame in self._batches():
+            rows = self._possible(frame)
+            refs = pl.int_range(-taken - 1, -taken - 1 - rows.height, -1, eager=True)
+            yield rows.select(*TRANSACTION_COLUMNS, row_ref=refs)
+            taken += rows.height
 
     def _batches(self) -> Iterator[pl.DataFrame]:
         fresh = self._found[:1] if self.voids.positions.size else []

@@ -30,4 +30,3 @@ def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows_per_slice=150,
         )
     return book
-

@@ -133,9 +133,10 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
     by_hand = needs_recounting(in_order, night.before, night.programme)
     # What the book knows of an account may be another person's, whose entries go in this run.
     gone = np.isin(in_order.account_nos, night.voided_accounts)
-    by_hand |= np.isin(in_order.person_nos, np.union1d(voids.person_nos, in_order.person_nos[gone]))
-    if by_hand.any() or voids.person_nos.size:
-        person_nos = np.union1d(voids.person_nos, in_order.person_nos[by_hand])
+    changed = voids.people
+    by_hand |= np.isin(in_order.person_nos, np.union1d(changed, in_order.person_nos[gone]))
+    if by_hand.any() or changed.size:
+        person_nos = np.union1d(changed, in_order.person_nos[by_hand])
         people = People(person_nos, in_order, order, by_hand, originals, rows[booked])
         entries = _with_recounted(entries, people, awards, night, voids)
     turned_away = _with_ids(

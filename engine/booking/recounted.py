@@ -1,7 +1,7 @@
 """From columns to people who are booked one by one, and back."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import polars as pl
 
 from engine.booking.awarding import MONTH, TRANSACTION, Awards, Booked
 from engine.booking.deciding import Originals
-from engine.booking.recounting import Entry, Group, Move, Person, Spending
+from engine.booking.recounting import Entry, Group, Move, Person, Source, Spending
 from engine.booking.registry import Numbers, terms_of_services
 from engine.booking.state import Past, months_of
 from engine.columns.hashing import Positions
@@ -43,12 +43,15 @@ class Voids:
         positions: theirs.
         of: the position of the charge or purchase that each one books or takes back.
         person_nos: theirs, ascending.
+        counted_otherwise: by person, what format 1 counted of each transaction, where that is not
+            what follows by now.
     """
 
     entries: pl.DataFrame
     positions: Positions
     of: Positions
     person_nos: Numbers
+    counted_otherwise: Mapping[int, Mapping[Source, int]] = field(default_factory=dict)
 
     @classmethod
     def none(cls) -> "Voids":
@@ -56,10 +59,18 @@ class Voids:
         nothing = np.empty(0, np.int64)
         return cls(pl.DataFrame(schema=polars_schema(LedgerEntry)), nothing, nothing, nothing)
 
+    @property
+    def people(self) -> Numbers:
+        """The numbers of all people whose earlier entries change."""
+        return np.union1d(self.person_nos, np.array([*self.counted_otherwise], np.int64))
+
     def of_people(self, chosen: npt.NDArray[np.bool_]) -> "Voids":
         """Those of some people, marked by person number."""
         at = np.flatnonzero(chosen[self.person_nos])
-        return Voids(self.entries[at], self.positions[at], self.of[at], self.person_nos[at])
+        counted = {no: yen for no, yen in self.counted_otherwise.items() if chosen[no]}
+        return Voids(
+            self.entries[at], self.positions[at], self.of[at], self.person_nos[at], counted
+        )
 
 
 class People(NamedTuple):
@@ -94,7 +105,7 @@ def recounted(
     ``EXTRA_ENTRIES``.
     """
     awards = Awards(*(column.copy() for column in awards))
-    histories = _histories(people.person_nos, before, services)
+    histories = histories_of(people.person_nos, before, services)
     moves = _moves(people, voids)
     in_order = np.empty(people.order.size, np.int64)
     in_order[people.order] = np.arange(people.order.size)
@@ -105,6 +116,7 @@ def recounted(
             int(before.balances.net_spend_yen[person_no]),
             int(before.balances.points[person_no]),
             programme,
+            voids.counted_otherwise.get(person_no),
         )
         entries = person.book(moves.get(person_no, []))
         for seq, entry in enumerate(entries, int(before.balances.entries[person_no]) + 1):
@@ -143,7 +155,10 @@ def _groups(
             yield account_no, 0
 
 
-def _histories(person_nos: Numbers, before: Past, services: Services) -> dict[int, list[Spending]]:
+def histories_of(
+    person_nos: Numbers, before: Past, services: Services
+) -> dict[int, list[Spending]]:
+    """The charges and purchases in force of some people, in booking order, not yet counted."""
     history = before.history_of(person_nos)
     found: dict[int, list[Spending]] = {}
     groups = _groups(

@@ -5,7 +5,7 @@ refund or a void changes what is left, and so what later transactions count. Whe
 rounding groups, recounts say so. Few people need it; each is taken alone, in plain Python.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,19 +64,29 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Person:
-    """A person's transactions in booking order, and sums."""
+    """A person's transactions in booking order, and sums.
+
+    Attributes:
+        counted_yen: what the book says that each transaction counts, where that is not what
+            follows: then ``book`` says so first, by recounts.
+    """
 
     spendings: list[Spending]
     net_spend_yen: int
     points: int
     programme: Programme
+    counted_yen: Mapping[Source, int] | None = None
     _places: dict[Source, int] = field(init=False)
     _groups: dict[Group, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self._places = {spending.source: n for n, spending in enumerate(self.spendings)}
         self._groups = {}
-        self._count(self.spendings, 0)
+        if self.counted_yen is None:
+            self._count(self.spendings, 0)
+        else:
+            for spending in self.spendings:
+                spending.counted_yen = self.counted_yen[spending.source]
         for spending in self.spendings:
             self._add(spending.group, spending.counted_yen)
 
@@ -99,10 +109,39 @@ class Person:
 
     def book(self, moves: Sequence[Move]) -> list[Entry]:
         """The entries of these moves, with their recounts."""
-        entries: list[Entry] = []
+        entries = self._recount()
         for move in moves:
             entries += self._book(move)
         return entries
+
+    def _recount(self) -> list[Entry]:
+        """Recounts of the groups whose transactions do not count what follows.
+
+        What takes room away is said first, so that nobody is above the cap at any entry.
+        """
+        changes = self._changes(self._count(self.spendings, 0))
+        in_order = sorted(changes.items(), key=lambda change: change[1][1] > 0)
+        return [
+            self._entry(
+                first,
+                group,
+                counted,
+                0,
+                Move(first, first, 0, is_new=False, group=group),
+                is_recount=True,
+            )
+            for group, (first, counted) in in_order
+            if counted
+        ]
+
+    @staticmethod
+    def _changes(changed: Iterable[Spending]) -> dict[Group, tuple[Source, int]]:
+        """By group, the first transaction whose count changed, and the group's change."""
+        changes: dict[Group, tuple[Source, int]] = {}
+        for change in changed:
+            first, counted = changes.get(change.group, (change.source, 0))
+            changes[change.group] = first, counted + change.counted_yen
+        return changes
 
     def _book(self, move: Move) -> list[Entry]:
         if move.is_new:
@@ -112,10 +151,7 @@ class Person:
         self.spendings[place].left_yen += move.net_yen
         own = self.spendings[place].group
         before_yen = sum(spending.left_yen for spending in self.spendings[:place])
-        changes: dict[Group, tuple[Source, int]] = {}
-        for change in self._count(self.spendings[place:], before_yen):
-            first, counted = changes.get(change.group, (change.source, 0))
-            changes[change.group] = first, counted + change.counted_yen
+        changes = self._changes(self._count(self.spendings[place:], before_yen))
         _, counted = changes.pop(own, (move.of, 0))
         entry = (move.source, own, counted, move.net_yen, False)
         recounts = [

@@ -113,6 +113,7 @@ class Explained:
         original: what it reverses, when that is in the ledger before it; ``left_yen`` was left.
         voids: the entry that it voids.
         cause: of a recount, the entry that it follows from.
+        inherited: whether it is a recount of what format 1 counted otherwise.
         refunds: the entries that reverse it and are not void.
         voided_by: the entry that voids it, if there is one.
         event: the event that caused it, as it was delivered.
@@ -133,6 +134,7 @@ class Explained:
     left_yen: int = 0
     voids: Entry | None = None
     cause: Entry | None = None
+    inherited: bool = False
     refunds: list[Entry] = field(default_factory=list)
     voided_by: list[Entry] = field(default_factory=list)
     event: Mapping[str, Any] | None = None
@@ -207,7 +209,9 @@ class _Account:
         self._spendings: list[_Spending] = []
         self._booked: dict[tuple[str, str], Explained] = {}
         self._of: dict[tuple[str, str], _Spending] = {}
-        self._recounts: list[tuple[Entry, _Change]] = []
+        self._recounts: list[tuple[Entry | None, _Change]] = []
+        # What format 1 counted of each charge or purchase.
+        self._by_format_1: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._ahead: Entry | None = None
         self._net = self._points = 0
 
@@ -217,10 +221,11 @@ class _Account:
         spending = self._spending_of(entry)
         original = spending.told.entry if spending and entry.takes_back else None
         net = self._net_of(entry, terms, voids, spending)
-        cause = None
+        cause, inherited = None, False
         month = f"{(original or entry).occurred_at:%Y-%m}"
         group = self._group(entry, terms, month)
         if entry.is_recount:
+            inherited = self._is_inherited(terms)
             cause, change = self._recount(following)
             counted = change.yen if change and change.first is spending else 0
         else:
@@ -243,6 +248,7 @@ class _Account:
             left_yen=spending.left_yen if spending else 0,
             voids=voids.entry if voids else None,
             cause=cause,
+            inherited=inherited,
             event=self._events.get(entry.event_id or ""),
         )
         self._book(told, voids, spending)
@@ -302,6 +308,24 @@ class _Account:
                 changes[group] = _Change(first, group, yen + now - then)
         return list(changes.values())
 
+    def _is_inherited(self, terms: Terms) -> bool:
+        """Whether a recount is of those ahead of all other entries of a later format."""
+        if self._by_format_1:
+            changes: dict[Group, _Change] = {}
+            sum_yen = 0
+            for spending in self._spendings:
+                of, before = spending.told, sum_yen
+                sum_yen += spending.left_yen
+                yen = _held(sum_yen, terms.cap_yen) - _held(before, terms.cap_yen)
+                if yen := yen - self._by_format_1[of.entry.key]:
+                    group = self._group(of.entry, of.terms, f"{of.entry.occurred_at:%Y-%m}")
+                    first, more = changes[group][::2] if group in changes else (spending, 0)
+                    changes[group] = _Change(first, group, yen + more)
+            said = [change for change in changes.values() if change.yen]
+            self._recounts = [(None, change) for change in sorted(said, key=lambda c: c.yen > 0)]
+            self._by_format_1.clear()
+        return bool(self._recounts) and self._recounts[0][0] is None
+
     def _recount(self, following: Sequence[Entry]) -> tuple[Entry | None, _Change | None]:
         """What a recount follows from: the entry before, or a void to come that takes room away."""
         if not self._recounts:
@@ -336,6 +360,10 @@ class _Account:
             voids.voided_by.append(entry)
             if entry.kind == "refund_void" and spending and voids.entry in spending.told.refunds:
                 spending.told.refunds.remove(voids.entry)
+        if told.terms.book_format == 1:
+            self._by_format_1[entry.service_id, entry.spending_id] += entry.counted_amount
+        elif not entry.is_recount:
+            self._by_format_1.clear()
         # A service may come to round otherwise, so each kind of group is kept.
         month = f"{(told.original or entry).occurred_at:%Y-%m}"
         for rounding in ROUNDINGS:

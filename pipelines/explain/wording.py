@@ -77,6 +77,12 @@ class Words:
         )
 
     def _recounted(self, one: Explained) -> str:
+        if one.inherited:
+            return self.texts(
+                "recount_of_format_1",
+                transaction_id=one.entry.transaction_id,
+                counted=one.counted_yen,
+            )
         if one.cause is None:
             return self.texts("recount_of_unknown")
         cause = one.cause

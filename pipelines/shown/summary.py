@@ -82,6 +82,11 @@ def _late_and_corrected(record: RunRecord) -> Iterator[str]:
             f"取消・再計算 by corrections: {counts.voided:,} entries voided, "
             f"{counts.recounted:,} recounts"
         )
+    if counts.recounted_of_format_1:
+        yield (
+            f"    形式1の計算の訂正 of what format 1 counted otherwise: "
+            f"{counts.recounted_of_format_1:,}"
+        )
 
 
 def _transactions(record: RunRecord) -> Table:

@@ -190,6 +190,7 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
         database,
         f"SELECT file + {first}, reason, count(*) FROM rejected_event_rows GROUP BY ALL",  # noqa: S608
     )
+    inherited = dict(database.rows("SELECT run, count(*) FROM inherited_recount GROUP BY ALL"))
     for run in runs:
         rows, yen, voided, recounted, awarded, reversed_ = totals.get(run.number, (0,) * 6)
         some, at_the_cap = people.get(run.number, (0, 0))
@@ -204,6 +205,11 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
             ("counts.declined", counts.declined, {r: one[0] for r, one in reasons.items()}),
             ("counts.voided", counts.voided, voided),
             ("counts.recounted", counts.recounted, recounted),
+            (
+                "counts.recounted_of_format_1",
+                counts.recounted_of_format_1,
+                inherited.get(run.number, 0),
+            ),
             (
                 "counts.quarantined, enrollments and events included,",
                 counts.quarantined + enrollments.quarantined + events.quarantined,

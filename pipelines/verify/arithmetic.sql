@@ -558,6 +558,72 @@ FROM (
     WHERE h.yen <> 0 AND h.rounding_group IS DISTINCT FROM g.rounding_group
 );
 
+-- What format 1 counted otherwise, the first run of a later format says ahead of a person's other
+-- entries.
+CREATE TABLE inherited_recount AS
+WITH
+since AS (
+    SELECT run, cap_yen
+    FROM run
+    WHERE format > 1 AND (SELECT min(format) FROM run) = 1
+    ORDER BY run
+    LIMIT 1
+),
+inherited AS (
+    SELECT
+        e.person_id,
+        a.spending_pos,
+        max(e.entry_seq) AS entry_seq,
+        sum(e.counted_amount)::BIGINT AS counted,
+        sum(e.net_amount)::BIGINT AS left_yen
+    FROM entry AS e
+    JOIN about AS a USING (pos)
+    SEMI JOIN (SELECT person_id FROM refund WHERE format = 1) USING (person_id)
+    WHERE e.format = 1 AND EXISTS (FROM since)
+    GROUP BY ALL
+),
+running AS (
+    SELECT
+        *,
+        max(entry_seq) OVER (PARTITION BY person_id) AS last_seq,
+        sum(left_yen) OVER (PARTITION BY person_id ORDER BY spending_pos)::BIGINT AS sum_after
+    FROM inherited
+),
+counted AS (
+    SELECT
+        *,
+        least(sum_after, cap_yen) - least(sum_after - left_yen, cap_yen) - counted AS yen
+    FROM running
+    CROSS JOIN since
+),
+changed AS (
+    SELECT
+        c.run,
+        c.person_id,
+        c.last_seq,
+        g.rounding_group,
+        sum(c.yen)::BIGINT AS yen,
+        min(c.spending_pos) FILTER (c.yen <> 0) AS first_pos
+    FROM counted AS c
+    JOIN grouped AS g ON g.pos = c.spending_pos
+    JOIN entry AS e ON e.pos = c.spending_pos
+    JOIN service AS s
+        ON s.run = c.run AND s.service_id = e.service_id AND s.rounding = g.rounding
+    GROUP BY ALL
+    HAVING sum(c.yen) <> 0
+)
+SELECT
+    run,
+    person_id,
+    first_pos,
+    yen,
+    last_seq + row_number() OVER (PARTITION BY person_id ORDER BY yen > 0, first_pos) AS entry_seq
+FROM changed;
+
+INSERT INTO expected_recount
+SELECT first_pos, person_id, NULL, first_pos, yen, entry_seq
+FROM inherited_recount;
+
 INSERT INTO fault
 SELECT
     'recount',

@@ -132,6 +132,7 @@ _RECORD: Final = {
         **_RECONSIDERED,
         "voided": COUNT,
         "recounted": COUNT,
+        "recounted_of_format_1": Optionally(COUNT),
         "enrollments": {**_DECISIONS, **_RECONSIDERED},
         "events": {**_DECISIONS, **_RECONSIDERED},
     },

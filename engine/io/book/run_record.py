@@ -163,12 +163,14 @@ class Counts(Split):
         people: who have an entry of this run; ``people_at_the_cap`` of them are there after it.
         voided: entries of earlier bookings that were taken out.
         recounted: entries that follow from others of the person.
+        recounted_of_format_1: those of them that say what format 1 counted otherwise.
     """
 
     people: int
     people_at_the_cap: int
     voided: int = field(default=0, metadata=_SINCE_2)
     recounted: int = field(default=0, metadata=_SINCE_2)
+    recounted_of_format_1: int = 0
     enrollments: DecisionCounts
     events: DecisionCounts = field(default_factory=no_events, metadata=_SINCE_2)
 

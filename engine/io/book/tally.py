@@ -44,6 +44,7 @@ class Tally:
     enrollments_skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
     enrollments_reconsidered: int = 0
     reconsidered: int = 0
+    recounted_of_format_1: int = 0
     reconsidered_yen: int = 0
     events: DecisionCounts = field(default_factory=no_events)
 
@@ -99,6 +100,7 @@ class Tally:
                 ),
                 voided=sum(part.totals.voided for part in parts),
                 recounted=sum(part.totals.recounted for part in parts),
+                recounted_of_format_1=self.recounted_of_format_1,
                 events=self.events,
                 skipped=_rows(self.skipped),
             ),

@@ -15,6 +15,7 @@ import polars as pl
 from engine.booking.corrections import Corrections, Standing
 from engine.booking.enrollment import Enrolled, concerning, enroll
 from engine.booking.fold import Night, resolve_pending
+from engine.booking.migrating import counted_otherwise
 from engine.booking.recounted import Voids
 from engine.booking.registry import Registry
 from engine.booking.remembering import corrected, enrolled
@@ -98,6 +99,11 @@ class Calculation:
         del taken_in
         read_entries = partial(entries_at, self.book)
         voids = voids_of(events.taken.groups, past, read_entries)
+        if self.number > 1 and self.book.record(self.number - 1).format == 1:
+            otherwise, self.tally.recounted_of_format_1 = counted_otherwise(
+                past, self.run.services, self.run.programme, read_entries
+            )
+            voids = replace(voids, counted_otherwise=otherwise)
         before, past = past, without(past, voids)
         reconsidering = Reconsidering(
             known.waiting,
@@ -304,7 +310,7 @@ class Calculation:
     def _fold(
         self, pool: ThreadPoolExecutor, work: SliceWork, intake: Intake, voids: Voids
     ) -> list[Part]:
-        numbers = intake.slices_of(voids.person_nos)
+        numbers = intake.slices_of(voids.people)
         rows_of = intake.enrolled.taking if self.folds_here else intake.enrolled.leave
         slices = (
             Slice(

@@ -135,7 +135,7 @@ class Intake:
 
     def of_slice(self, voids: Voids, number: int) -> Voids:
         """The voids of a slice's people."""
-        if self.slice_of_person is None or voids.positions.size == 0:
+        if self.slice_of_person is None or voids.people.size == 0:
             return voids
         return voids.of_people(self.slice_of_person == number)
 

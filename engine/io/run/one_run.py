@@ -186,11 +186,12 @@ class Run:
 
 def _changes_the_book(calculated: Calculated) -> bool:
     """Whether there is something to book: an enrollment or an event may have made room for rows of
-    a delivery that was booked before.
+    a delivery that was booked before. What format 1 counted otherwise can wait for another run.
     """
     tally = calculated.tally
+    entries = sum(part.totals.rows for part in calculated.parts)
     return bool(
-        calculated.parts
+        entries > tally.recounted_of_format_1
         or tally.enrollments_accepted
         or tally.events.accepted
         or tally.events.reconsidered

@@ -37,9 +37,13 @@ def blocks(guide: Path) -> list[tuple[str, str]]:
 
 
 def shown(text: str) -> re.Pattern[str]:
-    """What is shown of an output, as a pattern: an ellipsis stands for anything."""
+    """What is shown of an output, as a pattern: an ellipsis stands for anything.
+
+    In a line of its own, for any lines.
+    """
     lines = [re.escape(line.rstrip()).replace("…", ".*") for line in text.strip().splitlines()]
     pattern = "\n".join(f"{line} *" for line in lines).replace("\n.* *\n", "\n(?:.*\n)*?")
+    pattern = re.sub(r"\n\.\* \*$", r"(?:\n.*)*", pattern)
     return re.compile(f"{pattern}\n*")
 
 

@@ -184,6 +184,9 @@ def test_the_guide_lists_every_reason_with_its_words_and_clause(lang: Lang) -> N
 @pytest.mark.parametrize("lang", GUIDES)
 def test_the_guide_names_every_command_that_checks_a_book(lang: Lang) -> None:
     text = GUIDES[lang].read_text(encoding="utf-8")
-    for command in ("verify", "explain", "reconcile", "claim", "report", "simulate"):
+    for command in (
+        *("verify", "explain", "reconcile", "claim", "report", "simulate"),
+        *("pending", "due", "payout"),
+    ):
         assert f"mynapoint {command}" in text
         assert command in ELSEWHERE or app[command] is not None

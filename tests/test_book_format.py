@@ -60,6 +60,9 @@ def command(name: str, book: Path, out: Path) -> list[str]:
         "reconcile": [str(claim), "--out", str(out / "reconciled")],
         "simulate": ["--rate", "30/100", *delivered],
         "quarantine": ["1"],
+        "pending": ["--out", str(out / "pending")],
+        "due": ["--on", "2021-01-31", "--by", "day"],
+        "payout": ["--due-by", "2021-01-31", "--out", str(out / "payouts")],
         "run": ["--booked-on", "2021-01-06", "--transactions", str(fresh), "--quiet"],
     }
     return [name, str(book), *arguments[name]]
@@ -77,6 +80,7 @@ def exit_code(arguments: list[str]) -> int:
 # The claim is of one account: reconcile finds differences, and says so by its exit code.
 EXIT_CODES = {
     **dict.fromkeys(("verify", "explain", "claim", "report", "simulate", "quarantine", "run"), 0),
+    **dict.fromkeys(("pending", "due", "payout"), 0),
     "reconcile": 1,
 }
 

@@ -87,6 +87,10 @@ def test_every_command_takes_a_books_name_letter_by_letter(
             ["report", book, "--out", results / "r.html", "--xlsx", results / "r.xlsx", "--verify"],
         ),
         (0, ["simulate", book, "--rate", "30/100", "--quiet"]),
+        (0, ["pending", book, "--out", results / "pending"]),
+        (0, ["payout", book, "--due-by", "2020-10-31", "--out", results / "payouts"]),
+        (0, ["payout", book, "--again", "1", "--out", results / "again"]),
+        (0, ["due", book, "--on", "2020-10-31"]),
     ]
     for expected, arguments in commands:
         code, _, err = run(*arguments, cwd=place)
@@ -180,14 +184,16 @@ def test_a_tilde_is_the_users_folder_wherever_a_path_is_given(tmp_path: Path) ->
         ["report", "~/book", "--out", "~/r.html", "--xlsx", "~/r.xlsx"],
         ["explain", "~/book", "--person", "P010", "--html", "~/p.html"],
         ["claim", "~/book", "--final", "--out", "~/claim"],
+        ["pending", "~/book", "--out", "~/pending"],
+        ["due", "~/book", "--on", "2020-10-31"],
+        ["payout", "~/book", "--due-by", "2020-10-31", "--out", "~/payouts"],
         ["preview", "~/night-01/transactions.csv"],
         ["sample", "~/sample"],
     ):
         code, _, err = run(*words, cwd=here, home=home)
         assert code in (0, 1), (words, err)
-    assert {"book", "r.html", "r.xlsx", "p.html", "claim", "sample"} <= {
-        p.name for p in home.iterdir()
-    }
+    written = {"book", "r.html", "r.xlsx", "p.html", "claim", "pending", "payouts", "sample"}
+    assert written <= {p.name for p in home.iterdir()}
     # The folder called so, by a path that does not begin with it.
     code, _, err = run("run", "./book", "--booked-on", "2020-10-01", *arguments,
         "--transactions", "./~/night-01/t.parquet", cwd=here, home=home)  # fmt: skip

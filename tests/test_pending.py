@@ -1,5 +1,6 @@
 """`mynapoint pending`: what waits, why, since when, and what is at stake."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from against_the_oracle import run_world
 from corrected_nights import CorrectedBook, corrected_book
 from polars.testing import assert_frame_equal
 
+import mynapoint
 from engine.io.book.folder import Book
 from engine.io.book.index import recall
 from engine.records import TRANSACTION_COLUMNS
@@ -49,6 +51,23 @@ def test_what_waits_is_told_with_its_reason_its_run_and_what_is_at_stake(
     assert waiting.events.select("event_id", "reason", "run_id").rows() == [
         ("S9", "no_such_enrollment", "000002")
     ]
+
+
+def test_an_event_that_was_withdrawn_is_told_as_such_until_that_is_undone_too(
+    tmp_path: Path,
+) -> None:
+    made = corrected_book(tmp_path)
+    header = "event_id,kind,authority,other_id\n"
+
+    def reason_after(event: str, day: int) -> str:
+        path = tmp_path / f"{day}.csv"
+        path.write_text(header + event)
+        mynapoint.run(made.book, booked_on=dt.date(2020, 11, day), events=[path])
+        [reason] = pending(open_book(made.book)).events["reason"]
+        return str(reason)
+
+    assert reason_after("U1,undone,the city,S9\n", 2) == "withdrawn"
+    assert reason_after("U2,undone,the city,U1\n", 3) == "no_such_enrollment"
 
 
 def test_what_was_booked_since_waits_no_more(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from engine.io.book.folder import Book
 from engine.io.book.payouts import PayoutBook as Places
 from engine.io.book.writing import locked
 from pipelines.cli import call
+from pipelines.due.forecast import forecast
 
 __all__ = ["paid"]
 
@@ -371,6 +372,25 @@ def test_due_tells_people_what_machines_are_told(
         assert call([*arguments, "--overdue-days", "10", "--lang", lang]) == 0
         said = capsys.readouterr().out
         assert all(word in said for word in words), said
+
+
+def test_what_was_granted_later_than_two_months_after_its_payment_is_told(
+    paid: PayoutBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payments = "T1,A1,2020-10-05,purchase,4000 R1,A1,2020-10-06,refund,400,T1"
+    payments += " T2,A1,2020-10-06,purchase,2000"
+    paid.run("2020-11-30", payments, ("A1",), services=service('{ when = "at_once" }'))
+    [line] = paid.pay("2020-12-01")
+    assert line["points"] == "1400"
+    # The 5th is the last day for T1, of which 900 points are left.
+    late = {"2020-12-05": 0, "2020-12-06": 900, "2020-12-07": 1400}
+    for answered_on, late_points in late.items():
+        paid.answer(f"{line['payout_id']},done,,{answered_on},")
+        found = forecast(paid.path, dt.date(2020, 12, 8), by_day=False, overdue_days=60).late
+        assert found.rows() == ([("coin", 1, late_points)] if late_points else [])
+    capsys.readouterr()
+    assert call(["due", str(paid.path), "--on", "2020-12-08", "--lang", "en"]) == 0
+    assert "Granted later than two months after the payment" in capsys.readouterr().out
 
 
 def test_what_comes_due_adds_up_to_what_is_not_yet_due(

@@ -13,6 +13,7 @@ from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import Known, known
 from engine.payouts.answers import OVERTAKEN
 from engine.payouts.bridge import TERMS, bridged, by_service, coming
+from engine.payouts.late import granted_late
 from engine.payouts.owed import pay
 from pipelines.desk.opened_book import book_readable
 
@@ -35,6 +36,7 @@ class Due:
         overtaken: how many answers came after a later day's, and said other points.
         misdirected: `service_id`, `lines`, `points`: on their way to a number that is no longer
             its account's.
+        late: `service_id`, `lines`, `points`: granted later than two months after the payment.
     """
 
     on: dt.date
@@ -46,6 +48,7 @@ class Due:
     unanswered: pl.DataFrame = field(default_factory=pl.DataFrame)
     debts: pl.DataFrame = field(default_factory=pl.DataFrame)
     misdirected: pl.DataFrame = field(default_factory=pl.DataFrame)
+    late: pl.DataFrame = field(default_factory=pl.DataFrame)
     overtaken: int = 0
 
     @property
@@ -79,6 +82,7 @@ def forecast(path: Path, on: dt.date, *, by_day: bool, overdue_days: int) -> Due
             kept.append(rows.join(several, on="person_id", how="semi"))
             sums.take(bridged(pay(rows.join(several, on="person_id", how="anti"))))
             sums.take_lines(lines, on)
+            sums.late.append(granted_late(entries, lines))
             if by_day:
                 # What each account has still to come does not hang on what its person is paid now.
                 sums.days.append(coming(entries, bridged(pay(rows))))
@@ -94,6 +98,7 @@ def forecast(path: Path, on: dt.date, *, by_day: bool, overdue_days: int) -> Due
         unanswered=_added(sums.unanswered, "service_id", "direction", "days"),
         debts=_added(sums.debts, "service_id", "collectable"),
         misdirected=_added(sums.misdirected, "service_id"),
+        late=_added(sums.late, "service_id"),
         overtaken=_overtaken(at),
     )
 
@@ -112,6 +117,7 @@ class _Sums:
     )
     unanswered: list[pl.DataFrame] = field(default_factory=list)
     misdirected: list[pl.DataFrame] = field(default_factory=list)
+    late: list[pl.DataFrame] = field(default_factory=list)
 
     def take(self, rows: pl.DataFrame) -> None:
         """Takes figures with their terms of the bridge."""

@@ -53,6 +53,7 @@ def print_due(due: Due, texts: Texts) -> None:
         {"service_id": "service", "collectable": "collectable"},
     )
     _print(texts, "misdirected", due.misdirected, {"service_id": "service"})
+    _print(texts, "late", due.late, {"service_id": "service"})
     if due.overdue:
         console.print(plain(texts("overdue", lines=due.overdue, days=due.overdue_days)))
     if due.overtaken:

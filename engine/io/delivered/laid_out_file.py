@@ -17,19 +17,19 @@ import polars as pl
 import pyarrow as pa
 
 from engine.errors import InputError
-from engine.io.delivered.csv_file import (
+from engine.io.delivered.byte_stream import (
     MAX_RECORD_BYTES,
     PACKED_BADLY,
-    Dialect,
     Stream,
     badly_packed,
     read_fully,
-    read_records,
     text_bytes,
     unpacked,
 )
+from engine.io.delivered.csv_file import read_records
+from engine.io.delivered.csv_framing import Dialect
 from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretch, Work, open_file
-from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
+from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
 from engine.io.delivered.kinds import refuse_other_kinds
 from engine.layouts.canonical_rows import (
@@ -52,7 +52,6 @@ from engine.layouts.provider_column import Column, Places, same_for_all
 from engine.records import BLANKS
 
 MOST_NUMBERED_ROWS: Final = 5_000_000
-_BOM: Final = "\ufeff"
 _FIRST: Final = ""
 _SEPARATORS: Final[Mapping[Separator, str]] = {
     ",": "commas",
@@ -94,7 +93,7 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     assert isinstance(file, Separated)
     encoding = encoding or file.encoding
     text = data.decode(encoding, "surrogateescape")
-    lines = io.StringIO(text.lstrip(_BOM) if encoding == "utf-8" else text, newline="")
+    lines = io.StringIO(text.lstrip(BOM) if encoding == "utf-8" else text, newline="")
     if file.columns:
         ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
         rest = lines.read().encode(encoding, "surrogateescape")

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from engine.io.delivered.csv_file import MOST_EXPANSION
+from engine.io.delivered.byte_stream import MOST_EXPANSION
 from engine.io.delivered.deliveries import (
     Batch,
     Delivered,

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from engine.booking.registry import Numbers
 from engine.errors import InputError
 from engine.io.book.run_record import Input, RowWarning, UsedLayout
-from engine.io.delivered.csv_file import CsvFile, text_bytes
+from engine.io.delivered.byte_stream import text_bytes
+from engine.io.delivered.csv_file import CsvFile
 from engine.io.delivered.deliveries import Batch, Delivered, Work, check_unchanged, open_file
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile

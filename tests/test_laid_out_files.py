@@ -18,7 +18,7 @@ from test_individual_numbers import numbers
 
 import mynapoint
 from engine.errors import InputError
-from engine.io.delivered import fixed_file, laid_out_file
+from engine.io.delivered import fixed_file, numbered_work
 from engine.io.delivered.deliveries import Batch, Work, find_delivered
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.layouts.equal_rows import EqualRows, Ids
@@ -221,7 +221,7 @@ def test_equal_rows_are_numbered_across_the_cuts_of_a_file(
 def test_more_rows_than_can_be_numbered_are_refused(
     layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(laid_out_file, "MOST_NUMBERED_ROWS", 30)
+    monkeypatch.setattr(numbered_work, "MOST_NUMBERED_ROWS", 30)
     changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
     refused(layout, lines(*ROWS), "more than 30 rows")
 
@@ -658,7 +658,7 @@ def test_parts_that_nobody_reads_are_not_held_until_the_last(
 ) -> None:
     changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
     keep_records_short(monkeypatch, 40)
-    monkeypatch.setattr(laid_out_file, "_MOST_WAITING", 2)
+    monkeypatch.setattr(numbered_work, "_MOST_WAITING", 2)
     cut_into_blocks(monkeypatch, 60)
     works = parts_of(layout, lines(*(f"N{n % 3},A1,2020/9/5,支払,100" for n in range(400))))
     assert len(works) > 100

@@ -29,7 +29,9 @@ from engine.columns.hashing import FewHashes, hash_pair
 from engine.io.book.ledger import write_part
 from engine.io.book.waiting import Waiting
 from engine.io.delivered.deliveries import find_delivered
-from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.roles import TRANSACTIONS
+from engine.io.delivered.rows import Rows
 from engine.io.run.intake import Intake
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering

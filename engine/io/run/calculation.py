@@ -29,13 +29,9 @@ from engine.io.book.index import Known, recall
 from engine.io.book.ledger import Part
 from engine.io.book.tables import TableWriter, table_writer
 from engine.io.book.tally import Tally
-from engine.io.delivered.rows import (
-    ENROLLMENT_VALUES,
-    EVENT_VALUES,
-    Files,
-    Rows,
-    in_order,
-)
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.rows import ENROLLMENT_VALUES, EVENT_VALUES, Rows
+from engine.io.parallel import in_order
 from engine.io.run.changes import check_changes
 from engine.io.run.correcting import Corrected, KnownBook
 from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates

@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.reading.canonical import (
-    ANSWER_FORMS,
-    ENROLLMENT_FORMS,
-    EVENT_FORMS,
-    TRANSACTION_FORMS,
     Delivery,
     Reading,
     read_answers,
@@ -16,6 +12,7 @@ from engine.reading.canonical import (
     read_events,
     read_transactions,
 )
+from engine.reading.forms import ANSWER_FORMS, ENROLLMENT_FORMS, EVENT_FORMS, TRANSACTION_FORMS
 from engine.records import (
     ANSWER_OPTIONAL,
     ANSWER_REQUIRED,

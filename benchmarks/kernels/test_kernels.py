@@ -18,12 +18,12 @@ import pytest
 from generate import SERVICES_TOML, World
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from engine.booking.corrections import Standing
 from engine.booking.duplicates import Occurrences, repeated_within
 from engine.booking.enrollment import enroll
 from engine.booking.fold import Night, fold
 from engine.booking.recounted import Voids
 from engine.booking.remembering import enrolled
+from engine.booking.standing import Standing
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import FewHashes, hash_pair
 from engine.io.book.ledger import write_part

@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Protocol
 
-from engine.booking import corrections as reasons
+from engine.booking import event_reasons as reasons
 from engine.booking.corrections import (
-    TOO_EARLY,
     Accepted,
     Account,
     Corrections,
     Event,
     Moment,
-    Reading,
-    Standing,
     Taken,
     TransactionKey,
     WaitingEvent,
 )
+from engine.booking.event_reasons import TOO_EARLY
+from engine.booking.standing import Reading, Standing
 from engine.terms.services import Services
 
 _LAST: Final = 1 << 60

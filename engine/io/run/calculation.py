@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.corrections import Corrections, Standing
+from engine.booking.corrections import Corrections
 from engine.booking.enrollment import Enrolled, concerning, enroll
 from engine.booking.fold import Night, resolve_pending
 from engine.booking.migrating import counted_otherwise
 from engine.booking.recounted import Voids
 from engine.booking.registry import Registry
 from engine.booking.remembering import corrected, enrolled
+from engine.booking.standing import Standing
 from engine.booking.state import Past
 from engine.booking.voiding import voids_of, without
 from engine.columns.hashing import FewHashes, Hashes

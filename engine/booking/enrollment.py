@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.booking.concerned import KnownBook, with_concerned
 from engine.booking.corrections import Accepted, Corrections
-from engine.booking.events import KnownBook, with_concerned
 from engine.booking.in_turn import UNCHANGED, Applications, Turn, stands_for
 from engine.booking.registry import Numbers, Registry, enrollment_contents, terms_of_services
 from engine.booking.standing import Standing

@@ -24,7 +24,9 @@ import numpy as np
 import polars as pl
 
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.roles import TRANSACTIONS
+from engine.io.delivered.rows import Rows
 from engine.layouts.model import load_layout
 
 LAYOUT: Final = """\

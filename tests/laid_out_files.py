@@ -11,7 +11,8 @@ from random import Random
 from typing import Any, Literal
 
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.delivered.rows import ROLES, Files, Role
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.roles import ROLES, Role
 
 Row = dict[str, str]
 _ROLES: dict[str, Role] = {role.name: role for role in ROLES.values()}

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from deliveries import Desk, as_csv, enrollment, transaction
 from laid_out_files import read
+from short_limits import cut_into_blocks, keep_records_short
 from test_run_command import mynapoint
 
 from engine.errors import InputError
-from engine.io.delivered import csv_file
 
 ROWS = [transaction(number, amount="7500") for number in range(1, 4)]
 WHOLE = as_csv(ROWS)
@@ -132,8 +132,8 @@ def test_what_looks_like_padding_within_a_file_is_kept(desk: Desk) -> None:
 def test_padding_is_found_wherever_the_reads_of_a_file_end(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 7)
-    monkeypatch.setattr(csv_file, "MAX_RECORD_BYTES", 100)
+    cut_into_blocks(monkeypatch, 7)
+    keep_records_short(monkeypatch, 100)
     path = desk.write("t.csv", WHOLE.encode() + b"\r\n\x00\n" * 9 + b"\x1a")
     assert len(read(path).rows) == len(ROWS)
 

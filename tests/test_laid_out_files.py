@@ -13,11 +13,12 @@ from deliveries import Desk, transaction
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from laid_out_files import Read, read
+from short_limits import cut_into_blocks, keep_records_short
 from test_individual_numbers import numbers
 
 import mynapoint
 from engine.errors import InputError
-from engine.io.delivered import csv_file, fixed_file, laid_out_file
+from engine.io.delivered import fixed_file, numbered_work
 from engine.io.delivered.deliveries import Batch, Work, find_delivered
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.layouts.equal_rows import EqualRows, Ids
@@ -175,7 +176,7 @@ def test_a_byte_that_no_text_has_makes_a_column_that_is_used_unreadable(layout: 
 
 CUTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "whole": lambda _: None,
-    "cut into blocks of 100 bytes": lambda patch: patch.setattr(csv_file, "BLOCK_BYTES", 100),
+    "cut into blocks of 100 bytes": lambda patch: cut_into_blocks(patch, 100),
 }
 
 
@@ -204,7 +205,7 @@ def test_rows_keep_their_numbers_however_the_file_is_cut(
 def test_equal_rows_are_numbered_across_the_cuts_of_a_file(
     layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 100)
+    cut_into_blocks(monkeypatch, 100)
     changed(
         layout,
         ('{ from = "番号" }', '{ from = ["会員", { amount = "金額" }], number_equal_rows = true }'),
@@ -220,7 +221,7 @@ def test_equal_rows_are_numbered_across_the_cuts_of_a_file(
 def test_more_rows_than_can_be_numbered_are_refused(
     layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(laid_out_file, "MOST_NUMBERED_ROWS", 30)
+    monkeypatch.setattr(numbered_work, "MOST_NUMBERED_ROWS", 30)
     changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
     refused(layout, lines(*ROWS), "more than 30 rows")
 
@@ -634,9 +635,8 @@ def test_parts_are_numbered_in_the_files_order_whichever_is_read_first_or_at_all
 ) -> None:
     changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
     rows = [f"N{n % 3},A1,2020/9/5,支払,100" for n in range(40)]
-    monkeypatch.setattr(csv_file, "MAX_RECORD_BYTES", 40)
-    monkeypatch.setattr(laid_out_file, "MAX_RECORD_BYTES", 40)
-    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 300)
+    keep_records_short(monkeypatch, 40)
+    cut_into_blocks(monkeypatch, 300)
     works = parts_of(layout, lines(*rows))
     assert len(works) >= 4
     expected = [f"N{n % 3}-{n // 3 + 1}" for n in range(40)]
@@ -657,10 +657,9 @@ def test_parts_that_nobody_reads_are_not_held_until_the_last(
     layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed(layout, ('{ from = "番号" }', '{ from = "番号", number_equal_rows = true }'))
-    monkeypatch.setattr(csv_file, "MAX_RECORD_BYTES", 40)
-    monkeypatch.setattr(laid_out_file, "MAX_RECORD_BYTES", 40)
-    monkeypatch.setattr(laid_out_file, "_MOST_WAITING", 2)
-    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 60)
+    keep_records_short(monkeypatch, 40)
+    monkeypatch.setattr(numbered_work, "_MOST_WAITING", 2)
+    cut_into_blocks(monkeypatch, 60)
     works = parts_of(layout, lines(*(f"N{n % 3},A1,2020/9/5,支払,100" for n in range(400))))
     assert len(works) > 100
     assert [work.is_numbered for work in works[-4:]] == [True, True, False, False]  # type: ignore[attr-defined]

@@ -18,9 +18,10 @@ import zstandard
 from deliveries import TRANSACTION_COLUMNS, Desk, as_csv, enrollment, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from short_limits import cut_into_blocks, keep_records_short
 
 from engine.errors import InputError
-from engine.io.delivered import csv_file, parquet_file
+from engine.io.delivered import byte_stream, parquet_file
 
 HEADER = ",".join(TRANSACTION_COLUMNS)
 MIB = 1 << 20
@@ -161,7 +162,7 @@ def test_a_stray_quote_is_text_however_much_follows_it(desk: Desk) -> None:
     padding = "x" * 1_000
     rows = [line(0, method='5" disk'), *(line(n, method=padding) for n in range(1, 1_500))]
     text = lines(*rows)
-    assert len(text) > csv_file.MAX_RECORD_BYTES + 100_000
+    assert len(text) > byte_stream.MAX_RECORD_BYTES + 100_000
     desk.run(desk.write("rows.csv", text))
     assert desk.record()["counts"]["booked"] == 1_500
 
@@ -274,8 +275,8 @@ def test_rows_keep_their_number_and_text_wherever_blocks_are_cut(
     outcomes = []
     for block_bytes in (None, 64, 100, 1000):
         if block_bytes is not None:
-            monkeypatch.setattr(csv_file, "BLOCK_BYTES", block_bytes)
-            monkeypatch.setattr(csv_file, "MAX_RECORD_BYTES", 300)
+            cut_into_blocks(monkeypatch, block_bytes)
+            keep_records_short(monkeypatch, 300)
         desk = Desk(tmp_path / str(block_bytes))
         # Two threads: blocks are read at once, and put in order again.
         desk.run(desk.write("rows.csv", text), threads=2)

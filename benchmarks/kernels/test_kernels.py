@@ -18,18 +18,20 @@ import pytest
 from generate import SERVICES_TOML, World
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from engine.booking.corrections import Standing
 from engine.booking.duplicates import Occurrences, repeated_within
 from engine.booking.enrollment import enroll
 from engine.booking.fold import Night, fold
 from engine.booking.recounted import Voids
 from engine.booking.remembering import enrolled
+from engine.booking.standing import Standing
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import FewHashes, hash_pair
 from engine.io.book.ledger import write_part
 from engine.io.book.waiting import Waiting
 from engine.io.delivered.deliveries import find_delivered
-from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.roles import TRANSACTIONS
+from engine.io.delivered.rows import Rows
 from engine.io.run.intake import Intake
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering

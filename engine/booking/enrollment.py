@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.corrections import Accepted, Corrections, Standing
-from engine.booking.events import KnownBook, with_concerned
+from engine.booking.concerned import KnownBook, with_concerned
+from engine.booking.corrections import Accepted, Corrections
 from engine.booking.in_turn import UNCHANGED, Applications, Turn, stands_for
 from engine.booking.registry import Numbers, Registry, enrollment_contents, terms_of_services
+from engine.booking.standing import Standing
 from engine.columns.hashing import Hashes, hash_pair, repeated_places
 from engine.columns.text_order import in_text_order
 from engine.columns.unshared import rows_on_their_own, texts_on_their_own

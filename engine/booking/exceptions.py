@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.corrections import Accepted, Account, Corrections, Standing
+from engine.booking.corrections import Accepted, Account, Corrections
 from engine.booking.registry import NOBODY, Numbers, Registry
+from engine.booking.standing import Standing
 
 _EPOCH: Final = dt.datetime(1970, 1, 1)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)

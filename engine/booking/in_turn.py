@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.booking.corrections import Accepted, Account, Standing
+from engine.booking.corrections import Accepted, Account
 from engine.booking.exceptions import microseconds
+from engine.booking.standing import Standing
 from engine.rules.application import (
     ACCOUNT_TAKEN,
     ALREADY_ENROLLED,

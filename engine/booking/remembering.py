@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.corrections import Corrections, Standing
+from engine.booking.corrections import Corrections
 from engine.booking.exceptions import Exceptions, registry_in_force
 from engine.booking.registry import Numbers
+from engine.booking.standing import Standing
 from engine.booking.state import (
     FACT,
     RUN_SHIFT,

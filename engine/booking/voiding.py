@@ -12,9 +12,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from engine.booking.corrections import Moment, Owner, Standing
-from engine.booking.events import Concerned
+from engine.booking.concerned import Concerned
+from engine.booking.corrections import Moment
 from engine.booking.recounted import Voids
+from engine.booking.standing import Owner, Standing
 from engine.booking.state import RUN_SHIFT, Past, Refunded, summed
 from engine.columns.hashing import Positions
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 from engine.io.book.entries import entries_at
 from engine.io.book.folder import Book, part_name
 from engine.io.book.writing import WORK_OF_TASKS
-from engine.io.delivered.rows import in_order
 from engine.io.durable import make_folder, rename
+from engine.io.parallel import in_order
 from engine.io.run.calculation import Calculation
 from engine.io.run.one_run import Run
 from engine.io.run.slices import FoldedSlice, Slice, SliceWork

@@ -18,10 +18,10 @@ import polars as pl
 from engine.errors import InputError
 from engine.io.book.format import RunTable
 from engine.io.book.run_record import Input
-from engine.io.delivered.csv_file import read_header
+from engine.io.delivered.csv_header import read_header
 from engine.io.delivered.deliveries import Delivered, find_delivered
-from engine.io.delivered.laid_out_file import Found, find_header
 from engine.io.delivered.parquet_file import MAGIC
+from engine.io.delivered.provider_header import Found, find_header
 from engine.io.delivered.recognising import first_bytes
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet

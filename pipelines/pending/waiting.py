@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from engine.booking.corrections import TOO_EARLY, WITHDRAWN
+from engine.booking.event_reasons import TOO_EARLY, WITHDRAWN
 from engine.io.book.format import RunTable
 from engine.io.run.reconsidering import waiting_enrollments
 from engine.records import (

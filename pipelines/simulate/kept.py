@@ -17,7 +17,8 @@ from typing import Final
 
 import polars as pl
 
-from engine.booking.corrections import TOO_EARLY, Corrections, TransactionKey
+from engine.booking.corrections import Corrections, TransactionKey
+from engine.booking.event_reasons import TOO_EARLY
 from engine.io.book.folder import run_id
 from engine.io.book.format import CORRECTIONS_FILE, RunTable
 from engine.io.parquet import scan_parquet

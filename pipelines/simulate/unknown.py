@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from engine.booking.corrections import TOO_EARLY
+from engine.booking.event_reasons import TOO_EARLY
 from engine.io.book.format import RunTable
 from engine.records import KINDS, RECOUNT, RoleName
 from engine.rules.application import ACCOUNT_TAKEN, ALREADY_ENROLLED

@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.booking.corrections import Account, Corrections, Moment, Owner, Standing
+from engine.booking.corrections import Account, Corrections, Moment
+from engine.booking.standing import Owner, Standing
 from engine.io.book.folder import Book
 from engine.io.book.format import CORRECTIONS_FILE, RunTable
 from engine.io.parquet import scan_parquet

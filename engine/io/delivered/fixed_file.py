@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import InputError
-from engine.io.delivered.csv_file import Stream, read_fully
+from engine.io.delivered.byte_stream import Stream, read_fully
 from engine.io.delivered.deliveries import Batch, Ragged
 from engine.layouts.model import Field, Fixed
 from engine.reading.individual_number import SAMPLED_RECORDS

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from engine.io.delivered.csv_file import MOST_EXPANSION
+from engine.io.delivered.byte_stream import MOST_EXPANSION
 from engine.io.delivered.deliveries import (
     Batch,
     Delivered,
@@ -34,7 +34,8 @@ from engine.io.delivered.parquet_pages import (
     uncompressed_bytes,
 )
 from engine.io.parquet import scan_parquet
-from engine.reading.canonical import Form, check_column_type
+from engine.reading.cells import Form
+from engine.reading.forms import check_column_type
 from engine.reading.individual_number import SAMPLED_RECORDS
 
 BATCH_ROWS: Final = 500_000

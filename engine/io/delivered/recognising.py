@@ -5,19 +5,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputError
-from engine.io.delivered.csv_file import (
+from engine.io.delivered.byte_stream import (
     MAX_RECORD_BYTES,
     PACKED_BADLY,
     badly_packed,
-    canonical_columns,
     read_fully,
-    read_header,
     unpacked,
 )
+from engine.io.delivered.csv_header import canonical_columns, read_header
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
 from engine.io.delivered.encodings import CALLED, not_text
 from engine.io.delivered.kinds import refuse_other_kinds
-from engine.io.delivered.laid_out_file import find_header, nearest_header
+from engine.io.delivered.provider_header import find_header, nearest_header
 from engine.layouts.model import Described, Layout, Separated, describe, shipped
 from engine.records import RoleName
 

@@ -17,7 +17,8 @@ from engine.io.book.payouts import PayoutBook, write_payouts
 from engine.io.book.run_record import Output
 from engine.io.book.tables import TableWriter
 from engine.io.delivered.deliveries import Delivered
-from engine.io.delivered.rows import ANSWERS, Files, check_parameters
+from engine.io.delivered.role_files import Files, check_parameters
+from engine.io.delivered.roles import ANSWERS
 from engine.io.durable import write_text
 from engine.io.payout.instructing import Prepared
 from engine.io.payout.known import Known

@@ -11,7 +11,8 @@ from typing import Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.booking.corrections import Corrections, Standing
+from engine.booking.corrections import Corrections
+from engine.booking.standing import Standing
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.io.book.format import CORRECTIONS_FILE, RunTable

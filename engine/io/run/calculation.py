@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.corrections import Corrections, Standing
+from engine.booking.corrections import Corrections
 from engine.booking.enrollment import Enrolled, concerning, enroll
 from engine.booking.fold import Night, resolve_pending
 from engine.booking.migrating import counted_otherwise
 from engine.booking.recounted import Voids
 from engine.booking.registry import Registry
 from engine.booking.remembering import corrected, enrolled
+from engine.booking.standing import Standing
 from engine.booking.state import Past
 from engine.booking.voiding import voids_of, without
 from engine.columns.hashing import FewHashes, Hashes
@@ -29,13 +30,9 @@ from engine.io.book.index import Known, recall
 from engine.io.book.ledger import Part
 from engine.io.book.tables import TableWriter, table_writer
 from engine.io.book.tally import Tally
-from engine.io.delivered.rows import (
-    ENROLLMENT_VALUES,
-    EVENT_VALUES,
-    Files,
-    Rows,
-    in_order,
-)
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.rows import ENROLLMENT_VALUES, EVENT_VALUES, Rows
+from engine.io.parallel import in_order
 from engine.io.run.changes import check_changes
 from engine.io.run.correcting import Corrected, KnownBook
 from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates

@@ -26,7 +26,9 @@ from engine.booking.registry import Numbers
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes, hash_pair, places_in
 from engine.columns.unshared import rows_on_their_own
-from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, Files, Rows, in_order
+from engine.io.delivered.role_files import Files
+from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, Rows
+from engine.io.parallel import in_order
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering
 from engine.io.run.shuffle import SeenKeys, Shuffle

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from engine.booking.corrections import Account, Standing
+from engine.booking.corrections import Account
 from engine.booking.duplicates import AgainstBook
+from engine.booking.standing import Standing
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes
 from engine.io.book.waiting import Waiting

@@ -22,13 +22,8 @@ from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
 from engine.io.book.writing import LockedBook, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.delivered.rows import (
-    ENROLLMENTS,
-    EVENTS,
-    TRANSACTIONS,
-    Files,
-    check_parameters,
-)
+from engine.io.delivered.role_files import Files, check_parameters
+from engine.io.delivered.roles import ENROLLMENTS, EVENTS, TRANSACTIONS
 from engine.io.run.arguments import (
     check_counts,
     check_delivered,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.errors import InputError
-from engine.io.delivered.rows import Files
+from engine.io.delivered.role_files import Files
 from engine.layouts.model import Layout
 
 

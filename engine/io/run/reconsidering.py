@@ -13,8 +13,8 @@ from typing import Final
 
 import polars as pl
 
+from engine.booking.concerned import Concerned
 from engine.booking.corrections import Accepted, Account, LeftAlone
-from engine.booking.events import Concerned
 from engine.booking.recounted import Voids
 from engine.booking.registry import Numbers
 from engine.booking.state import Past

@@ -1,0 +1,149 @@
+"""The header of a provider's file: the line that has all columns of a layout, what stands ahead of
+it, and what to say of a file that has no such line.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from engine.errors import InputError
+from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
+from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator, numbered
+from engine.records import BLANKS
+
+_SEPARATORS: Final[Mapping[Separator, str]] = {
+    ",": "commas",
+    "\t": "tabs",
+    ";": "semicolons",
+    "|": "vertical bars",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file's header, and what stands ahead of it.
+
+    Attributes:
+        names: of all columns, by position; repeated names are numbered.
+        ahead: the values that the layout takes from lines ahead.
+        before: the lines ahead of the header, as they came.
+        header: the header's own line or lines, as they came; empty if the file has none.
+        rest: the bytes read beyond the header.
+    """
+
+    names: tuple[str, ...]
+    ahead: Mapping[str, str]
+    before: str
+    header: str
+    rest: bytes
+
+
+def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Found | None:
+    """The header that a layout describes, in a file's first bytes; None if it is not there.
+
+    ``encoding`` replaces the layout's own encoding.
+    """
+    file = layout.file
+    assert isinstance(file, Separated)
+    encoding = encoding or file.encoding
+    text = data.decode(encoding, "surrogateescape")
+    lines = io.StringIO(text.lstrip(BOM) if encoding == "utf-8" else text, newline="")
+    if file.columns:
+        ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
+        rest = lines.read().encode(encoding, "surrogateescape")
+        return Found(file.columns, {}, ahead, "", rest)
+    wanted = {*file.header}
+    passed: list[str] = []
+    start = 0
+    try:
+        for record in csv.reader(iter(lines.readline, ""), delimiter=file.separator):
+            names = numbered([cell.strip(BLANKS) for cell in record])
+            if wanted <= {*names}:
+                before, header = lines.getvalue()[:start], lines.getvalue()[start : lines.tell()]
+                rest = lines.read().encode(encoding, "surrogateescape")
+                return Found(names, _ahead(layout, passed), before, header, rest)
+            start = lines.tell()
+            passed.append(file.separator.join(record))
+            if len(passed) > MAX_LINES_AHEAD:
+                return None
+    except csv.Error:
+        return None
+    return None
+
+
+def _ahead(layout: Layout, lines: Sequence[str]) -> dict[str, str]:
+    assert isinstance(layout.file, Separated)
+    values = {}
+    for name, begins in layout.ahead.items():
+        line = next((line for line in lines if line.strip(BLANKS).startswith(begins)), None)
+        if line is not None:
+            value = line.strip(BLANKS).removeprefix(begins).lstrip(layout.file.separator)
+            values[name] = value.split(layout.file.separator)[0].strip(BLANKS)
+    return values
+
+
+def nearest_header(data: bytes, layout: Layout) -> list[str]:
+    """The columns of a layout's header that are missing from the line that has most of them."""
+    file = layout.file
+    assert isinstance(file, Separated)
+    lines = data.decode(file.encoding, "replace").splitlines()[: MAX_LINES_AHEAD + 1]
+    missing = []
+    for line in lines:
+        cells = next(csv.reader([line], delimiter=file.separator), [])
+        names = {*numbered([cell.strip(BLANKS) for cell in cells])}
+        missing.append([name for name in file.header if name not in names])
+    return min(missing, key=len, default=list(file.header))
+
+
+def check_clear(found: Found, layout: Layout, name: str) -> None:
+    """Refuses a header that repeats a used column more often than its layout knows."""
+    assert isinstance(layout.file, Separated)
+    cells = next(
+        csv.reader(io.StringIO(found.header, newline=""), delimiter=layout.file.separator), []
+    )
+    known = {*layout.file.header, *layout.file.optional}
+    for column, times in Counter(cell.strip(BLANKS) for cell in cells).items():
+        same = numbered([column] * times)
+        if not known.issuperset(same[1:]) and not {*same}.isdisjoint(layout.used):
+            raise InputError(
+                f"{name}: the header names the column {column} {times} times, and layout "
+                f"{layout.layout_id} cannot tell which is meant",
+                hint="have the others renamed, or copy the layout and write the name into its "
+                "header as often as it is there",
+            )
+
+
+def no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
+    """The error for a file without its layout's header; it says what comes nearest."""
+    assert isinstance(layout.file, Separated)
+    for encoding in CALLED:
+        if encoding != layout.file.encoding and find_header(data, layout, encoding) is not None:
+            return wrong_encoding(name, layout.file.encoding, data, CALLED[encoding])
+    if not is_likely(data, layout.file.encoding):
+        return wrong_encoding(name, layout.file.encoding, data)
+    if not data.strip(b" \t\r\n"):
+        return InputError(f"{name}: the file is empty", hint="have it delivered again")
+    for separator, called in _SEPARATORS.items():
+        other = replace(layout, file=replace(layout.file, separator=separator))
+        if separator != layout.file.separator and find_header(data, other) is not None:
+            return InputError(
+                f"{name}: the columns are separated by {called}, which layout {layout.layout_id} "
+                "does not say",
+                hint=f"copy the layout and write separator = {json.dumps(separator)}",
+            )
+    missing = nearest_header(data, layout)
+    if not missing:
+        return InputError(
+            f"{name}: the header of layout {layout.layout_id} is there, but a quotation mark ahead "
+            "of it is not closed",
+            hint="have the file delivered again",
+        )
+    return InputError(
+        f"{name}: no line has all columns of layout {layout.layout_id}; the nearest lacks "
+        f"{', '.join(missing)}",
+        hint="check that this is such a file; mynapoint preview shows how others would read it",
+    )

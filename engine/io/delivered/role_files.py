@@ -1,0 +1,263 @@
+"""Reading all files of one role: parts in parallel, results in the files' order, and every row can
+be found again by its file and number.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from engine.booking.registry import Numbers
+from engine.errors import InputError
+from engine.io.book.run_record import Input, RowWarning, UsedLayout
+from engine.io.delivered.csv_file import CsvFile
+from engine.io.delivered.deliveries import Delivered, Work, check_unchanged
+from engine.io.delivered.laid_out_file import LaidOutFile
+from engine.io.delivered.opening import described_as, opened, rows_expected
+from engine.io.delivered.parquet_file import ParquetFile
+from engine.io.delivered.roles import Role
+from engine.io.delivered.rows import REF_SHIFT, PartRead, Rows, read_part, read_part_again
+from engine.io.parallel import in_order
+from engine.layouts.model import Described, Layout
+from engine.reading.individual_number import Screen
+from engine.reading.methods import MethodCounts
+
+T = TypeVar("T")
+
+
+@dataclass
+class Files:
+    """The files of one role, and what was found out while they were read.
+
+    Attributes:
+        skipped: by a layout's reason, how many rows were left out on purpose, and their yen.
+        layouts: those by which files were read, by ID.
+        warnings: rows that were read, and that someone should look at.
+        methods: the values of ``method``, counted.
+        whole_lines: whether a file whose last record lacks a line end is refused.
+    """
+
+    role: Role
+    delivered: Sequence[Delivered]
+    whole_lines: bool = False
+    inputs: list[Input] = field(default_factory=list)
+    screen: Screen = field(init=False)
+    skipped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    warnings: list[RowWarning] = field(default_factory=list)
+    methods: MethodCounts = field(default_factory=MethodCounts)
+    _described: dict[int, Described | None] = field(default_factory=dict)
+    _file_of_part: list[int] = field(default_factory=list)
+    _first_row_of_part: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.screen = Screen(self.role.name)
+
+    @cached_property
+    def rows_expected(self) -> int:
+        """About how many rows the files hold."""
+        return sum(rows_expected(file) for file in self.delivered)
+
+    def read(
+        self, pool: ThreadPoolExecutor, ahead: int, then: Callable[[Rows], T]
+    ) -> Iterator[tuple[list[T], int]]:
+        """What ``then`` makes of each part's pieces, in order, and the part's number of records.
+
+        Raises:
+            InputError: a file cannot be used.
+        """
+        files: list[CsvFile | LaidOutFile | ParquetFile] = []
+
+        def works() -> Iterator[tuple[int, Work]]:
+            for index in range(len(self.delivered)):
+                file = self._open(index)
+                files.append(file)
+                for work in file.works():
+                    yield index, work
+
+        def counted(rows: Rows) -> T:
+            self.methods.count(rows.good)
+            return then(rows)
+
+        def read(numbered: tuple[int, Work], part: int) -> tuple[int, PartRead[T]]:
+            index, work = numbered
+            return index, read_part(self.role, work, part, self.screen, counted)
+
+        rows = [0] * len(self.delivered)
+        for index, (records, made, skipped) in in_order(pool, ahead, works(), read):
+            self._finish(files, index, rows)
+            self._file_of_part.append(index)
+            self._first_row_of_part.append(rows[index])
+            rows[index] += records
+            self.skip(skipped)
+            yield made, records
+        self._finish(files, len(files), rows)
+
+    def _finish(
+        self,
+        files: Sequence[CsvFile | LaidOutFile | ParquetFile],
+        before: int,
+        rows: Sequence[int],
+    ) -> None:
+        """Notes the files ahead of number ``before``, whose last parts have been read."""
+        for index in range(len(self.inputs), before):
+            sha256 = files[index].sha256
+            check_unchanged(self.delivered[index])
+            self.add_input(index, sha256, rows[index])
+            self._check_end(index, rows[index], is_cut=files[index].is_cut)
+
+    def _check_end(self, index: int, row: int, *, is_cut: bool) -> None:
+        """Warns that a file's last record may be cut short: RFC 4180 lets a last line have no end.
+
+        Raises:
+            InputError: whole lines were asked for.
+        """
+        if not is_cut or row == 0:
+            return
+        name = self.delivered[index].name
+        if self.whole_lines:
+            raise InputError(
+                f"{name}: row {row}: the last record has no line end, so it may be cut short",
+                hint="have the file delivered whole, or run without --whole-lines",
+            )
+        what = "the last record has no line end, so it may be cut short"
+        self.warnings.append(RowWarning(name, row, what))
+
+    def warn_of_unknown_methods(self, known: AbstractSet[str]) -> None:
+        """Names the values of ``method`` that no service lists; once all files are read."""
+        for row_ref, what in self.methods.unknown(known):
+            file, row = self._place(row_ref)
+            self.warnings.append(RowWarning(file, row, what))
+
+    def _place(self, row_ref: int) -> tuple[str, int]:
+        """The file of a row, and its number in it."""
+        part, place = row_ref >> REF_SHIFT, row_ref & ((1 << REF_SHIFT) - 1)
+        return self.delivered[self._file_of_part[part]].name, (
+            self._first_row_of_part[part] + place + 1
+        )
+
+    def add_input(self, index: int, sha256: str, rows: int) -> None:
+        """Notes a file that was read to its end, as the run record names it."""
+        delivered = self.delivered[index]
+        role, layout = self.role.name, self._used_layout(index)
+        self.inputs.append(Input(role, delivered.name, delivered.size_bytes, sha256, rows, layout))
+
+    def skip(self, skipped: Mapping[str, tuple[int, int]]) -> None:
+        """Counts rows that a layout left out on purpose, and their yen, by its reasons."""
+        for reason, (rows, yen) in skipped.items():
+            before = self.skipped.get(reason, (0, 0))
+            self.skipped[reason] = (before[0] + rows, before[1] + yen)
+
+    @property
+    def skipped_rows(self) -> int:
+        """How many rows layouts left out on purpose."""
+        return sum(rows for rows, _ in self.skipped.values())
+
+    def _used_layout(self, index: int) -> UsedLayout | None:
+        described = self.described(index)
+        if described is None:
+            return None
+        layout = described.layout
+        return UsedLayout(layout.layout_id, layout.sha256, described.recorded_parameters)
+
+    def describe(self, index: int, described: Described | None) -> None:
+        """Notes how a file is written.
+
+        Raises:
+            InputError: another layout of these files has the same name.
+        """
+        if described is not None:
+            layout = described.layout
+            if self.layouts.setdefault(layout.layout_id, layout).sha256 != layout.sha256:
+                raise InputError(
+                    f"{self.delivered[index].name}: another layout of this run is called "
+                    f"{layout.layout_id}, too",
+                    hint="give each layout a layout_id of its own",
+                )
+        self._described[index] = described
+
+    def described(self, index: int) -> Described | None:
+        """The layout by which a file was read, and its parameters; None for the canonical form."""
+        return self._described[index]
+
+    def described_as(self, index: int) -> Described | None:
+        """How a file is written, found out once; None for the canonical form.
+
+        Raises:
+            InputError: it cannot be opened, or is not in the form that was named.
+        """
+        if index not in self._described:
+            self.describe(index, described_as(self.role, self.delivered[index]))
+        return self._described[index]
+
+    def _open(self, index: int) -> CsvFile | LaidOutFile | ParquetFile:
+        return opened(self.role, self.delivered[index], self.described_as(index))
+
+    def as_quarantined(self, faulty: pl.DataFrame) -> pl.DataFrame:
+        """Faulty rows as ``Quarantined``: with the file's name and the row's number in it."""
+        row_refs = faulty["row_ref"].to_numpy()
+        parts = row_refs >> REF_SHIFT
+        names = pl.Series([file.name for file in self.delivered], dtype=pl.String)
+        files = np.array(self._file_of_part, np.int64)[parts]
+        first = np.array(self._first_row_of_part, np.int64)[parts]
+        return faulty.select(
+            names.gather(files).alias("file"),
+            pl.Series("row", first + (row_refs & ((1 << REF_SHIFT) - 1)) + 1),
+            "errors",
+            "raw",
+        )
+
+    def read_again(self, pool: ThreadPoolExecutor, ahead: int, row_refs: Numbers) -> Iterator[Rows]:
+        """Reads some rows, ascending, once more, for their text as it came.
+
+        Raises:
+            InputError: a file changed meanwhile.
+        """
+        parts = row_refs >> REF_SHIFT
+        wanted = set(np.unique(parts).tolist())
+        file_of_part = np.array(self._file_of_part, np.int64)
+
+        def read(numbered: tuple[int, Work], _: int) -> Rows:
+            part, work = numbered
+            return read_part_again(self.role, work, row_refs[parts == part])
+
+        for index in sorted({int(file_of_part[part]) for part in wanted}):
+            delivered = self.delivered[index]
+            first_part = int(np.searchsorted(file_of_part, index))
+            works = enumerate(self._open(index).works(), first_part)
+            some = (numbered for numbered in works if numbered[0] in wanted)
+            yield from in_order(pool, ahead, some, read)
+            check_unchanged(delivered)
+
+
+def check_parameters(*files: Files) -> None:
+    """Rejects ``--set`` parameters that no recognised layout uses.
+
+    Raises:
+        InputError: naming the parameter; or a file cannot be recognised.
+    """
+    needless: dict[tuple[str, str], str] = {}
+    asked: set[tuple[str, str]] = set()
+    for role_files in files:
+        for index, delivered in enumerate(role_files.delivered):
+            parameters = delivered.written.parameters
+            if delivered.written.layout is not None or not parameters:
+                # A layout that was named has looked at what was set for it.
+                continue
+            described = role_files.described_as(index)
+            for name, text in parameters.items():
+                needless.setdefault((name, text), delivered.name)
+                if described is not None and name in described.layout.parameters:
+                    asked.add((name, text))
+    for (name, text), where in needless.items():
+        if (name, text) not in asked:
+            raise InputError(
+                f"--set {name}: {where}: no layout of these files asks for {name}",
+                hint="leave it out, or name the layout that asks for it ahead of it; see mynapoint "
+                "layouts",
+            )

@@ -25,7 +25,7 @@ import polars as pl
 
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.rows import TRANSACTIONS, Files, Rows
-from engine.layouts.model import load_layout
+from engine.layouts.catalogue import load_layout
 
 LAYOUT: Final = """\
 layout_id = "benchmark"

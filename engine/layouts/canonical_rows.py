@@ -17,7 +17,8 @@ import polars as pl
 from engine.columns.text_bytes import of_one_width, side_by_side
 from engine.layouts.amounts import UNREADABLE, Amounts, read_amounts
 from engine.layouts.dates import read_dates, read_plain_dates
-from engine.layouts.model import Code, Dates, Described, Part, Separated, Skip, Source, Test
+from engine.layouts.model import Code, Dates, Part, Separated, Skip, Source, Test
+from engine.layouts.parameters import Described
 from engine.layouts.provider_column import Column, Places
 from engine.records import (
     ENROLLMENT_CONFLICT,

@@ -21,7 +21,8 @@ from engine.io.delivered.encodings import is_likely, likely_encoding, not_text
 from engine.io.delivered.recognising import first_bytes
 from engine.layouts.amounts import read_amounts
 from engine.layouts.dates import compile_form, read_dates
-from engine.layouts.model import MAX_LINES_AHEAD, numbered
+from engine.layouts.model import MAX_LINES_AHEAD
+from engine.layouts.names import numbered
 from engine.records import BLANKS, RoleName
 
 _SAMPLED_BYTES: Final = 1 << 16

@@ -27,7 +27,7 @@ from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
-from engine.layouts.model import DIGEST_PREFIX, digest_of
+from engine.layouts.parameters import DIGEST_PREFIX, digest_of
 from engine.records import LedgerEntry, RoleName, arrow_schema
 from pipelines.desk.database import Database
 from pipelines.verify.bytes import Kept, KeptRun, used_layouts

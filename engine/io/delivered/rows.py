@@ -24,7 +24,8 @@ from engine.io.delivered.deliveries import Batch, Delivered, Work, check_unchang
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.delivered.recognising import recognised
-from engine.layouts.model import Described, Layout
+from engine.layouts.model import Layout
+from engine.layouts.parameters import Described
 from engine.reading.canonical import (
     ANSWER_FORMS,
     ENROLLMENT_FORMS,

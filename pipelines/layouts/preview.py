@@ -16,9 +16,9 @@ from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.recognising import first_bytes, layout_of
 from engine.io.delivered.rows import REF_SHIFT, ROLES, Files, Rows, check_parameters
-from engine.layouts.canonical_rows import jointly_named
 from engine.layouts.catalogue import load_layout
 from engine.layouts.parameters import Described
+from engine.layouts.provider_faults import jointly_named
 from engine.records import TRANSACTION_CONFLICT, RoleName
 
 FIRST: Final = 3

@@ -32,12 +32,13 @@ from engine.io.delivered.deliveries import Batch, Delivered, HashingFile, Stretc
 from engine.io.delivered.encodings import CALLED, is_likely, wrong_encoding
 from engine.io.delivered.fixed_file import FixedFrame, first_record
 from engine.io.delivered.kinds import refuse_other_kinds
-from engine.layouts.canonical_rows import CanonicalRows, faults_as_the_provider_names_them, lay_out
+from engine.layouts.canonical_rows import CanonicalRows, lay_out
 from engine.layouts.equal_rows import EqualRows, Ids
 from engine.layouts.model import MAX_LINES_AHEAD, Encoding, Fixed, Layout, Separated, Separator
 from engine.layouts.names import numbered
 from engine.layouts.parameters import Described
 from engine.layouts.provider_column import Column, Places, same_for_all
+from engine.layouts.provider_faults import faults_as_the_provider_names_them
 from engine.records import BLANKS
 
 MOST_NUMBERED_ROWS: Final = 5_000_000

@@ -27,7 +27,7 @@ from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.role_files import Files
 from engine.io.delivered.roles import TRANSACTIONS
 from engine.io.delivered.rows import Rows
-from engine.layouts.model import load_layout
+from engine.layouts.catalogue import load_layout
 
 LAYOUT: Final = """\
 layout_id = "benchmark"

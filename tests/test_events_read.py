@@ -9,7 +9,7 @@ import pytest
 from laid_out_files import Read, read
 
 from engine.errors import InputError
-from engine.layouts.model import parse_layout
+from engine.layouts.parsing import parse_layout
 
 COLUMNS = (
     *("event_id", "kind", "authority", "person_id", "service_id", "account_id"),

@@ -31,9 +31,9 @@ from pipelines.desk.opened_book import (
     OpenedBook,
     open_book,
 )
-from pipelines.explain import story
+from pipelines.explain import found_rows
 from pipelines.explain.account import Entry, Explained, Terms, Worth, explained
-from pipelines.explain.story import person_of, transaction_of
+from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.wording import Words, fraction
 from pipelines.shown.texts import Lang
 
@@ -320,11 +320,11 @@ def test_more_than_anybody_reads_is_refused_and_not_held(
 ) -> None:
     desk = Desk(tmp_path)
     desk.run(desk.transactions(transaction(1, transaction_id=f"T{i}") for i in range(4)))
-    monkeypatch.setattr(story, "MOST_ROWS", 4)
+    monkeypatch.setattr(found_rows, "MOST_ROWS", 4)
     opened = open_book(desk.book)
     person_id = desk.ledger()["person_id"][0]
     assert len(person_of(opened, person_id).entries) == 4
-    monkeypatch.setattr(story, "MOST_ROWS", 3)
+    monkeypatch.setattr(found_rows, "MOST_ROWS", 3)
     with pytest.raises(InputError, match="more than 3 rows") as caught:
         person_of(opened, person_id)
     assert "docs/auditors-guide.md" in (caught.value.hint or "")

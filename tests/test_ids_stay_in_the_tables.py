@@ -6,7 +6,7 @@ import pytest
 from deliveries import Desk, as_csv, enrollment, transaction
 from test_run_command import mynapoint
 
-from engine.layouts.model import built_in_layouts, load_layout
+from engine.layouts.catalogue import built_in_layouts, load_layout
 
 ID = "ACCOUNT-OF-TARO"
 PAYPAY = (

@@ -22,7 +22,7 @@ from engine.io.delivered import fixed_file, numbered_work
 from engine.io.delivered.deliveries import Batch, Work, find_delivered
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.layouts.equal_rows import EqualRows, Ids
-from engine.layouts.model import Described
+from engine.layouts.parameters import Described
 
 LAYOUT = """\
 layout_id = "own"

@@ -17,7 +17,8 @@ from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 
 import mynapoint
 from engine.errors import BookError, InputError
-from engine.layouts.model import built_in_layouts, digest_of, load_layout
+from engine.layouts.catalogue import built_in_layouts, load_layout
+from engine.layouts.parameters import digest_of
 from pipelines.cli import call
 from pipelines.desk.ordered_options import in_order
 

@@ -17,7 +17,8 @@ from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
 from small_nights import ledger_of
 
 import mynapoint
-from engine.layouts.model import Separated, built_in_layouts, load_layout
+from engine.layouts.catalogue import built_in_layouts, load_layout
+from engine.layouts.model import Separated
 
 SAMPLES = Path(__file__).parent / "layouts"
 

@@ -15,7 +15,7 @@ import pytest
 import mynapoint
 from engine.io.run import calculation
 from pipelines.desk.opened_book import open_book
-from pipelines.explain.story import person_of
+from pipelines.explain.lookup import person_of
 from pipelines.verify import verify
 
 KEPT = Path(__file__).parent / "books" / "1-counted-otherwise"

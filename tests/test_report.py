@@ -23,8 +23,7 @@ from engine.errors import BookError, InputError
 from engine.io.book.format import RunTable
 from pipelines.cli import call
 from pipelines.desk.opened_book import open_book
-from pipelines.report import tables as report_tables
-from pipelines.report import write_report
+from pipelines.report import points_tables, write_report
 from pipelines.report.figures import BANDS, Figures, gather
 from pipelines.report.tables import Tables
 from pipelines.shown.texts import LANGS, Lang, Texts
@@ -186,7 +185,7 @@ def test_too_many_days_are_summed_by_month(
     figures: Figures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daily = Tables(figures, Texts("report", "en")).points()
-    monkeypatch.setattr(report_tables, "MOST_DAYS", 1000)
+    monkeypatch.setattr(points_tables, "MOST_DAYS", 1000)
     monthly = Tables(figures, Texts("report", "en")).points()
     assert len(monthly.rows) < len(daily.rows)
     assert monthly.caption != daily.caption

@@ -13,7 +13,7 @@ import pytest
 from deliveries import TRANSACTION_COLUMNS, Desk
 
 from engine.errors import InputError
-from engine.layouts.model import load_layout
+from engine.layouts.catalogue import load_layout
 from engine.terms.services import load_services
 
 HEADER = ",".join(TRANSACTION_COLUMNS) + "\n"

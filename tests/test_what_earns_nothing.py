@@ -8,7 +8,8 @@ from deliveries import Desk, as_csv, enrollment, transaction
 from laid_out_files import read
 from test_run_command import mynapoint
 
-from engine.layouts.model import Layout, built_in_layouts, load_layout
+from engine.layouts.catalogue import built_in_layouts, load_layout
+from engine.layouts.model import Layout
 from engine.terms.services import load_services
 
 # What a provider's file leaves out of its own accord, or skips by another column.

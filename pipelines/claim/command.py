@@ -1,6 +1,7 @@
 """The command's body: add up, write, print."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import InputError
@@ -21,16 +22,28 @@ def claim(
     lang: Lang,
     month: str | None = None,
     final: bool = False,
+    granted: bool = False,
+    lapsed: Sequence[str] = (),
     out: Path | None = None,
     as_json: bool = False,
 ) -> int:
     """Says what may be claimed for a month of booking or over all; writes it to ``out``.
+
+    With ``granted``, what was granted counts instead of what was booked.
 
     Raises:
         InputError: not one of the two was asked for, the book has no such month, or ``out`` holds
             something else.
         BookError: there is no book, a file is damaged, or the ledger does not tie to the records.
     """
+    if granted:
+        from pipelines.claim.granted import claim_granted
+
+        return claim_granted(
+            book, month=month, final=final, lapsed=lapsed, out=out, lang=lang, as_json=as_json
+        )
+    if lapsed:
+        raise InputError("--lapsed: says nothing without --granted", hint="leave it out")
     if (month is None) != final:
         raise InputError(
             "claim: one of --month and --final is needed",

@@ -17,12 +17,7 @@ import polars as pl
 
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
-from engine.io.book.format import (
-    PROGRAMME_FILE,
-    SERVICES_FILE,
-    RunTable,
-    layout_file,
-)
+from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, RunTable, layout_file
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.io.parquet import scan_parquet
@@ -195,7 +190,7 @@ class OpenedBook:
         Raises:
             BookError: the kept layout is missing, or not the one that the record names.
         """
-        from engine.layouts.model import parse_layout
+        from engine.layouts.parsing import parse_layout
 
         text, path = self._kept(number, layout_file(used.id), used.sha256)
         return parse_layout(text, path)

@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import CANONICAL, DeliveredAs
-from engine.layouts.model import load_layout
+from engine.layouts.catalogue import load_layout
 
 ROLES: Final = ("transactions", "enrollments", "events", "answers")
 _BY_HEADER: Final = "auto"

@@ -5,10 +5,11 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.extras import require_extra
 from pipelines.desk.opened_book import open_book
+from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.output import print_json, print_story
 from pipelines.explain.page import write_page
 from pipelines.explain.payouts import payouts_of, print_payouts
-from pipelines.explain.story import Person, Transaction, person_of, transaction_of
+from pipelines.explain.story import Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_file

@@ -7,13 +7,7 @@ from typing import Any
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import (
-    Application,
-    ConcerningEvent,
-    Declined,
-    Person,
-    Transaction,
-)
+from pipelines.explain.story import Application, ConcerningEvent, Declined, Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown import terminal
 from pipelines.shown.terminal import output, plain, table

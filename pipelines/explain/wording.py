@@ -7,13 +7,7 @@ from pipelines.desk.reasons import fault, reason
 from pipelines.desk.terms import rate
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import (
-    Application,
-    ConcerningEvent,
-    Declined,
-    Person,
-    Transaction,
-)
+from pipelines.explain.story import Application, ConcerningEvent, Declined, Person, Transaction
 from pipelines.shown.texts import Lang, Texts
 
 

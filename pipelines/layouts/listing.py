@@ -5,7 +5,8 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from engine.layouts.model import Layout, Separated, built_in_layouts, load_layout
+from engine.layouts.catalogue import built_in_layouts, load_layout
+from engine.layouts.model import Layout, Separated
 from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Lang, Texts
 

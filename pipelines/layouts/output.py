@@ -6,7 +6,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from engine.layouts.model import Described, Source, built_in_layouts, load_layout
+from engine.layouts.catalogue import built_in_layouts, load_layout
+from engine.layouts.model import Source
+from engine.layouts.parameters import Described
 from pipelines.layouts.listing import form
 from pipelines.layouts.preview import Preview, Shown
 from pipelines.shown.terminal import output, plain

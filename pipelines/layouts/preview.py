@@ -18,8 +18,9 @@ from engine.io.delivered.recognising import first_bytes, layout_of
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ROLES
 from engine.io.delivered.rows import REF_SHIFT, Rows
-from engine.layouts.canonical_rows import jointly_named
-from engine.layouts.model import Described, load_layout
+from engine.layouts.catalogue import load_layout
+from engine.layouts.parameters import Described
+from engine.layouts.provider_faults import jointly_named
 from engine.records import TRANSACTION_CONFLICT, RoleName
 
 FIRST: Final = 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.payout.payout_run import copy_again, payout, take_answers
+from pipelines.desk.ordered_options import in_order
 from pipelines.payout.output import print_copied, print_json_record, print_result
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.texts import Lang, Texts
@@ -19,7 +20,9 @@ def pay_out(
     due_by: dt.date | None = None,
     out: Path | None = None,
     services: Sequence[str] = (),
-    answers: Sequence[str | DeliveredAs] = (),
+    answers: Sequence[str] = (),
+    layouts: Sequence[str] = (),
+    settings: Sequence[str] = (),
     others_done: int | None = None,
     answered_on: dt.date | None = None,
     again: int | None = None,
@@ -27,6 +30,7 @@ def pay_out(
     allow_far: bool = False,
     dry_run: bool = False,
     as_json: bool = False,
+    arguments: Sequence[str] = (),
 ) -> int:
     """Makes a payout run, or copies the files of an earlier one.
 
@@ -34,6 +38,9 @@ def pay_out(
         InputError: the options do not say one thing; nothing was booked.
         BookError: the book is in use or damaged.
     """
+    delivered: Sequence[str | DeliveredAs] = answers
+    if layouts or settings:
+        delivered = in_order(arguments, {"answers": answers})["answers"]
     texts = Texts("payout", lang)
     takes_answers = bool(answers) or others_done is not None
     if [due_by is not None, takes_answers, again is not None].count(True) != 1:
@@ -78,7 +85,7 @@ def pay_out(
     else:
         result = take_answers(
             book,
-            answers=answers,
+            answers=delivered,
             others_done=others_done,
             answered_on=answered_on,
             services=services,

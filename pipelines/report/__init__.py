@@ -1,7 +1,7 @@
 """``mynapoint report``: a book on one page, for managers and auditors; and as a workbook.
 
-``figures`` counts, ``tables`` and ``charts`` show, ``status`` says what was checked, ``page`` and
-``workbook`` write it down. Nothing in it names a person or an account.
+``figures`` counts, ``tables`` (of points, rows and runs) and ``charts`` show, ``status`` says what
+was checked, ``page`` and ``workbook`` write it down. Nothing in it names a person or an account.
 """
 
 from contextlib import ExitStack

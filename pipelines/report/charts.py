@@ -12,7 +12,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.report.figures import Figures
-from pipelines.report.tables import Tables, file_name, share, shown
+from pipelines.report.table import file_name, share, shown
+from pipelines.report.tables import Tables
 from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 

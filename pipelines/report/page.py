@@ -10,7 +10,8 @@ from typing import Any, Final
 from pipelines.report.charts import Charts
 from pipelines.report.figures import Figures
 from pipelines.report.status import Status
-from pipelines.report.tables import Table, Tables, share, shown
+from pipelines.report.table import Table, share, shown
+from pipelines.report.tables import Tables
 from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 

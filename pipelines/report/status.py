@@ -8,7 +8,7 @@ from engine.io.book.payouts import record_before
 from engine.io.durable import sha256_of
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.report.figures import Figures
-from pipelines.report.tables import Column, Table
+from pipelines.report.table import Column, Table
 from pipelines.shown.texts import Texts
 
 if TYPE_CHECKING:

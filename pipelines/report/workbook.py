@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pipelines.report.tables import Table
+from pipelines.report.table import Table
 from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
 from pipelines.shown.texts import Texts
 

@@ -18,7 +18,7 @@ from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.simulate.kept import KeptDeliveries
 from pipelines.simulate.terms import OtherTerms, announced_on, described
 from pipelines.simulate.unknown import Unknown, unknown_rows
-from pipelines.verify.bytes import KeptRun
+from pipelines.verify.kept_runs import KeptRun
 from pipelines.verify.origin import (
     as_it_was_read,
     known_by_digest,

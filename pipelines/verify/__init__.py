@@ -1,9 +1,9 @@
 """``mynapoint verify``: nothing lost, nothing twice, nothing changed in silence.
 
-Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked?
-``arithmetic``: does the ledger, on its own, say what it should? ``origin``: do the deliveries,
-decided again, give this very book? Beside the bytes, ``index`` asks whether what the book
-remembers follows from its ledger. The answers are findings, one a line.
+Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked, by
+``records`` that can be read? ``arithmetic``: does the ledger, on its own, say what it should?
+``origin``: do the deliveries, decided again, give this very book? Beside the bytes, ``index`` asks
+whether the book's index follows from its ledger. The answers are findings, one a line.
 """
 
 import tempfile
@@ -17,9 +17,11 @@ from engine.extras import require_extra
 from engine.io.book.folder import Book
 from engine.io.delivered.deliveries import find_delivered
 from pipelines.verify.arithmetic import check_arithmetic
-from pipelines.verify.bytes import Kept, check_bytes, is_changing
+from pipelines.verify.bytes import check_bytes
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_index
+from pipelines.verify.kept_runs import Kept
+from pipelines.verify.log_end import is_changing
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
 

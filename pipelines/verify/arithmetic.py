@@ -16,7 +16,6 @@ from engine.io.book.folder import Book
 from engine.io.book.format import LEDGER_ENTRY, RunTable
 from engine.records import arrow_schema
 from pipelines.desk.database import Database
-from pipelines.verify.bytes import Kept, KeptRun
 from pipelines.verify.corrected import load_corrections
 from pipelines.verify.findings import (
     MOST_SHOWN,
@@ -26,6 +25,7 @@ from pipelines.verify.findings import (
     Finding,
     Findings,
 )
+from pipelines.verify.kept_runs import Kept, KeptRun
 from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
 
 

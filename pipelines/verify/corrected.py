@@ -18,8 +18,8 @@ from engine.io.book.folder import Book
 from engine.io.book.format import CORRECTIONS_FILE, RunTable
 from engine.io.parquet import scan_parquet
 from pipelines.desk.database import Database
-from pipelines.verify.bytes import KeptRun
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding
+from pipelines.verify.kept_runs import KeptRun
 
 _HOLDERS: Final = {
     "service_id": "VARCHAR",

@@ -18,8 +18,8 @@ from engine.io.book.checked import DamagedIndex
 from engine.io.book.folder import Book
 from engine.io.book.index import FORMAT, recall
 from engine.io.book.manifest import MANIFEST, read_manifest
-from pipelines.verify.bytes import Kept
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding, Findings
+from pipelines.verify.kept_runs import Kept
 
 _HINT: Final = "; BOOK/index may be deleted, the next run makes it anew"
 

@@ -27,10 +27,9 @@ from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
-from engine.layouts.model import DIGEST_PREFIX, digest_of
+from engine.layouts.parameters import DIGEST_PREFIX, digest_of
 from engine.records import LedgerEntry, RoleName, arrow_schema
 from pipelines.desk.database import Database
-from pipelines.verify.bytes import Kept, KeptRun, used_layouts
 from pipelines.verify.findings import (
     MOST_SHOWN,
     NEVER_TOO_MUCH,
@@ -39,6 +38,8 @@ from pipelines.verify.findings import (
     Finding,
     Findings,
 )
+from pipelines.verify.kept_runs import Kept, KeptRun
+from pipelines.verify.records import used_layouts
 
 _KEY: Final = ("service_id", "transaction_id")
 _ENTRY_KEY: Final = (*_KEY, "kind")

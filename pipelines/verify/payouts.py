@@ -25,7 +25,6 @@ from engine.io.payout.known import PAYOUT_COLUMNS, Known
 from engine.payouts.bridge import is_closed
 from engine.payouts.lines import FILE_COLUMNS, as_file, instructed
 from engine.payouts.owed import lines_of
-from pipelines.verify.bytes import check_acknowledged, is_changing
 from pipelines.verify.findings import (
     NEVER_TOO_MUCH,
     NEVER_TWICE,
@@ -34,6 +33,7 @@ from pipelines.verify.findings import (
     Finding,
     Findings,
 )
+from pipelines.verify.log_end import check_acknowledged, is_changing
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
 _COMPARED: Final = ("account_id", "direction", "points", "on", "due_on")

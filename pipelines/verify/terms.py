@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from engine.io.book.folder import Book
-from pipelines.verify.bytes import KeptRun
+from pipelines.verify.kept_runs import KeptRun
 
 RUNS: Final = {
     "run": "BIGINT",

@@ -15,7 +15,9 @@ import numpy as np
 import polars as pl
 
 from engine.errors import InputError
-from engine.layouts.model import Layout, describe, load_layout
+from engine.layouts.catalogue import load_layout
+from engine.layouts.model import Layout
+from engine.layouts.parameters import describe
 from engine.paths import expanded
 from engine.reading.canonical import Delivery
 

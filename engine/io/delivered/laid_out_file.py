@@ -25,7 +25,8 @@ from engine.io.delivered.kinds import refuse_other_kinds
 from engine.io.delivered.laid_out_work import LaidOutWork
 from engine.io.delivered.numbered_work import numbered_works
 from engine.io.delivered.provider_header import check_clear, find_header, no_such_header
-from engine.layouts.model import Described, Fixed, Separated
+from engine.layouts.model import Fixed, Separated
+from engine.layouts.parameters import Described
 
 _FIRST: Final = ""
 

@@ -12,9 +12,11 @@ import pyarrow as pa
 from engine.errors import InputError
 from engine.io.delivered.deliveries import Batch, Work
 from engine.io.delivered.encodings import wrong_encoding
-from engine.layouts.canonical_rows import CanonicalRows, faults_as_the_provider_names_them, lay_out
-from engine.layouts.model import Described, Encoding, Separated
+from engine.layouts.canonical_rows import CanonicalRows, lay_out
+from engine.layouts.model import Encoding, Separated
+from engine.layouts.parameters import Described
 from engine.layouts.provider_column import Column, Places, same_for_all
+from engine.layouts.provider_faults import faults_as_the_provider_names_them
 from engine.records import BLANKS
 
 _SHOWN_CHARACTERS: Final = 60

@@ -11,7 +11,7 @@ from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.delivered.recognising import recognised
 from engine.io.delivered.roles import FORMS, Role
-from engine.layouts.model import Described
+from engine.layouts.parameters import Described
 
 
 def described_as(role: Role, delivered: Delivered) -> Described | None:

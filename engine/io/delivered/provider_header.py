@@ -12,7 +12,8 @@ from typing import Final
 
 from engine.errors import InputError
 from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
-from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator, numbered
+from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator
+from engine.layouts.names import numbered
 from engine.records import BLANKS
 
 _SEPARATORS: Final[Mapping[Separator, str]] = {

@@ -17,7 +17,9 @@ from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
 from engine.io.delivered.encodings import CALLED, not_text
 from engine.io.delivered.kinds import refuse_other_kinds
 from engine.io.delivered.provider_header import find_header, nearest_header
-from engine.layouts.model import Described, Layout, Separated, describe, shipped
+from engine.layouts.catalogue import shipped
+from engine.layouts.model import Layout, Separated
+from engine.layouts.parameters import Described, describe
 from engine.records import RoleName
 
 _NEAR_ENOUGH: Final = 0.5

@@ -23,7 +23,8 @@ from engine.io.delivered.parquet_file import ParquetFile
 from engine.io.delivered.roles import Role
 from engine.io.delivered.rows import REF_SHIFT, PartRead, Rows, read_part, read_part_again
 from engine.io.parallel import in_order
-from engine.layouts.model import Described, Layout
+from engine.layouts.model import Layout
+from engine.layouts.parameters import Described
 from engine.reading.individual_number import Screen
 from engine.reading.methods import MethodCounts
 

@@ -1,0 +1,82 @@
+"""A provider's values in the canonical form, and what stands for those that cannot be read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from engine.layouts.amounts import UNREADABLE, Amounts
+
+UNREADABLE_ID: Final = "\x00"
+BEYOND_ALL_YEARS_US: Final = 10**18
+BEYOND_ALL_YEARS_DAYS: Final = 10**7
+_FEW_DAYS: Final = 100_000
+_LAST_DAY: Final = 10**7
+_WORDS: Final = ("kind", "basis")
+# What spreadsheets make of IDs: 1.23457E+15, where digits are lost, and ="0012" or '0012, where
+# another delivery of the same row has 0012.
+DAMAGED_ID: Final = (
+    r"(?:^|[^0-9A-Za-z.])[0-9](?:\.[0-9]+)?E\+[0-9]{1,3}(?:$|[^0-9A-Za-z])"
+    r"""|^=".*"$|^'[0-9]"""
+)
+_FREE_TEXTS: Final = ("method", "authority", "note")
+
+
+def mapped_words(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series:
+    """What values mean; of those not mapped, free texts stay, all else becomes unreadable."""
+    if name in _FREE_TEXTS:
+        return values.replace(words)
+    mark = UNREADABLE if name in _WORDS else UNREADABLE_ID
+    mapped = values.replace_strict(words, default=None, return_dtype=pl.String)
+    return mapped.set(mapped.is_null() & values.is_not_null(), mark)
+
+
+def written_days(instants: pl.Series, values: pl.Series | None) -> pl.Series:
+    """Days as YYYYMMDD, each formatted once; ``values`` is None if all of them could be read."""
+    days = instants.cast(pl.Date).to_physical()
+    known = days.drop_nulls().to_numpy()
+    first, last = known.min(initial=_LAST_DAY), known.max(initial=-_LAST_DAY)
+    if 0 <= int(last) - int(first) < _FEW_DAYS:
+        each = pl.Series(np.arange(first, last + 1, dtype=np.int32))
+        texts = _as_digits(each).gather((days - int(first)).cast(pl.UInt32))
+    else:
+        texts = _as_digits(days)
+    if values is None:
+        return texts
+    return texts.set(texts.is_null() & values.is_not_null(), UNREADABLE_ID)
+
+
+def _as_digits(days: pl.Series) -> pl.Series:
+    return days.cast(pl.Date).dt.strftime("%Y%m%d")
+
+
+def written_amounts(amounts: Amounts) -> pl.Series:
+    """Amounts as plain digits, to be a part of an ID."""
+    signed = amounts.signed
+    if signed.dtype == pl.Int64:
+        return signed.cast(pl.String)
+    signed = signed.str.replace(r"^(-?)0+([0-9])", "${1}${2}")
+    return signed.set(amounts.unreadable, UNREADABLE_ID)
+
+
+def the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> Amounts:
+    """Of several columns with amounts, the one that is filled; unreadable where several are."""
+    if len(amounts) == 1:
+        return amounts[0]
+    frame = pl.DataFrame(
+        [one.digits.alias(f"d{n}") for n, one in enumerate(amounts)]
+        + [one.negative.alias(f"n{n}") for n, one in enumerate(amounts)]
+        + [one.alias(f"f{n}") for n, one in enumerate(filled)]
+    )
+    places = range(len(amounts))
+    count = pl.sum_horizontal([pl.col(f"f{n}").cast(pl.UInt32) for n in places])
+    digits = pl.coalesce(
+        *[pl.when(f"f{n}").then(f"d{n}") for n in places], *[pl.col(f"d{n}") for n in places]
+    )
+    negative = pl.coalesce(*[pl.when(f"f{n}").then(f"n{n}") for n in places], pl.lit(value=False))
+    made = frame.select(digits=digits, negative=negative, several=count > 1)
+    made_one = Amounts(made["digits"], made["negative"])
+    if not made["several"].any():
+        return made_one
+    return Amounts(made_one.as_texts.digits.set(made["several"], UNREADABLE), made_one.negative)

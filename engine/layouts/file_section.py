@@ -1,0 +1,82 @@
+"""The sections `[file]` and `[fixed]` of a layout: how the bytes of a file become records."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+from engine.layouts.model import MAX_LINES_AHEAD, Encoding, Field, Fixed, Separated, Separator
+from engine.layouts.names import numbered
+from engine.terms.strict_toml import StrictTable
+
+_MAX_RECORD_BYTES: Final = 1 << 16
+_FILE_KEYS: Final = (
+    *("encoding", "separator", "header", "columns", "lines_ahead", "optional", "empty"),
+)
+_FIXED_KEYS: Final = ("encoding", "record_bytes", "fields", "first", "empty")
+_FIELD_KEYS: Final = ("name", "at", "bytes")
+
+
+def parse_file(top: StrictTable) -> tuple[Separated | Fixed, tuple[str, ...]]:
+    """How the file is cut into fields, and which values of it mean nothing."""
+    if top.has("file") and top.has("fixed"):
+        raise top.fault("fixed", "there is a [file] as well", "leave one of the two out")
+    if top.has("fixed"):
+        table = top.table("fixed", _FIXED_KEYS)
+        return _fixed(table), table.texts("empty")
+    table = top.table("file", _FILE_KEYS)
+    return _separated(table), table.texts("empty")
+
+
+def _separated(table: StrictTable) -> Separated:
+    file = Separated(
+        encoding=table.word("encoding", get_args(Encoding)),
+        separator=table.word("separator", get_args(Separator), default=","),
+        header=numbered(_names(table, "header")),
+        columns=numbered(_names(table, "columns")),
+        lines_ahead=(
+            table.integer("lines_ahead", 0, MAX_LINES_AHEAD) if table.has("lines_ahead") else 0
+        ),
+        optional=table.texts("optional"),
+    )
+    if bool(file.header) == bool(file.columns):
+        raise table.fault(
+            "header",
+            "either header or columns must be there, with at least one name",
+            "header names columns of a header line; columns names all fields of a file without one",
+        )
+    if file.columns and file.optional:
+        raise table.fault("optional", "a file without a header has no such columns", "leave it out")
+    if file.header and table.has("lines_ahead"):
+        raise table.fault(
+            "lines_ahead", "a header is found by its names", "leave it out, lines ahead are passed"
+        )
+    if file.encoding == "cp932" and file.separator == "|":
+        raise table.fault(
+            "separator",
+            "in cp932 the byte of | is part of other characters",
+            "have the file delivered as UTF-8, or with another separator",
+        )
+    return file
+
+
+def _names(table: StrictTable, key: str) -> tuple[str, ...]:
+    if not table.has(key):
+        return ()
+    return tuple(str(name) for name in table.parts(key, ()))
+
+
+def _fixed(table: StrictTable) -> Fixed:
+    length = table.integer("record_bytes", 1, _MAX_RECORD_BYTES)
+    fields = [_field(one, length) for one in table.tables("fields", _FIELD_KEYS)]
+    first = [_field(one, length) for one in table.optional_tables("first", _FIELD_KEYS)]
+    return Fixed(table.word("encoding", get_args(Encoding)), length, tuple(fields), tuple(first))
+
+
+def _field(table: StrictTable, record_bytes: int) -> Field:
+    start = table.integer("at", 1, record_bytes)
+    length = table.integer("bytes", 1, record_bytes)
+    if start + length - 1 > record_bytes:
+        raise table.fault(
+            "bytes", f"the field ends beyond the record's {record_bytes} bytes", "count again"
+        )
+    return Field(table.identifier("name"), start - 1, length)

@@ -1,0 +1,76 @@
+"""The names in a layout: columns with the same name are numbered, unknown names refused."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from engine.layouts.model import Fixed, Parameter, Separated
+from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
+
+# Of a parameter, and of a reason to skip rows.
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def numbered(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Makes names unique: the second column of a name becomes `NAME (2)`, and so on."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(unique)
+
+
+class Names:
+    """The names that a column may be made from."""
+
+    def __init__(
+        self,
+        top: StrictTable,
+        file: Separated | Fixed,
+        ahead: Mapping[str, str],
+        parameters: Mapping[str, Parameter],
+    ) -> None:
+        if isinstance(file, Fixed):
+            of_file = tuple(one.name for one in (*file.fields, *file.first))
+        else:
+            of_file = (*file.header, *file.columns, *file.optional)
+        names = (*of_file, *ahead, *parameters)
+        for name, times in Counter(names).items():
+            if times > 1:
+                raise top.fault(
+                    name,
+                    "two columns, lines ahead or parameters have this name",
+                    "give each a name of its own",
+                )
+        for name in parameters:
+            if not NAME.fullmatch(name):
+                raise top.fault(
+                    name,
+                    "a parameter's name is lower-case letters, digits and underscores",
+                    "write it like account_id",
+                )
+        self.parameters, self._names, self._of_file = parameters, names, of_file
+
+    def checked(self, table: StrictTable, key: str, name: str) -> str:
+        """The name, if there is such a value."""
+        if name not in self._names:
+            raise table.fault(
+                key,
+                f'"{name[:MAX_ID_CHARACTERS]}" is no column, line ahead or parameter',
+                f"there are {', '.join(self._names)}",
+            )
+        return name
+
+    def column(self, table: StrictTable, key: str, name: str) -> str:
+        """The name, if it is a column of the file."""
+        if name not in self._of_file:
+            raise table.fault(
+                key,
+                f'"{name[:MAX_ID_CHARACTERS]}" is no column of the file',
+                f"there are {', '.join(self._of_file)}",
+            )
+        return name

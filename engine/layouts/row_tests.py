@@ -1,0 +1,81 @@
+"""What a layout decides by a test of a row: `[[skip]]`, and the codes of a method."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from engine.layouts.model import Code, Skip, Test
+from engine.layouts.names import NAME, Names
+from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
+
+_TESTS: Final = ("is", "begins", "contains", "matches", "filled")
+_SKIP_KEYS: Final = ("reason", "column", *_TESTS, "line_begins")
+_CODE_KEYS: Final = ("code", "column", *_TESTS)
+
+
+def parse_skips(top: StrictTable, names: Names) -> tuple[Skip, ...]:
+    """Which rows are left out, in the order in which the tests are made."""
+    return tuple(_skip(table, names) for table in top.optional_tables("skip", _SKIP_KEYS))
+
+
+def _skip(table: StrictTable, names: Names) -> Skip:
+    reason = table.text("reason")
+    if not NAME.fullmatch(reason):
+        raise table.fault(
+            "reason",
+            f'"{reason[:MAX_ID_CHARACTERS]}" is not lower-case letters, digits and underscores',
+            "write it like failed_payment",
+        )
+    if table.has("line_begins"):
+        for key in ("column", *_TESTS):
+            if table.has(key):
+                raise table.fault(key, "there is a line_begins as well", "write two [[skip]]")
+        return Skip(reason, line_begins=table.text("line_begins"))
+    return Skip(reason, _test(table, names))
+
+
+def parse_codes(table: StrictTable, names: Names) -> tuple[Code, ...]:
+    """The codes of a column, in the order in which their tests are made."""
+    return tuple(
+        Code(code.text("code"), _test(code, names))
+        for code in table.optional_tables("codes", _CODE_KEYS)
+    )
+
+
+def _test(table: StrictTable, names: Names) -> Test:
+    column = names.column(table, "column", table.text("column"))
+    tests = [key for key in _TESTS if table.has(key)]
+    if len(tests) != 1:
+        raise table.fault(
+            "column",
+            f"{len(tests)} tests of it are there, one must be",
+            f"write one of {', '.join(_TESTS)}",
+        )
+    return Test(
+        column,
+        values=_values(table, "is"),
+        begins=_values(table, "begins"),
+        contains=_values(table, "contains"),
+        matches=_pattern(table),
+        filled=table.boolean("filled", default=True) if table.has("filled") else None,
+    )
+
+
+def _pattern(table: StrictTable) -> str | None:
+    pattern = table.optional_text("matches")
+    if pattern is not None:
+        try:
+            pl.Series([""]).str.contains(pattern)
+        except pl.exceptions.ComputeError:
+            raise table.fault(
+                "matches",
+                f'"{pattern[:MAX_ID_CHARACTERS]}" is not a regular expression',
+                "write one that the Rust crate regex takes, or use is, begins or contains",
+            ) from None
+    return pattern
+
+
+def _values(table: StrictTable, key: str) -> tuple[str, ...]:
+    return tuple(str(value) for value in table.parts(key, ())) if table.has(key) else ()

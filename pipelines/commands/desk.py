@@ -1,0 +1,306 @@
+"""The commands of the auditor's desk: verify, explain, reconcile, claim, report, simulate."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelines.commands.options import Arguments, Id, Json, Paths, Settings
+from pipelines.shown.texts import Lang, lang_of_locale
+
+
+def verify(
+    book: Path,
+    /,
+    *,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    events: Paths | None = None,
+    show_ids: bool = False,
+    as_json: Json = False,
+) -> int:
+    """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
+
+    Findings are printed one a line: which of the README's promises, where, what. Exit 1 when
+    there are any. With all nights' deliveries, every run is decided again and compared.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    transactions: list[str]
+        All nights' delivered transactions: files, folders or quoted globs.
+    enrollments: list[str]
+        All nights' delivered enrollments, likewise.
+    events: list[str]
+        All nights' delivered events, likewise.
+    show_ids: bool
+        Name people and accounts, too.
+    as_json: bool
+        Print the findings as JSON.
+    """
+    from pipelines.verify.command import verify_book
+
+    return verify_book(
+        book,
+        transactions=transactions or [],
+        enrollments=enrollments or [],
+        events=events or [],
+        show_ids=show_ids,
+        as_json=as_json,
+    )
+
+
+def explain(
+    book: Path,
+    /,
+    *,
+    person: Id | None = None,
+    transaction: Annotated[
+        tuple[str, str] | None,
+        Parameter(allow_leading_hyphen=True),
+    ] = None,
+    declined: bool = False,
+    html: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Explain an account or a transaction / 付与の理由を説明する.
+
+    Exit 1 when the book knows nothing of what was asked, or when an entry does not agree with
+    what follows from the entries before it.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    person: str
+        A person's ID: their applications, their entries, and why each earned what it did.
+    transaction: tuple[str, str]
+        SERVICE_ID TRANSACTION_ID: booked, declined, set aside, or never delivered, and why.
+    declined: bool
+        With --person: also the account's declined transactions; looks at every declined row.
+    html: Path
+        Also write one self-contained page, with a picture of the spending against the cap.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the story as JSON.
+    """
+    from pipelines.explain.command import explain as explain_to_people
+
+    return explain_to_people(
+        book,
+        person,
+        transaction,
+        lang=lang or lang_of_locale(),
+        declined=declined,
+        html=html,
+        as_json=as_json,
+    )
+
+
+def reconcile(
+    book: Path,
+    claim: Path,
+    /,
+    *,
+    out: Path,
+    month: str | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Hold a claim against the ledger / 請求を台帳と照合する.
+
+    The claim has the columns service_id, points, and one of transaction_id, account_id and month
+    (YYYY-MM, of booking). Every difference is one row of the breaks. Exit 1 when there are any.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    claim: Path
+        The claim: CSV (.gz, .zst) or Parquet.
+    out: Path
+        A new or empty folder for breaks.parquet, breaks.csv, breaks.xlsx and summary.json.
+    month: str
+        Hold the claim against what was booked in this month alone, YYYY-MM.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the summary as JSON.
+    """
+    from pipelines.reconcile.command import reconcile as reconcile_a_claim
+
+    return reconcile_a_claim(
+        book, claim, out, month=month, lang=lang or lang_of_locale(), as_json=as_json
+    )
+
+
+def claim(
+    book: Path,
+    /,
+    *,
+    month: str | None = None,
+    final: bool = False,
+    granted: bool = False,
+    lapsed: list[str] | None = None,
+    out: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Say what the operator may claim / 請求できるポイントを集計する.
+
+    For each service: people, transactions, counted yen, points awarded, reversed and net. The
+    sums are held against the run records first.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    month: str
+        What was booked in a month, YYYY-MM (概算払い).
+    final: bool
+        What was booked over all (精算払い).
+    granted: bool
+        What was granted instead of what was booked: by the month of the answer, net of what was
+        taken back and of the service's lapse rate.
+    lapsed: list[str]
+        With --granted --final: SERVICE_ID=POINTS that lapsed in fact; may be repeated.
+    out: Path
+        Also write claim.parquet, claim.csv, claim.xlsx and claim.json to this new or empty folder.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the claim as JSON.
+    """
+    from pipelines.claim.command import claim as claim_by_the_book
+
+    return claim_by_the_book(
+        book,
+        month=month,
+        final=final,
+        granted=granted,
+        lapsed=lapsed or [],
+        out=out,
+        lang=lang or lang_of_locale(),
+        as_json=as_json,
+    )
+
+
+def report(
+    book: Path,
+    /,
+    *,
+    out: Path,
+    xlsx: Path | None = None,
+    verify: bool = False,
+    lang: Lang | None = None,
+) -> int:
+    """Report on a book, on one page / 台帳の報告書を作る.
+
+    Points by day and service, the cap, declined and quarantined rows, refunds, control totals,
+    terms and their sources; one HTML file that needs no network and names no person. Exit 1 when
+    the book's tables do not add up to its records, or the verification has findings.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    out: Path
+        The page to write, an HTML file.
+    xlsx: Path
+        Write its tables to this workbook, too.
+    verify: bool
+        Verify the book first, as mynapoint verify does; without it the report says that the
+        book was not verified.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.report.command import report_on_book
+
+    return report_on_book(book, out=out, xlsx=xlsx, verify=verify, lang=lang or lang_of_locale())
+
+
+def simulate(
+    book: Path | None = None,
+    /,
+    *,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    events: Paths | None = None,
+    layout: list[str] | None = None,
+    set_: Settings = None,
+    services: Path | None = None,
+    programme: str | None = None,
+    rate: str | None = None,
+    cap: str | None = None,
+    terms_as_of: dt.date | None = None,
+    max_quarantined: float = 0.05,
+    quiet: bool = False,
+    as_json: Json = False,
+    lang: Lang | None = None,
+    arguments: Arguments = (),
+) -> int:
+    """Simulate other terms / 条件を変えて試算する; nothing is booked.
+
+    What the same deliveries would have earned: in all, by service, people better and worse off,
+    and the difference to what was booked. A book alone keeps rows in conflict only as they came,
+    and runs of version 1 kept little of what they declined; what of it may matter is said. With all
+    nights' deliveries the result is exact. Deliveries without a book are taken as one night's.
+
+    Parameters
+    ----------
+    book: Path
+        The book whose runs are simulated.
+    transactions: list[str]
+        Delivered transactions; with a book, all nights': files, folders or quoted globs.
+    enrollments: list[str]
+        Delivered enrollments, likewise.
+    events: list[str]
+        Delivered events, likewise.
+    layout: list[str]
+        Without a book: how the files that follow are written, as for mynapoint run. A book says
+        itself how its deliveries were.
+    set_: list[str]
+        Without a book: what a layout asks for, NAME=VALUE, for the files that follow.
+    services: Path
+        Another services file.
+    programme: str
+        Another programme, by ID or file.
+    rate: str
+        Another rate, such as 30/100: points over yen.
+    cap: str
+        Another cap on spending, in yen, such as 30000.
+    terms_as_of: dt.date
+        The terms announced by this day.
+    max_quarantined: float
+        Without a book: the largest share of rows, 0 to 1, that may go to quarantine.
+    quiet: bool
+        Show no progress.
+    as_json: bool
+        Print the simulation as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.simulate.command import simulate_other_terms
+
+    return simulate_other_terms(
+        book,
+        transactions=transactions or [],
+        enrollments=enrollments or [],
+        events=events or [],
+        layouts=layout or [],
+        settings=set_ or [],
+        services=services,
+        programme=programme,
+        rate=rate,
+        cap=cap,
+        terms_as_of=terms_as_of,
+        max_quarantined=max_quarantined,
+        quiet=quiet,
+        as_json=as_json,
+        lang=lang or lang_of_locale(),
+        arguments=arguments,
+    )

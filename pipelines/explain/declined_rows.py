@@ -1,0 +1,51 @@
+"""Declined transactions, and what became of them in later runs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from engine.io.book.format import RunTable
+from engine.records import KINDS
+from engine.rules.spending import DUPLICATE
+from pipelines.desk.opened_book import OpenedBook
+from pipelines.explain.account import Explained
+from pipelines.explain.applications import of_accounts
+from pipelines.explain.found_rows import rows_of
+from pipelines.explain.story import Application, Declined
+
+
+def what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -> list[Declined]:
+    """Declined rows with whether they wait, or which run booked them."""
+    booked: dict[tuple[str, str], list[Explained]] = {}
+    for told in entries:
+        if told.entry.kind in KINDS:
+            booked.setdefault(told.entry.key, []).append(told)
+    found = []
+    for row in declined:
+        of_key = booked.get((row.row["service_id"], row.row["transaction_id"]), [])
+        later = [told.entry.run_id for told in of_key if told.entry.run_id > row.run_id]
+        stands = any(not told.voided_by for told in of_key)
+        waits = not stands and row.waits
+        found.append(replace(row, waits=waits, taken_up=later[0] if later and row.waits else None))
+    return found
+
+
+def declined_of_person(opened: OpenedBook, applications: Sequence[Application]) -> list[Declined]:
+    """The declined transactions of a person's accounts."""
+    accounts = {
+        (one.row["service_id"], one.row["account_id"]) for one in applications if one.reason is None
+    }
+    return declined_in(opened, of_accounts(accounts)) if accounts else []
+
+
+def declined_in(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
+    """The declined transactions that fit, in the order of the runs."""
+    found = []
+    for row in rows_of(opened.table(RunTable.DECLINED).filter(wanted)):
+        run = row.pop("run_id")
+        record = opened.record(int(run))
+        # Format 1 kept too little of a declined row for a later run to book it.
+        waits = record.format > 1 and row["reason"] != DUPLICATE
+        found.append(Declined(run, record.booked_on, row, record.programme.terms, waits))
+    return sorted(found, key=lambda one: (one.run_id, one.row["occurred_at"]))

@@ -1,0 +1,130 @@
+"""A person or a transaction, looked up in all that a book keeps."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from engine.io.book.run_record import RunRecord
+from engine.records import KINDS
+from pipelines.desk.opened_book import OpenedBook, book_readable
+from pipelines.explain.account import Entry, Terms, explained
+from pipelines.explain.applications import applications_in, applications_that_decided
+from pipelines.explain.bookings import indexed_bookings, scanned_bookings
+from pipelines.explain.declined_rows import declined_in, declined_of_person, what_became_of
+from pipelines.explain.events import events_by_id, events_in, naming_the_person
+from pipelines.explain.found_rows import entries_in
+from pipelines.explain.set_aside import (
+    applications_set_aside,
+    applications_without_ids,
+    transactions_set_aside,
+    without_ids,
+)
+from pipelines.explain.story import Person, Transaction
+
+
+def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False) -> Person:
+    """All that the book has of a person.
+
+    Raises:
+        BookError: a file that is needed is missing or damaged.
+    """
+    with book_readable(opened.book):
+        files = opened.ledger_files_of(person_id)
+        entries = entries_in(opened.ledger(files).filter(pl.col("person_id") == person_id))
+        applications = applications_in(opened, pl.col("person_id") == person_id)
+        declined = declined_of_person(opened, applications) if with_declined else None
+        events = events_in(opened, naming_the_person(person_id, applications, entries))
+        quarantined = applications_set_aside(opened, person_id)
+        known = bool(entries or applications or quarantined or events)
+        told = explained(entries, _terms_of(opened, entries), events_by_id(opened, entries))
+    if declined is not None:
+        declined = what_became_of(declined, told)
+    return Person(
+        person_id,
+        applications,
+        told,
+        declined,
+        opened.programme(opened.runs).cap_yen,
+        quarantined,
+        0 if known else applications_without_ids(opened),
+        events,
+    )
+
+
+def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> Transaction:
+    """What became of a transaction: of each row that was delivered of it.
+
+    Raises:
+        BookError: a file that is needed is missing or damaged.
+    """
+    wanted = (pl.col("service_id") == service_id) & (pl.col("transaction_id") == transaction_id)
+    bookings, unseen = indexed_bookings(opened, service_id, transaction_id, wanted)
+    scanned = sum(file.rows for file in unseen)
+    bookings += scanned_bookings(opened, unseen, wanted)
+    with book_readable(opened.book):
+        declined = declined_in(opened, wanted)
+        applications = applications_that_decided(opened, declined) if not bookings else []
+        quarantined = transactions_set_aside(opened, service_id, transaction_id)
+        events = events_in(opened, wanted)
+    scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
+    if not bookings and not declined and not quarantined:
+        # "Never delivered" is only said after scanning the ledger itself; the index alone is not
+        # trusted for that.
+        seen = set(unseen)
+        rest = [file for file in opened.ledger_files if file not in seen]
+        scanned += sum(file.rows for file in rest)
+        bookings = scanned_bookings(opened, rest, wanted)
+    bookings.sort(key=lambda booking: booking.run_id)
+    people = {
+        person_id: person_of(opened, person_id)
+        for person_id in dict.fromkeys(booking.person_id for booking in bookings)
+    }
+    # A run's voids come before its bookings, whichever person they belong to.
+    entries = sorted(
+        (
+            told
+            for person in people.values()
+            for told in person.entries
+            if told.entry.key == (service_id, transaction_id)
+        ),
+        key=lambda told: (told.entry.run_id, not told.entry.is_void),
+    )
+    booked = [told for told in entries if told.entry.kind in KINDS]
+    unknown = not bookings and not declined and not quarantined
+    return Transaction(
+        service_id,
+        transaction_id,
+        booked[-1] if booked else None,
+        people[bookings[-1].person_id] if bookings else None,
+        declined=what_became_of(declined, entries),
+        applications=applications,
+        quarantined=quarantined,
+        rows_scanned=scanned,
+        without_ids=without_ids(opened, service_id) if unknown else 0,
+        entries=entries,
+        events=events,
+    )
+
+
+def _rows_beside_the_ledger(record: RunRecord) -> int:
+    counts = record.counts
+    return counts.all_declined + counts.quarantined + counts.enrollments.quarantined
+
+
+def _terms_of(opened: OpenedBook, entries: Iterable[Entry]) -> dict[tuple[str, str], Terms]:
+    return {
+        (run, service): _terms(opened, int(run), service)
+        for run, service in {(entry.run_id, entry.service_id) for entry in entries}
+    }
+
+
+def _terms(opened: OpenedBook, run: int, service_id: str) -> Terms:
+    programme = opened.programme(run)
+    service = opened.services(run).by_id.get(service_id)
+    return Terms(
+        service.rounding if service else "cumulative",
+        programme.cap_yen,
+        programme.rate_numerator,
+        programme.rate_denominator,
+        opened.record(run).format,
+    )

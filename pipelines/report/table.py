@@ -1,0 +1,62 @@
+"""A table of the report, the same for page and workbook: columns, rows, how values are shown."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from pipelines.shown.terminal import plain
+
+Kind = Literal["text", "code", "day", "number", "share"]
+Value = str | int | float | dt.date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its heading, how its values are to be shown, and whether they are long texts."""
+
+    heading: str
+    kind: Kind = "text"
+    long: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the report.
+
+    Attributes:
+        name: one word for it, in no language.
+        rows: each a value a column; a ``share`` is a number between 0 and 1.
+        sortable: whether it is long enough to be sorted, filtered and shown in pages.
+        total: whether the last row is the sum of the others.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[Value, ...]]
+    sortable: bool = False
+    total: bool = False
+    note: str = ""
+
+
+def share(part: int, whole: int | None) -> float | None:
+    """The share of the whole that a part is, 0 to 1; None if the whole is nothing."""
+    return part / whole if whole else None
+
+
+def shown(value: Value, kind: Kind) -> str:
+    """A value as people read it."""
+    if value is None:
+        return ""
+    if kind == "share":
+        return f"{value:.1%}"
+    if kind == "number":
+        return f"{value:,}"
+    return plain(value, keep="\n\t")
+
+
+def file_name(name: str) -> str:
+    """A delivered file's name without its folders, which often are the nights."""
+    return PurePath(name).name

@@ -1,0 +1,72 @@
+"""The command's body: read the options, book the deliveries, print what became of them."""
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from engine.io.run.nightly import run as book_a_night
+from pipelines.desk.engines import engine_of
+from pipelines.desk.ordered_options import in_order
+from pipelines.shown.errors import output_may_fail
+from pipelines.shown.progress import progress_bar
+from pipelines.shown.summary import print_record, print_summary, print_warnings
+
+
+def book_deliveries(
+    book: Path,
+    *,
+    booked_on: dt.date,
+    transactions: Sequence[str],
+    enrollments: Sequence[str],
+    events: Sequence[str],
+    layouts: Sequence[str],
+    settings: Sequence[str],
+    services: Path | None,
+    programme: str | None,
+    terms_as_of: dt.date | None,
+    max_quarantined: float,
+    allow_backdating: bool,
+    allow_postdating: bool,
+    whole_lines: bool,
+    threads: int | None,
+    engine: Literal["one-machine", "spark"],
+    master: str | None,
+    conf: Sequence[str],
+    quiet: bool,
+    as_json: bool,
+    arguments: Sequence[str],
+) -> int:
+    """Books one night's deliveries.
+
+    Raises:
+        InputError: something delivered, or an option, cannot be used; nothing was booked.
+        BookError: the book is in use or damaged.
+    """
+    parsed = {"transactions": transactions, "enrollments": enrollments, "events": events}
+    deliveries = in_order(arguments, parsed) if layouts or settings else parsed
+    with engine_of(engine, master, conf) as how, progress_bar(wanted=not quiet) as progress:
+        result = book_a_night(
+            book,
+            booked_on=booked_on,
+            transactions=deliveries["transactions"],
+            enrollments=deliveries["enrollments"],
+            events=deliveries["events"],
+            services=services,
+            programme=programme,
+            terms_as_of=terms_as_of,
+            max_quarantined=max_quarantined,
+            allow_backdating=allow_backdating,
+            allow_postdating=allow_postdating,
+            whole_lines=whole_lines,
+            threads=threads,
+            progress=progress,
+            how=how,
+        )
+    with output_may_fail():
+        print_warnings(result)
+        if as_json:
+            print_record(result)
+        elif not quiet:
+            print_summary(result)
+    return 0

@@ -13,6 +13,8 @@
 
 All else stands for itself. What is not written is the first: a date alone means 00:00:00. A day
 that no calendar has is not read, nor a year of an era that the day is not in.
+
+The module is longer than others, because parsing a form and reading texts by it share its letters.
 """
 
 import datetime as dt

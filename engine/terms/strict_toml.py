@@ -2,6 +2,8 @@
 
 A fault names the file, the table and the key, such as
 `FILE: [[services]] 3 "coin": rounding: "weekly" is none of cumulative, month, transaction`.
+
+The module is longer than others: it is one class with a method for each kind of value.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from against_the_oracle import run_world
 from corrected_nights import corrected_book
 from deliveries import Desk, as_csv, enrollment, transaction
 
+import mynapoint
 from engine.errors import BookError, InputError
 from engine.io.book.format import RunTable
 from engine.io.book.index import find_bookings
@@ -789,3 +790,13 @@ def test_a_damaged_ledger_file_is_named(six_nights: Path, tmp_path: Path) -> Non
     file.path.write_bytes(b"PAR1")
     with pytest.raises(BookError, match="missing or damaged"):
         person_of(opened, file.first_person)
+
+
+def test_a_correction_is_told_with_what_undid_it(tmp_path: Path) -> None:
+    made = corrected_book(tmp_path)
+    events = tmp_path / "events.csv"
+    events.write_text("event_id,kind,authority,other_id\nU1,undone,the city,V2\n")
+    mynapoint.run(made.book, booked_on=dt.date(2020, 11, 2), events=[events])
+    told = transaction_of(open_book(made.book), "coin", "L1")
+    assert told.outcome == "booked"
+    assert [event.row["event_id"] for event in told.events] == ["V2", "U1"]

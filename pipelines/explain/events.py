@@ -36,13 +36,26 @@ def naming_the_person(
 
 
 def events_in(opened: OpenedBook, wanted: pl.Expr) -> list[ConcerningEvent]:
-    """The accepted and rejected corrections that fit, in the order of the runs."""
+    """The accepted and rejected corrections that fit, with those that undo them, in the order of
+    the runs.
+    """
+    found: list[ConcerningEvent] = []
+    more = _events(opened, wanted)
+    while more:
+        found += more
+        undone = sorted({event.row["event_id"] for event in found})
+        undoing = (pl.col("kind") == "undone") & pl.col("other_id").is_in(undone)
+        more = _events(opened, undoing & ~pl.col("event_id").is_in(undone))
+    return sorted(found, key=lambda event: (event.run_id, event.row["event_id"]))
+
+
+def _events(opened: OpenedBook, wanted: pl.Expr) -> list[ConcerningEvent]:
     found = []
     for table in (RunTable.ACCEPTED_EVENTS, RunTable.REJECTED_EVENTS):
         for row in rows_of(opened.table(table).filter(wanted)):
             run, reason = row.pop("run_id"), row.pop("reason", None)
             found.append(ConcerningEvent(run, booked_on_of(opened, run), row, reason))
-    return sorted(found, key=lambda one: (one.run_id, one.row["event_id"]))
+    return found
 
 
 def events_by_id(opened: OpenedBook, entries: Iterable[Entry]) -> dict[str, Row]:

@@ -217,7 +217,7 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
             "SELECT service_id, account_id, 'rejected:' || reason, run_id "  # noqa: S608
             f"FROM {rejected}"
         )
-    told_by_all = " UNION ALL ".join(queries)
+    all_queries = " UNION ALL ".join(queries)
     # Of a transaction, what the last run to see it said; of others, all that was said.
     last = "WHERE run_id = last" if key == TRANSACTION else ""
     database.rows(
@@ -229,7 +229,7 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
             SELECT service_id, key, reason, count(*) AS times, max(run_id) AS run_id
             FROM (
                 SELECT *, max(run_id) OVER (PARTITION BY service_id, key) AS last
-                FROM ({told_by_all})
+                FROM ({all_queries})
                 SEMI JOIN unknown USING (service_id, key)
             )
             {last}

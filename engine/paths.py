@@ -31,4 +31,4 @@ def local_path(given: str | Path) -> Path:
 
 def expanded(given: str) -> str:
     """A path, or a pattern of paths, with ``~`` at its beginning expanded."""
-    return os.path.expanduser(given)  # noqa: PTH111 - pathlib's fails where there is no such user
+    return os.path.expanduser(given)  # noqa: PTH111 - pathlib's fails if the user does not exist

@@ -94,7 +94,7 @@ class Column:
     """A column's type, and what its values keep to.
 
     Attributes:
-        least, most: bounds of a number, which then has the first at least; None is no bound.
+        least, most: bounds of a number, which then has the first at least; None means no bound.
         characters: the most of a text that has one at least; None is any text.
         words: the only texts there may be; none is any text.
     """

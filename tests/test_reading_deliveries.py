@@ -669,7 +669,7 @@ def test_a_folder_with_nothing_to_read_is_refused(desk: Desk, hidden: str) -> No
 
 def test_a_fifo_is_refused_and_not_waited_for(desk: Desk) -> None:
     os.mkfifo(desk.folder / "rows.csv")
-    refused(desk, desk.folder / "rows.csv", "no regular file")
+    refused(desk, desk.folder / "rows.csv", "not a regular file")
 
 
 def test_links_to_files_and_to_a_named_folder_are_followed(desk: Desk) -> None:

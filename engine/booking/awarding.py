@@ -197,12 +197,12 @@ def _group_sums(
     group_first[1:] |= by_month[1:] & (months[1:] != months[:-1])
     after = _group_running(counted, group_first, before)
 
-    some = np.flatnonzero(_mixed(rows, first))
+    mixed = np.flatnonzero(_mixed(rows, first))
     # One number a group: an original's is its position, or negative when it is of the slice.
-    of_accounts = _BEYOND_POSITIONS + month_keys(rows.account_nos[some], months[some])
-    groups = np.where(by_transaction[some], original_ids[some], of_accounts)
+    of_accounts = _BEYOND_POSITIONS + month_keys(rows.account_nos[mixed], months[mixed])
+    groups = np.where(by_transaction[mixed], original_ids[mixed], of_accounts)
     together = np.argsort(groups, kind="stable")
-    at, groups = some[together], groups[together]
+    at, groups = mixed[together], groups[together]
     after[at] = _group_running(counted[at], _begins(groups), before[at])
     return after
 

@@ -91,10 +91,10 @@ def decide(
     of_rows = np.flatnonzero(refunds.to_numpy())
     if of_rows.size == 0 or key_hashes is None:
         return Decided(booked, places, reasons, _no_originals())
-    some = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
+    refund_rows = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
     spending &= booked
-    originals = _find_originals(of_rows, some, rows, key_hashes, spending, past)
-    refund_reasons, taken_yen = _refund_reasons(some, originals)
+    originals = _find_originals(of_rows, refund_rows, rows, key_hashes, spending, past)
+    refund_reasons, taken_yen = _refund_reasons(refund_rows, originals)
     originals = replace(originals, taken_yen=taken_yen)
     accepted = refund_reasons.is_null().to_numpy()
     booked[of_rows[~accepted]] = False

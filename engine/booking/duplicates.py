@@ -84,10 +84,10 @@ def _verdicts(frame: pl.DataFrame, key: list[str], content: str) -> Repeated:
         contents=pl.col(content).filter(delivered).n_unique().over(key),
         first=delivered.cum_sum().over(key) == 1,
     )
-    waited, one = ~delivered, pl.col("contents") == 1
+    waited, same_content = ~delivered, pl.col("contents") == 1
     return Repeated(
-        judged.filter(delivered & one & ~pl.col("first"))["row_ref"].to_numpy(),
-        judged.filter(delivered & ~one)["row_ref"].to_numpy(),
+        judged.filter(delivered & same_content & ~pl.col("first"))["row_ref"].to_numpy(),
+        judged.filter(delivered & ~same_content)["row_ref"].to_numpy(),
         judged.filter(waited & (pl.col("contents") > 0))["row_ref"].to_numpy(),
     )
 

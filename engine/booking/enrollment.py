@@ -1,7 +1,8 @@
 """The fold over applications: (who is enrolled, delivered enrollments) -> accepted and rejected.
 
-Applications are decided in order, for an accepted one stands in the way of later ones. Only those
-that share a person or an account with another need that order; all others are decided at once.
+Applications are decided in order, since an accepted application stands in the way of later ones.
+Only applications that share a person or an account with another need that order; all others are
+decided at once.
 """
 
 import datetime as dt
@@ -79,13 +80,13 @@ class EnrollmentCounts(NamedTuple):
 
 
 class _Delivered(NamedTuple):
-    """Delivered enrollments, and what is known of each one beforehand.
+    """Delivered enrollments, and what is known about each beforehand.
 
     Attributes:
         rows: with ``person``, the ID that ``person_id`` is read as.
         contents: the hash of what each says.
-        account_nos: its account's number in the registry, or -1 where nobody has it.
-        shares: whether its account, or by chance only the hash of it, is delivered again.
+        account_nos: its account's number in the registry, or -1 if no one has the account.
+        shares: whether its account (or, by chance, just the account's hash) is delivered again.
         concerned: whether an event names its person or its account.
     """
 
@@ -131,7 +132,7 @@ def concerning(delivered: pl.DataFrame, corrections: Corrections, book: KnownBoo
 
 
 def _read(person_ids: pl.Series, standing: Standing) -> pl.Series:
-    """The IDs of people as merges let them be read."""
+    """The IDs of people, each replaced by the ID that merges made of it."""
     if not standing.merges:
         return person_ids
     goes = sorted(standing.merges)
@@ -165,7 +166,7 @@ class _Applicants(NamedTuple):
 
     Attributes:
         places: their places among the delivered rows.
-        several: whether the person has others beside it.
+        several: whether the person has more than one.
         person_nos: the person's number in the registry, or -1.
     """
 
@@ -197,32 +198,35 @@ def enroll(
     terms: Terms,
     run_number: int,
 ) -> Enrolled:
-    """Decides enrollments: their canonical columns and ``row_ref``, unique a row and negative for
-    rows that waited in the book, of which none has the key of a delivered one.
+    """Decides enrollments.
 
-    Rows are known by their places among the delivered ones until the end: there may be many. Then
-    columns are gathered one at a time and the input is released early (unless the caller still
-    holds it), to halve peak memory.
+    ``delivered`` has their canonical columns and ``row_ref``, which is unique, and negative for
+    rows that waited in the book; no such row has the key of a delivered row.
+
+    Rows are identified by their places among the delivered rows until the end, since there may be
+    many. Then columns are gathered one at a time and the input is released early (unless the caller
+    still holds it), to halve peak memory.
     """
     standing = Standing(corrections.taken, corrections.enrollments)
-    some = _Delivered.of(delivered, registry, corrections, standing)
+    prepared = _Delivered.of(delivered, registry, corrections, standing)
     is_delivered = (delivered["row_ref"] >= 0).to_numpy()
-    fresh, conflicts, unchanged, waiting = _settle_keys(some, registry, standing)
+    fresh, conflicts, unchanged, waiting = _settle_keys(prepared, registry, standing)
     asked = terms_of_services(delivered["service_id"], services, *ASKED_OF_SERVICES)
     at_fault, reasons = reasons_against(
         delivered.with_columns(asked), rules_for_applications(terms)
     )
-    # Whether another enrollment stands for it is asked first of what events concern, in its turn.
-    in_its_turn = some.concerned[at_fault] & fresh[at_fault]
+    # A row that events concern is decided in turn: whether another enrollment stands for it is
+    # asked first.
+    in_its_turn = prepared.concerned[at_fault] & fresh[at_fault]
     faults = dict(
         zip(at_fault[in_its_turn].tolist(), reasons.filter(pl.Series(in_its_turn)), strict=True)
     )
     away_at_once = fresh[at_fault] & ~in_its_turn
     reasons, at_fault = reasons.filter(pl.Series(away_at_once)), at_fault[away_at_once]
     fresh[at_fault] = False
-    applicants = _Applicants.of(some.rows, fresh, registry)
-    turns = Applications(standing, services, *_known_of(some, applicants, registry), run_number)
-    in_turn, verdicts = _one_by_one(some, applicants, turns, faults)
+    applicants = _Applicants.of(prepared.rows, fresh, registry)
+    turns = Applications(standing, services, *_known_of(prepared, applicants, registry), run_number)
+    in_turn, verdicts = _one_by_one(prepared, applicants, turns, faults)
     stands = (verdicts == UNCHANGED).fill_null(value=False).to_numpy()
     refused = verdicts.is_not_null().to_numpy()
     places = applicants.places
@@ -230,7 +234,7 @@ def enroll(
     unchanged += int(is_delivered[places[in_turn[stands]]].sum())
     accepted = np.delete(places, in_turn[refused])
     away = np.concatenate([at_fault, places[in_turn[refused & ~stands]]])
-    rejected = some.rows[away].with_columns(
+    rejected = prepared.rows[away].with_columns(
         reason=reasons.append(verdicts.filter(pl.Series(refused & ~stands)))
     )
     rejected = rejected.filter(pl.Series(is_delivered[away])).sort(ORDER)
@@ -243,11 +247,11 @@ def enroll(
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     reconsidered = int((~is_delivered[accepted]).sum())
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
-    columns["person"], columns["content"] = some.rows["person"], pl.Series(some.contents)
-    del delivered, some, asked, fresh, applicants
+    columns["person"], columns["content"] = prepared.rows["person"], pl.Series(prepared.contents)
+    del delivered, prepared, asked, fresh, applicants
     wanted = pl.Series(accepted).cast(pl.get_index_type())
     for name, column in columns.items():
-        # In one piece first: rows are taken from all over it.
+        # Made contiguous first, since rows are gathered from all over the column.
         taken = column.rechunk().gather(wanted)
         columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
     return Enrolled(
@@ -262,47 +266,52 @@ def enroll(
 
 
 def _settle_keys(
-    some: _Delivered, registry: Registry, standing: Standing
+    delivered: _Delivered, registry: Registry, standing: Standing
 ) -> tuple[_Mask, Numbers, int, Numbers]:
-    """Which rows stand for a new key each; the places of those in conflict; how many rows change
-    nothing; and the places of those of them that wait.
+    """Which rows have a new key each; the places of the rows in conflict; how many rows change
+    nothing; and the places of the unchanged rows that wait.
     """
-    held = (some.account_nos >= 0) & ~some.concerned
-    numbers = some.account_nos[held]
+    held = (delivered.account_nos >= 0) & ~delivered.concerned
+    numbers = delivered.account_nos[held]
     holders = registry.person_ids(registry.person_nos[numbers])
-    mine = (holders == some.rows["person_id"].filter(pl.Series(held))).to_numpy()
-    known = np.flatnonzero(held)[mine]
-    accepted = registry.accounts["content"].gather(numbers[mine]).to_numpy()
-    same = accepted == some.contents[known]
-    known_concerned, same_concerned, stood_for = _settle_concerned(some, standing)
+    of_holder = (holders == delivered.rows["person_id"].filter(pl.Series(held))).to_numpy()
+    known = np.flatnonzero(held)[of_holder]
+    accepted = registry.accounts["content"].gather(numbers[of_holder]).to_numpy()
+    same = accepted == delivered.contents[known]
+    known_concerned, same_concerned, stood_for = _settle_concerned(delivered, standing)
     known, same = np.append(known, known_concerned), np.append(same, same_concerned)
-    fresh = np.ones(some.rows.height, np.bool_)
+    fresh = np.ones(delivered.rows.height, np.bool_)
     fresh[known] = False
-    again = np.flatnonzero(some.shares & fresh)
-    several = some.rows.select(KEY)[again].with_columns(content=pl.Series(some.contents[again]))
+    again = np.flatnonzero(delivered.shares & fresh)
+    several = delivered.rows.select(KEY)[again].with_columns(
+        content=pl.Series(delivered.contents[again])
+    )
     several = several.select(
         in_conflict=pl.col("content").n_unique().over(KEY) > 1,
         first=pl.int_range(pl.len()).over(KEY) == 0,
     )
     in_conflict, first = several["in_conflict"].to_numpy(), several["first"].to_numpy()
     fresh[again] = first & ~in_conflict
-    delivered = (some.rows["row_ref"] >= 0).to_numpy()
+    is_delivered = (delivered.rows["row_ref"] >= 0).to_numpy()
     differing = known[~same]
-    conflicts = np.concatenate([differing[delivered[differing]], again[in_conflict]])
+    conflicts = np.concatenate([differing[is_delivered[differing]], again[in_conflict]])
     waiting = stood_for[fresh[stood_for]]
     fresh[waiting] = False
     unchanged = (
-        delivered[known[same]].sum() + (~first & ~in_conflict).sum() + delivered[waiting].sum()
+        is_delivered[known[same]].sum()
+        + (~first & ~in_conflict).sum()
+        + is_delivered[waiting].sum()
     )
     return fresh, conflicts, int(unchanged), waiting
 
 
-def _settle_concerned(some: _Delivered, standing: Standing) -> tuple[Numbers, _Mask, Numbers]:
-    """Of rows that events concern: the places of those whose key is accepted, whether each says
-    the same; and the places of those for which another enrollment of the person stands.
+def _settle_concerned(delivered: _Delivered, standing: Standing) -> tuple[Numbers, _Mask, Numbers]:
+    """For rows that events concern: the places of the rows whose key is accepted and whether each
+    has the same content; and the places of the rows for which another enrollment of the person
+    stands.
     """
     known, same, stood_for = [], [], []
-    for place, turn in _turns(some, np.flatnonzero(some.concerned)):
+    for place, turn in _turns(delivered, np.flatnonzero(delivered.concerned)):
         owner = standing.owner(turn.account)
         if owner is None or standing.person_of(owner.enrollment) != turn.person:
             continue
@@ -315,9 +324,9 @@ def _settle_concerned(some: _Delivered, standing: Standing) -> tuple[Numbers, _M
     return np.array(known, np.int64), np.array(same, np.bool_), np.array(stood_for, np.int64)
 
 
-def _turns(some: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
-    rows = some.rows.select(*ORDER, pl.col("basis").cast(pl.String)).with_columns(
-        content=pl.Series(some.contents), is_concerned=pl.Series(some.concerned)
+def _turns(delivered: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
+    rows = delivered.rows.select(*ORDER, pl.col("basis").cast(pl.String)).with_columns(
+        content=pl.Series(delivered.contents), is_concerned=pl.Series(delivered.concerned)
     )
     return [
         (place, Turn._make(row))
@@ -325,20 +334,20 @@ def _turns(some: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
     ]
 
 
-def _in_turn(some: _Delivered, applicants: _Applicants) -> _Mask:
+def _in_turn(delivered: _Delivered, applicants: _Applicants) -> _Mask:
     """Which applicants share a person or an account with another, or concern an event."""
-    watched = (some.account_nos >= 0) | some.shares | some.concerned
+    watched = (delivered.account_nos >= 0) | delivered.shares | delivered.concerned
     return watched[applicants.places] | applicants.several | (applicants.person_nos >= 0)
 
 
 def _known_of(
-    some: _Delivered, applicants: _Applicants, registry: Registry
+    delivered: _Delivered, applicants: _Applicants, registry: Registry
 ) -> tuple[dict[tuple[str, str], str], dict[str, list[tuple[dt.datetime, str, str]]]]:
-    """Who has the accounts of applicants in turn, and what their people have applied for."""
-    places = applicants.places[_in_turn(some, applicants)]
-    account_nos = some.account_nos[places]
+    """Who holds the accounts of applicants decided in turn, and what these people applied for."""
+    places = applicants.places[_in_turn(delivered, applicants)]
+    account_nos = delivered.account_nos[places]
     at, account_nos = places[account_nos >= 0], account_nos[account_nos >= 0]
-    accounts = some.rows.select("service_id", "account_id")[at]
+    accounts = delivered.rows.select("service_id", "account_id")[at]
     holders = dict(
         zip(
             accounts.iter_rows(), registry.person_ids(registry.person_nos[account_nos]), strict=True
@@ -361,15 +370,15 @@ def _known_of(
 
 
 def _one_by_one(
-    some: _Delivered,
+    delivered: _Delivered,
     applicants: _Applicants,
     applications: Applications,
     faults: Mapping[int, str],
 ) -> tuple[Numbers, pl.Series]:
-    """The applicants that are decided in turn, and the reason, or null, of each of them."""
-    in_turn = np.flatnonzero(_in_turn(some, applicants))
+    """The applicants that are decided in turn, and for each the reason against it, or null."""
+    in_turn = np.flatnonzero(_in_turn(delivered, applicants))
     reasons: list[str | None] = [None] * in_turn.size
-    turns = _turns(some, applicants.places[in_turn])
+    turns = _turns(delivered, applicants.places[in_turn])
     for row in sorted(range(in_turn.size), key=lambda row: turns[row][1][:5]):
         place, turn = turns[row]
         reasons[row] = applications.decide(turn, faults.get(place))

@@ -25,7 +25,7 @@ _KEY: Final = {"service_id": pl.String(), "account_id": pl.String()}
 
 @dataclass(frozen=True)
 class Exceptions:
-    """Accounts and transactions for which the registry alone does not say what holds.
+    """Accounts and transactions that cannot be settled by the registry alone.
 
     Attributes:
         replacing: accounts that go on with another's enrollment: ``service_id``, ``account_id``,
@@ -49,7 +49,7 @@ class Exceptions:
 
     @classmethod
     def of(cls, corrections: Corrections, registry: Registry) -> "Exceptions":
-        """Those of a book's corrections."""
+        """The exceptions that follow from a book's corrections."""
         if not corrections.taken:
             return cls.none()
         standing = Standing(corrections.taken, corrections.enrollments)
@@ -113,7 +113,7 @@ class Exceptions:
     def replacing_ids(
         self, rows: pl.DataFrame, account_nos: Numbers, registry: Registry
     ) -> pl.Series:
-        """The account's ID where it replaced the one of that number, else null."""
+        """The account's ID where it replaced the account of that number, else null."""
         if self.replacing.is_empty():
             return pl.repeat(None, rows.height, dtype=pl.String, eager=True)
         own = registry.accounts["account_id"].gather(np.where(account_nos < 0, 0, account_nos))
@@ -151,12 +151,12 @@ class Exceptions:
 
 
 def microseconds(instant: dt.datetime) -> int:
-    """An instant as columns hold it."""
+    """An instant in microseconds, as columns hold it."""
     return (instant - _EPOCH) // _MICROSECOND
 
 
 def account_numbers(registry: Registry, accounts: Iterable[Account]) -> list[int]:
-    """The numbers of accounts, in or out of force; -1 of what is not known."""
+    """The numbers of accounts, in or out of force; -1 for unknown accounts."""
     frame = pl.DataFrame(list(accounts), schema=_KEY, orient="row")
     numbers: list[int] = registry.finder.find(frame["service_id"], frame["account_id"]).tolist()
     return numbers
@@ -165,18 +165,21 @@ def account_numbers(registry: Registry, accounts: Iterable[Account]) -> list[int
 def registry_in_force(
     registry: Registry, corrections: Corrections, enrollments: Iterable[Accepted]
 ) -> Registry:
-    """The registry with what is in force of these enrollments' accounts."""
+    """The registry, updated with what is in force for the accounts of these enrollments."""
     standing = Standing(corrections.taken, corrections.enrollments)
     accounts = sorted({enrollment.account for enrollment in enrollments})
     held = [standing.enrolled(account) for account in accounts]
-    people = sorted({standing.person_of(one) for one in held if one is not None})
+    people = sorted(
+        {standing.person_of(enrollment) for enrollment in held if enrollment is not None}
+    )
     registry = registry.known_people(pl.Series("person_id", people, pl.String))
     registry = registry.known_accounts(
         pl.DataFrame(accounts, schema=_KEY, orient="row").sort("service_id", "account_id")
     )
     person_nos = registry.people_finder.find(
         pl.Series(
-            [None if one is None else standing.person_of(one) for one in held], dtype=pl.String
+            [None if enrollment is None else standing.person_of(enrollment) for enrollment in held],
+            dtype=pl.String,
         )
     )
     return registry.corrected(
@@ -184,9 +187,9 @@ def registry_in_force(
         pl.DataFrame(
             {
                 "person_no": person_nos,
-                "applied_at": [one and one.applied_at for one in held],
-                "basis": [one and one.basis for one in held],
-                "content": [one.content if one else 0 for one in held],
+                "applied_at": [enrollment and enrollment.applied_at for enrollment in held],
+                "basis": [enrollment and enrollment.basis for enrollment in held],
+                "content": [enrollment.content if enrollment else 0 for enrollment in held],
             },
             schema={
                 "person_no": pl.Int32,

@@ -84,8 +84,8 @@ class Registry:
 
     def account_ids(self, account_nos: Numbers) -> tuple[pl.Series, pl.Series]:
         """The service's and the account's own IDs, by account numbers."""
-        some = self.accounts.select("service_id", "account_id")[account_nos]
-        return some["service_id"].cast(pl.String), some["account_id"]
+        accounts = self.accounts.select("service_id", "account_id")[account_nos]
+        return accounts["service_id"].cast(pl.String), accounts["account_id"]
 
     def holds(self, enrollments: pl.DataFrame) -> npt.NDArray[np.bool_]:
         """Whether each one's person has the enrollment in force of its account."""
@@ -232,9 +232,9 @@ class Registry:
         ``counts_from_at``, ``basis`` (the service's, or the one chosen).
         """
         known = pl.Enum(list(services.by_id))
-        mine = self.accounts["service_id"]
-        words = pl.Series(_words(mine), dtype=pl.String).cast(known, strict=False)
-        codes = words.gather(mine.to_physical()).alias("service_id")
+        service_ids = self.accounts["service_id"]
+        words = pl.Series(_words(service_ids), dtype=pl.String).cast(known, strict=False)
+        codes = words.gather(service_ids.to_physical()).alias("service_id")
         return (
             self.accounts.lazy()
             .select("person_no", codes, "applied_at", chosen=pl.col("basis"))
@@ -378,10 +378,10 @@ def enrollment_contents(frame: pl.DataFrame) -> Hashes:
     contents = np.empty(frame.height, np.uint64)
     done = 0
     # By so many rows as stay in the processor's caches.
-    for some in frame.select("basis", *_SAID).iter_slices(_ROWS_AT_ONCE):
-        content = hash_text(some["basis"].cast(pl.String), 1)
+    for rows in frame.select("basis", *_SAID).iter_slices(_ROWS_AT_ONCE):
+        content = hash_text(rows["basis"].cast(pl.String), 1)
         for name in _SAID:
-            ticks = some[name].to_physical().cast(pl.Int64).fill_null(_NO_TIME)
+            ticks = rows[name].to_physical().cast(pl.Int64).fill_null(_NO_TIME)
             content = combined(content, ticks.to_numpy().view(np.uint64))
         contents[done : done + content.size] = content
         done += content.size

@@ -99,8 +99,8 @@ def remembered(
         ):
             held[person_nos[ends]] = part[name].to_numpy()[ends]
         mine_keys = hash_pair(part["service_id"], part["transaction_id"])
-        mine, kept = _facts(part, mine_keys, account_nos, person_nos)
-        facts.append(mine)
+        part_facts, kept = _facts(part, mine_keys, account_nos, person_nos)
+        facts.append(part_facts)
         places = np.flatnonzero(kept)
         order = places[np.argsort(mine_keys[places], kind="stable")]
         keys.append(Keys(mine_keys[order], first + order))
@@ -108,8 +108,10 @@ def remembered(
         order = np.argsort(by_person)
         people.append(Keys(by_person[order], first + begins[order]))
         backward = part["kind"].is_in(["refund", *VOIDS])
-        own = (mine["spends"] > 0) | part["kind"].is_in([RECOUNT, *_VOIDS_OF_SPENDING]).to_numpy()
-        counted.add(part, account_nos, mine["occurred_at"], own)
+        own = (part_facts["spends"] > 0) | part["kind"].is_in(
+            [RECOUNT, *_VOIDS_OF_SPENDING]
+        ).to_numpy()
+        counted.add(part, account_nos, part_facts["occurred_at"], own)
         later.append(
             part.select(
                 "service_id",

@@ -130,8 +130,8 @@ class Facts:
         numbers = np.searchsorted(beyond, at, side="right")
         taken = np.empty(positions.size, FACT)
         for number in np.unique(numbers).tolist():
-            part, mine = self.parts[number], np.flatnonzero(numbers == number)
-            taken[mine] = part.take(at[mine] - (beyond[number] - part.size))
+            part, of_part = self.parts[number], np.flatnonzero(numbers == number)
+            taken[of_part] = part.take(at[of_part] - (beyond[number] - part.size))
         return taken
 
 

@@ -1,7 +1,7 @@
-"""Voiding: which booked entries have to go after a run's events, and by which event.
+"""Voiding: which booked entries have to be voided after a run's events, and by which event.
 
-Voids concern the people of a few groups of events, so their entries in force are looked at one by
-one, as of each event of the group.
+Voids concern the people of a few groups of events, so these people's entries in force are examined
+one by one, as of each event of the group.
 """
 
 import datetime as dt
@@ -29,7 +29,7 @@ class _Booked:
     Attributes:
         enrollment: the moment of the enrollment that it was booked for.
         is_cut: whether it is a refund that took less than its amount.
-        of: where the entry of its original is, or its own position.
+        of: the position of its original's entry, or its own position.
     """
 
     position: int
@@ -47,7 +47,7 @@ class _Booked:
 def voids_of(
     groups: Sequence[Concerned], past: Past, entries_at: Callable[[Positions], pl.DataFrame]
 ) -> Voids:
-    """The entries that have to go after these groups of events."""
+    """The entries that have to be voided after these groups of events."""
     event_of: dict[int, str] = {}
     of: dict[int, int] = {}
     for group in groups:
@@ -72,7 +72,7 @@ def voids_of(
 
 
 def without(past: Past, voids: Voids) -> Past:
-    """What the book knows once these entries are void."""
+    """The book's past, with these entries void."""
     if voids.positions.size == 0:
         return past
     refunds = (voids.entries["kind"] == REFUND).to_numpy()
@@ -85,7 +85,7 @@ def without(past: Past, voids: Voids) -> Past:
 
 
 def with_refunds(refunded: Refunded, originals: Positions, yen: Positions) -> Refunded:
-    """What refunds took back, with further yen, negative where a refund is void."""
+    """What refunds took back, with ``yen`` added (negative where a refund is void)."""
     return Refunded(*summed(*refunded, originals, yen))
 
 
@@ -144,7 +144,7 @@ def _entries_in_force(
 
 
 def _going(group: Concerned, booked: Sequence[_Booked]) -> Iterator[tuple[_Booked, str]]:
-    """The entries that have to go, each with the first event from which on it has to."""
+    """The entries to void, each with the first event that makes it void."""
     steps = list(zip(group.moments, group.event_ids, strict=True))
     moment, event_id = steps.pop()
     still = _to_void(booked, group.as_of(moment))
@@ -159,7 +159,7 @@ def _going(group: Concerned, booked: Sequence[_Booked]) -> Iterator[tuple[_Booke
 
 
 def _to_void(booked: Iterable[_Booked], standing: Standing) -> set[int]:
-    """The positions of the entries, in booking order, that may not stand."""
+    """The positions of the entries that may not stand; ``booked`` is in booking order."""
     owners: dict[tuple[str, str], Owner | None] = {}
     going: set[int] = set()
     for entry in booked:

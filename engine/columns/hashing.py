@@ -104,8 +104,8 @@ class FewHashes:
         if self._ascending.size == 0:
             return np.empty(0, np.int64)
         places = np.flatnonzero(self._may_be.take((many >> self._shift).view(np.int64)))
-        some = many[places]
-        _, hit = places_in(self._ascending, some)
+        candidates = many[places]
+        _, hit = places_in(self._ascending, candidates)
         return np.compress(hit, places)
 
 

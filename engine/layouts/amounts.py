@@ -24,8 +24,8 @@ class Amounts:
     """Amounts, read.
 
     Attributes:
-        digits: without a sign, null where nothing is written: whole numbers; or texts, where one
-            is no amount, ``?``, or has more digits than a whole number.
+        digits: without a sign, null where nothing is written: whole numbers; or texts if a row is
+            not an amount (``?``) or has more digits than a whole number can have.
         negative: never null.
     """
 
@@ -34,7 +34,7 @@ class Amounts:
 
     @property
     def unreadable(self) -> pl.Series:
-        """Where something is written that is no amount."""
+        """Where something is written that is not an amount."""
         if self.digits.dtype == pl.Int64:
             return pl.repeat(value=False, n=len(self.digits), eager=True)
         return (self.digits == UNREADABLE).fill_null(value=False)
@@ -59,11 +59,11 @@ class Amounts:
 
     @property
     def as_texts(self) -> "Amounts":
-        """With their digits as texts."""
+        """The same amounts with their digits as texts."""
         return Amounts(self.digits.cast(pl.String), self.negative)
 
     def gather(self, places: pl.Series) -> "Amounts":
-        """Those in some places."""
+        """The amounts at these places."""
         return Amounts(self.digits.gather(places), self.negative.gather(places))
 
 
@@ -90,7 +90,7 @@ def read_amounts(texts: pl.Series) -> Amounts:
 
 
 def _read_plain(texts: pl.Series) -> Amounts | None:
-    """The same where all are written in the usual ways, and faster."""
+    """A faster way for amounts that are all written in the usual forms, else None."""
     if not texts.str.contains(_PLAIN).all():
         return None
     negative = texts.str.starts_with("-").fill_null(value=False)
@@ -98,7 +98,7 @@ def _read_plain(texts: pl.Series) -> Amounts | None:
 
 
 def _as_numbers(digits: pl.Series, negative: pl.Series) -> Amounts | None:
-    """None if one is no whole number; or a negative zero, which whole numbers do not have."""
+    """None if a value is not a whole number, or is a negative zero, which whole numbers lack."""
     numbers = digits.cast(pl.Int64, strict=False)
     if numbers.null_count() > digits.null_count() or (negative & (numbers == 0)).any():
         return None

@@ -78,7 +78,7 @@ class Form:
         chrono: the form as Polars has it, when it has a name for each part, and for nothing less
             than all of a time of day.
         starts: where its parts begin, when all of them have a fixed width and the rest is ASCII.
-        between: all of it that is no digit, when that is ASCII and known.
+        between: all of its characters that are not digits, when they are ASCII and known.
     """
 
     text: str
@@ -211,9 +211,9 @@ _FIRST_INSTANT_US: Final = -62_135_596_800_000_000
 def read_plain_dates(
     columns: Sequence[pa.Array], join: str, forms: Sequence[Form]
 ) -> pl.Series | None:
-    """The same as ``read_dates`` where all is written in one form of digits, and faster.
+    """A faster ``read_dates`` for texts that are all written in one form of digits, else None.
 
-    None when that is not so. What is written is that of some columns, joined.
+    The texts are those of ``columns``, joined by ``join``.
     """
     written = [of_one_width(column) for column in columns]
     parts: list[tuple[int, Bytes]] = []
@@ -243,51 +243,51 @@ def read_plain_dates(
 
 
 def _in_form(parts: Sequence[tuple[int, Bytes]], join: str, form: Form) -> pl.Series | None:
-    """Texts of one width, their columns' beginnings beside them, in a form of this width."""
+    """Reads texts of one width in a form of this width; ``parts`` are where each column begins."""
     assert form.starts is not None
     plain = _no_instants(len(parts[0][1]))
-    others = {*range(len(form.text))}
+    literals = {*range(len(form.text))}
     for part, start in zip(form.parts, form.starts, strict=True):
         digits = len("0000") if part == "year" else len("00")
-        others -= {*range(start, start + digits)}
-        first, written = next(one for one in reversed(parts) if one[0] <= start)
+        literals -= {*range(start, start + digits)}
+        first, written = next(column for column in reversed(parts) if column[0] <= start)
         if start + digits > first + written.shape[1]:
             return None
         copy_bytes(written, start - first, plain, _ISO_PLACES[part], digits)
     for first, written in parts:
         if first and form.text[first - len(join) : first] != join:
             return None
-        for place in others.intersection(range(first, first + written.shape[1])):
+        for place in literals.intersection(range(first, first + written.shape[1])):
             if (written[:, place - first] != ord(form.text[place])).any():
                 return None
     return _instants(plain)
 
 
 def _marks(column: pa.Array, between: str) -> tuple[Bytes, Places, Places] | None:
-    """The bytes of texts, where each ends, and where in each stands what is no digit.
+    """The bytes of texts, where each text ends, and where its characters are that are not digits.
 
-    None if that is not the same in all.
+    None if these characters are not the same in all texts.
     """
     ends, data = bytes_of(column)
     if column.null_count or data.size == 0 or not between:
         return None
-    some, bounds = data[ends[0] : ends[-1]], ends.astype(np.int64) - ends[0]
-    marks = np.flatnonzero(some - np.uint8(0x30) > 9)
+    content, bounds = data[ends[0] : ends[-1]], ends.astype(np.int64) - ends[0]
+    marks = np.flatnonzero(content - np.uint8(0x30) > 9)
     if marks.size != len(column) * len(between):
         return None
     each = marks.reshape(-1, len(between))
     inside = (each[:, 0] >= bounds[:-1]) & (each[:, -1] < bounds[1:])
-    same = some[each] == np.frombuffer(between.encode(), np.uint8)
-    return (some, bounds, each) if inside.all() and same.all() else None
+    same = content[each] == np.frombuffer(between.encode(), np.uint8)
+    return (content, bounds, each) if inside.all() and same.all() else None
 
 
 def _in_varied_form(column: pa.Array, form: Form) -> pl.Series | None:
-    """Texts of any width: what is no digit shows where numbers begin and end."""
+    """Texts of any width: characters that are not digits show where numbers begin and end."""
     assert form.between is not None
     found = _marks(column, form.between)
     if found is None:
         return None
-    some, bounds, marks = found
+    content, bounds, marks = found
     plain = _no_instants(len(column))
     start, passed = bounds[:-1], 0
     pieces = _TOKEN.findall(form.text)
@@ -307,7 +307,7 @@ def _in_varied_form(column: pa.Array, form: Form) -> pl.Series | None:
         if (count != digits).any() and (len(piece) > 1 or (count != 1).any(where=count != 2)):
             return None
         for digit in range(1, digits + 1):
-            plain[:, place + digits - digit] = some[np.maximum(stop - digit, 0)]
+            plain[:, place + digits - digit] = content[np.maximum(stop - digit, 0)]
         if len(piece) == 1:
             plain[:, place][count == 1] = ord("0")
         start = stop
@@ -387,7 +387,7 @@ def _year(form: Form, era: str | None, latest: dt.date | None) -> tuple[pl.Expr,
         )
         first, last = (
             name.replace_strict(
-                {one: days[end] for one, days in ERAS.items()},
+                {name: days[end] for name, days in ERAS.items()},
                 default=None,
                 return_dtype=pl.Date,
             )

@@ -133,9 +133,9 @@ class _Constant(Column):
     def __init__(self, value: str | None, rows: int) -> None:
         super().__init__(pa.nulls(rows, pa.string()))
         self._value = value
-        one = pl.Series([value], dtype=pl.String)
-        self._few = one, pl.zeros(rows, pl.UInt32, eager=True)
-        self.texts = one.new_from_index(0, rows)
+        single = pl.Series([value], dtype=pl.String)
+        self._few = single, pl.zeros(rows, pl.UInt32, eager=True)
+        self.texts = single.new_from_index(0, rows)
 
     @property
     def of_one_width(self) -> Bytes | None:
@@ -166,8 +166,8 @@ def _has_few_values(array: pa.Array) -> bool:
 def _may_be_untrimmed(texts: pa.Array) -> bool:
     """Whether a text may begin or end with a blank, by bytes that U+3000 and U+FEFF have, too."""
     ends, data = bytes_of(texts)
-    some = data[ends[0] : ends[-1]]
-    if some.min(initial=0xFF) > 0x20 and some.max(initial=0) < 0xE3:
+    content = data[ends[0] : ends[-1]]
+    if content.min(initial=0xFF) > 0x20 and content.max(initial=0) < 0xE3:
         return False
     filled = ends[1:] > ends[:-1]
     first, last = data[ends[:-1][filled]], data[ends[1:][filled] - 1]
@@ -186,7 +186,7 @@ def _decoded(array: pa.Array, encoding: str) -> pa.Array:
     ends = np.append(np.flatnonzero(np.frombuffer(text, np.uint8) == 0x0A), len(text))
     if ends.size != len(array):
         # A text has several lines.
-        return pa.array([one.decode(encoding) for one in array.to_pylist()], pa.string())
+        return pa.array([text.decode(encoding) for text in array.to_pylist()], pa.string())
     # Each text ends where a line does; the line ends themselves are left out.
     lengths = np.diff(ends, prepend=-1) - 1
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

@@ -50,15 +50,17 @@ class Accounts:
     enrolled: pl.DataFrame
     replacements: Sequence[Replacement] = ()
     stopped: Callable[[dt.datetime], Set[Account]] = nobody_stopped
-    accepted_first: Callable[[Sequence[Account]], Account] = field(default=lambda some: some[0])
+    accepted_first: Callable[[Sequence[Account]], Account] = field(
+        default=lambda accounts: accounts[0]
+    )
 
     @cached_property
     def belongs(self) -> Mapping[Account, Account]:
         """By replaced number, the account that it belongs to; all others belong to themselves."""
         before: dict[Account, list[Account]] = {}
-        for one in self.replacements:
-            replaced = before.setdefault((one.service_id, one.other_id), [])
-            replaced.append((one.service_id, one.account_id))
+        for replacement in self.replacements:
+            replaced = before.setdefault((replacement.service_id, replacement.other_id), [])
+            replaced.append((replacement.service_id, replacement.account_id))
         numbers = pl.DataFrame(
             sorted(before), schema=["service_id", "account_id"], orient="row"
         ).cast(pl.String)
@@ -76,18 +78,18 @@ class Accounts:
         return belongs
 
     def newest(self, until: dt.datetime) -> dict[Account, str]:
-        """The newest number, just before an instant, of each account that has another than its own.
+        """The newest number, just before an instant, of each account that has a number not its own.
 
-        It is the one that became effective last, of equal instants the one accepted last.
+        It is the number that became effective last, at equal instants the one accepted last.
         """
         newest: dict[Account, tuple[dt.datetime, str]] = {}
-        for one in self.replacements:
-            account = self.belongs.get((one.service_id, one.other_id))
-            if account is None or one.effective_at >= until:
+        for replacement in self.replacements:
+            account = self.belongs.get((replacement.service_id, replacement.other_id))
+            if account is None or replacement.effective_at >= until:
                 continue
             known = newest.get(account)
-            if known is None or one.effective_at >= known[0]:
-                newest[account] = one.effective_at, one.other_id
+            if known is None or replacement.effective_at >= known[0]:
+                newest[account] = replacement.effective_at, replacement.other_id
         return {account: number for account, (_, number) in newest.items()}
 
     @cached_property

@@ -175,9 +175,9 @@ def answered(accepted: pl.DataFrame, lines: pl.DataFrame, payout_run_id: str) ->
 def _codes(services: Services) -> pl.DataFrame:
     codes: Mapping[str, list[str]] = {
         "service_id": [
-            one.service_id for one in services.services for _ in one.payout.ignore_codes
+            service.service_id for service in services.services for _ in service.payout.ignore_codes
         ],
-        "code": [code for one in services.services for code in one.payout.ignore_codes],
+        "code": [code for service in services.services for code in service.payout.ignore_codes],
     }
     return pl.DataFrame(codes, schema={"service_id": pl.String, "code": pl.String}).with_columns(
         ignored=True

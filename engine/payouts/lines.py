@@ -27,13 +27,13 @@ TABLE_ORDER: Final = ("service_id", "enrolled_account_id", "payout_id", "entry",
 
 
 def lines(paid: pl.DataFrame, services: Collection[str] | None = None) -> pl.DataFrame:
-    """The lines of a payout run, from figures with `pay`; nothing where nothing is to be done.
+    """The lines of a payout run, from figures with `pay`; accounts with nothing to do have none.
 
     `services` are those that are paid now; None is all.
     """
-    some = paid if services is None else paid.filter(pl.col("service_id").is_in(list(services)))
+    payable = paid if services is None else paid.filter(pl.col("service_id").is_in(list(services)))
     pays = pl.col("pay") > 0
-    return some.filter(pays | (pl.col("take_back") > 0)).select(
+    return payable.filter(pays | (pl.col("take_back") > 0)).select(
         *KEY,
         number="newest",
         direction=pl.when(pays).then(pl.lit(PAY)).otherwise(pl.lit(TAKE_BACK)),
@@ -42,11 +42,11 @@ def lines(paid: pl.DataFrame, services: Collection[str] | None = None) -> pl.Dat
     )
 
 
-def instructed(some: pl.DataFrame, payout_run_id: str, on: dt.date) -> pl.DataFrame:
+def instructed(lines: pl.DataFrame, payout_run_id: str, on: dt.date) -> pl.DataFrame:
     """Lines as rows of the book's table of payouts, in its order."""
-    ids = payout_ids(some.select(*KEY, "direction", "points").iter_rows(), payout_run_id)
+    ids = payout_ids(lines.select(*KEY, "direction", "points").iter_rows(), payout_run_id)
     return (
-        some.with_columns(payout_id=pl.Series(ids, dtype=pl.String))
+        lines.with_columns(payout_id=pl.Series(ids, dtype=pl.String))
         .sort(*KEY, "payout_id")
         .select(
             payout_run_id=pl.lit(payout_run_id),

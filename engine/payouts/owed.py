@@ -79,11 +79,11 @@ def with_account(entries: pl.DataFrame) -> pl.DataFrame:
 
 def dated(entries: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     """Ledger entries, by account, with `day` and `due_on`."""
-    some = with_day(entries).partition_by("service_id", as_dict=True)
+    by_service = with_day(entries).partition_by("service_id", as_dict=True)
     return pl.concat(
         [
             rows.with_columns(due_on(asked.service(str(service)).payout, asked.on, rows))
-            for (service,), rows in some.items()
+            for (service,), rows in by_service.items()
         ]
         or [with_day(entries).with_columns(due_on=pl.lit(None, pl.Date))]
     )
@@ -187,7 +187,7 @@ def _of_service(
     holds: Callable[[str], bool], entries: pl.DataFrame, lines: pl.DataFrame
 ) -> pl.Expr:
     services = {*entries["service_id"].unique(), *lines["service_id"].unique()}
-    return pl.col("service_id").is_in([one for one in sorted(services) if holds(one)])
+    return pl.col("service_id").is_in([service for service in sorted(services) if holds(service)])
 
 
 def lines_of(payouts: pl.DataFrame, accounts: Accounts) -> pl.DataFrame:

@@ -104,7 +104,7 @@ class Screen:
         found: dict[str, set[str]] = defaultdict(set)
         for line in lines:
             for match in _IN_A_LINE.finditer(line):
-                before = sum(line.count(one, 0, match.start()) for one in _SEPARATORS)
+                before = sum(line.count(separator, 0, match.start()) for separator in _SEPARATORS)
                 found[str(before + 1)].add(_digits(match.group()))
         with self._lock:
             for name, numbers in found.items():

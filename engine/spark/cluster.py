@@ -209,6 +209,6 @@ def _reason(error: Exception) -> str:
     if frames and raised:
         return f"{raised[-1]} at {Path(frames[-1][0]).name}:{frames[-1][1]} in a task"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = next((line for line in lines if "Exception" in line or "Error" in line), "")
-    line = told or (lines[0] if lines else "") or type(error).__name__
+    error_line = next((line for line in lines if "Exception" in line or "Error" in line), "")
+    line = error_line or (lines[0] if lines else "") or type(error).__name__
     return line.split("most recent failure")[0][:300]

@@ -92,7 +92,7 @@ def payout_of(table: StrictTable | None) -> Payout:
         return AT_ONCE
     when = table.word("when", WHENS)
     needed = _KEYS_OF[when]
-    for key in table.keys():  # noqa: SIM118 - a table is no dict
+    for key in table.keys():  # noqa: SIM118 - a table is not a dict
         if key not in ("when", *needed, *_FURTHER_KEYS):
             raise table.fault(
                 key,

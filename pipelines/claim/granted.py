@@ -117,8 +117,8 @@ def _answers(at: Known) -> pl.DataFrame:
 
 
 def _of_month(at: Known, answers: pl.DataFrame, month: str) -> list[Line]:
-    some = answers.filter(pl.col("month") == month)
-    if some.is_empty():
+    of_month = answers.filter(pl.col("month") == month)
+    if of_month.is_empty():
         months = sorted(answers["month"].unique())
         raise InputError(
             f"--month: nothing was answered in {month}",
@@ -127,7 +127,7 @@ def _of_month(at: Known, answers: pl.DataFrame, month: str) -> list[Line]:
             else "take in answers with mynapoint payout --answers",
         )
     lines = []
-    for service, _, granted, taken_back in some.iter_rows():
+    for service, _, granted, taken_back in of_month.iter_rows():
         net = granted - taken_back
         claimed = _less_lapse(at, service, net)
         lapse = net - claimed

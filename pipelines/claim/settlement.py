@@ -91,20 +91,20 @@ class Claim:
         return added(line.sums for line in self.lines)
 
 
-def added(some: Iterable[Sums]) -> Sums:
+def added(all_sums: Iterable[Sums]) -> Sums:
     """The sum of sums."""
     names = [field.name for field in fields(Sums)]
-    rows = [[getattr(one, name) for name in names] for one in some]
+    rows = [[getattr(sums, name) for name in names] for sums in all_sums]
     return Sums(*map(sum, zip(*rows, strict=True))) if rows else Sums()
 
 
 def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
-    """Adds up what was booked in a month, or all.
+    """Adds up what was booked in a month, or in all months.
 
     Raises:
         BookError: a file is damaged, or a run's entries do not come to what its record says.
     """
-    records = [one for one in opened.records if month in (None, one.month)]
+    records = [record for record in opened.records if month in (None, record.month)]
     numbers = {record.number for record in records}
     with book_readable(opened.book):
         files = [file.path for file in opened.ledger_files if file.run in numbers]
@@ -194,7 +194,7 @@ def _check_against_records(
         raise _unlike(opened, f"it has entries of run {foreign[0]} where that has none")
     for record in records:
         run = record.run_id
-        sums = added(one for (of, _), one in by_run.items() if of == run)
+        sums = added(run_sums for (of, _), run_sums in by_run.items() if of == run)
         for what, found, said in (
             ("entries", sums.transactions, record.counts.booked),
             ("yen", sums.amount_yen, record.yen.booked),

@@ -176,12 +176,12 @@ class OpenedBook:
             BookError: a kept layout is missing, or not the one that the record names.
         """
         found: dict[str, str | None] = {}
-        for one in self.record(number).inputs:
-            if one.role == "transactions" and one.layout is not None:
-                source = self.layout(number, one.layout).columns["service_id"]
+        for delivery in self.record(number).inputs:
+            if delivery.role == "transactions" and delivery.layout is not None:
+                source = self.layout(number, delivery.layout).columns["service_id"]
                 alone = len(source.names) == 1 and source.words is None
                 [name] = source.names if alone else [""]
-                found[one.name] = source.constant or one.layout.parameters.get(name)
+                found[delivery.name] = source.constant or delivery.layout.parameters.get(name)
         return found
 
     def layout(self, number: int, used: UsedLayout) -> "Layout":

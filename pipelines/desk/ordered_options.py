@@ -43,12 +43,12 @@ def parameters_of(texts: Sequence[str]) -> dict[str, str]:
     return parameters
 
 
-def _parameter(text: str, others: Mapping[str, str]) -> tuple[str, str]:
-    """A ``NAME=VALUE``, besides others for the same files."""
+def _parameter(text: str, parameters: Mapping[str, str]) -> tuple[str, str]:
+    """Parses ``NAME=VALUE``; ``parameters`` are those set already for the same files."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InputError("--set: expected NAME=VALUE", hint="write it like --set account_id=A-123")
-    if name in others:
+    if name in parameters:
         raise InputError(
             f"--set {name}: it was set already for the same files",
             hint="leave one of the two out, or name the files of each after it",
@@ -94,7 +94,7 @@ def in_order(
             f"--set {name}: no file that it could hold for follows it",
             hint="what is set holds for what follows it: name it ahead of the files",
         )
-    if {role: [str(one.path) for one in some] for role, some in deliveries.items()} != {
+    if {role: [str(delivery.path) for delivery in files] for role, files in deliveries.items()} != {
         role: list(parsed.get(role, ())) for role in ROLES
     }:
         raise InputError(
@@ -122,7 +122,9 @@ def _layout(ahead: _Ahead, value: str) -> None:
 
 def _check_used(ahead: _Ahead) -> None:
     if ahead.last is not None and ahead.last not in ahead.used:
-        role = next((role for role, one in ahead.layouts.items() if one == ahead.last), ROLES[0])
+        role = next(
+            (role for role, layout in ahead.layouts.items() if layout == ahead.last), ROLES[0]
+        )
         raise InputError(
             f"--layout {ahead.last}: no --{role} follow it",
             hint="a layout holds for what follows it: name it ahead of the files",

@@ -19,7 +19,7 @@ def fields_of(raw: pl.Series) -> pl.Series:
     """
     odd = raw.str.contains_any(['"', "\r", "\n"]).arg_true()
     parsed = pl.DataFrame(
-        {"place": odd, "parsed": [_parsed(one) for one in raw.gather(odd)]},
+        {"place": odd, "parsed": [_parsed(row) for row in raw.gather(odd)]},
         schema={"place": pl.UInt32, "parsed": pl.List(pl.String)},
     )
     return (

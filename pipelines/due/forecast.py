@@ -144,11 +144,13 @@ class _Sums:
 
     def take_lines(self, lines: pl.DataFrame, on: dt.date) -> None:
         """Takes the payouts of a range."""
-        some = lines.filter(pl.col("answered").is_null())
+        unanswered = lines.filter(pl.col("answered").is_null())
         sums = {"lines": pl.len().cast(pl.Int64), "points": pl.col("instructed").sum()}
         days = (pl.lit(on) - pl.col("instructed_on")).dt.total_days()
-        self.unanswered.append(some.group_by("service_id", "direction", days=days).agg(**sums))
-        elsewhere = some.filter(pl.col("account_id") != pl.col("enrolled_account_id"))
+        self.unanswered.append(
+            unanswered.group_by("service_id", "direction", days=days).agg(**sums)
+        )
+        elsewhere = unanswered.filter(pl.col("account_id") != pl.col("enrolled_account_id"))
         self.misdirected.append(elsewhere.group_by("service_id").agg(**sums))
 
 

@@ -1,7 +1,7 @@
 """A person's entries, each recalculated from the ones before it: what counted, what it earned, why.
 
-This follows the ledger, it does not trust it: what an entry says and what follows from the entries
-before it stand beside each other.
+The ledger is followed but not trusted: what an entry says is kept beside what follows from the
+entries before it.
 """
 
 import datetime as dt
@@ -112,8 +112,8 @@ class Explained:
         group_before_yen, group_after_yen: the counted yen of its rounding group around it.
         original: what it reverses, when that is in the ledger before it; ``left_yen`` was left.
         voids: the entry that it voids.
-        cause: of a recount, the entry that it follows from.
-        inherited: whether it is a recount of what format 1 counted otherwise.
+        cause: the entry that a recount follows from.
+        inherited: whether it is a recount of something that format 1 counted differently.
         refunds: the entries that reverse it and are not void.
         voided_by: the entry that voids it, if there is one.
         event: the event that caused it, as it was delivered.
@@ -184,7 +184,7 @@ def explained(
 class _Spending:
     """A booked charge or purchase, and what is left of it."""
 
-    told: Explained
+    explained: Explained
     left_yen: int
 
 
@@ -219,7 +219,7 @@ class _Account:
         terms = self._terms[entry.run_id, entry.service_id]
         voids = self._booked.get(entry.key) if entry.is_void else None
         spending = self._spending_of(entry)
-        original = spending.told.entry if spending and entry.takes_back else None
+        original = spending.explained.entry if spending and entry.takes_back else None
         net = self._net_of(entry, terms, voids, spending)
         cause, inherited = None, False
         month = f"{(original or entry).occurred_at:%Y-%m}"
@@ -232,7 +232,7 @@ class _Account:
             counted = self._count(entry, net, terms, spending, group)
         before = self._groups[group]
         points = Worth.of(before + counted, terms).points - Worth.of(before, terms).points
-        told = Explained(
+        explained = Explained(
             entry=entry,
             terms=terms,
             month=month if terms.rounding == "month" else None,
@@ -251,8 +251,8 @@ class _Account:
             inherited=inherited,
             event=self._events.get(entry.event_id or ""),
         )
-        self._book(told, voids, spending)
-        return told
+        self._book(explained, voids, spending)
+        return explained
 
     def _group(self, entry: Entry, terms: Terms, month: str) -> Group:
         if terms.rounding == "month":
@@ -282,7 +282,7 @@ class _Account:
     def _count(
         self, entry: Entry, net: int, terms: Terms, spending: _Spending | None, group: Group
     ) -> int:
-        """What counts in the entry's own group; what it changes in others is to follow it."""
+        """What counts in the entry's own group; recounts of other groups are to follow it."""
         if spending is None or terms.book_format == 1:
             return _held(self._net + net, terms.cap_yen) - _held(self._net, terms.cap_yen)
         changes = self._changes(spending, net, terms.cap_yen)
@@ -293,7 +293,7 @@ class _Account:
         return sum(change.yen for change in changes if change.group == group)
 
     def _changes(self, changed: _Spending, net: int, cap_yen: int) -> list[_Change]:
-        """By rounding group, what counts otherwise once so much more is left of a transaction."""
+        """By rounding group, what counts differently once ``net`` more is left of a transaction."""
         changes: dict[Group, _Change] = {}
         before = after = 0
         for spending in self._spendings:
@@ -302,19 +302,19 @@ class _Account:
             now = _held(after + left, cap_yen) - _held(after, cap_yen)
             before, after = before + spending.left_yen, after + left
             if now != then:
-                of = spending.told
+                of = spending.explained
                 group = self._group(of.entry, of.terms, f"{of.entry.occurred_at:%Y-%m}")
                 first, yen = changes[group][::2] if group in changes else (spending, 0)
                 changes[group] = _Change(first, group, yen + now - then)
         return list(changes.values())
 
     def _is_inherited(self, terms: Terms) -> bool:
-        """Whether a recount is of those ahead of all other entries of a later format."""
+        """Whether a recount is one of those that precede all other entries of a later format."""
         if self._by_format_1:
             changes: dict[Group, _Change] = {}
             sum_yen = 0
             for spending in self._spendings:
-                of, before = spending.told, sum_yen
+                of, before = spending.explained, sum_yen
                 sum_yen += spending.left_yen
                 yen = _held(sum_yen, terms.cap_yen) - _held(before, terms.cap_yen)
                 if yen := yen - self._by_format_1[of.entry.key]:
@@ -338,36 +338,42 @@ class _Account:
                 return None, None
             self._ahead = ahead
             terms = self._terms[ahead.run_id, ahead.service_id]
-            own = self._group(ahead, terms, f"{spending.told.entry.occurred_at:%Y-%m}")
+            own = self._group(ahead, terms, f"{spending.explained.entry.occurred_at:%Y-%m}")
             changes = self._changes(spending, -voids.entry.net_amount, terms.cap_yen)
             self._recounts = [
                 (ahead, change) for change in changes if change.group != own and change.yen
             ]
         return self._recounts.pop(0) if self._recounts else (None, None)
 
-    def _book(self, told: Explained, voids: Explained | None, spending: _Spending | None) -> None:
-        entry = told.entry
+    def _book(
+        self, explained: Explained, voids: Explained | None, spending: _Spending | None
+    ) -> None:
+        entry = explained.entry
         if entry.kind in SPENDINGS:
-            self._of[entry.key] = _Spending(told, entry.net_amount)
+            self._of[entry.key] = _Spending(explained, entry.net_amount)
             self._spendings.append(self._of[entry.key])
         elif spending is not None:
             spending.left_yen += entry.net_amount
         if entry.kind in (*SPENDINGS, REFUND):
-            self._booked[entry.key] = told
+            self._booked[entry.key] = explained
         if entry.kind == REFUND and spending is not None:
-            spending.told.refunds.append(entry)
+            spending.explained.refunds.append(entry)
         if voids is not None:
             voids.voided_by.append(entry)
-            if entry.kind == "refund_void" and spending and voids.entry in spending.told.refunds:
-                spending.told.refunds.remove(voids.entry)
-        if told.terms.book_format == 1:
+            if (
+                entry.kind == "refund_void"
+                and spending
+                and voids.entry in spending.explained.refunds
+            ):
+                spending.explained.refunds.remove(voids.entry)
+        if explained.terms.book_format == 1:
             self._by_format_1[entry.service_id, entry.spending_id] += entry.counted_amount
         elif not entry.is_recount:
             self._by_format_1.clear()
-        # A service may come to round otherwise, so each kind of group is kept.
-        month = f"{(told.original or entry).occurred_at:%Y-%m}"
+        # A service may change its rounding, so the sums of every kind of group are kept.
+        month = f"{(explained.original or entry).occurred_at:%Y-%m}"
         for rounding in ROUNDINGS:
-            terms = told.terms._replace(rounding=rounding)
+            terms = explained.terms._replace(rounding=rounding)
             self._groups[self._group(entry, terms, month)] += entry.counted_amount
         self._net, self._points = entry.net_spend_after, entry.points_after
 
@@ -376,6 +382,6 @@ def _held(net_yen: int, cap_yen: int) -> int:
     return min(max(net_yen, 0), cap_yen)
 
 
-def disagreeing(told: Sequence[Explained]) -> list[Explained]:
+def disagreeing(entries: Sequence[Explained]) -> list[Explained]:
     """The entries that do not say what follows from the ones before them."""
-    return [one for one in told if not one.agrees]
+    return [entry for entry in entries if not entry.agrees]

@@ -11,9 +11,9 @@ _LABELS = 8
 
 
 def spending_chart(entries: Sequence[Explained], cap_yen: int, words: Words) -> str:
-    """An SVG element; in booking order, since a late delivery counts after earlier ones.
+    """An SVG element, in booking order, since a late delivery counts after earlier ones.
 
-    It holds no script and asks the network for nothing.
+    It contains no script and loads nothing from the network.
     """
     import pygal
     from pygal.style import Style
@@ -41,16 +41,16 @@ def spending_chart(entries: Sequence[Explained], cap_yen: int, words: Words) -> 
         x_value_formatter=lambda seq: _day(entries, seq),
     )
     every = max(1, -(-len(entries) // _LABELS))
-    chart.x_labels = [one.entry.entry_seq for one in entries[::every]]
+    chart.x_labels = [explained.entry.entry_seq for explained in entries[::every]]
     counted = 0
     net_steps: list[tuple[int, int]] = []
     counted_steps: list[tuple[int, int]] = []
     first = entries[0].entry.entry_seq
-    for one in entries:
-        seq = one.entry.entry_seq
-        net_steps += [(seq, one.net_before_yen), (seq, one.entry.net_spend_after)]
+    for explained in entries:
+        seq = explained.entry.entry_seq
+        net_steps += [(seq, explained.net_before_yen), (seq, explained.entry.net_spend_after)]
         counted_steps.append((seq, counted))
-        counted += one.entry.counted_amount
+        counted += explained.entry.counted_amount
         counted_steps.append((seq, counted))
     last = entries[-1].entry.entry_seq + 1
     net_steps.append((last, net_steps[-1][1]))

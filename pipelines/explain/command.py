@@ -28,10 +28,10 @@ def explain(
 ) -> int:
     """Explains a person's account or a transaction.
 
-    Gives 1 when the book knows nothing of it, or the ledger does not add up.
+    Returns 1 if the book knows nothing of it, or if the ledger does not add up.
 
     Raises:
-        InputError: not one of the two was asked for, or the page cannot be written.
+        InputError: neither or both of the two were asked for, or the page cannot be written.
         BookError: there is no book, or a file of it is damaged.
     """
     if (person is None) == (transaction is None):
@@ -44,26 +44,26 @@ def explain(
     opened, words = open_book(book), Words(lang)
     if html is not None:
         check_file(html)
-    told: Person | Transaction
+    story: Person | Transaction
     if person is not None:
-        told = person_of(opened, person, with_declined=declined)
+        story = person_of(opened, person, with_declined=declined)
     else:
         assert transaction is not None
-        told = transaction_of(opened, *transaction)
+        story = transaction_of(opened, *transaction)
     if html is not None:
-        write_page(html, told, opened, words)
+        write_page(html, story, opened, words)
     payouts = None if person is None else payouts_of(book, person)
     with output_may_fail():
         if as_json:
-            print_json(told, words, None if payouts is None else payouts.value())
+            print_json(story, words, None if payouts is None else payouts.value())
         else:
-            print_story(told, opened, words)
+            print_story(story, opened, words)
             if payouts is not None:
                 print_payouts(payouts, Texts("due", lang))
-    return 0 if _sound(told) else 1
+    return 0 if _sound(story) else 1
 
 
-def _sound(told: Transaction | Person) -> bool:
-    if isinstance(told, Person):
-        return told.known and not told.disagreeing
-    return told.outcome != "never_delivered" and (told.entry is None or told.entry.agrees)
+def _sound(story: Transaction | Person) -> bool:
+    if isinstance(story, Person):
+        return story.known and not story.disagreeing
+    return story.outcome != "never_delivered" and (story.entry is None or story.entry.agrees)

@@ -32,9 +32,9 @@ def columns(words: Words) -> list[tuple[str, bool]]:
     return [(words.texts(key), numbers) for key, numbers in _COLUMNS]
 
 
-def row(one: Explained, words: Words) -> tuple[object, ...]:
+def row(explained: Explained, words: Words) -> tuple[object, ...]:
     """An entry's row in that table."""
-    entry = one.entry
+    entry = explained.entry
     return (
         entry.entry_seq,
         entry.occurred_at,
@@ -61,12 +61,12 @@ def book_line(opened: OpenedBook, words: Words) -> str:
     )
 
 
-def print_story(told: Person | Transaction, opened: OpenedBook, words: Words) -> None:
+def print_story(story: Person | Transaction, opened: OpenedBook, words: Words) -> None:
     """Prints a story for people."""
-    if isinstance(told, Person):
-        _print_person(told, opened, words)
+    if isinstance(story, Person):
+        _print_person(story, opened, words)
     else:
-        _print_transaction(told, opened, words)
+        _print_transaction(story, opened, words)
 
 
 def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
@@ -100,37 +100,37 @@ def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
 
 def _print_entries(entries: Sequence[Explained], words: Words) -> None:
     console = output()
-    console.print(table(columns(words), [row(one, words) for one in entries]))
+    console.print(table(columns(words), [row(explained, words) for explained in entries]))
     console.print(f"\n{words.texts('why')}", style="bold")
-    for one in entries:
-        console.print(plain(f"{one.entry.entry_seq}. {words.joined(words.why(one))}"))
+    for explained in entries:
+        console.print(plain(f"{explained.entry.entry_seq}. {words.joined(words.why(explained))}"))
 
 
-def _print_transaction(told: Transaction, opened: OpenedBook, words: Words) -> None:
+def _print_transaction(transaction: Transaction, opened: OpenedBook, words: Words) -> None:
     console = output()
     title = words.texts(
-        "transaction", service_id=told.service_id, transaction_id=told.transaction_id
+        "transaction", service_id=transaction.service_id, transaction_id=transaction.transaction_id
     )
     console.print(plain(title), style="bold")
     console.print(plain(book_line(opened, words)))
-    for booking, entries in told.by_person:
+    for booking, entries in transaction.by_person:
         console.print(plain(words.booked(booking)))
         console.print()
         _print_entries(entries, words)
         console.print()
         whole = words.texts("its_account", book=opened.book.path, person_id=booking.person_id)
         console.print(plain(whole))
-    if told.entry and (told.declined or told.quarantined):
+    if transaction.entry and (transaction.declined or transaction.quarantined):
         console.print(f"\n{words.texts('also_delivered')}", style="bold")
-    for declined in told.declined:
+    for declined in transaction.declined:
         console.print(plain(words.declined(declined)))
         console.print(plain(words.terms(declined)))
-    for application in told.applications:
+    for application in transaction.applications:
         console.print(plain(words.of_the_account(application)))
-    _print_quarantined(told.quarantined, words)
-    _print_events(told.events, words)
-    if told.outcome == "never_delivered":
-        console.print(words.never_delivered(told))
+    _print_quarantined(transaction.quarantined, words)
+    _print_events(transaction.events, words)
+    if transaction.outcome == "never_delivered":
+        console.print(words.never_delivered(transaction))
 
 
 def _print_events(events: Sequence[ConcerningEvent], words: Words) -> None:
@@ -150,10 +150,10 @@ def _print_quarantined(rows: Sequence[Quarantined], words: Words) -> None:
 
 
 def print_json(
-    told: Person | Transaction, words: Words, payouts: dict[str, Any] | None = None
+    story: Person | Transaction, words: Words, payouts: dict[str, Any] | None = None
 ) -> None:
     """Prints a story for machines; with what was paid out, where the book has payouts."""
-    value = _person(told, words) if isinstance(told, Person) else _transaction(told, words)
+    value = _person(story, words) if isinstance(story, Person) else _transaction(story, words)
     terminal.print_json(value | ({"payouts": payouts} if payouts is not None else {}))
 
 
@@ -165,31 +165,33 @@ def _person(person: Person, words: Words) -> dict[str, Any]:
         "counted_yen": person.counted_yen,
         "net_spend_yen": person.net_spend_yen,
         "cap_yen": person.cap_yen,
-        "applications": [_application(one, words) for one in person.applications],
+        "applications": [_application(application, words) for application in person.applications],
         "quarantined": [_quarantined(row, words) for row in person.quarantined],
-        "entries": [_entry(one, words) for one in person.entries],
+        "entries": [_entry(explained, words) for explained in person.entries],
         "corrections": [_event(event, words) for event in person.events],
         "agrees": not person.disagreeing,
         "without_ids": person.without_ids,
     }
     if person.declined is not None:
-        value["declined"] = [_declined(one, words) for one in person.declined]
+        value["declined"] = [_declined(declined, words) for declined in person.declined]
     return value
 
 
-def _transaction(told: Transaction, words: Words) -> dict[str, Any]:
+def _transaction(transaction: Transaction, words: Words) -> dict[str, Any]:
     return {
-        "service_id": told.service_id,
-        "transaction_id": told.transaction_id,
-        "outcome": told.outcome,
-        "entry": _entry(told.entry, words) if told.entry else None,
-        "entries": [_entry(one, words) for one in told.entries],
-        "corrections": [_event(event, words) for event in told.events],
-        "declined": [_declined(one, words) for one in told.declined],
-        "applications": [_application(one, words) for one in told.applications],
-        "quarantined": [_quarantined(row, words) for row in told.quarantined],
-        "rows_scanned": told.rows_scanned,
-        "without_ids": told.without_ids,
+        "service_id": transaction.service_id,
+        "transaction_id": transaction.transaction_id,
+        "outcome": transaction.outcome,
+        "entry": _entry(transaction.entry, words) if transaction.entry else None,
+        "entries": [_entry(explained, words) for explained in transaction.entries],
+        "corrections": [_event(event, words) for event in transaction.events],
+        "declined": [_declined(declined, words) for declined in transaction.declined],
+        "applications": [
+            _application(application, words) for application in transaction.applications
+        ],
+        "quarantined": [_quarantined(row, words) for row in transaction.quarantined],
+        "rows_scanned": transaction.rows_scanned,
+        "without_ids": transaction.without_ids,
     }
 
 
@@ -204,41 +206,41 @@ def _quarantined(row: Quarantined, words: Words) -> dict[str, Any]:
     }
 
 
-def _entry(one: Explained, words: Words) -> dict[str, Any]:
-    entry = one.entry
+def _entry(explained: Explained, words: Words) -> dict[str, Any]:
+    entry = explained.entry
     return {name: _value(getattr(entry, name)) for name in entry.__dataclass_fields__} | {
-        "rounding": one.terms.rounding,
-        "net_spend_before": one.net_before_yen,
-        "group_before_yen": one.group_before_yen,
-        "group_after_yen": one.group_after_yen,
-        "refunded_by": [refund.transaction_id for refund in one.refunds],
-        "voided_in": [void.run_id for void in one.voided_by],
-        "agrees": one.agrees,
-        "why": words.why(one),
+        "rounding": explained.terms.rounding,
+        "net_spend_before": explained.net_before_yen,
+        "group_before_yen": explained.group_before_yen,
+        "group_after_yen": explained.group_after_yen,
+        "refunded_by": [refund.transaction_id for refund in explained.refunds],
+        "voided_in": [void.run_id for void in explained.voided_by],
+        "agrees": explained.agrees,
+        "why": words.why(explained),
     }
 
 
-def _application(one: Application, words: Words) -> dict[str, Any]:
+def _application(application: Application, words: Words) -> dict[str, Any]:
     return {
-        **{name: _value(value) for name, value in one.row.items()},
-        "run_id": one.run_id,
-        "booked_on": _value(one.booked_on),
-        "accepted": one.reason is None,
-        "reason": one.reason,
-        "counts_from": _value(one.counts_from),
-        "why": words.application(one),
+        **{name: _value(value) for name, value in application.row.items()},
+        "run_id": application.run_id,
+        "booked_on": _value(application.booked_on),
+        "accepted": application.reason is None,
+        "reason": application.reason,
+        "counts_from": _value(application.counts_from),
+        "why": words.application(application),
     }
 
 
-def _declined(one: Declined, words: Words) -> dict[str, Any]:
+def _declined(declined: Declined, words: Words) -> dict[str, Any]:
     return {
-        **{name: _value(value) for name, value in one.row.items()},
-        "run_id": one.run_id,
-        "booked_on": _value(one.booked_on),
-        "waits": one.waits,
-        "taken_up": one.taken_up,
-        "terms": {name: _value(value) for name, value in asdict(one.terms).items()},
-        "why": words.reason(one.reason),
+        **{name: _value(value) for name, value in declined.row.items()},
+        "run_id": declined.run_id,
+        "booked_on": _value(declined.booked_on),
+        "waits": declined.waits,
+        "taken_up": declined.taken_up,
+        "terms": {name: _value(value) for name, value in asdict(declined.terms).items()},
+        "why": words.reason(declined.reason),
     }
 
 

@@ -17,20 +17,20 @@ from pipelines.shown.result_files import whole_file
 from pipelines.shown.terminal import cell, plain
 
 
-def write_page(path: Path, told: Person | Transaction, opened: OpenedBook, words: Words) -> None:
+def write_page(path: Path, story: Person | Transaction, opened: OpenedBook, words: Words) -> None:
     """Writes a story's page.
 
     Raises:
         InputError: nothing can be written there.
     """
-    if isinstance(told, Person):
-        title = words.texts("person", person_id=told.person_id)
-        body = _person(told, words)
+    if isinstance(story, Person):
+        title = words.texts("person", person_id=story.person_id)
+        body = _person(story, words)
     else:
         title = words.texts(
-            "transaction", service_id=told.service_id, transaction_id=told.transaction_id
+            "transaction", service_id=story.service_id, transaction_id=story.transaction_id
         )
-        body = _transaction(told, words)
+        body = _transaction(story, words)
     template = files("pipelines.explain").joinpath("page.html").read_text("utf-8")
     page = Template(template).substitute(
         lang=words.lang,
@@ -48,7 +48,7 @@ def _person(person: Person, words: Words) -> Iterable[str]:
         return
     yield _paragraph(words.holds(person))
     yield _heading(words.texts("applications"))
-    yield _list([words.application(one) for one in person.applications])
+    yield _list([words.application(application) for application in person.applications])
     if not person.applications:
         yield _paragraph(words.texts("no_application"))
     yield from _quarantined(person.quarantined, words)
@@ -62,29 +62,32 @@ def _person(person: Person, words: Words) -> Iterable[str]:
     if person.declined is not None:
         yield _heading(words.texts("declined_transactions"))
         yield _list(
-            [f"{one.row['transaction_id']}: {words.declined(one)}" for one in person.declined]
+            [
+                f"{declined.row['transaction_id']}: {words.declined(declined)}"
+                for declined in person.declined
+            ]
         )
         if not person.declined:
             yield _paragraph(words.texts("no_declined"))
 
 
-def _transaction(told: Transaction, words: Words) -> Iterable[str]:
-    for booking, entries in told.by_person:
+def _transaction(transaction: Transaction, words: Words) -> Iterable[str]:
+    for booking, entries in transaction.by_person:
         yield _paragraph(words.booked(booking))
         yield _table(entries, words)
-    if told.entry and (told.declined or told.quarantined):
+    if transaction.entry and (transaction.declined or transaction.quarantined):
         yield _heading(words.texts("also_delivered"))
-    for declined in told.declined:
+    for declined in transaction.declined:
         yield _paragraph(words.declined(declined))
         yield _paragraph(words.terms(declined))
-    for application in told.applications:
+    for application in transaction.applications:
         yield _paragraph(words.of_the_account(application))
-    yield from _quarantined(told.quarantined, words)
-    if told.person:
-        yield _heading(words.texts("person", person_id=told.person.person_id))
-        yield from _person(told.person, words)
-    if told.outcome == "never_delivered":
-        yield _paragraph(words.never_delivered(told))
+    yield from _quarantined(transaction.quarantined, words)
+    if transaction.person:
+        yield _heading(words.texts("person", person_id=transaction.person.person_id))
+        yield from _person(transaction.person, words)
+    if transaction.outcome == "never_delivered":
+        yield _paragraph(words.never_delivered(transaction))
 
 
 def _events(events: Sequence[ConcerningEvent], words: Words) -> Iterable[str]:
@@ -121,12 +124,12 @@ def _table(entries: Sequence[Explained], words: Words) -> str:
         for (text, _), mark in zip(headings, numbers, strict=True)
     )
     rows = []
-    for one in entries:
-        cells = zip(row(one, words), numbers, strict=True)
+    for explained in entries:
+        cells = zip(row(explained, words), numbers, strict=True)
         rows.append("".join(f"<td{mark}>{escape(cell(value))}</td>" for value, mark in cells))
-        why = escape(words.joined(words.why(one)))
+        why = escape(words.joined(words.why(explained)))
         rows.append(f'<td class="why" colspan="{len(headings)}"><div>{why}</div></td>')
-    body = "".join(f"<tr>{one}</tr>" for one in rows)
+    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     label = escape(words.texts("entries"))
     return f'<div class="wide" role="region" aria-label="{label}" tabindex="0">{table}</div>'

@@ -1,4 +1,4 @@
-"""The life of a person's points: earned by which payment, due when, instructed, answered."""
+"""A person's points from the payment that earned them to the answer of the points system."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Line:
 
     Attributes:
         number: the account number that it went to.
-        answered: the points that were granted or taken back; None where nothing was answered.
+        answered: the points that were granted or taken back; None if there is no answer yet.
     """
 
     payout_id: str
@@ -62,8 +62,8 @@ class Payouts:
 def _values(items: Sequence[Due] | Sequence[Line]) -> list[dict[str, Any]]:
     return [
         {
-            name: one.isoformat() if isinstance(one, dt.date) else one
-            for name, one in asdict(item).items()
+            name: value.isoformat() if isinstance(value, dt.date) else value
+            for name, value in asdict(item).items()
         }
         for item in items
     ]
@@ -73,7 +73,7 @@ _DUE: Final = ("service_id", "transaction_id", "kind", "points", "due_on")
 
 
 def payouts_of(book: Path, person_id: str) -> Payouts | None:
-    """What became of a person's points; None in a book that nothing was paid out of.
+    """What became of a person's points; None if the book has no payout runs.
 
     Raises:
         BookError: a file of the book is damaged.
@@ -81,12 +81,13 @@ def payouts_of(book: Path, person_id: str) -> Payouts | None:
     at = known(book)
     if at.payout_runs == 0:
         return None
-    mine = pl.col("person_id") == person_id
-    some = [rows for rows in (one.filter(mine) for one in at.entries()) if rows.height]
-    accounts = at.accounts.enrolled.filter(mine).select(KEY)
+    of_person = pl.col("person_id") == person_id
+    of_batches = (batch.filter(of_person) for batch in at.entries())
+    frames = [entries for entries in of_batches if entries.height]
+    accounts = at.accounts.enrolled.filter(of_person).select(KEY)
     due = []
-    if some:
-        entries = dated(pl.concat(some), at.asked(at.last_run.booked_on)).sort("entry_seq")
+    if frames:
+        entries = dated(pl.concat(frames), at.asked(at.last_run.booked_on)).sort("entry_seq")
         accounts = pl.concat([accounts, entries.select(KEY)]).unique()
         due = [Due(*row) for row in entries.filter(pl.col("points") != 0).select(_DUE).iter_rows()]
     rows = pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *at.payout_rows()])
@@ -109,27 +110,27 @@ def print_payouts(payouts: Payouts, texts: Texts) -> None:
         table(
             columns,
             [
-                (one.service_id, one.transaction_id, one.kind, one.points, one.due_on)
-                for one in payouts.due
+                (due.service_id, due.transaction_id, due.kind, due.points, due.due_on)
+                for due in payouts.due
             ],
         )
     )
     console.print(f"\n{texts('story_lines')}", style="bold")
-    for one in payouts.lines:
+    for line in payouts.lines:
         said = texts(
             "story_line",
-            day=one.instructed_on,
-            direction=texts("word_pay" if one.direction == "pay" else "word_take_back_line"),
-            points=one.instructed,
-            service=one.service_id,
-            number=one.number,
-            payout_id=one.payout_id,
+            day=line.instructed_on,
+            direction=texts("word_pay" if line.direction == "pay" else "word_take_back_line"),
+            points=line.instructed,
+            service=line.service_id,
+            number=line.number,
+            payout_id=line.payout_id,
         )
-        if one.answered is None:
+        if line.answered is None:
             said += texts("story_open")
         else:
             said += texts(
-                "story_answer", points=one.answered, day=one.answered_on, code=one.code or "-"
+                "story_answer", points=line.answered, day=line.answered_on, code=line.code or "-"
             )
         console.print(plain(f"- {said}"))
     if not payouts.lines:

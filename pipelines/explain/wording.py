@@ -12,87 +12,95 @@ from pipelines.shown.texts import Lang, Texts
 
 
 class Words:
-    """What is said of a story, in one language."""
+    """The sentences about a story, in one language."""
 
     def __init__(self, lang: Lang) -> None:
         self.lang = lang
         self.texts = Texts("explain", lang)
 
-    def why(self, one: Explained) -> list[str]:
-        """Why an entry counted and earned what it did, a sentence each."""
-        return [*self._counted(one), *self._earned(one), *self._later(one), *self._fault(one)]
+    def why(self, explained: Explained) -> list[str]:
+        """Why an entry counted and earned what it did, one sentence per reason."""
+        return [
+            *self._counted(explained),
+            *self._earned(explained),
+            *self._later(explained),
+            *self._fault(explained),
+        ]
 
     def joined(self, sentences: Sequence[str]) -> str:
-        """Sentences one after the other: Japanese leaves no space between them."""
+        """Joins sentences; Japanese has no space between them."""
         return ("" if self.lang == "ja" else " ").join(sentences)
 
-    def _counted(self, one: Explained) -> Iterator[str]:
-        entry, cap = one.entry, one.terms.cap_yen
-        counted = abs(one.counted_yen)
+    def _counted(self, explained: Explained) -> Iterator[str]:
+        entry, cap = explained.entry, explained.terms.cap_yen
+        counted = abs(explained.counted_yen)
         if entry.is_recount:
-            yield self._recounted(one)
+            yield self._recounted(explained)
         elif entry.is_void:
-            yield self._void(one)
-            yield self.texts("counted_change", counted=one.counted_yen)
+            yield self._void(explained)
+            yield self.texts("counted_change", counted=explained.counted_yen)
         elif entry.kind == REFUND:
-            yield from self._refunded(one)
+            yield from self._refunded(explained)
         elif counted == entry.amount:
             yield self.texts("counted_all", amount=entry.amount)
         elif counted == 0:
-            yield self.texts("cap_reached", cap=cap, net_before=one.net_before_yen)
+            yield self.texts("cap_reached", cap=cap, net_before=explained.net_before_yen)
         else:
-            left = cap - one.net_before_yen
+            left = cap - explained.net_before_yen
             yield self.texts("cap_bites", cap=cap, left=left, amount=entry.amount, counted=counted)
         if counted != abs(entry.net_amount):
             yield self._clause("counted_spend")
 
-    def _refunded(self, one: Explained) -> Iterator[str]:
-        entry, cap = one.entry, one.terms.cap_yen
-        counted, taken = abs(one.counted_yen), -one.net_yen
-        over = one.net_before_yen - cap
-        yield self._original(one)
+    def _refunded(self, explained: Explained) -> Iterator[str]:
+        entry, cap = explained.entry, explained.terms.cap_yen
+        counted, taken = abs(explained.counted_yen), -explained.net_yen
+        over = explained.net_before_yen - cap
+        yield self._original(explained)
         if taken < entry.amount:
             yield self.texts("refund_left", amount=entry.amount, taken=taken)
         if counted == taken:
             yield self.texts("refund_all", amount=taken)
-        elif counted == 0 and one.net_after_yen >= cap:
-            yield self.texts("refund_above_cap", net_after=one.net_after_yen, cap=cap)
+        elif counted == 0 and explained.net_after_yen >= cap:
+            yield self.texts("refund_above_cap", net_after=explained.net_after_yen, cap=cap)
         elif counted == taken - over:
             yield self.texts("refund_part", over=over, amount=taken, counted=counted)
         else:
-            yield self.texts("counted_change", counted=one.counted_yen)
+            yield self.texts("counted_change", counted=explained.counted_yen)
 
-    def _void(self, one: Explained) -> str:
-        voided = one.voids
+    def _void(self, explained: Explained) -> str:
+        voided = explained.voids
         if voided is None:
             return self.texts("void_of_unknown")
         return self.texts(
-            "void_of", entry_seq=voided.entry_seq, run_id=voided.run_id, event=self._by_event(one)
+            "void_of",
+            entry_seq=voided.entry_seq,
+            run_id=voided.run_id,
+            event=self._by_event(explained),
         )
 
-    def _recounted(self, one: Explained) -> str:
-        if one.inherited:
+    def _recounted(self, explained: Explained) -> str:
+        if explained.inherited:
             return self.texts(
                 "recount_of_format_1",
-                transaction_id=one.entry.transaction_id,
-                counted=one.counted_yen,
+                transaction_id=explained.entry.transaction_id,
+                counted=explained.counted_yen,
             )
-        if one.cause is None:
+        if explained.cause is None:
             return self.texts("recount_of_unknown")
-        cause = one.cause
+        cause = explained.cause
         return self.texts(
             "recount_of",
             kind=self.texts(cause.kind),
             cause=cause.transaction_id,
             entry_seq=cause.entry_seq,
-            transaction_id=one.entry.transaction_id,
-            counted=one.counted_yen,
+            transaction_id=explained.entry.transaction_id,
+            counted=explained.counted_yen,
         )
 
-    def _by_event(self, one: Explained) -> str:
-        event = one.event
+    def _by_event(self, explained: Explained) -> str:
+        event = explained.event
         if event is None:
-            return self.texts("by_unknown_event", event_id=one.entry.event_id)
+            return self.texts("by_unknown_event", event_id=explained.entry.event_id)
         return self.texts(
             "by_event",
             event_id=event["event_id"],
@@ -100,10 +108,10 @@ class Words:
             authority=event["authority"],
         )
 
-    def _original(self, one: Explained) -> str:
-        original = one.original
+    def _original(self, explained: Explained) -> str:
+        original = explained.original
         if original is None:
-            return self.texts("refund_of_unknown", transaction_id=one.entry.spending_id)
+            return self.texts("refund_of_unknown", transaction_id=explained.entry.spending_id)
         return self.texts(
             "refund_of",
             run_id=original.run_id,
@@ -113,47 +121,47 @@ class Words:
             amount=original.amount,
         )
 
-    def _earned(self, one: Explained) -> Iterator[str]:
-        if one.counted_yen == 0:
+    def _earned(self, explained: Explained) -> Iterator[str]:
+        if explained.counted_yen == 0:
             yield self.texts("no_points")
             return
-        rounding = one.terms.rounding
-        before, after = one.worth_before, one.worth_after
+        rounding = explained.terms.rounding
+        before, after = explained.worth_before, explained.worth_after
         yield self.texts(
             "points",
-            group=self.texts(f"group_{rounding}", month=one.month),
-            before=one.group_before_yen,
-            after=one.group_after_yen,
-            rate=rate(one.terms.numerator, one.terms.denominator, self.lang),
+            group=self.texts(f"group_{rounding}", month=explained.month),
+            before=explained.group_before_yen,
+            after=explained.group_after_yen,
+            rate=rate(explained.terms.numerator, explained.terms.denominator, self.lang),
             worth_before=before.points,
             worth_after=after.points,
-            points=one.points,
+            points=explained.points,
         )
         if before.fraction and rounding != "transaction":
             yield self.texts("fraction_before", fraction=fraction(before))
         if after.fraction:
             key = {"cumulative": "carried", "month": "carried_in_month", "transaction": "cut"}
-            yield self.texts(key[rounding], fraction=fraction(after), month=one.month)
+            yield self.texts(key[rounding], fraction=fraction(after), month=explained.month)
 
-    def _later(self, one: Explained) -> Iterator[str]:
-        for refund in one.refunds:
+    def _later(self, explained: Explained) -> Iterator[str]:
+        for refund in explained.refunds:
             yield self.texts(
                 "refunded_later",
                 run_id=refund.run_id,
                 amount=-refund.net_amount,
                 transaction_id=refund.transaction_id,
             )
-        for void in one.voided_by:
+        for void in explained.voided_by:
             yield self.texts("voided_later", run_id=void.run_id, event_id=void.event_id)
 
-    def _fault(self, one: Explained) -> Iterator[str]:
-        if not one.agrees:
+    def _fault(self, explained: Explained) -> Iterator[str]:
+        if not explained.agrees:
             yield self.texts(
                 "disagrees",
-                counted=one.counted_yen,
-                points=one.points,
-                net=one.net_after_yen,
-                points_after=one.points_after,
+                counted=explained.counted_yen,
+                points=explained.points,
+                net=explained.net_after_yen,
+                points_after=explained.points_after,
             )
 
     def _clause(self, code: str) -> str:
@@ -166,7 +174,7 @@ class Words:
         return f"{text} {self._clause(code)}"
 
     def booked(self, entry: Entry) -> str:
-        """Where an entry stands, and what it earned."""
+        """Where an entry is in the ledger, and what it earned."""
         return self.texts(
             "booked",
             run_id=entry.run_id,
@@ -177,7 +185,7 @@ class Words:
         )
 
     def holds(self, person: Person) -> str:
-        """What a person has come to."""
+        """A person's points and totals."""
         return self.texts(
             "holds",
             points=person.points,
@@ -187,69 +195,77 @@ class Words:
             entries=len(person.entries),
         )
 
-    def application(self, one: Application) -> str:
+    def application(self, application: Application) -> str:
         """What became of an application."""
-        values = {**one.row, "run_id": one.run_id, "booked_on": one.booked_on}
-        if one.reason is not None:
-            return self.texts("rejected", **values | {"reason": self.reason(one.reason)})
-        text = self.texts("accepted", **values, counts_from=one.counts_from)
-        if one.row["basis"]:
-            text = self.texts("chosen", text=text, basis=self.texts(one.row["basis"]))
+        values = {
+            **application.row,
+            "run_id": application.run_id,
+            "booked_on": application.booked_on,
+        }
+        if application.reason is not None:
+            return self.texts("rejected", **values | {"reason": self.reason(application.reason)})
+        text = self.texts("accepted", **values, counts_from=application.counts_from)
+        if application.row["basis"]:
+            text = self.texts("chosen", text=text, basis=self.texts(application.row["basis"]))
         return text
 
-    def of_the_account(self, one: Application) -> str:
-        """An account's application, beside a transaction that it decided."""
-        return self.texts("its_application", application=self.application(one))
+    def of_the_account(self, application: Application) -> str:
+        """An account's application, shown with a transaction that it decided."""
+        return self.texts("its_application", application=self.application(application))
 
-    def declined(self, one: Declined) -> str:
-        """Why a transaction earned nothing, and what became of it since."""
-        values = {**one.row, "run_id": one.run_id, "booked_on": one.booked_on}
-        values |= {"kind": self.texts(one.row["kind"]), "reason": self.reason(one.reason)}
+    def declined(self, declined: Declined) -> str:
+        """Why a transaction earned nothing, and what has become of it since."""
+        values = {**declined.row, "run_id": declined.run_id, "booked_on": declined.booked_on}
+        values |= {"kind": self.texts(declined.row["kind"]), "reason": self.reason(declined.reason)}
         text = self.texts("declined", **values)
-        if one.taken_up is not None:
-            return self.joined([text, self.texts("taken_up", run_id=one.taken_up)])
-        return self.joined([text, self.texts("waits")]) if one.waits else text
+        if declined.taken_up is not None:
+            return self.joined([text, self.texts("taken_up", run_id=declined.taken_up)])
+        return self.joined([text, self.texts("waits")]) if declined.waits else text
 
-    def event(self, one: ConcerningEvent) -> str:
+    def event(self, event: ConcerningEvent) -> str:
         """A correction, and what became of it."""
-        row = one.row
+        row = event.row
         names = ("person_id", "service_id", "account_id", "transaction_id", "other_id")
         about = ", ".join(str(row[name]) for name in names if row[name] is not None)
         text = self.texts(
-            "event" if one.reason is None else "event_rejected",
-            run_id=one.run_id,
-            booked_on=one.booked_on,
+            "event" if event.reason is None else "event_rejected",
+            run_id=event.run_id,
+            booked_on=event.booked_on,
             event_id=row["event_id"],
             kind=self.texts(row["kind"]),
             about=about,
             authority=row["authority"],
-            reason="" if one.reason is None else self.reason(one.reason),
+            reason="" if event.reason is None else self.reason(event.reason),
         )
         if row["effective_at"] is not None:
             text = self.joined([text, self.texts("effective_at", effective_at=row["effective_at"])])
         return self.joined([text, self.texts("noted", note=row["note"])]) if row["note"] else text
 
-    def terms(self, one: Declined) -> str:
+    def terms(self, declined: Declined) -> str:
         """The terms that a transaction was declined under."""
-        return self.texts("terms", **asdict(one.terms))
+        return self.texts("terms", **asdict(declined.terms))
 
     def unknown(self, person: Person) -> str:
-        """That nothing is known of a person, as far as that can be told."""
+        """Says that nothing is known of a person, and how certain that is."""
         if person.without_ids:
             return self.texts("unknown_without_ids", rows=person.without_ids)
         return self.texts("unknown_person")
 
-    def never_delivered(self, told: Transaction) -> str:
-        """That no run knows of a transaction, as far as that can be told."""
-        if told.without_ids:
-            return self.texts("without_ids", rows=told.without_ids)
+    def never_delivered(self, transaction: Transaction) -> str:
+        """Says that no run knows of a transaction, and how certain that is."""
+        if transaction.without_ids:
+            return self.texts("without_ids", rows=transaction.without_ids)
         return self.texts("never_delivered")
 
-    def quarantined(self, one: Quarantined) -> str:
-        """Where a row was set aside, and for what."""
-        faults = "; ".join(fault(error, self.lang) for error in one.errors)
+    def quarantined(self, quarantined: Quarantined) -> str:
+        """Where a row was set aside, and for which faults."""
+        faults = "; ".join(fault(error, self.lang) for error in quarantined.errors)
         return self.texts(
-            "quarantined", run_id=one.run_id, file=one.file, row=one.row, faults=faults
+            "quarantined",
+            run_id=quarantined.run_id,
+            file=quarantined.file,
+            row=quarantined.row,
+            faults=faults,
         )
 
 

@@ -45,7 +45,7 @@ class Shown:
 
 @dataclass(slots=True)
 class Fault:
-    """A fault, in how many rows it is, and the first of them."""
+    """A fault: how many rows have it, and the first of them."""
 
     rows: int = 0
     examples: list[tuple[int, str]] = field(default_factory=list)
@@ -156,13 +156,13 @@ def _count(made: Preview, rows: Rows, files: Files) -> None:
 
 
 def _keys(rows: Rows) -> pl.DataFrame:
-    """What tells transactions apart, hashed: the key, and all of the content."""
+    """Hashes that distinguish transactions: of the key, and of the whole content."""
     keys = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
     return pl.DataFrame({"key": keys, "content": content_hashes(rows.good, keys)})
 
 
 def _settle(made: Preview, keys: list[pl.DataFrame]) -> None:
-    """Counts rows of one key: duplicates, or, with unlike contents, conflicts."""
+    """Counts rows with the same key: duplicates, or conflicts if their contents differ."""
     if not keys:
         return
     repeated = (
@@ -185,7 +185,7 @@ def _settle(made: Preview, keys: list[pl.DataFrame]) -> None:
 
 
 def _first(pieces: Sequence[Rows], before: int, wanted: int) -> list[Shown]:
-    """The part's first records, those that are left out, too."""
+    """The part's first records, including records that are left out."""
     first_ref = pieces[0].first_ref
     good: dict[int, Mapping[str, str]] = {}
     faulty: dict[int, Sequence[str]] = {}

@@ -20,47 +20,49 @@ from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Lang, Texts
 
 
-def print_rows(some: Sequence[SetAside]) -> None:
+def print_rows(files: Sequence[SetAside]) -> None:
     """Prints one line a row."""
-    for one in some:
-        for line in lines_of(one):
+    for quarantined in files:
+        for line in lines_of(quarantined):
             sys.stdout.write(f"{plain(line)}\n")
 
 
 def write_files(
-    some: Sequence[SetAside], delivered: Sequence[str], folder: Path | None, lang: Lang
+    files: Sequence[SetAside], delivered: Sequence[str], folder: Path | None, lang: Lang
 ) -> None:
-    """Writes the rows back, to a folder, or, of one file, to standard output.
+    """Writes the rows back to a folder, or to standard output if they are of one file.
 
     Raises:
         InputError: a delivered file is not there any more; there are several and no folder.
     """
     texts = Texts("quarantine", lang)
-    if folder is None and len(some) > 1:
+    if folder is None and len(files) > 1:
         raise InputError(
-            f"rows of {len(some)} files are in quarantine, and each has its own form",
+            f"rows of {len(files)} files are in quarantine, and each has its own form",
             hint="name a folder for them: --out DIR",
         )
     taken: set[str] = set()
-    for one, original in find_originals(some, delivered):
-        made = write_back(one, original)
+    for quarantined, original in find_originals(files, delivered):
+        made = write_back(quarantined, original)
         if folder is None:
             sys.stdout.flush()
             sys.stdout.buffer.write(made.content)
             sys.stdout.buffer.flush()
             if not made.has_reasons:
-                sys.stderr.writelines(f"{plain(line)}\n" for line in lines_of(one))
+                sys.stderr.writelines(f"{plain(line)}\n" for line in lines_of(quarantined))
         else:
-            _write(folder, file_name(one, made.ending, taken), made, one)
-        _notes(one, made, texts)
+            _write(folder, file_name(quarantined, made.ending, taken), made, quarantined)
+        _notes(quarantined, made, texts)
 
 
-def _write(folder: Path, name: str, made: WrittenBack, one: SetAside) -> None:
+def _write(folder: Path, name: str, made: WrittenBack, quarantined: SetAside) -> None:
     folder = local_path(folder)
     check_outside_books(folder)
     files = {name: made.content}
     if not made.has_reasons:
-        files[f"{name}.reasons.txt"] = "".join(f"{line}\n" for line in lines_of(one)).encode()
+        files[f"{name}.reasons.txt"] = "".join(
+            f"{line}\n" for line in lines_of(quarantined)
+        ).encode()
     for path, content in ((folder / name, content) for name, content in files.items()):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,8 +83,8 @@ def _for_the_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _notes(one: SetAside, made: WrittenBack, texts: Texts) -> None:
-    if one.numbers_equal_rows:
-        sys.stderr.write(f"{texts('whole_file', name=plain(one.name))}\n")
+def _notes(quarantined: SetAside, made: WrittenBack, texts: Texts) -> None:
+    if quarantined.numbers_equal_rows:
+        sys.stderr.write(f"{texts('whole_file', name=plain(quarantined.name))}\n")
     if made.like_formulas:
         sys.stderr.write(f"{texts('formulas', rows=made.like_formulas)}\n")

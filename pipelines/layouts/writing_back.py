@@ -1,7 +1,7 @@
 """``mynapoint quarantine``: rows that were set aside, in the form in which they were delivered.
 
-Mended and delivered again, they book. The lines ahead of the rows come from the delivered file
-itself, which is found by its sha256; the rows come from the book.
+Once corrected and delivered again, they are booked. The lines ahead of the rows come from the
+delivered file itself, which is found by its sha256; the rows come from the book.
 """
 
 import csv
@@ -60,7 +60,7 @@ class WrittenBack:
 
     Attributes:
         content: in the provider's form and encoding.
-        has_reasons: whether it has a column for them; a form without names has no room for one.
+        has_reasons: whether it has a column for the reasons; a form without column names has not.
         like_formulas: how many rows have a cell that a spreadsheet would take for a formula.
     """
 
@@ -87,55 +87,59 @@ def set_aside(path: Path, number: int) -> list[SetAside]:
         rows = scan_parquet(
             opened.book.run_folder(number) / RunTable.QUARANTINE.file_name
         ).collect()
-    # Of a file that was named twice the rows are the same.
-    inputs = {one.name: one for one in record.inputs}
+    # The rows of a file that was named twice are the same.
+    inputs = {delivered.name: delivered for delivered in record.inputs}
     return [
         SetAside(
             name,
-            one,
-            opened.layout(number, one.layout) if one.layout is not None else None,
-            some.select("row", "errors", "raw").unique("row", maintain_order=True).sort("row"),
+            delivered,
+            opened.layout(number, delivered.layout) if delivered.layout is not None else None,
+            in_file.select("row", "errors", "raw").unique("row", maintain_order=True).sort("row"),
         )
-        for name, one in inputs.items()
-        if (some := rows.filter(pl.col("file") == name)).height
+        for name, delivered in inputs.items()
+        if (in_file := rows.filter(pl.col("file") == name)).height
     ]
 
 
 def find_originals(
-    some: Sequence[SetAside], delivered: Sequence[str]
+    files: Sequence[SetAside], delivered: Sequence[str]
 ) -> Iterator[tuple[SetAside, Delivered]]:
-    """For each file, the delivered one: where it was, or among those given.
+    """For each file, the delivered file: where it was, or among those given.
 
     Raises:
-        InputError: it is not there any more, or is another.
+        InputError: the file is not there any more, or was changed.
     """
-    given = {sha256_of(one.path): one for one in find_delivered(delivered, "delivered")}
-    for one in some:
-        sha256 = one.input.sha256
+    given = {sha256_of(file.path): file for file in find_delivered(delivered, "delivered")}
+    for quarantined in files:
+        sha256 = quarantined.input.sha256
         here = given.get(sha256)
-        if here is None and Path(one.name).is_file() and sha256_of(Path(one.name)) == sha256:
-            here = find_delivered([one.name], one.input.role)[0]
+        if (
+            here is None
+            and Path(quarantined.name).is_file()
+            and sha256_of(Path(quarantined.name)) == sha256
+        ):
+            here = find_delivered([quarantined.name], quarantined.input.role)[0]
         if here is None:
             raise InputError(
-                f"{one.name}: the delivered file is not there any more, or was changed",
+                f"{quarantined.name}: the delivered file is not there any more, or was changed",
                 hint="its header is needed: say where it is now with --delivered PATH",
             )
-        yield one, replace(here, name=one.name)
+        yield quarantined, replace(here, name=quarantined.name)
 
 
-def write_back(one: SetAside, original: Delivered) -> WrittenBack:
+def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
     """A file's rows to be corrected, in its own form, with a column for the reasons."""
     data = first_bytes(original)
-    reasons = one.rows["errors"].list.join(" / ")
-    raw = one.rows["raw"]
+    reasons = quarantined.rows["errors"].list.join(" / ")
+    raw = quarantined.rows["raw"]
     if data.startswith(MAGIC):
-        return _canonical(one, reasons)
-    layout = one.layout
+        return _canonical(quarantined, reasons)
+    layout = quarantined.layout
     if layout is not None and isinstance(layout.file, Fixed):
         return _fixed(layout.file, data, raw)
     bom = _BOM if data.startswith(_BOM.encode()) else ""
     if layout is None:
-        names, rest = read_header(io.BytesIO(data), one.name)
+        names, rest = read_header(io.BytesIO(data), quarantined.name)
         header = data[: len(data) - len(rest)].decode("utf-8").removeprefix(_BOM)
         found, separator, encoding = Found(tuple(names), {}, "", header, b""), ",", "utf-8"
         missing: list[str] = []
@@ -172,9 +176,9 @@ def write_back(one: SetAside, original: Delivered) -> WrittenBack:
 
 def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:
     end = b""
-    for one in (b"\r\n", b"\n"):
-        if data[file.record_bytes :].startswith(one):
-            end = one
+    for line_end in (b"\r\n", b"\n"):
+        if data[file.record_bytes :].startswith(line_end):
+            end = line_end
             break
     records = [_encoded(record, file.encoding) for record in raw.to_list()]
     if file.first:
@@ -182,11 +186,13 @@ def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:
     return WrittenBack(b"".join(record + end for record in records), ".txt", has_reasons=False)
 
 
-def _canonical(one: SetAside, reasons: pl.Series) -> WrittenBack:
+def _canonical(quarantined: SetAside, reasons: pl.Series) -> WrittenBack:
     """Rows of a Parquet file, kept as JSON, as CSV in the canonical form."""
-    rows = [json.loads(raw) for raw in one.rows["raw"].to_list()]
+    rows = [json.loads(raw) for raw in quarantined.rows["raw"].to_list()]
     canonical = {str(role): columns for role, columns in CANONICAL_COLUMNS.items()}
-    columns = [name for name in canonical[one.input.role] if any(name in row for row in rows)]
+    columns = [
+        name for name in canonical[quarantined.input.role] if any(name in row for row in rows)
+    ]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([REASONS, *columns])
@@ -197,7 +203,7 @@ def _canonical(one: SetAside, reasons: pl.Series) -> WrittenBack:
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    # What could not be decoded cannot be encoded either; it is what must be corrected.
+    # Characters that could not be decoded cannot be encoded either; they must be corrected.
     return text.encode(encoding, "replace")
 
 
@@ -207,9 +213,9 @@ def _cell(text: str, separator: str) -> str:
     return text
 
 
-def file_name(some: SetAside, ending: str, taken: set[str]) -> str:
-    """A name for a file to be corrected, after the delivered one's; no two are the same."""
-    stem = Path(some.name).name
+def file_name(quarantined: SetAside, ending: str, taken: set[str]) -> str:
+    """A unique name for a file to be corrected, derived from the delivered file's name."""
+    stem = Path(quarantined.name).name
     for known in (".gz", ".zst", ".csv", ".txt", ".parquet"):
         stem = stem.removesuffix(known)
     name, number = f"{stem}-quarantined{ending}", 1
@@ -220,7 +226,7 @@ def file_name(some: SetAside, ending: str, taken: set[str]) -> str:
     return name
 
 
-def lines_of(some: SetAside) -> Iterator[str]:
+def lines_of(quarantined: SetAside) -> Iterator[str]:
     """One line a row: where it is and what is wrong with it."""
-    for row, errors in some.rows.select("row", "errors").iter_rows():
-        yield f"{some.name}:{row}: {', '.join(errors)}"
+    for row, errors in quarantined.rows.select("row", "errors").iter_rows():
+        yield f"{quarantined.name}:{row}: {', '.join(errors)}"

@@ -60,7 +60,7 @@ def recognised(path: Path) -> ClaimFile:
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file", hint="name a CSV or Parquet file")
-    ending = next((one for one in _ENDINGS if path.name.lower().endswith(one)), None)
+    ending = next((suffix for suffix in _ENDINGS if path.name.lower().endswith(suffix)), None)
     if ending is None:
         raise InputError(
             f"{path}: the name does not say that it is CSV or Parquet",

@@ -201,11 +201,11 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
     database.table(
         "run_of_month",
         {"run_id": "VARCHAR", "month": "VARCHAR"},
-        [(one.run_id, one.month) for one in opened.records],
+        [(record.run_id, record.month) for record in opened.records],
     )
     declined = _with_run(opened, database, RunTable.DECLINED)
     keys = {TRANSACTION: "transaction_id", ACCOUNT: "account_id", MONTH: "month"}
-    told = [
+    queries = [
         f"SELECT service_id, {keys[key]} AS key, reason, run_id "  # noqa: S608 - names of ours
         f"FROM {declined} JOIN run_of_month USING (run_id)"
         # The key is in no entry: what it doubles was declined too, and says why.
@@ -213,11 +213,11 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
     ]
     if key == ACCOUNT:
         rejected = _with_run(opened, database, RunTable.REJECTED)
-        told.append(
+        queries.append(
             "SELECT service_id, account_id, 'rejected:' || reason, run_id "  # noqa: S608
             f"FROM {rejected}"
         )
-    told_by_all = " UNION ALL ".join(told)
+    all_queries = " UNION ALL ".join(queries)
     # Of a transaction, what the last run to see it said; of others, all that was said.
     last = "WHERE run_id = last" if key == TRANSACTION else ""
     database.rows(
@@ -229,7 +229,7 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
             SELECT service_id, key, reason, count(*) AS times, max(run_id) AS run_id
             FROM (
                 SELECT *, max(run_id) OVER (PARTITION BY service_id, key) AS last
-                FROM ({told_by_all})
+                FROM ({all_queries})
                 SEMI JOIN unknown USING (service_id, key)
             )
             {last}
@@ -266,7 +266,9 @@ def _set_aside(opened: OpenedBook, key: str, month: str | None) -> Iterator[pa.T
             continue
         # The layout may say of which service a whole file is; its rows do not.
         laid_out = opened.laid_out(int(path.parent.name))
-        deliveries = [one.name for one in record.inputs if one.role == "transactions"]
+        deliveries = [
+            delivery.name for delivery in record.inputs if delivery.role == "transactions"
+        ]
         with book_readable(opened.book), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS):
                 rows = pl.DataFrame(batch)

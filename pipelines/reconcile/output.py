@@ -96,19 +96,21 @@ def explanation(row: Sequence[Any], texts: Texts) -> str:
     equal = "_equal" if kind == CLAIMED_TWICE and not difference else ""
     above_or_below = texts("above" if difference > 0 else "below")
     points = abs(difference)
-    told = [texts(f"why_{kind}{equal}", rows=rows, points=points, above_or_below=above_or_below)]
+    sentences = [
+        texts(f"why_{kind}{equal}", rows=rows, points=points, above_or_below=above_or_below)
+    ]
     if codes is not None and file is not None:
         faults = _FAULT.findall(codes.removeprefix("quarantined:"))
-        words = "; ".join(fault(one, texts.lang) for one in faults)
-        told.append(texts("why_quarantined", file=file, row=place, words=words))
+        words = "; ".join(fault(code, texts.lang) for code in faults)
+        sentences.append(texts("why_quarantined", file=file, row=place, words=words))
     elif codes is not None:
         for code in codes.split(" "):
             rejected = code.removeprefix("rejected:")
             words = reason(rejected, texts.lang).words
-            told.append(words if rejected == code else texts("why_rejected", words=words))
+            sentences.append(words if rejected == code else texts("why_rejected", words=words))
     elif kind == MISSING_IN_LEDGER:
-        told.append(texts("why_unknown"))
-    return " ".join(told)
+        sentences.append(texts("why_unknown"))
+    return " ".join(sentences)
 
 
 def facts_of(reconciled: Reconciled, texts: Texts) -> list[tuple[str, object]]:

@@ -127,8 +127,13 @@ class Charts:
             },
         }
         values = [
-            {"day": day.isoformat(), "series": one, "points": points, "order": order.index(one)}
-            for day, one, points in by_date.iter_rows()
+            {
+                "day": day.isoformat(),
+                "series": series,
+                "points": points,
+                "order": order.index(series),
+            }
+            for day, series, points in by_date.iter_rows()
         ]
         alternative = self._t(
             "g_points_alt",
@@ -237,7 +242,7 @@ class Charts:
             },
         }
         values = [{"month": row[0], "points": row[-1]} for row in table.rows]
-        month, most = max(((row[0], row[-1]) for row in table.rows), key=lambda one: one[1])  # type: ignore[arg-type,return-value]
+        month, most = max(((row[0], row[-1]) for row in table.rows), key=lambda row: row[1])  # type: ignore[arg-type,return-value]
         total = sum(value["points"] for value in values)  # type: ignore[misc]
         alternative = self._t("g_refunds_alt", total=f"{total:,}", month=month, most=f"{most:,}")
         return _drawn("refunds", self._t("g_refunds"), alternative, bars, values, height=220)
@@ -254,7 +259,7 @@ class Charts:
                 "color": {"value": _ACCENT},
             },
         }
-        values = [{"name": one, "rows": number} for one, number in rows]
+        values = [{"name": label, "rows": number} for label, number in rows]
         alternative = self._t(f"g_{name}_alt", rows=f"{rows[0][1]:,}", **{what: rows[0][0]})
         height = 60 + 26 * len(rows)
         return _drawn(name, self._t(f"g_{name}"), alternative, bars, values, height=height)

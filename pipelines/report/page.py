@@ -48,7 +48,7 @@ def page(
         script=script,
         words=_words(texts),
         sections=_sections({table.name for table in all_tables}),
-        # The folder's own name: where it stands may name people.
+        # The folder's name alone: its path may name people.
         book=plain(opened.book.path.resolve().name),
         last=records[-1],
         keys=_keys(figures, texts),
@@ -57,8 +57,8 @@ def page(
         charts=_Charts(Charts(figures, tables, texts).all()),
         cap=f"{figures.cap_yen:,}",
         programme=opened.programme(opened.runs),
-        programme_changed=len({one.programme.sha256 for one in records}) > 1,
-        services_changed=len({one.services_sha256 for one in records}) > 1,
+        programme_changed=len({record.programme.sha256 for record in records}) > 1,
+        services_changed=len({record.services_sha256 for record in records}) > 1,
         version=version("mynapoint"),
         chain=opened.chain_sha256,
     )
@@ -80,9 +80,9 @@ def _kept(*path: str) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """Nothing may be fetched, and nothing run but these scripts."""
+    """A policy that allows no fetching, and no scripts but these."""
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
-    hashes = " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     # Sorting and paging set widths on elements, which counts as inline style.
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
@@ -91,7 +91,7 @@ def _policy(*scripts: str) -> str:
 
 
 def _words(t: Texts) -> Mapping[str, Any]:
-    """What the tables' controls say."""
+    """The texts of the tables' controls."""
     return {
         "search": t("dt_search"),
         "lengthMenu": t("dt_length"),
@@ -113,18 +113,18 @@ def _words(t: Texts) -> Mapping[str, Any]:
 
 
 def _keys(figures: Figures, t: Texts) -> list[dict[str, str]]:
-    """The figures that come first."""
+    """The key figures at the top of the page."""
     records = figures.opened.records
     counts = [record.counts for record in records]
     awarded = sum(record.points.awarded for record in records)
     reversed_ = sum(record.points.reversed for record in records)
-    accepted = sum(one.enrollments.accepted for one in counts)
+    accepted = sum(run_counts.enrollments.accepted for run_counts in counts)
     capped = figures.people_by_band[-1]
-    declined = sum(one.all_declined for one in counts)
+    declined = sum(run_counts.all_declined for run_counts in counts)
     declined_yen = sum(record.yen.all_declined for record in records)
-    unreadable = sum(one.quarantined for one in counts)
-    unreadable_too = sum(one.enrollments.quarantined for one in counts)
-    unreadable_events = sum(one.events.quarantined for one in counts)
+    unreadable = sum(run_counts.quarantined for run_counts in counts)
+    unreadable_too = sum(run_counts.enrollments.quarantined for run_counts in counts)
+    unreadable_events = sum(run_counts.events.quarantined for run_counts in counts)
     refunds = int(figures.by_day["refunds"].sum())
     booked_yen = sum(record.yen.booked for record in records)
     capped_share = shown(share(capped, figures.people), "share")
@@ -133,7 +133,7 @@ def _keys(figures: Figures, t: Texts) -> list[dict[str, str]]:
         "people": (figures.people, {"accepted": f"{accepted:,}"}),
         "cap": (capped, {"share": capped_share, "cap": f"{figures.cap_yen:,}"}),
         "booked": (
-            sum(one.booked for one in counts),
+            sum(run_counts.booked for run_counts in counts),
             {"yen": f"{booked_yen:,}", "refunds": f"{refunds:,}"},
         ),
         "declined": (declined, {"yen": f"{declined_yen:,}"}),

@@ -91,12 +91,12 @@ def _findings(verified: "Verified", t: Texts) -> Table:
     # What a finding says names no person; its transaction's ID is left out too.
     rows = [
         (
-            one.kind,
-            one.promise,
-            one.where if one.row is None else f"{one.where}:{one.row}",
-            one.what,
+            finding.kind,
+            finding.promise,
+            finding.where if finding.row is None else f"{finding.where}:{finding.row}",
+            finding.what,
         )
-        for one in verified.findings
+        for finding in verified.findings
     ]
     columns = (
         Column(t("c_kind"), "code"),

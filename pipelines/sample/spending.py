@@ -195,7 +195,7 @@ def _refunds(
         "amount",
         "night",
     )
-    some = sound.group_by("service_id").agg(
+    accounts = sound.group_by("service_id").agg(
         pl.min("account_id").alias("one"), pl.max("account_id").alias("another")
     )
     part = pl.max_horizontal(1, pl.col("amount") * (10 + dice.roll("part", n, 80)) // 100)
@@ -207,7 +207,7 @@ def _refunds(
         .with_columns(
             turn=pl.Series([turns[k % len(turns)] for k in range(n)], dtype=pl.String), part=part
         )
-        .join(some, "service_id", "left", maintain_order="left")
+        .join(accounts, "service_id", "left", maintain_order="left")
         .with_columns(
             pl.when(turn.is_in(("rest", "again"))).then(pl.col(own).shift(1)).otherwise(pl.col(own))
         )

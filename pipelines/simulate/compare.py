@@ -68,14 +68,14 @@ class Comparison:
 
 def compare(opened: OpenedBook, anew: OpenedBook) -> Comparison:
     """Compares the ledger of a book with that of the same runs under other terms."""
-    accounts = [by_account(one) for one in (opened, anew)]
+    accounts = [by_account(book) for book in (opened, anew)]
     totals, services = [], []
-    for one, of in zip((opened, anew), accounts, strict=True):
-        services.append(_by_service(of))
-        totals.append(_total(of, one.programme(one.runs).cap_yen))
+    for book, sums in zip((opened, anew), accounts, strict=True):
+        services.append(_by_service(sums))
+        totals.append(_total(sums, book.programme(book.runs).cap_yen))
     people = [
-        of.group_by("person_id").agg(points=pl.col("awarded").sum() - pl.col("reversed").sum())
-        for of in accounts
+        sums.group_by("person_id").agg(points=pl.col("awarded").sum() - pl.col("reversed").sum())
+        for sums in accounts
     ]
     both = people[0].join(people[1], on="person_id", how="full", coalesce=True, suffix="_again")
     more = both.select(

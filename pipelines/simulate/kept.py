@@ -61,10 +61,10 @@ class KeptDeliveries:
                 "enrollments": self._enrollments(number),
                 "transactions": self._transactions(number),
             }
-            for role, some in rows.items():
+            for role, role_rows in rows.items():
                 files[role] = self._folder / f"{role}-{run_id(number)}.parquet"
                 # No two runs have the very same deliveries: one of them would be nothing to do.
-                some.sink_parquet(files[role], metadata={"run_id": run_id(number)})
+                role_rows.sink_parquet(files[role], metadata={"run_id": run_id(number)})
         return files
 
     def _table(self, number: int, table: RunTable) -> pl.LazyFrame:

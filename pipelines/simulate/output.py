@@ -39,7 +39,8 @@ def print_json(simulation: Simulation) -> None:
             "points_lost": comparison.lost,
         },
         "not_decided_again": [
-            {"kind": one.kind, "rows": one.rows, "yen": one.yen} for one in simulation.unknown
+            {"kind": unknown.kind, "rows": unknown.rows, "yen": unknown.yen}
+            for unknown in simulation.unknown
         ],
     }
     terminal.print_json(value)
@@ -83,8 +84,8 @@ def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> Non
                 *(t("c_simulated_points"), t("c_difference")),
             ),
             [
-                (plain(service), one.net, other.net)
-                for service, (one, other) in comparison.services.items()
+                (plain(service), booked.net, simulated.net)
+                for service, (booked, simulated) in comparison.services.items()
             ],
         )
     )
@@ -101,13 +102,13 @@ def print_simulation(simulation: Simulation, book: Path | None, t: Texts) -> Non
     )
     console.print(t(f"source_{simulation.source}"), end="" if t.lang == "ja" else " ")
     console.print(t("unknown" if simulation.unknown else "exact"))
-    for one in simulation.unknown:
-        what = t(f"unknown_{one.kind}")
-        if one.yen is None:
-            console.print(t("unknown_rows", rows=f"{one.rows:,}", what=what))
+    for unknown in simulation.unknown:
+        what = t(f"unknown_{unknown.kind}")
+        if unknown.yen is None:
+            console.print(t("unknown_rows", rows=f"{unknown.rows:,}", what=what))
         else:
             console.print(
-                t("unknown_rows_yen", rows=f"{one.rows:,}", yen=f"{one.yen:,}", what=what)
+                t("unknown_rows_yen", rows=f"{unknown.rows:,}", yen=f"{unknown.yen:,}", what=what)
             )
 
 

@@ -159,8 +159,8 @@ def book_from_deliveries(
             "enrollments": [],
             "events": [],
         }
-        for (link, _, role), one in zip(links, run.record.inputs, strict=True):
-            by_role[role].append(as_it_was_read(opened.book, run, link, one))
+        for (link, _, role), delivery in zip(links, run.record.inputs, strict=True):
+            by_role[role].append(as_it_was_read(opened.book, run, link, delivery))
         replay.book_run(run.number, by_role)
     return replay.booked()
 

@@ -75,22 +75,22 @@ class OtherTerms:
             return programme
         import tomli_w
 
-        told: dict[str, Any] = tomllib.loads(programme.text)
+        tables: dict[str, Any] = tomllib.loads(programme.text)
         if self.rate is not None:
             numerator, denominator = self.rate
-            told["rate"] = {
+            tables["rate"] = {
                 "numerator": numerator,
                 "denominator": denominator,
                 "source": _SOURCE,
             }
         if self.cap_yen is not None:
-            told["cap"] = {"spending_yen": self.cap_yen, "source": _SOURCE}
+            tables["cap"] = {"spending_yen": self.cap_yen, "source": _SOURCE}
         options = " ".join(
             option
             for option, given in (("--rate", self.rate), ("--cap", self.cap_yen))
             if given is not None
         )
-        return parse_programme(tomli_w.dumps(told), options)
+        return parse_programme(tomli_w.dumps(tables), options)
 
     def day_of(self, announced_on: dt.date | None) -> dt.date | None:
         """The day whose terms are in force, where a run used those of ``announced_on``."""

@@ -61,11 +61,11 @@ def unknown_rows(
             Unknown("event", _events(beside, waited)),
             *_of_format_1(beside, other),
         ]
-    return tuple(one for one in found if one.rows)
+    return tuple(unknown for unknown in found if unknown.rows)
 
 
 class _Beside:
-    """A book and the same runs booked again: what is other in which run."""
+    """A book and the same runs booked again: what differs, and from which run on."""
 
     def __init__(self, opened: OpenedBook, anew: OpenedBook) -> None:
         self.opened, self.anew = opened, anew
@@ -79,9 +79,9 @@ class _Beside:
             "events": {},
         }
         roles = {
-            (record.run_id, one.name): one.role
+            (record.run_id, delivery.name): delivery.role
             for record in self.opened.records
-            for one in record.inputs
+            for delivery in record.inputs
         }
         # By whichever column's name the provider knows it.
         conflict = pl.col("errors").list.eval(pl.element().str.ends_with(":conflict")).list.any()
@@ -126,8 +126,8 @@ class _Beside:
     def lost(self) -> int | None:
         """The first run after which a transaction is not booked that was booked by then."""
         booked, again = (
-            by_account(one).select(*_ACCOUNT, "entries", "fingerprint")
-            for one in (self.opened, self.anew)
+            by_account(book).select(*_ACCOUNT, "entries", "fingerprint")
+            for book in (self.opened, self.anew)
         )
         both = booked.join(again, on=_ACCOUNT, how="full", coalesce=True, suffix="_again")
         same = pl.col("fingerprint").eq_missing(pl.col("fingerprint_again"))
@@ -136,16 +136,16 @@ class _Beside:
             return None
         moves = pl.when(pl.col("kind").is_in(KINDS)).then(1).otherwise(-1)
         sides = [
-            one.ledger()
+            book.ledger()
             .filter(pl.col("kind") != RECOUNT)
             .join(changed.lazy(), on=_ACCOUNT, how="semi")
             .select(
                 *_KEY,
                 run=pl.col("run_id").cast(pl.Int64),
-                booked=moves * (one is self.opened),
-                again=moves * (one is self.anew),
+                booked=moves * (book is self.opened),
+                again=moves * (book is self.anew),
             )
-            for one in (self.opened, self.anew)
+            for book in (self.opened, self.anew)
         ]
         standing = (
             pl.concat(sides)
@@ -170,12 +170,12 @@ class _Beside:
         return self._other_enrollments(joined.unique()) if _count(replaced) else None
 
 
-def _first_difference(one: pl.LazyFrame, other: pl.LazyFrame) -> int | None:
-    """The first run of which only one of the two has a row."""
-    columns = one.collect_schema().names()
+def _first_difference(first_rows: pl.LazyFrame, second_rows: pl.LazyFrame) -> int | None:
+    """The first run that has a row in only one of the two frames."""
+    columns = first_rows.collect_schema().names()
     only = [
-        mine.join(theirs, on=columns, how="anti", nulls_equal=True).select("run_id")
-        for mine, theirs in ((one, other), (other, one))
+        rows.join(other_rows, on=columns, how="anti", nulls_equal=True).select("run_id")
+        for rows, other_rows in ((first_rows, second_rows), (second_rows, first_rows))
     ]
     return _number(pl.concat(only).select(pl.col("run_id").cast(pl.Int64).min()))
 
@@ -190,7 +190,7 @@ def _count(frame: pl.LazyFrame) -> int:
 
 
 def _since(first: int | None, rows: Mapping[int, int]) -> dict[int, int]:
-    return {run: some for run, some in rows.items() if first is not None and run >= first}
+    return {run: count for run, count in rows.items() if first is not None and run >= first}
 
 
 def _conflicts(beside: _Beside) -> int:
@@ -203,7 +203,7 @@ def _conflicts(beside: _Beside) -> int:
     counted = _since(beside.lost, rows)
     counted |= _since(beside.other_joined_accounts, rows)
     counted |= {
-        run: some for run, some in rows.items() if beside.anew.record(run).counts.reconsidered
+        run: count for run, count in rows.items() if beside.anew.record(run).counts.reconsidered
     }
     return sum(counted.values())
 

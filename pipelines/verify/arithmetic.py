@@ -1,7 +1,7 @@
 """The ledger recalculated from the ledger alone, in SQL; and the records' totals from the tables.
 
-It is done only when every file that it reads is the one that was booked: what was changed there
-is named already, and what follows from a damaged file proves nothing.
+This is done only if every file that is read is the file that was booked: changed files have been
+named already, and what follows from a damaged file proves nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,7 +62,7 @@ def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) 
 
 
 def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
-    """Files that are as their records say, and yet hold no such table."""
+    """Files that match their records and yet do not hold the table that they should hold."""
     for run in runs:
         book_format = run.record.format
         tables: list[tuple[str, Any]] = [
@@ -97,9 +97,9 @@ def _load(book: Book, runs: list[KeptRun], database: Database, findings: Finding
             findings.add(Finding("terms", NO_CHANGED_BYTE, run.where, what))
     if len(terms) < len(runs):
         return False
-    database.table("run", RUNS, [one.run for one in terms])
-    database.table("service", SERVICES, [row for one in terms for row in one.services])
-    database.table("excluded", EXCLUDED, [row for one in terms for row in one.excluded])
+    database.table("run", RUNS, [run_terms.run for run_terms in terms])
+    database.table("service", SERVICES, [row for run_terms in terms for row in run_terms.services])
+    database.table("excluded", EXCLUDED, [row for run_terms in terms for row in run_terms.excluded])
     ledger = [(run.number, name) for run in runs for name in sorted(run.ledger_files)]
     database.table(
         "ledger_file",
@@ -193,16 +193,16 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
     inherited = dict(database.rows("SELECT run, count(*) FROM inherited_recount GROUP BY ALL"))
     for run in runs:
         rows, yen, voided, recounted, awarded, reversed_ = totals.get(run.number, (0,) * 6)
-        some, at_the_cap = people.get(run.number, (0, 0))
+        with_entries, at_the_cap = people.get(run.number, (0, 0))
         reasons = declined.get(run.number, {})
         kept = {output.name: output.rows or 0 for output in run.record.outputs}
         counts = run.record.counts
         enrollments, events = counts.enrollments, counts.events
         for what, recorded, counted in (
             ("counts.booked", counts.booked, rows),
-            ("counts.people", counts.people, some),
+            ("counts.people", counts.people, with_entries),
             ("counts.people_at_the_cap", counts.people_at_the_cap, at_the_cap),
-            ("counts.declined", counts.declined, {r: one[0] for r, one in reasons.items()}),
+            ("counts.declined", counts.declined, {r: numbers[0] for r, numbers in reasons.items()}),
             ("counts.voided", counts.voided, voided),
             ("counts.recounted", counts.recounted, recounted),
             (
@@ -223,7 +223,7 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
             (
                 "counts.enrollments.rejected",
                 enrollments.rejected,
-                {reason: one[0] for reason, one in rejected.get(run.number, {}).items()},
+                {reason: numbers[0] for reason, numbers in rejected.get(run.number, {}).items()},
             ),
             (
                 "counts.events.accepted",
@@ -233,13 +233,16 @@ def _compare_totals(runs: list[KeptRun], database: Database, findings: Findings)
             (
                 "counts.events.rejected",
                 events.rejected,
-                {reason: one[0] for reason, one in rejected_events.get(run.number, {}).items()},
+                {
+                    reason: numbers[0]
+                    for reason, numbers in rejected_events.get(run.number, {}).items()
+                },
             ),
             ("yen.booked", run.record.yen.booked, yen),
             (
                 "yen.declined",
                 run.record.yen.declined,
-                {reason: one[1] for reason, one in reasons.items()},
+                {reason: numbers[1] for reason, numbers in reasons.items()},
             ),
             ("points.awarded", run.record.points.awarded, awarded),
             ("points.reversed", run.record.points.reversed, reversed_),

@@ -227,8 +227,10 @@ def _in_order(value: Any) -> Any:  # noqa: ANN401 - JSON
     if not isinstance(value, dict):
         return value
     return {
-        name: sorted(one) if isinstance(one, list) and all(isinstance(w, str) for w in one) else one
-        for name, one in value.items()
+        name: sorted(item)
+        if isinstance(item, list) and all(isinstance(w, str) for w in item)
+        else item
+        for name, item in value.items()
     }
 
 

@@ -79,11 +79,11 @@ class Findings:
         if len(shown) < MOST_SHOWN:
             shown.append(finding)
 
-    def join(self, others: "Findings") -> None:
-        """Takes all of others' findings."""
-        for finding in others:
+    def join(self, other: "Findings") -> None:
+        """Adds all findings of another collection."""
+        for finding in other:
             self.add(finding)
-        for kind, total in others.untold().items():
+        for kind, total in other.untold().items():
             self.totals[kind] += total - MOST_SHOWN
 
     def __iter__(self) -> Iterator[Finding]:

@@ -80,8 +80,8 @@ def _differences(book: Book, kept: Kept, scratch: Path) -> Iterator[tuple[str, s
             yield file.name, "the index is not what the ledger says"
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(file: Path, other: Path) -> bool:
     try:
-        return filecmp.cmp(one, other, shallow=False)
+        return filecmp.cmp(file, other, shallow=False)
     except OSError:
         return False

@@ -1,8 +1,8 @@
-"""The deliveries decided again, from the first run on, into a book of their own; then compared.
+"""All runs decided again from their deliveries into a book of their own, which is then compared.
 
 A run is decided again by the services, the programme and the terms that it kept, after the runs
-before it, from the very files that its record names: they are known by their sha256, whatever
-they are called now.
+before it, from the very files that its record names: they are found by their sha256, whatever
+their names are now.
 """
 
 import shutil
@@ -57,7 +57,7 @@ def check_origin(
     complete = True
     for run in kept.runs:
         if run is not None:
-            used |= {(one.role, one.sha256) for one in run.record.inputs}
+            used |= {(delivery.role, delivery.sha256) for delivery in run.record.inputs}
             for what in missing_deliveries(run, known):
                 complete = False
                 findings.add(Finding("delivery", NEVER_TOO_MUCH, run.where, what))
@@ -87,7 +87,7 @@ def check_origin(
 
 
 def _take_over(book: Book, anew: Book, run: KeptRun) -> None:
-    """Gives the other book a run as it is: how format 1 decided is no longer known."""
+    """Links a run unchanged into the other book: how format 1 decided is no longer known."""
     anew.log.mkdir(parents=True, exist_ok=True)
     anew.runs.mkdir(exist_ok=True)
     anew.run_folder(run.number).symlink_to(book.run_folder(run.number).resolve())
@@ -110,14 +110,16 @@ def _stop(findings: Findings, number: int, why: str) -> None:
 
 def known_by_digest(delivered: Deliveries) -> dict[tuple[str, str], Delivered]:
     """The deliveries by role and sha256, whatever they are called now."""
-    return {(role, sha256_of(one.path)): one for role, some in delivered.items() for one in some}
+    return {
+        (role, sha256_of(file.path)): file for role, files in delivered.items() for file in files
+    }
 
 
 def missing_deliveries(run: KeptRun, known: Mapping[tuple[str, str], Delivered]) -> Iterator[str]:
-    """What to say of each delivery of the run that is not there."""
-    for one in run.record.inputs:
-        if (one.role, one.sha256) not in known:
-            yield f"its delivery of {one.role} {one.name} is not among those given"
+    """A message for each delivery of the run that is missing."""
+    for delivery in run.record.inputs:
+        if (delivery.role, delivery.sha256) not in known:
+            yield f"its delivery of {delivery.role} {delivery.name} is not among those given"
 
 
 def linked_deliveries(
@@ -126,11 +128,11 @@ def linked_deliveries(
     """The run's deliveries under names of their own: link, recorded name, role."""
     folder.mkdir()
     links = []
-    for number, one in enumerate(run.record.inputs):
-        ending = next((e for e in _ENDINGS if one.name.lower().endswith(e)), "")
+    for number, delivery in enumerate(run.record.inputs):
+        ending = next((e for e in _ENDINGS if delivery.name.lower().endswith(e)), "")
         link = folder / f"{number:06}{ending}"
-        link.symlink_to(known[one.role, one.sha256].path.resolve())
-        links.append((link, one.name, one.role))
+        link.symlink_to(known[delivery.role, delivery.sha256].path.resolve())
+        links.append((link, delivery.name, delivery.role))
     return links
 
 
@@ -138,15 +140,15 @@ def _decide_again(
     book: Book, anew: Book, run: KeptRun, links: Sequence[tuple[Path, str, str]]
 ) -> RunRecord:
     delivered = [
-        (as_it_was_read(book, run, link, one), role)
-        for (link, _, role), one in zip(links, run.record.inputs, strict=True)
+        (as_it_was_read(book, run, link, delivery), role)
+        for (link, _, role), delivery in zip(links, run.record.inputs, strict=True)
     ]
     return book_a_night(
         anew.path,
         booked_on=run.record.booked_on,
-        transactions=[one for one, role in delivered if role == "transactions"],
-        enrollments=[one for one, role in delivered if role == "enrollments"],
-        events=[one for one, role in delivered if role == "events"],
+        transactions=[delivery for delivery, role in delivered if role == "transactions"],
+        enrollments=[delivery for delivery, role in delivered if role == "enrollments"],
+        events=[delivery for delivery, role in delivered if role == "events"],
         services=book.path / run.file(SERVICES_FILE),
         programme=book.path / run.file(PROGRAMME_FILE),
         terms_as_of=run.record.programme.terms.announced_on,
@@ -157,18 +159,18 @@ def _decide_again(
     ).record
 
 
-def as_it_was_read(book: Book, run: KeptRun, link: Path, one: Input) -> DeliveredAs:
+def as_it_was_read(book: Book, run: KeptRun, link: Path, delivery: Input) -> DeliveredAs:
     """A delivery of a run, with how the run read it."""
-    if one.layout is None:
+    if delivery.layout is None:
         return DeliveredAs(link, CANONICAL)
-    layout = book.path / run.file(layout_file(one.layout.id))
-    return DeliveredAs(link, layout, _parameters(book, run, one.layout))
+    layout = book.path / run.file(layout_file(delivery.layout.id))
+    return DeliveredAs(link, layout, _parameters(book, run, delivery.layout))
 
 
 def _parameters(book: Book, run: KeptRun, used: UsedLayout) -> dict[str, str]:
     """What was set for a file; IDs, of which the record has digests, are found in the run's tables.
 
-    One that is in no table made no row that could be read, so any other does as well.
+    An ID that is in no table belonged to no readable row, so any other ID does as well.
     """
     digests = {value for value in used.parameters.values() if value.startswith(DIGEST_PREFIX)}
     found: dict[str, str] = {}
@@ -198,8 +200,8 @@ def _differences(
         if getattr(record, part) != getattr(run.record, part):
             what = f"decided again from its deliveries, the run has other {part} than its record"
             yield Finding("other_record", SAME_LEDGER, run.where, what), 1
-    again = {one.name: one.sha256 for one in record.outputs}
-    kept = {one.name: one.sha256 for one in run.record.outputs}
+    again = {output.name: output.sha256 for output in record.outputs}
+    kept = {output.name: output.sha256 for output in run.record.outputs}
     for where, what in _other_files(run, kept, again):
         yield Finding("other_record", SAME_LEDGER, where, what), 1
     tables: list[tuple[list[str], list[str], Any]] = [
@@ -209,23 +211,23 @@ def _differences(
         name = run.file(table.file_name)
         if name in again:
             tables.append(([name], [name], table.record))
-    for number, (mine, theirs, declaration) in enumerate(tables):
-        if not run.sound.issuperset(mine):
+    for number, (kept_files, again_files, declaration) in enumerate(tables):
+        if not run.sound.issuperset(kept_files):
             continue
-        if [kept[name] for name in mine] == [again[name] for name in theirs]:
+        if [kept[name] for name in kept_files] == [again[name] for name in again_files]:
             continue
         with Database(scratch / f"compare-{run.id}-{number}") as database:
-            ours = [book.path / name for name in sorted(mine)]
-            others = [anew.path / name for name in sorted(theirs)]
+            kept_paths = [book.path / name for name in sorted(kept_files)]
+            again_paths = [anew.path / name for name in sorted(again_files)]
             if declaration is RunTable.QUARANTINE.record:
-                others = [_renamed(file, names, scratch) for file in others]
+                again_paths = [_renamed(file, names, scratch) for file in again_paths]
             schema = arrow_schema(declaration)
-            database.parquet("kept", ours, schema)
-            database.parquet("again", others, schema)
+            database.parquet("kept", kept_paths, schema)
+            database.parquet("again", again_paths, schema)
             if declaration is LedgerEntry:
-                yield from _other_entries(run, sorted(mine), schema.names, database)
+                yield from _other_entries(run, sorted(kept_files), schema.names, database)
             else:
-                yield from _other_rows(mine[0], schema.names, database)
+                yield from _other_rows(kept_files[0], schema.names, database)
 
 
 def _other_files(
@@ -241,7 +243,7 @@ def _other_files(
 
 
 def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
-    """A quarantine with the deliveries' names as the kept one has them."""
+    """The quarantine, with the deliveries' names replaced by those in the kept quarantine."""
     renamed = scratch / RunTable.QUARANTINE.file_name
     file_names = pl.col("file").replace(dict(names))
     scan_parquet(file).with_columns(file_names).sink_parquet(renamed)
@@ -251,12 +253,12 @@ def _renamed(file: Path, names: Mapping[str, str], scratch: Path) -> Path:
 def _other_entries(
     run: KeptRun, files: Sequence[str], columns: Sequence[str], database: Database
 ) -> Iterator[tuple[Finding, int]]:
-    """Entries are the same by their key and kind; what else stands in them is compared."""
-    others = [name for name in columns if name not in _ENTRY_KEY]
+    """Entries are matched by their key and kind; their other columns are compared."""
+    compared = [name for name in columns if name not in _ENTRY_KEY]
     changed = ", ".join(
-        f"CASE WHEN k.{name} IS DISTINCT FROM a.{name} THEN '{name}' END" for name in others
+        f"CASE WHEN k.{name} IS DISTINCT FROM a.{name} THEN '{name}' END" for name in compared
     )
-    same = " AND ".join(f"k.{name} IS NOT DISTINCT FROM a.{name}" for name in others)
+    same = " AND ".join(f"k.{name} IS NOT DISTINCT FROM a.{name}" for name in compared)
     key = ", ".join(_ENTRY_KEY)
     # A run may recount a transaction more than once.
     numbered = f"SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY file, row) AS nth FROM"
@@ -286,7 +288,7 @@ def _other_entries(
 def _other_rows(
     name: str, columns: Sequence[str], database: Database
 ) -> Iterator[tuple[Finding, int]]:
-    """The other tables have no order and may hold a row twice: the rows are counted."""
+    """Other tables have no order and may hold a row twice, so equal rows are counted."""
     listed = ", ".join(columns)
     key = ", ".join(column if column in columns else "NULL" for column in (*_KEY, "person_id"))
     sql = (
@@ -296,7 +298,7 @@ def _other_rows(
         f"GROUP BY {listed} HAVING sum(k) <> sum(a) ORDER BY min(row) LIMIT {MOST_SHOWN}"
     )
     shown = database.rows(sql)
-    for place, (total, row, mine, theirs, *ids) in enumerate(shown):
-        what = f"the row is there {mine} times, decided again {theirs} times"
+    for place, (total, row, kept, again, *ids) in enumerate(shown):
+        what = f"the row is there {kept} times, decided again {again} times"
         found = Finding("other_row", SAME_LEDGER, name, what, row, *ids)
         yield found, total - len(shown) + 1 if place == len(shown) - 1 else 1

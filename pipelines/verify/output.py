@@ -37,7 +37,7 @@ def print_json(verified: Verified, *, show_ids: bool) -> None:
         "unused_deliveries": verified.unused,
         "unproven_runs": verified.unproven,
         "totals": dict(verified.findings.totals),
-        "findings": [one.value(show_ids=show_ids) for one in verified.findings],
+        "findings": [finding.value(show_ids=show_ids) for finding in verified.findings],
         "promises": {str(number): text for number, text in PROMISES.items()},
     }
     terminal.print_json(value)

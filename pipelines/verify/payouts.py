@@ -216,8 +216,10 @@ class _Check:
             for output in record.outputs
             if output.name.endswith(".parquet") and not output.name.startswith("payouts/")
         ]
-        told = scan_parquet(said).collect() if said else None
-        if told is None or not told.sort(FILE_COLUMNS).equals(as_file(rows).sort(FILE_COLUMNS)):
+        written = scan_parquet(said).collect() if said else None
+        if written is None or not written.sort(FILE_COLUMNS).equals(
+            as_file(rows).sort(FILE_COLUMNS)
+        ):
             what = "the files for the points systems say something else than the table"
             self.found("payout", NEVER_TOO_MUCH, self.book.runs / record.payout_run_id, what)
 

@@ -48,7 +48,7 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
     """
     programme = _toml(book, run, "programme.toml")
     used = run.record.programme
-    announced = {one["announced_on"]: one for one in programme["terms"]}
+    announced = {table["announced_on"]: table for table in programme["terms"]}
     terms = announced[used.terms.announced_on]
     if terms != asdict(used.terms) or programme["programme_id"] != used.id:
         raise ValueError("programme.toml has other terms than the record")
@@ -70,18 +70,18 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
         [
             (
                 run.number,
-                one["service_id"],
-                one["basis"],
-                one.get("rounding", "cumulative"),
-                one.get("counts_from", "instant"),
-                one.get("awards_close_on"),
+                service["service_id"],
+                service["basis"],
+                service.get("rounding", "cumulative"),
+                service.get("counts_from", "instant"),
+                service.get("awards_close_on"),
             )
-            for one in services
+            for service in services
         ],
         [
-            (run.number, one["service_id"], method)
-            for one in services
-            for method in one.get("excluded_methods", [])
+            (run.number, service["service_id"], method)
+            for service in services
+            for method in service.get("excluded_methods", [])
         ],
     )
 

@@ -23,7 +23,7 @@ from engine.io.book.block_cache import BLOCK_BYTES, BlockCache
 from engine.io.durable import NewFile, sync
 
 _HELD_BYTES: Final = 256 * 1024 * 1024
-# What fills up the last block is no less than any number that could be searched for.
+# The filler of the last block is at least as large as any number that could be searched for.
 _FILLING: Final = 0xFF
 
 Rows = npt.NDArray[Any]
@@ -224,7 +224,7 @@ class CheckedArray:
         return np.concatenate(pieces)
 
     def lower_bounds(self, ascending: Hashes) -> Positions:
-        """Where the first number stands that is no less than each of the ascending ones."""
+        """For each of these ascending numbers, the place of the first number not below it."""
         return self._search(ascending)[0]
 
     def ranges(self, ascending: Hashes) -> tuple[Positions, Positions]:

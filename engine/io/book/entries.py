@@ -44,9 +44,9 @@ def _of_run(book: Book, run: int, places: Positions) -> Iterator[pl.DataFrame]:
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
                     end = begin + file.metadata.row_group(group).num_rows
-                    mine = places[slice(*np.searchsorted(places, [begin, end]))] - begin
-                    if mine.size:
-                        yield _taken(file, group, mine)
+                    in_group = places[slice(*np.searchsorted(places, [begin, end]))] - begin
+                    if in_group.size:
+                        yield _taken(file, group, in_group)
                     begin = end
         except (OSError, ValueError, pa.ArrowException) as error:
             raise _damaged(path, error) from error

@@ -101,16 +101,16 @@ class Book:
         return self.acknowledged() is not None or self.log.exists()
 
     def holds_others(self) -> bool:
-        """Whether there is something, and it is no book."""
+        """Whether the folder has contents that are not a book."""
         # In this order, since a first run may begin at the same moment.
         there = set(os.listdir(self.path)) if self.path.exists() else set()  # noqa: PTH208
         return not there <= _BEGUN and not self.is_begun()
 
     def check_readable(self) -> None:
-        """Refuses what is no book, to who wants to read one.
+        """Checks that this is a book that can be read.
 
         Raises:
-            InputError: there is none.
+            InputError: it is not a book.
             BookError: it holds a link.
         """
         try:
@@ -149,7 +149,7 @@ class Book:
         """How many runs are in the book: the ledger's version is the last one's number less one.
 
         Raises:
-            BookError: the ledger's log cannot be read, holds what is no whole run's commit, or has
+            BookError: the ledger's log cannot be read, holds a commit of an incomplete run, or has
                 lost a run that was in it.
         """
         # Ahead of the log: meanwhile a run may be booked.

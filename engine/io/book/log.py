@@ -58,7 +58,7 @@ class Log:
         """What a commit says.
 
         Raises:
-            ValueError: it is no commit.
+            ValueError: it is not a commit.
         """
         # Not splitlines(): a person's ID may hold what only Python takes for the end of a line.
         lines = self.commit_file(number).read_bytes().split(b"\n")

@@ -32,7 +32,9 @@ _LOG: Final = logging.getLogger(__name__)
 NAME: Final = "payouts"
 DESCRIPTION: Final = "マイナポイント: payouts, as instructed and as answered"
 # Nullable, as the log has them.
-SCHEMA: Final = pa.schema([one.with_nullable(nullable=True) for one in arrow_schema(PayoutEntry)])
+SCHEMA: Final = pa.schema(
+    [field.with_nullable(nullable=True) for field in arrow_schema(PayoutEntry)]
+)
 PAYOUTS: Final = DeltaForm(NAME, DESCRIPTION, PayoutEntry)
 _DICTIONARIES: Final = ["payout_run_id", "entry", "service_id", "direction", "code"]
 _STATISTICS: Final = ["payout_run_id", "service_id", "enrolled_account_id"]

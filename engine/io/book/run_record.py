@@ -234,8 +234,13 @@ class RunRequest:
     @property
     def identity(self) -> Identity:
         inputs = sorted(
-            (one.role, one.sha256, one.rows, json.dumps(as_json(one.layout, self.format)))
-            for one in self.inputs
+            (
+                delivery.role,
+                delivery.sha256,
+                delivery.rows,
+                json.dumps(as_json(delivery.layout, self.format)),
+            )
+            for delivery in self.inputs
         )
         return Identity(inputs, self.booked_on, self.services_sha256, self.programme)
 

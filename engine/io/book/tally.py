@@ -80,7 +80,7 @@ class Tally:
             BookError: rows or yen were lost or doubled on the way; nothing may be booked then.
         """
         record = RunRecord(
-            **{one.name: getattr(request, one.name) for one in fields(request)},
+            **{field.name: getattr(request, field.name) for field in fields(request)},
             counts=Counts(
                 read=self.read,
                 reconsidered=self.reconsidered,

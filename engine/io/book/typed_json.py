@@ -1,8 +1,8 @@
-"""Dataclasses as JSON objects and back. What is read must have every key and no other, each with a
-value of its type; a whole number is at least 0.
+"""Dataclasses as JSON objects and back. An object that is read must have every key and no other,
+each with a value of its type; a whole number is at least 0.
 
-A field with a default is left out of the object when it has that value. A field that came with a
-later format (``since`` in its metadata) stands in no object of an earlier one, and in every other.
+A field with a default is left out of the object when it has that value. A field that was added by a
+later format (``since`` in its metadata) is in no object of an earlier format and in all others.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ _Reader = Callable[[Any, int], Any]
 
 
 class MalformedError(ValueError):
-    """A value is not as its type says; the text says where."""
+    """A value does not have its type; the text says where."""
 
 
 def as_json(value: Any, book_format: int) -> Any:  # noqa: ANN401 - JSON
@@ -30,25 +30,25 @@ def as_json(value: Any, book_format: int) -> Any:  # noqa: ANN401 - JSON
     if not is_dataclass(value):
         return value
     return {
-        one.name: as_json(item, book_format)
-        for one in fields(value)
-        if _stands_in(one, item := getattr(value, one.name), book_format)
+        field.name: as_json(item, book_format)
+        for field in fields(value)
+        if _stands_in(field, item := getattr(value, field.name), book_format)
     }
 
 
-def _stands_in(one: "Field[Any]", item: object, book_format: int) -> bool:
-    if "since" in one.metadata:
-        return bool(book_format >= one.metadata["since"])
-    if one.default_factory is not MISSING:
-        return bool(item != one.default_factory())
-    return item != one.default
+def _stands_in(field: "Field[Any]", item: object, book_format: int) -> bool:
+    if "since" in field.metadata:
+        return bool(book_format >= field.metadata["since"])
+    if field.default_factory is not MISSING:
+        return bool(item != field.default_factory())
+    return item != field.default
 
 
 def of_json(kind: Any, value: Any, book_format: int) -> Any:  # noqa: ANN401 - any type, JSON
     """The value of a type that a JSON value stands for.
 
     Raises:
-        MalformedError: it stands for none.
+        MalformedError: it is not a value of the type.
     """
     return _reader(kind)(value, book_format)
 
@@ -59,7 +59,7 @@ def _reader(kind: Any) -> _Reader:  # noqa: ANN401 - any type
         return _object_reader(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is UnionType:
-        [inner] = (_reader(one) for one in arguments if one is not NoneType)
+        [inner] = (_reader(argument) for argument in arguments if argument is not NoneType)
         return lambda value, number: None if value is None else inner(value, number)
     if origin is Literal:
         return _word_reader(arguments)
@@ -70,14 +70,14 @@ def _reader(kind: Any) -> _Reader:  # noqa: ANN401 - any type
     return _SCALARS[kind]
 
 
-def _list_reader(item: _Reader) -> _Reader:
+def _list_reader(read_item: _Reader) -> _Reader:
     def read(value: Any, number: int) -> Any:  # noqa: ANN401 - JSON
         if type(value) is not list:
             raise MalformedError(": this is not a list")
         items = []
-        for place, one in enumerate(value, 1):
+        for place, item in enumerate(value, 1):
             try:
-                items.append(item(one, number))
+                items.append(read_item(item, number))
             except MalformedError as error:
                 raise MalformedError(f"[{place}]{error}") from error
         return tuple(items)
@@ -85,12 +85,12 @@ def _list_reader(item: _Reader) -> _Reader:
     return read
 
 
-def _dict_reader(item: _Reader) -> _Reader:
+def _dict_reader(read_item: _Reader) -> _Reader:
     def read(value: Any, number: int) -> Any:  # noqa: ANN401 - JSON
         items = {}
-        for name, one in _checked_object(value).items():
+        for name, item in _checked_object(value).items():
             try:
-                items[name] = item(one, number)
+                items[name] = read_item(item, number)
             except MalformedError as error:
                 raise MalformedError(f".{name}{error}") from error
         return items
@@ -100,18 +100,18 @@ def _dict_reader(item: _Reader) -> _Reader:
 
 def _object_reader(kind: Any) -> _Reader:  # noqa: ANN401 - a dataclass
     types = get_type_hints(kind)
-    readers = {one.name: _reader(types[one.name]) for one in fields(kind)}
+    readers = {field.name: _reader(types[field.name]) for field in fields(kind)}
 
     @cache
     def names(number: int) -> tuple[frozenset[str], frozenset[str]]:
         """The keys that there may be in a format, and those that there must be."""
-        known = [one for one in fields(kind) if one.metadata.get("since", 1) <= number]
+        known = [field for field in fields(kind) if field.metadata.get("since", 1) <= number]
         needed = [
-            one.name
-            for one in known
-            if "since" in one.metadata or (one.default is one.default_factory is MISSING)
+            field.name
+            for field in known
+            if "since" in field.metadata or (field.default is field.default_factory is MISSING)
         ]
-        return frozenset(one.name for one in known), frozenset(needed)
+        return frozenset(field.name for field in known), frozenset(needed)
 
     def read(value: Any, number: int) -> Any:  # noqa: ANN401 - JSON
         known, needed = names(number)
@@ -121,9 +121,9 @@ def _object_reader(kind: Any) -> _Reader:  # noqa: ANN401 - a dataclass
         for name in sorted(there - known):
             raise MalformedError(f".{name}: this does not belong there")
         items = {}
-        for name, one in value.items():
+        for name, item in value.items():
             try:
-                items[name] = readers[name](one, number)
+                items[name] = readers[name](item, number)
             except MalformedError as error:
                 raise MalformedError(f".{name}{error}") from error
         return kind(**items)

@@ -80,20 +80,20 @@ class Waiting:
         segments = list(self._segments)
         known, place = len(segments), number << RUN_SHIFT
         for piece in [rows] if isinstance(rows, pl.DataFrame) else rows:
-            for some in piece.iter_slices(ROWS_AT_ONCE):
-                row_ids = pl.int_range(place, place + some.height, eager=True)
-                place += some.height
+            for rows_at_once in piece.iter_slices(ROWS_AT_ONCE):
+                row_ids = pl.int_range(place, place + rows_at_once.height, eager=True)
+                place += rows_at_once.height
                 fresh = SegmentWriter(self._folder, f"waiting-{number:06}-{len(segments) - known}")
                 with fresh:
-                    fresh.append(last_each(encoded(some.with_columns(row_id=row_ids))))
+                    fresh.append(last_each(encoded(rows_at_once.with_columns(row_id=row_ids))))
                     segments.append(fresh.finish())
         start = first_to_merge([segment.accounts.size for segment in segments])
         if start is not None:
             with SegmentWriter(self._folder, f"waiting-{number:06}-merged") as whole:
-                for some_rows in _in_ranges(segments[start:]):
-                    whole.append(_shed(some_rows, still_waits))
+                for range_rows in _in_ranges(segments[start:]):
+                    whole.append(_shed(range_rows, still_waits))
                 segments[start:] = [whole.finish()]
-        return Waiting(self._folder, [one for one in segments if one.accounts.size])
+        return Waiting(self._folder, [segment for segment in segments if segment.accounts.size])
 
     def of_accounts(self, service_ids: pl.Series, account_ids: pl.Series) -> pl.DataFrame:
         """The rows of these accounts."""
@@ -123,11 +123,11 @@ class Waiting:
         return self._last(found.join(keys, on=_KEY, how="semi"), found, accounts)
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """All rows, in bounded memory, in no order that means anything."""
+        """All rows, in bounded memory, in an arbitrary order."""
         if not self._segments:
             return
         ranges = merged([segment.keys for segment in self._segments], ROWS_AT_ONCE)
-        contested = FewHashes(np.concatenate([contested_keys(*some) for some in ranges]))
+        contested = FewHashes(np.concatenate([contested_keys(*key_range) for key_range in ranges]))
         for rows in _in_ranges(self._segments):
             frame = decoded(rows)
             doubtful = frame[contested.places_among(np.ascontiguousarray(rows.fixed["key"]))]
@@ -151,19 +151,21 @@ class Waiting:
 
         ``found`` are all rows under these ascending hashes of accounts, the wanted ones too.
         """
-        others = np.setdiff1d(self._rivals(wanted), accounts, assume_unique=True)
-        everything = pl.concat([found, self._under(others)]) if others.size else found
+        rival_accounts = np.setdiff1d(self._rivals(wanted), accounts, assume_unique=True)
+        everything = (
+            pl.concat([found, self._under(rival_accounts)]) if rival_accounts.size else found
+        )
         last = everything.group_by(_KEY).agg(pl.col("row_id").max())
         return wanted.join(last, on=[*_KEY, "row_id"], how="semi").sort("row_id").select(COLUMNS)
 
     def _rivals(self, wanted: pl.DataFrame) -> Hashes:
-        """The accounts under which a later row with the key of one of these may stand."""
+        """The accounts that may have a later row with the key of one of these rows."""
         keys, own = _hashes(wanted.select(_KEY)), wanted["segment"].to_numpy()
         accounts = []
         for number, segment in enumerate(self._segments):
-            mine = _ascending(keys[own == number])
-            starts, stops = segment.contested.ranges(mine)
-            theirs = np.concatenate([keys[own < number], mine[starts < stops]])
+            own_keys = _ascending(keys[own == number])
+            starts, stops = segment.contested.ranges(own_keys)
+            theirs = np.concatenate([keys[own < number], own_keys[starts < stops]])
             accounts.append(segment.keys.find(_ascending(theirs))[1])
         return _united(accounts)
 
@@ -193,7 +195,7 @@ def _hashes(pairs: pl.DataFrame) -> Hashes:
 
 
 def _united(accounts: Iterable[np.ndarray]) -> Hashes:
-    return _ascending(np.concatenate([_NOTHING, *(some.view(np.uint64) for some in accounts)]))
+    return _ascending(np.concatenate([_NOTHING, *(hashes.view(np.uint64) for hashes in accounts)]))
 
 
 def _ascending(hashes: Hashes) -> Hashes:

@@ -75,19 +75,19 @@ def read_past(folder: Path, listed: Mapping[str, Sequence[str]]) -> Past:
     corrections = Corrections.from_json(json.loads(data["corrections"]))
     stream = BytesIO(data["state"])
     arrays = [np.load(stream, allow_pickle=False) for _ in range(_ARRAYS)]
-    accounts_by_run, counted, voided, *others = arrays
+    accounts_by_run, counted, voided, *more = arrays
     return Past(
         registry=registry,
         accounts_by_run=accounts_by_run,
         corrections=corrections,
         exceptions=Exceptions.of(corrections, registry),
-        balances=Balances(*others[:3]),
+        balances=Balances(*more[:3]),
         counted=counted,
-        months=Months(*others[3:5]),
+        months=Months(*more[3:5]),
         keys=(),
         people=(),
         facts=Past.empty().facts,
-        refunded=Refunded(*others[5:]),
+        refunded=Refunded(*more[5:]),
         voided=voided,
     )
 

@@ -104,10 +104,10 @@ class LockedBook(Book):
         except ValueError:
             return True
         try:
-            mine = not actions or actions[0]["commitInfo"][self.NUMBER] == run_id(number)
+            of_this_run = not actions or actions[0]["commitInfo"][self.NUMBER] == run_id(number)
         except (KeyError, TypeError):
             return False
-        return mine and not self.holds_a_whole_commit(number)
+        return of_this_run and not self.holds_a_whole_commit(number)
 
     def acknowledge(self, number: int) -> None:
         """Notes that a run's commit is on the disk, and all before it."""

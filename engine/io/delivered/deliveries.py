@@ -204,9 +204,11 @@ def find_delivered(paths: Sequence[str | Path | DeliveredAs], role: str) -> list
         InputError: nothing is there, or a folder holds a file of another kind.
     """
     return [
-        replace(delivered, written=one.written(role))
-        for one in (path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths)
-        for delivered in _expand(expanded(str(one.path)), role)
+        replace(delivered, written=given.written(role))
+        for given in (
+            path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths
+        )
+        for delivered in _expand(expanded(str(given.path)), role)
     ]
 
 
@@ -278,7 +280,7 @@ def _delivered(path: str, role: str) -> Delivered:
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise InputError(
-            f"{role}: {path}: this is no regular file",
+            f"{role}: {path}: not a regular file",
             hint="pipes and devices cannot be read twice; save the delivery to a file first",
         )
     return Delivered(path, Path(path).absolute(), status.st_size, _identity(status))

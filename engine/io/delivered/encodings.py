@@ -47,8 +47,10 @@ def likely_encoding(data: bytes, other_than: str) -> str | None:
         return "UTF-16"
     if b"\x1b$" in data:
         return "ISO-2022-JP"
-    likely = (one for one in CALLED if one != other_than and is_likely(data, one))
-    return next((CALLED[one] for one in likely), None)
+    likely = (
+        encoding for encoding in CALLED if encoding != other_than and is_likely(data, encoding)
+    )
+    return next((CALLED[encoding] for encoding in likely), None)
 
 
 def is_likely(data: bytes, encoding: str) -> bool:

@@ -78,7 +78,7 @@ class FixedFrame:
 
 
 def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
-    """What the first record says of all; and whether records end in line ends.
+    """The fields of the first record; also finds out whether records end in line ends.
 
     Raises:
         InputError: there is no first record of the layout's length.
@@ -99,7 +99,7 @@ def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
     if frame.lines:
         rest = rest.removeprefix(b"\r").removeprefix(b"\n")
     frame.carry = rest
-    return {one.name: _text(record, one, file.encoding) for one in file.first}
+    return {field.name: _text(record, field, file.encoding) for field in file.first}
 
 
 def _text(record: bytes, field: Field, encoding: str) -> str:
@@ -109,13 +109,13 @@ def _text(record: bytes, field: Field, encoding: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FixedBlock:
-    """Some records; a list where not all have the length that they should have."""
+    """A part's records; a list if not all have the length that they should have."""
 
     records: list[bytes] | np.ndarray
     file: Fixed
 
     def read(self) -> Batch:
-        """All records; those of another length are ragged."""
+        """Reads all records; records of another length are ragged."""
         length = self.file.record_bytes
         ragged: tuple[Ragged, ...] = ()
         if isinstance(self.records, np.ndarray):
@@ -131,15 +131,17 @@ class FixedBlock:
                 for n, record in enumerate(self.records)
                 if len(record) != length
             )
-        table = pa.table({one.name: _column(matrix, one) for one in self.file.fields})
+        table = pa.table({field.name: _column(matrix, field) for field in self.file.fields})
         sample = self._raw(range(min(SAMPLED_RECORDS, len(self.records))))
         return Batch(table, len(self.records), places, ragged, self._raw, sample=sample)
 
     def read_some(self, places: Sequence[int]) -> Batch:
-        """Only some of them."""
-        some = self.records
-        some = some[list(places)] if isinstance(some, np.ndarray) else [some[n] for n in places]
-        return replace(self, records=some).read()
+        """Reads only the records at these places."""
+        chosen = self.records
+        chosen = (
+            chosen[list(places)] if isinstance(chosen, np.ndarray) else [chosen[n] for n in places]
+        )
+        return replace(self, records=chosen).read()
 
     def _raw(self, rows: Sequence[int], /) -> list[str]:
         return [bytes(self.records[n]).decode(self.file.encoding, "replace") for n in rows]

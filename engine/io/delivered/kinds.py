@@ -1,4 +1,4 @@
-"""Files that are no text with separators at all: refused, and named for what they are."""
+"""Files that are not text with separators: refused with the name of what they are."""
 
 import re
 from typing import Final
@@ -41,9 +41,9 @@ def _kind(data: bytes) -> tuple[str, str]:
             "a web page (HTML or XML), not CSV",
             "it may be a sign-in page",
         )
-    some = data[:_LOOKED_AT]
+    beginning = data[:_LOOKED_AT]
     # Text of Japanese and ASCII has a NUL in every second byte of what is ASCII.
-    for nuls in (some[0::2].count(0), some[1::2].count(0)):
-        if len(some) > 1 and nuls * 8 > len(some) and b"\x00\x00\x00" not in some:
+    for nuls in (beginning[0::2].count(0), beginning[1::2].count(0)):
+        if len(beginning) > 1 and nuls * 8 > len(beginning) and b"\x00\x00\x00" not in beginning:
             return _UTF_16
     return "", ""

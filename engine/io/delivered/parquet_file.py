@@ -164,7 +164,7 @@ class ParquetFile:
 def _is_plain(kind: pa.DataType) -> bool:
     """Whether polars reads the type as what it is."""
     plain = (pa.string(), pa.large_string(), pa.int64(), pa.date32(), pa.timestamp("us"))
-    return any(kind == one for one in plain)
+    return any(kind == plain_kind for plain_kind in plain)
 
 
 def _refuse_int96(file: pq.ParquetFile, columns: list[str], name: str) -> None:

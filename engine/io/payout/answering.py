@@ -70,7 +70,7 @@ class Answers:
         self.files = Files(replace(ANSWERS, read=read), found)
         self.read = self.quarantined = 0
 
-    def do(self, others: Others | None, started_at: dt.datetime) -> Prepared:
+    def do(self, remaining: Others | None, started_at: dt.datetime) -> Prepared:
         """Decides every answer, and stages the payout run that takes them in.
 
         Raises:
@@ -87,8 +87,8 @@ class Answers:
             self._set_aside(pool, decision, quarantine)
         self._check_quarantined()
         accepted, done = decision.accepted, pl.DataFrame(schema=ACCEPTED)
-        if others is not None:
-            done = self._others(others)
+        if remaining is not None:
+            done = self._others(remaining)
         number = self.at.payout_runs + 1
         rows = answered(pl.concat([accepted, done]), self.lines, run_id(number))
         parts = []
@@ -119,7 +119,7 @@ class Answers:
         record = record_of(
             self.at,
             started_at,
-            Order(answers=OthersDone() if others is None else others.as_recorded()),
+            Order(answers=OthersDone() if remaining is None else remaining.as_recorded()),
             counts=counts,
             points=_answered_points(rows),
             outputs=outputs,
@@ -160,11 +160,11 @@ class Answers:
                 hint="look at the file, or give --max-quarantined; nothing was booked",
             )
 
-    def _others(self, others: Others) -> pl.DataFrame:
+    def _others(self, remaining: Others) -> pl.DataFrame:
         named = pl.concat([pl.Series("payout_id", [], pl.String), *self.named])
         answers = named.to_frame()
         spoken_of = self.lines.join(answers, on="payout_id", how="semi")["service_id"].unique()
-        services = {*others.services, *spoken_of}
+        services = {*remaining.services, *spoken_of}
         if not services:
             raise InputError(
                 "--others-done: neither answers nor --service say of which services",
@@ -173,7 +173,7 @@ class Answers:
         return (
             self.lines.lazy()
             .filter(
-                pl.col("run") == run_id(others.number),
+                pl.col("run") == run_id(remaining.number),
                 pl.col("answered").is_null(),
                 pl.col("service_id").is_in(sorted(services)),
             )
@@ -181,7 +181,7 @@ class Answers:
             .select(
                 payout_id="payout_id",
                 points="instructed",
-                answered_on=pl.lit(others.answered_on, pl.Date),
+                answered_on=pl.lit(remaining.answered_on, pl.Date),
                 code=pl.lit(None, pl.String),
             )
             .collect()

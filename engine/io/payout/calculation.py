@@ -81,13 +81,13 @@ class Calculation:
                 return
             if not entries.rows[number]:
                 taken = taken.clear()
-            some = (
+            own_payouts = (
                 payouts.take(number)
                 if payouts.rows[number]
                 else pl.DataFrame(schema=PAYOUT_COLUMNS)
             )
             own_entries = dated(taken, self._asked)
-            own_lines = lines_of(some, self._asked.accounts)
+            own_lines = lines_of(own_payouts, self._asked.accounts)
             enrolled = accounts.take(number) if accounts.rows[number] else nobody
             rows = figures(own_entries, own_lines, enrolled, self._asked)
             yield own_entries, own_lines, rows
@@ -114,9 +114,9 @@ class Calculation:
         """What is to be instructed, range by range, sorted by account within each."""
         made = Shuffle("lines", self.ranges, self._folder)
         for rows in self.paid(services):
-            some = lines(rows, services)
-            if some.height:
-                made.add(*self._cut(some, some))
+            instructions = lines(rows, services)
+            if instructions.height:
+                made.add(*self._cut(instructions, instructions))
         for number in made.filled():
             yield made.take(number).sort(KEY)
 

@@ -102,7 +102,7 @@ def write_list(folder: Path, number: int, due_by: str, files: Sequence[ServiceFi
     listed = {
         "payout_run_id": run_id(number),
         "due_by": due_by,
-        "files": [one for file in files for one in file.listed()],
+        "files": [entry for file in files for entry in file.listed()],
     }
     text = json.dumps(listed, ensure_ascii=False, indent=1) + "\n"
     sha256 = write_text(folder / name, text)

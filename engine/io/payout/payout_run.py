@@ -133,15 +133,15 @@ def take_answers(
     with _locked(book) as (at, payouts):
         staged = payouts.stage()
         work = Answers(at, staged, found, max_quarantined)
-        others = None
+        remaining = None
         if others_done is not None and answered_on is not None:
             if not 1 <= others_done <= at.payout_runs:
                 raise InputError(
                     f"--others-done: there is no payout run {run_id(others_done)}",
                     hint=f"the last one is {run_id(at.payout_runs)}",
                 )
-            others = Others(others_done, answered_on, tuple(services))
-        prepared = work.do(others, started_at)
+            remaining = Others(others_done, answered_on, tuple(services))
+        prepared = work.do(remaining, started_at)
         if dry_run:
             return PayoutResult(at.book.path, prepared.record, booked=False)
         _publish(at, payouts, prepared)

@@ -129,10 +129,10 @@ class Intake:
         """The slices that have rows, or one of these people."""
         slices = set(self.enrolled.filled())
         if person_nos.size:
-            mine = (
+            own_slices = (
                 [0] if self.slice_of_person is None else self.slice_of_person[person_nos].tolist()
             )
-            slices.update(mine)
+            slices.update(own_slices)
         return sorted(slices)
 
     def of_slice(self, voids: Voids, number: int) -> Voids:
@@ -245,8 +245,8 @@ def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -
     for rows in files.read_again(pool, ahead, contested):
         hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         contents = pl.Series("content", content_hashes(rows.good, hashes))
-        some = rows.good.select("service_id", "transaction_id", "row_ref", contents)
-        keys.append(rows_on_their_own(some))
+        keyed_rows = rows.good.select("service_id", "transaction_id", "row_ref", contents)
+        keys.append(rows_on_their_own(keyed_rows))
         faulty.append(rows.all_at_fault(TRANSACTION_CONFLICT))
     more, conflicts, _ = settled_by_text(pl.concat(keys))
     in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())

@@ -1,5 +1,5 @@
-"""Histories under a newer number: the same transaction, delivered with an account that replaced
-the one it was booked for.
+"""Histories under a newer number: a transaction that is delivered again with an account that
+replaced the account it was booked for.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ class JoinedAccounts:
     def settled(
         self, rows: pl.DataFrame, keys: Hashes, known: AgainstBook, past: Past
     ) -> tuple[pl.DataFrame, AgainstBook]:
-        """Rows that say what an entry of theirs says but for an account that replacements join.
+        """Rows that equal their entry except for an account that replacements join.
 
-        Against an entry in force such a row does not differ. Against one that is void and waits it
-        counts as the waiting one, delivered again: with the account that it was booked with.
+        Such a row does not differ from an entry in force. If the entry is void and waits, the row
+        counts as the waiting row delivered again, with the account that it was booked with.
         """
         joined = self.standing.joined_accounts
         if not joined:
@@ -72,9 +72,9 @@ class JoinedAccounts:
         return (account_id for _, account_id in sorted(joined - {account}))
 
     def _counts_as_waiting(self, row: pl.DataFrame, account_id: str) -> bool:
-        mine = self.standing.owner(_account(row))
-        others = self.standing.owner((row["service_id"][0], account_id))
-        if (mine and mine.enrollment.moment) != (others and others.enrollment.moment):
+        owner = self.standing.owner(_account(row))
+        other_owner = self.standing.owner((row["service_id"][0], account_id))
+        if (owner and owner.enrollment.moment) != (other_owner and other_owner.enrollment.moment):
             return False
         if (row["service_id"][0], row["transaction_id"][0]) in self.voided_now:
             return True

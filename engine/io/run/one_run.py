@@ -179,9 +179,9 @@ class Run:
         if self.terms_changed:
             # The run changes what the book keeps, and a change is recorded.
             return None
-        mine = self.request.identity
+        identity = self.request.identity
         records = (self.book.record(number) for number in range(self.number - 1, 0, -1))
-        return next((record for record in records if record.identity == mine), None)
+        return next((record for record in records if record.identity == identity), None)
 
 
 def _changes_the_book(calculated: Calculated) -> bool:

@@ -94,7 +94,7 @@ class Reconsidering:
 
     Attributes:
         everything: whether terms or services changed, so that all that waits may be possible.
-        days: rows whose day is so many days before ``booked_on`` are passed over; None is no bound.
+        days: rows whose day is so many days before ``booked_on`` are passed over; None: no bound.
     """
 
     waiting: Waiting

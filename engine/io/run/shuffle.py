@@ -154,7 +154,7 @@ class SeenKeys:
             held, self._held = self._held, []
             if held:
                 yield lambda: Occurrences(
-                    *(np.concatenate(some) for some in zip(*held, strict=True))
+                    *(np.concatenate(arrays) for arrays in zip(*held, strict=True))
                 )
             return
         for number in sorted(self._files):

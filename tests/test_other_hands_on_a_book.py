@@ -263,7 +263,7 @@ def test_a_lock_that_is_removed_while_a_run_holds_it_loses_no_booked_run(
     first, second, third = (deliver(tmp_path, n, refers_back=n == 2) for n in (1, 2, 3))
     first.book(tmp_path / "start")
     outcomes = set()
-    for moment in range(1, 1000, 3):
+    for moment in range(1, 1000, 7):
         book = tmp_path / "book"
         shutil.rmtree(book, ignore_errors=True)
         shutil.copytree(tmp_path / "start", book)

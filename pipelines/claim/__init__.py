@@ -1,0 +1,1 @@
+"""``mynapoint claim``: what may be claimed, by booking or by what was granted; never twice."""

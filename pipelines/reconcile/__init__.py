@@ -1,0 +1,1 @@
+"""``mynapoint reconcile``: a claim against the ledger; every difference is one row."""

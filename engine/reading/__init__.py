@@ -1,4 +1,5 @@
 """Delivered text becomes values, or named faults; Individual Numbers are refused.
 
-``forms`` say how a column is written, ``cells``, ``instants`` and ``canonical`` read whole columns by them.
+``forms`` say how a column is written, ``cells``, ``instants`` and ``canonical`` read whole columns
+by them.
 """

@@ -110,6 +110,7 @@ def recounted(
     in_order = np.empty(people.order.size, np.int64)
     in_order[people.order] = np.arange(people.order.size)
     extra: list[tuple[int, int, Entry]] = []
+    said: list[tuple[int, int, int, int, int, int]] = []
     for person_no in people.person_nos.tolist():
         person = Person(
             histories.get(person_no, []),
@@ -123,13 +124,11 @@ def recounted(
             if entry.is_void or entry.is_recount:
                 extra.append((person_no, seq, entry))
                 continue
-            place = in_order[-1 - entry.source]
-            for column, value in zip(
-                awards,
-                (seq, entry.counted_yen, entry.points, entry.net_spend_after, entry.points_after),
-                strict=True,
-            ):
-                column[place] = value
+            sums = entry.net_spend_after, entry.points_after
+            said.append((-1 - entry.source, seq, entry.counted_yen, entry.points, *sums))
+    places, *columns = np.array(said, np.int64).reshape(-1, 1 + len(awards)).T
+    for column, values in zip(awards, columns, strict=True):
+        column[in_order[places]] = values
     return awards, _extra_entries(extra, people.rows, before, voids, entries_at)
 
 

@@ -145,8 +145,7 @@ class Person:
 
     def _book(self, move: Move) -> list[Entry]:
         if move.is_new:
-            self._places[move.source] = len(self.spendings)
-            self.spendings.append(Spending(move.source, move.group, 0))
+            return [self._spend(move)]
         place = self._places[move.of]
         self.spendings[place].left_yen += move.net_yen
         own = self.spendings[place].group
@@ -163,6 +162,14 @@ class Person:
             self._entry(source, group, change, net_yen, move, is_recount=is_recount)
             for source, group, change, net_yen, is_recount in in_order
         ]
+
+    def _spend(self, move: Move) -> Entry:
+        """Books a new charge or purchase: it is the last one, so no other counts otherwise."""
+        cap_yen, before_yen = self.programme.cap_yen, self.net_spend_yen
+        counted = min(before_yen + move.net_yen, cap_yen) - min(before_yen, cap_yen)
+        self._places[move.source] = len(self.spendings)
+        self.spendings.append(Spending(move.source, move.group, move.net_yen, counted))
+        return self._entry(move.source, move.group, counted, move.net_yen, move, is_recount=False)
 
     def _entry(
         self,

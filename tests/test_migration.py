@@ -92,6 +92,23 @@ def test_a_later_run_recounts_nothing_more(book: Path) -> None:
     assert again.record.counts.declined == {"duplicate": 14}
 
 
+def test_a_recount_of_what_an_event_voids_in_the_same_run_names_no_event(
+    book: Path, tmp_path: Path
+) -> None:
+    events = tmp_path / "events.csv"
+    events.write_text(
+        "event_id,kind,authority,service_id,transaction_id\n"
+        "V1,transaction_voided,the service,tx,T1\n"
+    )
+    run(book, events=[events])
+    inherited = ledger_of(book).filter(
+        pl.col("kind") == "recount", pl.col("person_id") == "P1", pl.col("entry_seq") <= 7
+    )
+    assert inherited["transaction_id"].to_list() == ["T1", "T2", "T3"]
+    assert inherited["event_id"].to_list() == [None] * 3
+    assert not verify(book).findings
+
+
 def test_each_recount_is_explained_as_what_follows(book: Path) -> None:
     run(book)
     for person_id in PEOPLE:

@@ -49,12 +49,16 @@ class Move(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a ledger entry says beside the row that it repeats."""
+    """What a ledger entry says beside the row that it repeats.
+
+    Attributes:
+        caused_by: the move that it books or follows from; None of what format 1 counted otherwise.
+    """
 
     source: Source
     is_void: bool
     is_recount: bool
-    caused_by: Source
+    caused_by: Source | None
     net_yen: int
     counted_yen: int
     points: int
@@ -95,44 +99,36 @@ class Person:
 
     def _count(self, spendings: Iterable[Spending], before_yen: int) -> list[Spending]:
         """Counts transactions anew; those whose count changed keep the old one in the result."""
-        changed, cap_yen, total = [], self.programme.cap_yen, before_yen
+        changed, total = [], before_yen
         for spending in spendings:
-            until = total + spending.left_yen
-            counted = min(until, cap_yen) - min(total, cap_yen)
+            counted = self._below_the_cap(total, spending.left_yen)
             if counted != spending.counted_yen:
                 changed.append(
                     Spending(spending.source, spending.group, 0, counted - spending.counted_yen)
                 )
                 spending.counted_yen = counted
-            total = until
+            total += spending.left_yen
         return changed
+
+    def _below_the_cap(self, before_yen: int, yen: int) -> int:
+        """What so much more spending counts."""
+        cap_yen = self.programme.cap_yen
+        return min(before_yen + yen, cap_yen) - min(before_yen, cap_yen)
 
     def book(self, moves: Sequence[Move]) -> list[Entry]:
         """The entries of these moves, with their recounts."""
-        entries = self._recount()
+        entries = [] if self.counted_yen is None else self._put_right()
         for move in moves:
             entries += self._book(move)
         return entries
 
-    def _recount(self) -> list[Entry]:
+    def _put_right(self) -> list[Entry]:
         """Recounts of the groups whose transactions do not count what follows.
 
         What takes room away is said first, so that nobody is above the cap at any entry.
         """
         changes = self._changes(self._count(self.spendings, 0))
-        in_order = sorted(changes.items(), key=lambda change: change[1][1] > 0)
-        return [
-            self._entry(
-                first,
-                group,
-                counted,
-                0,
-                Move(first, first, 0, is_new=False, group=group),
-                is_recount=True,
-            )
-            for group, (first, counted) in in_order
-            if counted
-        ]
+        return self._recounts(dict(sorted(changes.items(), key=lambda change: change[1][1] > 0)))
 
     @staticmethod
     def _changes(changed: Iterable[Spending]) -> dict[Group, tuple[Source, int]]:
@@ -152,48 +148,40 @@ class Person:
         before_yen = sum(spending.left_yen for spending in self.spendings[:place])
         changes = self._changes(self._count(self.spendings[place:], before_yen))
         _, counted = changes.pop(own, (move.of, 0))
-        entry = (move.source, own, counted, move.net_yen, False)
-        recounts = [
-            (first, group, change, 0, True) for group, (first, change) in changes.items() if change
-        ]
         # What takes room away is said first, so that nobody is above the cap at any entry.
-        in_order = [*recounts, entry] if move.net_yen > 0 else [entry, *recounts]
-        return [
-            self._entry(source, group, change, net_yen, move, is_recount=is_recount)
-            for source, group, change, net_yen, is_recount in in_order
-        ]
+        if move.net_yen > 0:
+            return [*self._recounts(changes, move), self._own(move, own, counted)]
+        return [self._own(move, own, counted), *self._recounts(changes, move)]
 
     def _spend(self, move: Move) -> Entry:
         """Books a new charge or purchase: it is the last one, so no other counts otherwise."""
-        cap_yen, before_yen = self.programme.cap_yen, self.net_spend_yen
-        counted = min(before_yen + move.net_yen, cap_yen) - min(before_yen, cap_yen)
+        counted = self._below_the_cap(self.net_spend_yen, move.net_yen)
         self._places[move.source] = len(self.spendings)
         self.spendings.append(Spending(move.source, move.group, move.net_yen, counted))
-        return self._entry(move.source, move.group, counted, move.net_yen, move, is_recount=False)
+        return self._own(move, move.group, counted)
 
-    def _entry(
-        self,
-        source: Source,
-        group: Group,
-        counted: int,
-        net_yen: int,
-        move: Move,
-        *,
-        is_recount: bool,
-    ) -> Entry:
+    def _own(self, move: Move, group: Group, counted: int) -> Entry:
+        self.net_spend_yen += move.net_yen
+        sums = self._sums(group, counted)
+        is_recount = False
+        return Entry(
+            move.source, move.is_void, is_recount, move.source, move.net_yen, counted, *sums
+        )
+
+    def _recounts(
+        self, changes: Mapping[Group, tuple[Source, int]], cause: Move | None = None
+    ) -> list[Entry]:
+        is_void, is_recount, caused_by = False, True, None if cause is None else cause.source
+        return [
+            Entry(first, is_void, is_recount, caused_by, 0, counted, *self._sums(group, counted))
+            for group, (first, counted) in changes.items()
+            if counted
+        ]
+
+    def _sums(self, group: Group, counted: int) -> tuple[int, int, int]:
+        """The points of so much more counted in a group, net spend and points after it."""
         held = self._groups.get(group, 0)
         points = worth(held + counted, self.programme) - worth(held, self.programme)
         self._add(group, counted)
-        self.net_spend_yen += net_yen
         self.points += points
-        return Entry(
-            source,
-            move.is_void and not is_recount,
-            is_recount,
-            move.source,
-            net_yen,
-            counted,
-            points,
-            self.net_spend_yen,
-            self.points,
-        )
+        return points, self.net_spend_yen, self.points

@@ -6,7 +6,7 @@ entries before it.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -221,12 +221,11 @@ class _Account:
         spending = self._spending_of(entry)
         original = spending.explained.entry if spending and entry.takes_back else None
         net = self._net_of(entry, terms, voids, spending)
-        cause, inherited = None, False
+        cause = change = None
         month = f"{(original or entry).occurred_at:%Y-%m}"
         group = self._group(entry, terms, month)
         if entry.is_recount:
-            inherited = self._is_inherited(terms)
-            cause, change = self._recount(following)
+            cause, change = self._recount(following, terms.cap_yen)
             counted = change.yen if change and change.first is spending else 0
         else:
             counted = self._count(entry, net, terms, spending, group)
@@ -248,7 +247,7 @@ class _Account:
             left_yen=spending.left_yen if spending else 0,
             voids=voids.entry if voids else None,
             cause=cause,
-            inherited=inherited,
+            inherited=change is not None and cause is None,
             event=self._events.get(entry.event_id or ""),
         )
         self._book(explained, voids, spending)
@@ -294,40 +293,47 @@ class _Account:
 
     def _changes(self, changed: _Spending, net: int, cap_yen: int) -> list[_Change]:
         """By rounding group, what counts differently once ``net`` more is left of a transaction."""
-        changes: dict[Group, _Change] = {}
+        changes: list[tuple[_Spending, int]] = []
         before = after = 0
         for spending in self._spendings:
             then = _held(before + spending.left_yen, cap_yen) - _held(before, cap_yen)
             left = spending.left_yen + (net if spending is changed else 0)
             now = _held(after + left, cap_yen) - _held(after, cap_yen)
             before, after = before + spending.left_yen, after + left
-            if now != then:
+            changes.append((spending, now - then))
+        return self._by_group(changes)
+
+    def _inherited(self, cap_yen: int) -> list[_Change]:
+        """By rounding group, what counts differently than format 1 had it: less first."""
+        changes: list[tuple[_Spending, int]] = []
+        before = 0
+        for spending in self._spendings:
+            after = before + spending.left_yen
+            yen = _held(after, cap_yen) - _held(before, cap_yen)
+            changes.append((spending, yen - self._by_format_1[spending.explained.entry.key]))
+            before = after
+        return sorted(self._by_group(changes), key=lambda change: change.yen > 0)
+
+    def _by_group(self, changes: Iterable[tuple[_Spending, int]]) -> list[_Change]:
+        """What transactions count differently, summed by rounding group."""
+        found: dict[Group, _Change] = {}
+        for spending, yen in changes:
+            if yen:
                 of = spending.explained
                 group = self._group(of.entry, of.terms, f"{of.entry.occurred_at:%Y-%m}")
-                first, yen = changes[group][::2] if group in changes else (spending, 0)
-                changes[group] = _Change(first, group, yen + now - then)
-        return list(changes.values())
+                first, sum_yen = found[group][::2] if group in found else (spending, 0)
+                found[group] = _Change(first, group, sum_yen + yen)
+        return list(found.values())
 
-    def _is_inherited(self, terms: Terms) -> bool:
-        """Whether a recount is one of those that precede all other entries of a later format."""
+    def _recount(
+        self, following: Sequence[Entry], cap_yen: int
+    ) -> tuple[Entry | None, _Change | None]:
+        """What a recount follows from: the entry before, or a void to come that takes room away, or
+        no entry, but what format 1 counted otherwise.
+        """
         if self._by_format_1:
-            changes: dict[Group, _Change] = {}
-            sum_yen = 0
-            for spending in self._spendings:
-                of, before = spending.explained, sum_yen
-                sum_yen += spending.left_yen
-                yen = _held(sum_yen, terms.cap_yen) - _held(before, terms.cap_yen)
-                if yen := yen - self._by_format_1[of.entry.key]:
-                    group = self._group(of.entry, of.terms, f"{of.entry.occurred_at:%Y-%m}")
-                    first, more = changes[group][::2] if group in changes else (spending, 0)
-                    changes[group] = _Change(first, group, yen + more)
-            said = [change for change in changes.values() if change.yen]
-            self._recounts = [(None, change) for change in sorted(said, key=lambda c: c.yen > 0)]
+            self._recounts = [(None, change) for change in self._inherited(cap_yen) if change.yen]
             self._by_format_1.clear()
-        return bool(self._recounts) and self._recounts[0][0] is None
-
-    def _recount(self, following: Sequence[Entry]) -> tuple[Entry | None, _Change | None]:
-        """What a recount follows from: the entry before, or a void to come that takes room away."""
         if not self._recounts:
             ahead = next((entry for entry in following if not entry.is_recount), None)
             voids = self._booked.get(ahead.key) if ahead and ahead.kind == "refund_void" else None

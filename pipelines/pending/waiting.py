@@ -6,13 +6,14 @@ hold. Rows of format 1 do not wait: the book kept too little of them.
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import polars as pl
 
 from engine.booking.event_reasons import TOO_EARLY, WITHDRAWN
+from engine.booking.standing import Standing
 from engine.io.book.format import RunTable
+from engine.io.book.kept import kept_corrections
 from engine.io.run.reconsidering import waiting_enrollments
 from engine.records import (
     ENROLLMENT_COLUMNS,
@@ -225,7 +226,9 @@ def _enrollments(opened: OpenedBook, as_of: dt.date) -> pl.DataFrame:
 def _events(opened: OpenedBook) -> pl.DataFrame:
     """The events that came too early, and were not accepted or refused for good since."""
     accepted = opened.table(RunTable.ACCEPTED_EVENTS).select("event_id")
-    withdrawn = pl.col("event_id").is_in(sorted(_undone(opened)))
+    corrections = kept_corrections(opened.book, opened.runs)
+    standing = Standing(corrections.taken, corrections.enrollments)
+    withdrawn = [event_id for event_id in corrections.waiting if standing.is_undone(event_id)]
     names = [name for name in polars_schema(AcceptedEvent) if name in EVENT_COLUMNS]
     return (
         opened.table(RunTable.REJECTED_EVENTS)
@@ -235,23 +238,12 @@ def _events(opened: OpenedBook) -> pl.DataFrame:
         .join(accepted, on="event_id", how="anti")
         .select(
             *names,
-            pl.when(withdrawn).then(pl.lit(WITHDRAWN)).otherwise("reason").alias("reason"),
+            pl.when(pl.col("event_id").is_in(withdrawn))
+            .then(pl.lit(WITHDRAWN))
+            .otherwise("reason")
+            .alias("reason"),
             "run_id",
         )
         .sort("run_id", "event_id")
         .collect()
     )
-
-
-def _undone(opened: OpenedBook) -> set[str]:
-    """The events without effect: an undoing that is not undone itself names them."""
-    rows = opened.table(RunTable.ACCEPTED_EVENTS).filter(pl.col("kind") == "undone")
-    undoings: dict[str, list[str]] = {}
-    for other_id, event_id in rows.select("other_id", "event_id").collect().iter_rows():
-        undoings.setdefault(other_id, []).append(event_id)
-
-    @cache
-    def stands(event_id: str) -> bool:
-        return not any(stands(undoing) for undoing in undoings.get(event_id, ()))
-
-    return {event_id for event_id in undoings if not stands(event_id)}

@@ -10,17 +10,17 @@ corrections name those keys, and two rows that contradict each other stand for t
 """
 
 import datetime as dt
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from engine.booking.corrections import Corrections, TransactionKey
+from engine.booking.corrections import Corrections
 from engine.booking.event_reasons import TOO_EARLY
 from engine.io.book.folder import run_id
-from engine.io.book.format import CORRECTIONS_FILE, RunTable
+from engine.io.book.format import RunTable
+from engine.io.book.kept import with_corrections_of
 from engine.io.parquet import scan_parquet
 from engine.records import (
     ENROLLMENT_COLUMNS,
@@ -43,7 +43,7 @@ class KeptDeliveries:
     def __init__(self, opened: OpenedBook, folder: Path) -> None:
         self._opened, self._folder = opened, folder
         self._waiting_events: dict[str, tuple[object, ...]] = {}
-        self._left_alone: tuple[TransactionKey, ...] = ()
+        self._corrections = Corrections()
         self.waited: dict[int, int] = {}
         """By run, how many of its events waited already and are not delivered again."""
 
@@ -88,14 +88,12 @@ class KeptDeliveries:
 
     def _in_conflict(self, number: int, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Two contents of each key that waited, and that the run left alone."""
-        path = self._opened.book.run_folder(number) / CORRECTIONS_FILE
-        if path.exists():
-            # A run that changed nothing left the same keys alone as the one before.
-            kept = Corrections.from_json(json.loads(path.read_bytes()))
-            self._left_alone = kept.left_alone.transactions
-        keys = pl.LazyFrame(
-            self._left_alone, schema=dict.fromkeys(_KEY, pl.String), orient="row"
-        ).join(rows, on=_KEY, how="anti")
+        # A run that changed nothing left the same keys alone as the one before.
+        self._corrections = with_corrections_of(self._opened.book, number, self._corrections)
+        left_alone = self._corrections.left_alone.transactions
+        keys = pl.LazyFrame(left_alone, schema=dict.fromkeys(_KEY, pl.String), orient="row").join(
+            rows, on=_KEY, how="anti"
+        )
         return (
             keys.join(pl.LazyFrame({"amount": [1, 2]}), how="cross")
             .select(

@@ -1,6 +1,5 @@
 """Bringing the index up to date: a committed run's tables are read, and what they say is added."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,9 +15,9 @@ from engine.io.book.checked import CheckedArray
 from engine.io.book.entries import as_entries
 from engine.io.book.facts import NewFacts
 from engine.io.book.folder import Book, run_id
-from engine.io.book.format import CORRECTIONS_FILE, SINCE_FORMAT_2, RunTable
+from engine.io.book.format import SINCE_FORMAT_2, RunTable
 from engine.io.book.index_files import IndexFiles
-from engine.io.book.kept import kept_services
+from engine.io.book.kept import kept_services, with_corrections_of
 from engine.io.book.run_record import RunRecord
 from engine.io.book.waiting import Waiting
 from engine.io.parquet import scan_parquet
@@ -43,11 +42,10 @@ def with_run(book: Book, index: IndexFiles) -> IndexFiles:
     """
     number, before = index.runs + 1, index.past
     record, mark = book.record(number), run_id(number)
-    past, corrections = before, before.corrections
+    past = before
     with _damage_of(book, number, _UNREADABLE):
-        kept = book.run_folder(number) / CORRECTIONS_FILE
-        if kept.exists():
-            corrections = corrections.with_run(json.loads(kept.read_text(encoding="utf-8")))
+        corrections = with_corrections_of(book, number, before.corrections)
+        if corrections is not before.corrections:
             past = corrected(past, corrections)
         accepted = read_table(book, number, RunTable.ACCEPTED)
         past = enrolled(past, accepted, corrections)

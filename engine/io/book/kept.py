@@ -1,11 +1,13 @@
-"""What a run takes over from the run before it: services and programme."""
+"""What a run takes over from the run before it: services, programme and corrections."""
 
+import json
 from pathlib import Path
 from typing import Final
 
+from engine.booking.corrections import Corrections
 from engine.errors import BookError
 from engine.io.book.folder import Book
-from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE
+from engine.io.book.format import CORRECTIONS_FILE, PROGRAMME_FILE, SERVICES_FILE
 from engine.io.durable import sha256_of
 from engine.terms.programme import Programme, load_programme, parse_programme
 from engine.terms.services import Services, load_services, parse_services
@@ -35,6 +37,26 @@ def kept_programme(book: Book, committed: int) -> Programme:
         return load_programme(DEFAULT_PROGRAMME)
     path = book.run_folder(committed) / PROGRAMME_FILE
     return parse_programme(_kept(path, book.record(committed).programme.sha256), str(path))
+
+
+def kept_corrections(book: Book, committed: int) -> Corrections:
+    """What is kept of all events up to a run.
+
+    Raises:
+        OSError, ValueError: a run's file of them cannot be read.
+    """
+    corrections = Corrections()
+    for number in range(1, committed + 1):
+        corrections = with_corrections_of(book, number, corrections)
+    return corrections
+
+
+def with_corrections_of(book: Book, number: int, before: Corrections) -> Corrections:
+    """What is kept after a further run; the same where that run changed nothing of it."""
+    path = book.run_folder(number) / CORRECTIONS_FILE
+    if not path.exists():
+        return before
+    return before.with_run(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _kept(path: Path, sha256: str) -> str:

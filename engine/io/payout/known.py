@@ -1,7 +1,6 @@
 """What a book knows that payouts follow from: its ledger, its payouts, its services, its people."""
 
 import datetime as dt
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,12 +10,11 @@ from typing import Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.booking.corrections import Corrections
 from engine.booking.standing import Standing
 from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
-from engine.io.book.format import CORRECTIONS_FILE, RunTable
-from engine.io.book.kept import kept_services
+from engine.io.book.format import RunTable
+from engine.io.book.kept import kept_corrections, kept_services
 from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import RunRecord
 from engine.io.parquet import scan_parquet
@@ -160,13 +158,11 @@ def accounts_of(book: Book, runs: int) -> Accounts:
     """
     columns = ("person_id", "service_id", "account_id")
     frames = [pl.DataFrame(schema=dict.fromkeys(columns, pl.String))]
-    corrections = Corrections()
-    for number in range(1, runs + 1):
-        folder = book.run_folder(number)
-        frames.append(_read(folder / RunTable.ACCEPTED.file_name, columns))
-        kept = folder / CORRECTIONS_FILE
-        if kept.exists():
-            corrections = corrections.with_run(json.loads(kept.read_text(encoding="utf-8")))
+    frames += [
+        _read(book.run_folder(number) / RunTable.ACCEPTED.file_name, columns)
+        for number in range(1, runs + 1)
+    ]
+    corrections = kept_corrections(book, runs)
     enrolled = pl.concat(frames).with_columns(in_force=True).select(list(ENROLLED))
     if not corrections.taken:
         return Accounts(enrolled)

@@ -5,14 +5,14 @@ import io
 import tomllib
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import oracle
 import pytest
 import worlds
+from deliveries import TESTS
 
-CASES = Path(__file__).parent / "cases"
+CASES = TESTS / "cases"
 TABLES = ("ledger", "declined", "quarantine", "rejected_enrollments", "rejected_events")
 
 

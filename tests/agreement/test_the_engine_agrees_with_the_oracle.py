@@ -36,9 +36,9 @@ from against_the_oracle import (
     run_world,
     table_rows,
 )
+from deliveries import ROOT, TESTS
 
-ROOT = Path(__file__).parent.parent
-CASES = Path(__file__).parent / "cases"
+CASES = TESTS / "cases"
 FIRST_SEED = int(os.environ.get("MYNAPOINT_FIRST_SEED", "0"))
 WORLDS_A_TEST = 10
 CHUNKS = [*((chunk, True) for chunk in range(25)), *((chunk, False) for chunk in range(5))]

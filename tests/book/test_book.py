@@ -19,6 +19,7 @@ import pytest
 import worlds
 from deliveries import (
     KEEPS_NO_RUN,
+    ROOT,
     SAMPLE,
     SERVICES,
     Desk,
@@ -40,9 +41,7 @@ from engine.io.run import calculation, one_run, slices
 from engine.records import LedgerEntry, validated
 
 NEXT_DAY = dt.date(2020, 10, 1)
-PROGRAMME = (
-    Path(__file__).parent.parent / "engine" / "terms" / "programmes" / "mynapoint-2020.toml"
-).read_text()
+PROGRAMME = (ROOT / "engine" / "terms" / "programmes" / "mynapoint-2020.toml").read_text()
 DERIVED = ("index/",)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from deliveries import bodies
+from deliveries import ROOT, TESTS, bodies
 from polars.testing import assert_frame_equal
 
 import mynapoint
@@ -25,7 +25,7 @@ from engine.records import polars_schema, validated
 from pipelines.cli import call
 from pipelines.shown.errors import one_line_errors
 
-KEPT = Path(__file__).parent / "books" / "1"
+KEPT = TESTS / "books" / "1"
 RUNS = 3
 LATER_FORMAT = 3
 Edit = Callable[[dict[str, Any]], object]
@@ -149,7 +149,7 @@ def as_in_format_1(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
 def test_the_same_nights_book_what_they_did_but_for_what_format_2_decides_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(KEPT.parent.parent.parent)
+    monkeypatch.chdir(ROOT)
     kept, anew = Book(KEPT / "book"), Book(tmp_path / "anew")
     for number in range(1, RUNS + 1):
         record = kept.record(number)

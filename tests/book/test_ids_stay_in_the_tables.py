@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from command_line import mynapoint
 from deliveries import Desk, as_csv, enrollment, transaction
-from test_run_command import mynapoint
 
 from engine.layouts.catalogue import built_in_layouts, load_layout
 

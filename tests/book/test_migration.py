@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from deliveries import TESTS
 
 import mynapoint
 from engine.io.run import calculation
@@ -18,7 +19,7 @@ from pipelines.desk.opened_book import open_book
 from pipelines.explain.lookup import person_of
 from pipelines.verify import verify
 
-KEPT = Path(__file__).parent / "books" / "1-counted-otherwise"
+KEPT = TESTS / "books" / "1-counted-otherwise"
 PEOPLE = ("P1", "P2", "P3", "P4", "P5")
 DELIVERED: dict[str, Any] = {
     "transactions": [KEPT / "deliveries" / "transactions.csv"],

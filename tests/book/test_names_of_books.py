@@ -4,12 +4,12 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import COMMAND
 from small_nights import deliver, digests
 
 import mynapoint
@@ -18,7 +18,6 @@ from pipelines.cli import call
 NAME = "a[1] ?*%20 帳簿"
 # What the name would match as a pattern or mean as a URL.
 NEIGHBOURS = ("a1 xyz%20 帳簿", "a1 ?*%20 帳簿", "a[1] ?*  帳簿", "a[1] xx%20 帳簿")
-COMMAND = (sys.executable, "-m", "mynapoint")
 
 
 def run(

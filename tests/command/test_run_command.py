@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import COMMAND, mynapoint
 from deliveries import KEEPS_NO_RUN, ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
 
 from engine.errors import InputError
@@ -22,20 +23,7 @@ from engine.io.run import calculation
 from pipelines.__main__ import main
 from pipelines.cli import call
 
-COMMAND = (sys.executable, "-m", "mynapoint")
 NIGHT = ("--booked-on", "2020-09-30")
-
-
-def mynapoint(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        **({"capture_output": True} | options),
-        text=True,
-        encoding="utf-8",
-        cwd=ROOT,
-        check=False,
-        timeout=60,
-    )
 
 
 def run(desk: Desk, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -10,12 +10,13 @@ import oracle
 import polars as pl
 import pyarrow as pa
 import pytest
+from deliveries import ROOT
 
 from engine.records import TRANSACTION_COLUMNS
 from engine.terms.services import load_services
 from pipelines.sample import write_sample
 
-COMMITTED = Path(__file__).parent.parent / "sample_data"
+COMMITTED = ROOT / "sample_data"
 PACKED = (".gz", ".zst", ".parquet")
 NIGHTS = sorted(COMMITTED.glob("night-*"))
 

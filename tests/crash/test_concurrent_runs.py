@@ -10,13 +10,13 @@ from pathlib import Path
 
 import polars as pl
 import small_nights
+from command_line import COMMAND
 from small_nights import Night, deliver, digests, ledger_of, same_ledger
 
 import mynapoint
 from engine.io.book.folder import Book
 from engine.io.book.writing import locked
 
-COMMAND = (sys.executable, "-m", "mynapoint")
 IN_USE = "another run is writing to this book"
 RUNS = 10
 MOST_ATTEMPTS = RUNS * 10

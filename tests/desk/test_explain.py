@@ -19,7 +19,7 @@ import pytest
 import worlds
 from against_the_oracle import run_world
 from corrected_nights import corrected_book
-from deliveries import Desk, as_csv, enrollment, transaction
+from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 
 import mynapoint
 from engine.errors import BookError, InputError
@@ -766,7 +766,7 @@ def test_looking_at_a_book_imports_no_pandera(six_nights: Path, ledger: pl.DataF
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
     )
     assert done.stderr.splitlines()[-1] == "[0, 0, 0] False"
 

@@ -10,6 +10,7 @@ import pytest
 import worlds
 from against_the_oracle import run_world
 from corrected_nights import CorrectedBook, corrected_book
+from deliveries import TESTS
 from polars.testing import assert_frame_equal
 
 import mynapoint
@@ -20,7 +21,7 @@ from pipelines.cli import call
 from pipelines.desk.opened_book import open_book
 from pipelines.pending.waiting import pending
 
-FORMAT_1 = Path(__file__).parent / "books" / "1" / "book"
+FORMAT_1 = TESTS / "books" / "1" / "book"
 
 
 @pytest.fixture(scope="module")

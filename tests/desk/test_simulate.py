@@ -18,7 +18,7 @@ import pytest
 import worlds
 from against_the_oracle import run_world
 from corrected_nights import corrected_book
-from deliveries import ROOT, SAMPLE, Desk, as_csv, enrollment, transaction
+from deliveries import ROOT, SAMPLE, TESTS, Desk, as_csv, enrollment, transaction
 from polars.testing import assert_frame_equal
 from sample_book import booked_sample, sample_nights
 
@@ -471,7 +471,7 @@ def test_deliveries_without_a_book_are_compared_with_the_default_programme(desk:
 # --- Books of format 1 ----------------------------------------------------------------------------
 
 
-FORMAT_1 = Path(__file__).parent / "books" / "1"
+FORMAT_1 = TESTS / "books" / "1"
 
 
 # Version 2 takes what is left for a refund of more: 11R6 came before 11R7.

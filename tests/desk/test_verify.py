@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import worlds
 from against_the_oracle import ROLES, DeliveredAs, run_engine
+from deliveries import ROOT
 from forger import PERSON, Forger, log_of
 
 import mynapoint
@@ -31,7 +32,6 @@ from pipelines.cli import call
 from pipelines.verify import Verified, verify
 from pipelines.verify.commits import Commits
 
-ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_data"
 NIGHTS = 3
 

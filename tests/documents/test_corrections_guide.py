@@ -14,13 +14,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from deliveries import ROOT
 from test_guide import LOCALES, shown
 
 from engine.records import EVENT_KINDS
 from pipelines.cli import call
 from pipelines.shown.texts import Lang
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 GUIDES: dict[Lang, Path] = {"en": DOCS / "corrections.md", "ja": DOCS / "corrections.ja.md"}
 CASES = 10
 _BLOCK = re.compile(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -14,13 +14,14 @@ import duckdb
 import oracle
 import polars as pl
 import pytest
+from deliveries import ROOT
 
 from engine.rules.clauses import clause_of
 from pipelines.cli import app, call
 from pipelines.desk.reasons import reason
 from pipelines.shown.texts import Lang
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 GUIDES: dict[Lang, Path] = {"en": DOCS / "auditors-guide.md", "ja": DOCS / "auditors-guide.ja.md"}
 LOCALES: dict[Lang, str] = {"en": "C", "ja": "ja_JP.UTF-8"}
 # Shown by name; their own tests run them.

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from deliveries import ROOT
 
 from pipelines.cli import call
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 GUIDES = ("payouts.md", "payouts.ja.md")
 
 

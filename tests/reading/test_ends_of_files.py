@@ -4,10 +4,10 @@ import gzip
 from pathlib import Path
 
 import pytest
+from command_line import mynapoint
 from deliveries import Desk, as_csv, enrollment, transaction
 from laid_out_files import read
 from short_limits import cut_into_blocks, keep_records_short
-from test_run_command import mynapoint
 
 from engine.errors import InputError
 

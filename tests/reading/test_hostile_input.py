@@ -17,10 +17,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deliveries import ROOT
 
 import mynapoint
 
-ROOT = Path(__file__).parent.parent
 FIRST_SEED = int(os.environ.get("MYNAPOINT_FIRST_SEED", "0"))
 MUTATIONS_A_TEST = 40
 SERVICES = '[[services]]\nservice_id = "coin"\nname = "coin"\nbasis = "purchase"\n'

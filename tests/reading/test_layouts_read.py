@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from deliveries import TRANSACTION_COLUMNS, as_csv, enrollment
+from deliveries import TESTS, TRANSACTION_COLUMNS, as_csv, enrollment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laid_out_files import ACCOUNT, WRITERS, Event, Written, read
@@ -20,7 +20,7 @@ import mynapoint
 from engine.layouts.catalogue import built_in_layouts, load_layout
 from engine.layouts.model import Separated
 
-SAMPLES = Path(__file__).parent / "layouts"
+SAMPLES = TESTS / "layouts"
 
 
 def canonical(folder: Path) -> list[dict[str, str]]:

@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from command_line import mynapoint
 from test_ends_of_files import LAID_OUT, LAYOUT
-from test_run_command import mynapoint
 
 TEXT = LAID_OUT
 

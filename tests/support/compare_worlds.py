@@ -1,10 +1,11 @@
 """Book random worlds with the engine and with the oracle, and show the first difference small.
 
-    python tests/compare_worlds.py                    # 100 worlds with events, from seed 0
-    python tests/compare_worlds.py --first 500 --worlds 1000
-    python tests/compare_worlds.py --kind plain       # without events; `clean`: no unreadable rows
-    python tests/compare_worlds.py --seed 17 --no-shrink
-    python tests/compare_worlds.py --reads FOLDER     # a dumped world once more, perhaps edited
+    cd tests/support
+    python compare_worlds.py                    # 100 worlds with events, from seed 0
+    python compare_worlds.py --first 500 --worlds 1000
+    python compare_worlds.py --kind plain       # without events; `clean`: no unreadable rows
+    python compare_worlds.py --seed 17 --no-shrink
+    python compare_worlds.py --reads FOLDER     # a dumped world once more, perhaps edited
 
 A world that differs is made smaller, by dropping nights and rows for as long as the same table
 differs, and written to a folder: one CSV file for each night and role, the services, the

@@ -17,8 +17,9 @@ import mynapoint
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.run.one_run import RunResult
 
-ROOT = Path(__file__).parent.parent
-CASES = Path(__file__).parent / "cases"
+TESTS = Path(__file__).parent.parent
+ROOT = TESTS.parent
+CASES = TESTS / "cases"
 SAMPLE = ROOT / "sample_data"
 KEEPS_NO_RUN = {".lock", ".acknowledged"}
 

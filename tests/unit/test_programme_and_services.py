@@ -20,6 +20,7 @@ from traceback import walk_tb
 from typing import Any
 
 import pytest
+from deliveries import TESTS
 
 import engine
 from engine.errors import BookError, InputError, MynapointError
@@ -35,7 +36,7 @@ from engine.terms.programme import (
 from engine.terms.services import Service, load_services, parse_services
 from engine.terms.strict_toml import MAX_FILE_BYTES
 
-BROKEN = Path(__file__).parent / "broken"
+BROKEN = TESTS / "broken"
 BROKEN_PROGRAMMES = sorted((BROKEN / "programmes").glob("*.toml"))
 BROKEN_SERVICES = sorted((BROKEN / "services").glob("*.toml"))
 BROKEN_LAYOUTS = sorted((BROKEN / "layouts").glob("*.toml"))

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import mynapoint
 from deliveries import Desk, as_csv, enrollment, transaction
 from laid_out_files import read
-from test_run_command import mynapoint
 
 from engine.layouts.catalogue import built_in_layouts, load_layout
 from engine.layouts.model import Layout

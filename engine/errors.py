@@ -5,9 +5,36 @@ An error is two lines: the message says what, where and why, the hint says what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+ErrorCode = Literal[
+    "unusable_input",
+    "wrong_usage",
+    "no_book",
+    "not_a_book",
+    "missing_extra",
+    "too_many_quarantined",
+    "personal_numbers",
+    "booked_on_too_early",
+    "booked_on_in_future",
+    "terms_may_not_change",
+    "unexpected_run",
+    "other_owner",
+    "gate_failed",
+    "manifest_differs",
+    "nothing_delivered",
+    "book_in_use",
+    "book_damaged",
+    "later_format",
+    "copy_incomplete",
+    "disk",
+    "interrupted",
+    "out_of_memory",
+    "internal_fault",
+]
+"""What is wrong, in a word that does not change; docs/operators-guide.md says what each means."""
 
 
 class MynapointError(Exception):
@@ -16,32 +43,42 @@ class MynapointError(Exception):
     Attributes:
         message: what is wrong, where and why, on one line; also what `str()` gives.
         hint: what to do about it, on one line.
+        code: what is wrong in a word that does not change, for programs.
         exit_code: the exit code of a command that ends with this error.
     """
 
     exit_code: ClassVar[int]
+    usual_code: ClassVar[ErrorCode]
 
-    def __init__(self, message: str, *, hint: str) -> None:
+    def __init__(self, message: str, *, hint: str, code: ErrorCode | None = None) -> None:
         self.message = _one_line(message)
         self.hint = _one_line(hint)
+        self.code: ErrorCode = code or self.usual_code
         super().__init__(self.message)
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        """What programs may want to know beyond the code, ready for JSON."""
+        return {}
 
     def __reduce__(self) -> tuple[Callable[..., MynapointError], tuple[str]]:
         # The default calls cls(*args), which has no hint: an error of a worker process
         # could not reach its parent.
-        return partial(type(self), hint=self.hint), (self.message,)
+        return partial(type(self), hint=self.hint, code=self.code), (self.message,)
 
 
 class InputError(MynapointError):
     """Unusable input or wrong usage; nothing was booked."""
 
     exit_code = 2
+    usual_code = "unusable_input"
 
 
 class BookError(MynapointError):
     """The book is in use by another run, or damaged; nothing was booked."""
 
     exit_code = 3
+    usual_code = "book_damaged"
 
 
 def _one_line(text: str) -> str:

@@ -27,6 +27,8 @@ def run(
     allow_backdating: bool = False,
     allow_postdating: bool = False,
     whole_lines: bool = False,
+    dry_run: bool = False,
+    out: Path | None = None,
     threads: PositiveInt | None = None,
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
@@ -68,6 +70,10 @@ def run(
         Let --booked-on be in the future.
     whole_lines: bool
         Refuse a CSV file whose last record has no line end; else it is read, with a warning.
+    dry_run: bool
+        Do all of it but the booking: nothing in the book's folder changes.
+    out: Path
+        With --dry-run: a new or empty folder for the tables that the run would leave.
     threads: int
         Parts and slices under way at once; by default one more than cores.
     engine: str
@@ -99,6 +105,8 @@ def run(
         allow_backdating=allow_backdating,
         allow_postdating=allow_postdating,
         whole_lines=whole_lines,
+        dry_run=dry_run,
+        out=out,
         threads=threads,
         engine=engine,
         master=master,

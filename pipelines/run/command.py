@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from engine.errors import InputError
 from engine.io.run.nightly import run as book_a_night
 from pipelines.desk.engines import engine_of
 from pipelines.desk.ordered_options import in_order
@@ -29,6 +30,8 @@ def book_deliveries(
     allow_backdating: bool,
     allow_postdating: bool,
     whole_lines: bool,
+    dry_run: bool,
+    out: Path | None,
     threads: int | None,
     engine: Literal["one-machine", "spark"],
     master: str | None,
@@ -43,6 +46,12 @@ def book_deliveries(
         InputError: something delivered, or an option, cannot be used; nothing was booked.
         BookError: the book is in use or damaged.
     """
+    if dry_run and engine == "spark":
+        raise InputError(
+            "--dry-run: is calculated on one machine, and gives the same there",
+            hint="leave --engine out",
+            code="wrong_usage",
+        )
     parsed = {"transactions": transactions, "enrollments": enrollments, "events": events}
     deliveries = in_order(arguments, parsed) if layouts or settings else parsed
     with engine_of(engine, master, conf) as how, progress_bar(wanted=not quiet) as progress:
@@ -62,11 +71,13 @@ def book_deliveries(
             threads=threads,
             progress=progress,
             how=how,
+            dry_run=dry_run,
+            out=out,
         )
     with output_may_fail():
         print_warnings(result)
         if as_json:
             print_record(result)
         elif not quiet:
-            print_summary(result)
+            print_summary(result, out)
     return 0

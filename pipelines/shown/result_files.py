@@ -5,14 +5,23 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from engine.errors import InputError
-from engine.io.book.folder import refuse_within_books
-from engine.io.durable import remove_folder, sync
+from engine.io.durable import sync
+from engine.io.result_folders import check_folder, check_outside_books, whole_folder, writable
 from engine.paths import local_path
+
+__all__ = [
+    "MAKER",
+    "check_file",
+    "check_folder",
+    "check_outside_books",
+    "whole_file",
+    "whole_folder",
+]
 
 MAKER: Final = "mynapoint"
 """What pages (``generator``) and workbooks (``creator``) say of who made them."""
@@ -32,7 +41,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = local_path(path)
     check_file(path)
-    with _writable(path):
+    with writable(path):
         # The system makes it its owner's alone.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -46,41 +55,6 @@ def whole_file(path: Path) -> Iterator[Path]:
             fresh.unlink(missing_ok=True)
 
 
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Gives a folder to write to; it becomes the one that was named when all of it is there.
-
-    Raises:
-        InputError: there is something already, or nothing can be written there.
-    """
-    folder = local_path(folder)
-    check_folder(folder)
-    with _writable(folder):
-        parent = folder.resolve().parent
-        parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.resolve().name}.", dir=parent))
-        try:
-            yield fresh
-            for file in fresh.iterdir():
-                file.chmod(0o600)
-            check_folder(folder)
-            # The system renames a folder over an empty one, and over nothing else.
-            fresh.replace(folder.resolve())
-        finally:
-            with suppress(OSError):
-                remove_folder(fresh)
-
-
-def check_outside_books(path: Path) -> None:
-    """Makes sure that a result is not written among a book's own files.
-
-    Raises:
-        InputError: it would be.
-    """
-    with _writable(path):
-        refuse_within_books(local_path(path))
-
-
 def check_file(path: Path) -> None:
     """Makes sure, before any work is done, that a result may take a file's place.
 
@@ -89,28 +63,12 @@ def check_file(path: Path) -> None:
     """
     path = local_path(path)
     check_outside_books(path)
-    with _writable(path):
+    with writable(path):
         if os.path.lexists(path) and not _is_ours(path):
             raise InputError(
                 f"{path}: there is something already, and this command has not written it",
                 hint="name a new file",
             )
-
-
-def check_folder(folder: Path) -> None:
-    """Makes sure, before any work is done, that a folder may hold a result.
-
-    Raises:
-        InputError: it is a file, holds something, or is a book's.
-    """
-    folder = local_path(folder)
-    check_outside_books(folder)
-    if not os.path.lexists(folder):
-        return
-    with _writable(folder):
-        if folder.is_dir() and not any(folder.iterdir()):
-            return
-    raise InputError(f"{folder}: there is something already", hint="name a new or an empty folder")
 
 
 def _is_ours(path: Path) -> bool:
@@ -126,14 +84,3 @@ def _is_ours(path: Path) -> bool:
             return _MARK_OF_A_WORKBOOK in properties.read(_WORKBOOK_BYTES)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError):
         return False
-
-
-@contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path}: the result cannot be written: {error.strerror or error}",
-            hint="name a place that can be written to and has room",
-        ) from error

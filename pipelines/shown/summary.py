@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rich.table import Table
 
@@ -13,6 +14,8 @@ from pipelines.shown.terminal import output, print_json
 def print_record(result: RunResult) -> None:
     """Prints the run record for machines, and whether the run had been booked before."""
     record = result.record.to_json() | {"already_booked": result.already_booked}
+    if result.dry_run:
+        record["dry_run"] = True
     print_json(record)
 
 
@@ -22,9 +25,11 @@ def print_warnings(result: RunResult) -> None:
         sys.stderr.write(f"warning: {warning.file}: row {warning.row}: {warning.what}\n")
 
 
-def print_summary(result: RunResult) -> None:
-    """Prints a run at a glance."""
+def print_summary(result: RunResult, out: Path | None = None) -> None:
+    """Prints a run at a glance; ``out`` is where a dry run's tables are."""
     record, console = result.record, output()
+    if result.dry_run:
+        console.print("試行 — a dry run: nothing was booked, this is what a run would do\n")
     counts, enrollments, points = record.counts, record.counts.enrollments, record.points
     if result.already_booked:
         console.print(
@@ -53,8 +58,10 @@ def print_summary(result: RunResult) -> None:
     )
     for reason, rows in enrollments.rejected.items():
         console.print(f"    {reason}: {rows:,}")
-    console.print(f"台帳 ledger: {result.book / 'ledger'}")
-    console.print(f"内訳 record, declined, quarantine: {result.book / 'runs' / record.run_id}")
+    place = out if result.dry_run and not result.already_booked else result.book
+    if place is not None:
+        console.print(f"台帳 ledger: {place / 'ledger'}")
+        console.print(f"内訳 record, declined, quarantine: {place / 'runs' / record.run_id}")
 
 
 def _late_and_corrected(record: RunRecord) -> Iterator[str]:

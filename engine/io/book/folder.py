@@ -20,6 +20,7 @@ from engine.io.book.format import RECORD_FILE
 from engine.io.book.log import Log, run_id
 from engine.io.book.manifest import read_manifest
 from engine.io.book.run_record import Output, RunRecord
+from engine.io.durable import make_folder
 from engine.paths import local_path
 
 __all__ = ["Book", "another_record", "part_name", "refuse_within_books", "run_id"]
@@ -71,6 +72,12 @@ class Book:
     @property
     def staging(self) -> Path:
         return self.path / "staging"
+
+    def stage(self) -> Path:
+        """A fresh folder for a run's files."""
+        for name in ("run", "ledger", "work"):
+            make_folder(self.staging / name)
+        return self.staging / "run"
 
     @property
     def lock(self) -> Path:

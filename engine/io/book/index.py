@@ -161,6 +161,6 @@ def _clear(folder: Path, kept: Container[str]) -> None:
 
 def _remove_old(book: Book) -> None:
     """Removes what an earlier engine kept as its index."""
-    old = book.path / _FOLDER_OF_FORMAT_6
+    old = book.index.parent / _FOLDER_OF_FORMAT_6
     if old.is_dir() and not old.is_symlink():
         remove_folder(old)

@@ -164,12 +164,6 @@ class LockedBook(Book):
         if self._holds_lock():
             self._clear_staging()
 
-    def stage(self) -> Path:
-        """A fresh folder for a run's files."""
-        for name in ("run", "ledger", "work"):
-            make_folder(self.staging / name)
-        return self.staging / "run"
-
     def publish(self, number: int) -> None:
         """Moves a run's staged files to where its commit will make them part of the book.
 
@@ -274,13 +268,11 @@ class LockedBook(Book):
             )
 
 
-@contextmanager
-def locked(book: Book) -> Iterator[LockedBook]:
-    """Keeps other runs out; the folder is made when it is not there.
+def check_place(book: Book) -> None:
+    """Refuses a path at which there is something else than a book.
 
     Raises:
-        InputError: the path is something else than a book.
-        BookError: another run is at work, or a part of the book is a link.
+        InputError: naming it.
     """
     for place in (book.path, *book.path.parents):
         if place.exists() and not place.is_dir():
@@ -292,6 +284,17 @@ def locked(book: Book) -> Iterator[LockedBook]:
             f"{book.path}: the folder is not empty and holds no book",
             hint="name a new or an empty folder, or an existing book",
         )
+
+
+@contextmanager
+def locked(book: Book) -> Iterator[LockedBook]:
+    """Keeps other runs out; the folder is made when it is not there.
+
+    Raises:
+        InputError: the path is something else than a book.
+        BookError: another run is at work, or a part of the book is a link.
+    """
+    check_place(book)
     try:
         make_folder(book.path)
         book.refuse_links()

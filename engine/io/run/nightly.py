@@ -6,21 +6,19 @@ commit.
 """
 
 import datetime as dt
-import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import BookError
-from engine.io.book.checked import DamagedIndex
+from engine.errors import BookError, InputError
 from engine.io.book.folder import Book
 from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
-from engine.io.book.writing import LockedBook, locked
+from engine.io.book.writing import locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ENROLLMENTS, EVENTS, TRANSACTIONS
@@ -35,11 +33,13 @@ from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days
 from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
+from engine.io.run.sound_index import with_a_sound_index
+from engine.io.run.trial import try_run
+from engine.paths import local_path
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
 ROWS_PER_SLICE: Final = 500_000
-_LOG: Final = logging.getLogger(__name__)
 
 
 def run(
@@ -61,6 +61,8 @@ def run(
     rows_per_slice: int | None = None,
     progress: Progress | None = None,
     how: Calculator | None = None,
+    dry_run: bool = False,
+    out: str | Path | None = None,
 ) -> RunResult:
     """Books one night's deliveries; the contract's ``mynapoint run``.
 
@@ -84,13 +86,18 @@ def run(
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         progress: is told how far the run is.
         how: calculates the run; by default this machine alone.
+        dry_run: do all of it but the booking: the book's folder is only read.
+        out: of a dry run, a new or empty folder for the files that the run would have left, under
+            the names that its record gives.
 
     Raises:
         InputError: the input or the call cannot be used; nothing was booked.
         BookError: the book is in use or damaged; nothing was booked.
     """
     check_types_of_days(booked_on=booked_on, terms_as_of=terms_as_of)
-    check_paths(book=book, services=services, programme=programme)
+    check_paths(book=book, services=services, programme=programme, out=out)
+    if out is not None and not dry_run:
+        raise InputError("--out: says nothing here", hint="it belongs to --dry-run")
     check_delivered(transactions=transactions, enrollments=enrollments, events=events)
     check_counts(threads=threads, rows_per_slice=rows_per_slice)
     check_share("--max-quarantined", max_quarantined)
@@ -114,25 +121,36 @@ def run(
     given_services = None if services is None else load_services(services)
     given_programme = None if programme is None else load_programme(programme)
     place = Book.at(book)
+
+    def new_run(at: Book, committed: int) -> Run:
+        check_days(at, committed, order)
+        return Run(
+            at,
+            committed,
+            order,
+            deliveries.anew(),
+            given_services,
+            given_programme,
+            how or on_this_machine,
+        )
+
     result: RunResult | None = None
     try:
+        if dry_run:
+            return try_run(
+                place,
+                lambda at, committed: new_run(at, committed).prepare(),
+                None if out is None else local_path(out),
+            )
         with locked(place) as held:
             committed, _ = settle_tables(held)
+
+            def begin_anew() -> None:
+                clear_index(held)
+                held.clear_up()
+
             try:
-                check_days(place, committed, order)
-
-                def attempt() -> RunResult:
-                    return Run(
-                        held,
-                        committed,
-                        order,
-                        deliveries.anew(),
-                        given_services,
-                        given_programme,
-                        how or on_this_machine,
-                    ).do()
-
-                result = _with_a_sound_index(held, attempt)
+                result = with_a_sound_index(lambda: new_run(held, committed).do(held), begin_anew)
             finally:
                 # What cannot be cleared now is cleared by the next run.
                 with suppress(OSError):
@@ -151,25 +169,6 @@ def run(
 def on_this_machine(run: Run, staged: Path) -> Calculated:
     """Calculates a run on this machine alone."""
     return Calculation(run, staged).calculate()
-
-
-def _with_a_sound_index(book: LockedBook, attempt: Callable[[], RunResult]) -> RunResult:
-    """A run, from its start once more where it met a damaged index; only one that has published
-    nothing meets one.
-    """
-    try:
-        return attempt()
-    except DamagedIndex as error:
-        _LOG.warning("%s; the index is made anew from the ledger", error)
-    clear_index(book)
-    book.clear_up()
-    try:
-        return attempt()
-    except DamagedIndex as error:
-        raise BookError(
-            f"{error}, though it was only just made",
-            hint="check the disk; nothing was booked",
-        ) from error
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

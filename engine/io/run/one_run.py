@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from engine.io.book.folder import run_id
+from engine.io.book.folder import Book, run_id
 from engine.io.book.format import (
     CORRECTIONS_FILE,
     FORMAT,
@@ -33,17 +33,19 @@ from engine.terms.services import Services
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run that is in the book.
+    """A run that is in the book, or, of a dry run, that would be.
 
     Attributes:
         book: the book's path.
         already_booked: whether this very run was in the book before; nothing was changed then.
         record: the run record, as in ``runs/NNNNNN/record.json``; ``to_json`` gives that.
+        dry_run: whether nothing was booked because nothing was meant to be.
     """
 
     book: Path
     already_booked: bool
     record: RunRecord
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,26 @@ class Calculator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run whose files are all staged, but for a run that was booked before.
+
+    Attributes:
+        parts: the ledger's files.
+        record_sha256: of the record's file.
+    """
+
+    result: RunResult
+    parts: Sequence[Part] = ()
+    record_sha256: str = ""
+
+
 class Run:
-    """One run on a locked book. What comes before and after its calculation is here."""
+    """One run on a book at one version. What comes before and after its calculation is here."""
 
     def __init__(
         self,
-        book: LockedBook,
+        book: Book,
         committed: int,
         order: Order,
         deliveries: Deliveries,
@@ -95,12 +111,22 @@ class Run:
         self.terms = self.programme.terms_as_of(order.terms_as_of)
         self.started_at = dt.datetime.now(dt.UTC)
 
-    def do(self) -> RunResult:
-        """Calculates the run and makes it part of the book."""
+    def do(self, book: LockedBook) -> RunResult:
+        """Calculates the run and makes it part of the book, which is this run's, locked."""
+        prepared = self.prepare()
+        if not prepared.result.already_booked:
+            book.publish(self.number)
+            commit(book, self.number, prepared.parts, record_sha256=prepared.record_sha256)
+        return prepared.result
+
+    def prepare(self) -> PreparedRun:
+        """Calculates the run; its files are staged then."""
         staged = self.book.stage()
         calculated = self._calculate(self, staged)
         if self.earlier_record is not None and not _changes_the_book(calculated):
-            return RunResult(self.book.path, already_booked=True, record=self.earlier_record)
+            return PreparedRun(
+                RunResult(self.book.path, already_booked=True, record=self.earlier_record)
+            )
         outputs = self._outputs(staged, calculated)
         record = calculated.tally.record(
             self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)
@@ -108,9 +134,8 @@ class Run:
         warnings = tuple(warning for files in self.deliveries for warning in files.warnings)
         record = replace(record, ran=self._ran(), warnings=warnings)
         record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
-        self.book.publish(self.number)
-        commit(self.book, self.number, list(calculated.parts), record_sha256=record_sha256)
-        return RunResult(self.book.path, already_booked=False, record=record)
+        result = RunResult(self.book.path, already_booked=False, record=record)
+        return PreparedRun(result, list(calculated.parts), record_sha256)
 
     def _outputs(self, staged: Path, calculated: Calculated) -> list[Output]:
         folder = f"runs/{run_id(self.number)}"

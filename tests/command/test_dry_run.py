@@ -37,7 +37,7 @@ def without_time(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"ran": None}
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 100_000), corrected=st.booleans())
 def test_a_dry_run_and_the_run_differ_in_nothing_but_the_time(seed: int, corrected: bool) -> None:
     world = worlds.make(seed, corrected=corrected)

@@ -57,6 +57,7 @@ ENROLLMENT_CONFLICT = "person_id:conflict"
 EVENT_CONFLICT = "event_id:conflict"
 
 Kind = pl.Enum(KINDS)
+EntryKind = pl.Enum(ENTRY_KINDS)
 Basis = pl.Enum(BASES)
 EventKind = pl.Enum(EVENT_KINDS)
 Instant = pl.Datetime("us")
@@ -363,9 +364,57 @@ _MAKING_A_SCHEMA: Final = Lock()
 def validated(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
     """``frame`` when every row keeps the record's declaration.
 
+    One pass of the columns passes what is sound; pandera judges what is not passed, and says why.
+
     Raises:
         BookError: naming the column and the check that failed; nothing may be booked then.
     """
+    return frame if is_sound(frame, record) else judged(frame, record)
+
+
+def is_sound(frame: pl.DataFrame, record: Record) -> bool:
+    """Whether the whole frame is seen at once to keep the declaration; if not, it still may."""
+    if list(frame.schema.items()) != list(polars_schema(record).items()):
+        return False
+    in_words = {name: column.words for name, column in record.columns.items() if column.words}
+    absent = {name: frame[name].null_count() for name in in_words}
+    sound = (
+        frame.lazy()
+        # Another word becomes null; and few words are compared by their numbers.
+        .with_columns(
+            pl.col(name).cast(pl.Enum(words), strict=False) for name, words in in_words.items()
+        )
+        .select(
+            *(pl.col(name).null_count() == count for name, count in absent.items()),
+            *(held.alias(f"{at}") for at, held in enumerate(_conditions(record))),
+        )
+        .collect(engine="in-memory")
+    )
+    return all(sound.row(0))
+
+
+@cache
+def _conditions(record: Record) -> tuple[pl.Expr, ...]:
+    """What together is enough for the declaration: one truth each for all rows."""
+    conditions = [expression.all() for expression in record.checks.values()]
+    for name, column in record.columns.items():
+        values = pl.col(name)
+        if not column.nullable:
+            conditions.append(values.null_count() == 0)
+        if column.least is not None:
+            conditions.append((values.min() >= column.least).fill_null(value=True))
+        if column.most is not None:
+            conditions.append((values.max() <= column.most).fill_null(value=True))
+        if column.characters is not None:
+            # So many bytes are never more characters.
+            lengths = values.str.len_bytes()
+            conditions.append((lengths.min() >= 1).fill_null(value=True))
+            conditions.append((lengths.max() <= column.characters).fill_null(value=True))
+    return tuple(conditions)
+
+
+def judged(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
+    """``frame`` as pandera judges it: see ``validated``."""
     # Parts are validated in several threads, and none may meet pandera half imported.
     with _MAKING_A_SCHEMA:
         schema = _pandera_schema(record)

@@ -112,12 +112,12 @@ def award(
     ``originals`` are of the refunds among them, by the places that the transactions had before
     they were taken in ``order``.
     """
-    first = _begins(rows.ranks)
+    first = begins(rows.ranks)
     starts = np.flatnonzero(first)
     lengths = np.diff(starts, append=order.size)
     people = rows.person_nos[starts]
 
-    net_after = _running(rows.net_yen, starts, lengths, past.balances.net_spend_yen[people])
+    net_after = running(rows.net_yen, starts, lengths, past.balances.net_spend_yen[people])
     net_before = net_after - rows.net_yen
     counted = counted_spend(net_after, programme) - counted_spend(net_before, programme)
 
@@ -125,11 +125,11 @@ def award(
     points = worth(group_after, programme) - worth(group_after - counted, programme)
     ones = np.ones(order.size, np.int64)
     return Awards(
-        entry_seq=_running(ones, starts, lengths, past.balances.entries[people]),
+        entry_seq=running(ones, starts, lengths, past.balances.entries[people]),
         counted_amount=counted,
         points=points,
         net_spend_after=net_after,
-        points_after=_running(points, starts, lengths, past.balances.points[people]),
+        points_after=running(points, starts, lengths, past.balances.points[people]),
     )
 
 
@@ -140,22 +140,22 @@ def needs_recounting(rows: Booked, past: Past, programme: Programme) -> Flags:
     several = (rows.roundings != CUMULATIVE) | past.registry.several[rows.person_nos]
     if not (rows.refunds & several).any():
         return np.zeros(rows.refunds.size, np.bool_)
-    starts = np.flatnonzero(_begins(rows.ranks))
+    starts = np.flatnonzero(begins(rows.ranks))
     lengths = np.diff(starts, append=rows.ranks.size)
     held = past.balances.net_spend_yen[rows.person_nos[starts]]
-    net_before = _running(rows.net_yen, starts, lengths, held) - rows.net_yen
+    net_before = running(rows.net_yen, starts, lengths, held) - rows.net_yen
     gives_room = rows.refunds & several & (net_before > programme.cap_yen)
     return np.repeat(np.logical_or.reduceat(gives_room, starts), lengths)
 
 
-def _begins(numbers: Integers) -> Flags:
+def begins(numbers: Integers) -> Flags:
     """Where each stretch of equal numbers begins."""
-    begins = np.ones(numbers.size, np.bool_)
-    begins[1:] = numbers[1:] != numbers[:-1]
-    return begins
+    first = np.ones(numbers.size, np.bool_)
+    first[1:] = numbers[1:] != numbers[:-1]
+    return first
 
 
-def _running(values: Integers, starts: Numbers, lengths: Numbers, before: Integers) -> Integers:
+def running(values: Integers, starts: Numbers, lengths: Numbers, before: Integers) -> Integers:
     """The running sum within each stretch, on top of what was there before."""
     total = np.cumsum(values)
     base = before - (total[starts] - values[starts]) if starts.size else before
@@ -195,7 +195,7 @@ def _group_sums(
 
     group_first = first | by_transaction
     group_first[1:] |= by_month[1:] & (months[1:] != months[:-1])
-    after = _group_running(counted, group_first, before)
+    after = group_running(counted, group_first, before)
 
     mixed = np.flatnonzero(_mixed(rows, first))
     # One number a group: an original's is its position, or negative when it is of the slice.
@@ -203,16 +203,16 @@ def _group_sums(
     groups = np.where(by_transaction[mixed], original_ids[mixed], of_accounts)
     together = np.argsort(groups, kind="stable")
     at, groups = mixed[together], groups[together]
-    after[at] = _group_running(counted[at], _begins(groups), before[at])
+    after[at] = group_running(counted[at], begins(groups), before[at])
     return after
 
 
-def _group_running(counted: Integers, group_first: Flags, before: Integers) -> Integers:
+def group_running(counted: Integers, group_first: Flags, before: Integers) -> Integers:
     """The running sum of each group, which begins where it is marked, on top of what it held
     before: the same for all of a group.
     """
     starts = np.flatnonzero(group_first)
-    return _running(counted, starts, np.diff(starts, append=counted.size), before[starts])
+    return running(counted, starts, np.diff(starts, append=counted.size), before[starts])
 
 
 def _mixed(rows: Booked, first: Flags) -> Flags:

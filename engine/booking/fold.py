@@ -13,19 +13,20 @@ import polars as pl
 
 from engine.booking.awarding import Awards, Booked, award, booking_order, needs_recounting
 from engine.booking.deciding import Flags, decide
-from engine.booking.recounted import EXTRA_ENTRIES, People, Voids, recounted
+from engine.booking.recounted import REPEATED, Extra, People, Voids, recounted
 from engine.booking.registry import Numbers, Registry, terms_of_services
 from engine.booking.state import Past
 from engine.columns.hashing import FewHashes, Hashes, Positions, hash_coded_pair
 from engine.columns.unshared import rows_on_their_own
-from engine.records import Declined, LedgerEntry, polars_schema
+from engine.records import Declined, EntryKind, polars_schema
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
 from engine.rules.spending import DUPLICATE
 from engine.terms.programme import Programme, Terms
 from engine.terms.services import Services
 
 DECLINED_COLUMNS = tuple(polars_schema(Declined))
-ENTRY_COLUMNS = tuple(polars_schema(LedgerEntry))
+# Nobody has as many entries.
+_SEQ_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +130,25 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
     order = booking_order(numbers, rows, booked)
     in_order = numbers.taken(order)
     awards = award(in_order, order, originals, night.before, night.programme)
-    entries = _entries(rows, booked[order], in_order.net_yen, awards, night)
-    by_hand = needs_recounting(in_order, night.before, night.programme)
+    chosen = needs_recounting(in_order, night.before, night.programme)
     # What the book knows of an account may be another person's, whose entries go in this run.
     gone = np.isin(in_order.account_nos, night.voided_accounts)
     changed = voids.people
-    by_hand |= np.isin(in_order.person_nos, np.union1d(changed, in_order.person_nos[gone]))
-    if by_hand.any() or changed.size:
-        person_nos = np.union1d(changed, in_order.person_nos[by_hand])
-        people = People(person_nos, in_order, order, by_hand, originals, rows[booked])
-        entries = _with_recounted(entries, people, awards, night, voids)
+    chosen |= np.isin(in_order.person_nos, np.union1d(changed, in_order.person_nos[gone]))
+    extra = None
+    if chosen.any() or changed.size:
+        person_nos = np.union1d(changed, in_order.person_nos[chosen])
+        people = People(person_nos, in_order, order, chosen, originals, rows[booked])
+        awards, extra = recounted(
+            people,
+            awards,
+            night.before,
+            voids,
+            night.programme,
+            night.services,
+            night.entries_at,
+        )
+    entries = _entries(rows, booked[order], in_order, awards, extra, night)
     turned_away = _with_ids(
         rows[decided.turned_away].with_columns(decided.reasons.alias("reason")),
         night.past.registry,
@@ -153,32 +163,6 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
         reconsidered=int(waited.sum()),
         reconsidered_yen=int(rows["amount"].filter(waited).sum()),
     )
-
-
-def _with_recounted(
-    entries: pl.DataFrame, people: People, awards: Awards, night: Night, voids: Voids
-) -> pl.DataFrame:
-    """The entries with those of people who are booked one by one, and their voids and recounts."""
-    awards, extra = recounted(
-        people, awards, night.before, voids, night.programme, night.services, night.entries_at
-    )
-    registry = night.past.registry
-    entries = pl.concat(
-        [
-            entries.with_columns(_said(awards)),
-            extra.select(
-                pl.lit(night.run_id).alias("run_id"),
-                pl.lit(night.booked_on).alias("booked_on"),
-                registry.person_ids(extra["person_no"].to_numpy()).alias("person_id"),
-                *EXTRA_ENTRIES,
-            ).select(entries.columns),
-        ]
-    )
-    return entries.sort("person_id", "entry_seq")
-
-
-def _said(awards: Awards) -> list[pl.Series]:
-    return [pl.Series(name, column) for name, column in awards._asdict().items()]
 
 
 def as_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
@@ -208,26 +192,42 @@ def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
 
 
 def _entries(
-    rows: pl.DataFrame, order: Numbers, net_yen: Numbers, awards: Awards, night: Night
+    rows: pl.DataFrame,
+    order: Numbers,
+    booked: Booked,
+    awards: Awards,
+    extra: Extra | None,
+    night: Night,
 ) -> pl.DataFrame:
+    """The entries of what is ``booked``, rows in this ``order``, and the extra ones among them."""
     registry = night.past.registry
-    account_nos, person_nos = rows["account_no"].to_numpy(), rows["person_no"].to_numpy()
-    service_ids, account_ids = registry.account_ids(account_nos[order])
-    delivered = rows.select(
-        "transaction_id",
-        "occurred_at",
-        "kind",
-        "amount",
-        "original_transaction_id",
-        "method",
-        "replacing_account_id",
-    )[order]
+    delivered = rows.select(*REPEATED)
+    numbers = [booked.person_nos, booked.net_yen, *awards]
+    event_ids = pl.Series([None], dtype=pl.String)
+    of_entry = np.zeros(order.size, np.int64)
+    if extra is not None and extra.rows.height:
+        # Kinds of entries begin with those of transactions.
+        kinds = pl.col("kind").to_physical().cat.to(EntryKind)
+        extra_rows = extra.rows.cast({"kind": EntryKind})
+        delivered = pl.concat([delivered.with_columns(kinds), extra_rows], rechunk=True)
+        extra_numbers = [extra.person_nos, extra.net_yen, *extra.awards]
+        numbers = [np.concatenate(both) for both in zip(numbers, extra_numbers, strict=True)]
+        # Both are in this order already, and are only merged.
+        merged = np.argsort((registry.ranks(numbers[0]) << _SEQ_BITS) + numbers[2], kind="stable")
+        numbers = [column[merged] for column in numbers]
+        at = np.arange(extra.rows.height)
+        order = np.append(order, rows.height + at)[merged]
+        of_entry = np.append(of_entry, 1 + at)[merged]
+        event_ids = event_ids.append(extra.event_ids)
+    person_nos, net_yen, entry_seq, *said = numbers
+    delivered = delivered[order]
+    service_ids, account_ids = registry.account_ids(delivered["account_no"].to_numpy())
     replacing = pl.col("replacing_account_id")
     return delivered.select(
         pl.lit(night.run_id).alias("run_id"),
         pl.lit(night.booked_on).alias("booked_on"),
-        registry.person_ids(person_nos[order]).alias("person_id"),
-        pl.Series("entry_seq", awards.entry_seq),
+        registry.person_ids(person_nos).alias("person_id"),
+        pl.Series("entry_seq", entry_seq),
         service_ids,
         pl.coalesce(replacing, account_ids).alias("account_id"),
         "transaction_id",
@@ -238,11 +238,8 @@ def _entries(
         "method",
         pl.when(replacing.is_not_null()).then(account_ids).alias("enrolled_account_id"),
         pl.Series("net_amount", net_yen),
-        pl.Series("counted_amount", awards.counted_amount),
-        pl.Series("points", awards.points),
-        pl.Series("net_spend_after", awards.net_spend_after),
-        pl.Series("points_after", awards.points_after),
-        pl.lit(None, pl.String).alias("event_id"),
+        *(pl.Series(*named) for named in zip(Awards._fields[1:], said, strict=True)),
+        event_ids.gather(of_entry).alias("event_id"),
     )
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 
 from engine.booking.awarding import CUMULATIVE
-from engine.booking.recounted import histories_of
-from engine.booking.recounting import Person, Source
+from engine.booking.recounted import changes_by_group, history_of
 from engine.booking.registry import Numbers, terms_of_services
 from engine.booking.state import Past
 from engine.columns.hashing import Positions
@@ -24,19 +23,17 @@ def counted_otherwise(
     services: Services,
     programme: Programme,
     entries_at: Callable[[Positions], pl.DataFrame],
-) -> tuple[dict[int, dict[Source, int]], int]:
+) -> tuple[dict[int, dict[int, int]], int]:
     """By person, what each transaction was counted, where a rounding group comes to another sum;
     and how many recounts say so.
     """
-    person_nos = _in_question(past, services, programme)
-    histories = histories_of(person_nos, past, services)
-    found, recounts = {}, 0
-    for person_no, counted_yen in _counted(person_nos, past, entries_at):
-        person = Person(histories[person_no], 0, 0, programme, counted_yen)
-        if entries := person.book([]):
-            found[person_no] = counted_yen
-            recounts += len(entries)
-    return found, recounts
+    history = history_of(_in_question(past, services, programme), past, services)
+    counted = dict(_counted(np.unique(history.person_nos), past, entries_at))
+    follows_yen = history.counted_yen(programme)
+    more_yen = follows_yen - history.as_said(follows_yen, counted)
+    places, _ = changes_by_group(history, history.groups(), more_yen)
+    found = np.unique(history.person_nos[places]).tolist()
+    return {person_no: counted[person_no] for person_no in found}, places.size
 
 
 def _in_question(past: Past, services: Services, programme: Programme) -> Numbers:
@@ -58,7 +55,7 @@ def _in_question(past: Past, services: Services, programme: Programme) -> Number
 
 def _counted(
     person_nos: Numbers, past: Past, entries_at: Callable[[Positions], pl.DataFrame]
-) -> Iterator[tuple[int, dict[Source, int]]]:
+) -> Iterator[tuple[int, dict[int, int]]]:
     """By person, what the entries count of each charge or purchase, refunds taken off."""
     positions = past.positions_of(person_nos)
     entries = entries_at(positions).select(

@@ -1,187 +1,127 @@
-"""Recounting: people whose entries change what other transactions count, booked one by one.
+"""Recounting: what refunds and voids change of what a person's transactions count.
 
-What counts is decided transaction by transaction, in booking order, on what is left of each. A
-refund or a void changes what is left, and so what later transactions count. Where that crosses
-rounding groups, recounts say so. Few people need it; each is taken alone, in plain Python.
+What counts is decided transaction by transaction, in booking order, on what is left of each: those
+below the cap count in full, the one that reaches it in part, and those after it not at all. So a
+change of what is left gives room to, or takes it from, the transactions about that one place.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.rules.award import worth
-from engine.terms.programme import Programme
-
-Group = tuple[int, ...]
-"""A rounding group: the account's number, and the month or the transaction where it rounds so."""
-Source = int
-"""A transaction: its position in the book, or -1 less its place among the rows of the slice."""
+Change = tuple[int, int]
+"""The place of a charge or purchase, and by how many yen more it counts."""
 
 
-@dataclass(slots=True)
-class Spending:
-    """A booked charge or purchase, and what is left of it."""
-
-    source: Source
-    group: Group
-    left_yen: int
-    counted_yen: int = 0
-
-
-class Move(NamedTuple):
-    """What is to be booked next for a person.
+class Recount(NamedTuple):
+    """A rounding group that counts otherwise because of a move of another group.
 
     Attributes:
-        source: what the entry repeats: a row of the slice, or the entry that is voided.
-        of: the charge or purchase that it adds, takes back, or restores.
-        net_yen: what it adds to net spend.
-        is_new: whether it books a charge or a purchase of its own.
-        group: of a new one.
-        is_void: whether it voids the entry at ``source``.
+        place: of the first charge or purchase of the group whose count changed.
+        counted_yen: how much more the group counts.
     """
 
-    source: Source
-    of: Source
-    net_yen: int
-    is_new: bool
-    group: Group
-    is_void: bool = False
-
-
-class Entry(NamedTuple):
-    """What a ledger entry says beside the row that it repeats.
-
-    Attributes:
-        caused_by: the move that it books or follows from; None of what format 1 counted otherwise.
-    """
-
-    source: Source
-    is_void: bool
-    is_recount: bool
-    caused_by: Source | None
-    net_yen: int
+    place: int
     counted_yen: int
-    points: int
-    net_spend_after: int
-    points_after: int
 
 
 @dataclass(slots=True)
-class Person:
-    """A person's transactions in booking order, and sums.
+class Counting:
+    """Charges and purchases of some people, person by person, in booking order.
+
+    A person's moves are made in booking order, and all of them before the next person's.
 
     Attributes:
-        counted_yen: what the book says that each transaction counts, where that is not what
-            follows: then ``book`` says so first, by recounts.
+        left_yen: what is left of each.
+        counted_yen: what each counts.
+        groups: the rounding group of each, as a number.
+        cap_yen: how much of a person's spending counts.
     """
 
-    spendings: list[Spending]
-    net_spend_yen: int
-    points: int
-    programme: Programme
-    counted_yen: Mapping[Source, int] | None = None
-    _places: dict[Source, int] = field(init=False)
-    _groups: dict[Group, int] = field(init=False)
+    left_yen: list[int]
+    counted_yen: list[int]
+    groups: Sequence[int]
+    cap_yen: int
+    _first: int = field(default=-1, init=False)
+    _full_until: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        self._places = {spending.source: n for n, spending in enumerate(self.spendings)}
-        self._groups = {}
-        if self.counted_yen is None:
-            self._count(self.spendings, 0)
-        else:
-            for spending in self.spendings:
-                spending.counted_yen = self.counted_yen[spending.source]
-        for spending in self.spendings:
-            self._add(spending.group, spending.counted_yen)
+    def move(
+        self, first: int, place: int, stop: int, net_before_yen: int, net_yen: int
+    ) -> tuple[int, list[Recount]]:
+        """What a group counts more after a refund or void, and what it recounts in other groups.
 
-    def _add(self, group: Group, yen: int) -> None:
-        self._groups[group] = self._groups.get(group, 0) + yen
-
-    def _count(self, spendings: Iterable[Spending], before_yen: int) -> list[Spending]:
-        """Counts transactions anew; those whose count changed keep the old one in the result."""
-        changed, total = [], before_yen
-        for spending in spendings:
-            counted = self._below_the_cap(total, spending.left_yen)
-            if counted != spending.counted_yen:
-                changed.append(
-                    Spending(spending.source, spending.group, 0, counted - spending.counted_yen)
-                )
-                spending.counted_yen = counted
-            total += spending.left_yen
-        return changed
-
-    def _below_the_cap(self, before_yen: int, yen: int) -> int:
-        """What so much more spending counts."""
-        cap_yen = self.programme.cap_yen
-        return min(before_yen + yen, cap_yen) - min(before_yen, cap_yen)
-
-    def book(self, moves: Sequence[Move]) -> list[Entry]:
-        """The entries of these moves, with their recounts."""
-        entries = [] if self.counted_yen is None else self._put_right()
-        for move in moves:
-            entries += self._book(move)
-        return entries
-
-    def _put_right(self) -> list[Entry]:
-        """Recounts of the groups whose transactions do not count what follows.
-
-        What takes room away is said first, so that nobody is above the cap at any entry.
+        Args:
+            first: the place of the person's first charge or purchase.
+            place: of the one that has ``net_yen`` more left, or less.
+            stop: the place after the last one that is booked by now.
+            net_before_yen: the person's net spend before.
+            net_yen: what is left more: negative for a refund.
         """
-        changes = self._changes(self._count(self.spendings, 0))
-        return self._recounts(dict(sorted(changes.items(), key=lambda change: change[1][1] > 0)))
+        if first != self._first:
+            self._first = self._full_until = first
+        if net_yen < 0:
+            changes = self._take(place, stop, -net_yen)
+        else:
+            changes = self._restore(place, stop, max(0, self.cap_yen - net_before_yen), net_yen)
+        return self._by_group(changes, self.groups[place])
 
-    @staticmethod
-    def _changes(changed: Iterable[Spending]) -> dict[Group, tuple[Source, int]]:
-        """By group, the first transaction whose count changed, and the group's change."""
-        changes: dict[Group, tuple[Source, int]] = {}
-        for change in changed:
-            first, counted = changes.get(change.group, (change.source, 0))
-            changes[change.group] = first, counted + change.counted_yen
+    def _take(self, place: int, stop: int, yen: int) -> list[Change]:
+        left, counted = self.left_yen, self.counted_yen
+        left[place] -= yen
+        room = counted[place] - left[place]
+        if room <= 0:
+            return []
+        counted[place] = left[place]
+        changes = [(place, -room)]
+        at = self._full_until
+        while at < stop:
+            gain = min(room, left[at] - counted[at])
+            if gain:
+                counted[at] += gain
+                room -= gain
+                changes.append((at, gain))
+            if counted[at] < left[at]:
+                break
+            at += 1
+        self._full_until = at
         return changes
 
-    def _book(self, move: Move) -> list[Entry]:
-        if move.is_new:
-            return [self._spend(move)]
-        place = self._places[move.of]
-        self.spendings[place].left_yen += move.net_yen
-        own = self.spendings[place].group
-        before_yen = sum(spending.left_yen for spending in self.spendings[:place])
-        changes = self._changes(self._count(self.spendings[place:], before_yen))
-        _, counted = changes.pop(own, (move.of, 0))
-        # What takes room away is said first, so that nobody is above the cap at any entry.
-        if move.net_yen > 0:
-            return [*self._recounts(changes, move), self._own(move, own, counted)]
-        return [self._own(move, own, counted), *self._recounts(changes, move)]
+    def _restore(self, place: int, stop: int, room: int, yen: int) -> list[Change]:
+        left, counted = self.left_yen, self.counted_yen
+        at = self._full_until
+        while at < stop and counted[at] == left[at]:
+            at += 1
+        self._full_until = at
+        left[place] += yen
+        if place >= at:
+            return []
+        wanted = max(0, yen - room)
+        changes = []
+        later = min(at, stop - 1)
+        while wanted and later > place:
+            loss = min(wanted, counted[later])
+            if loss:
+                counted[later] -= loss
+                wanted -= loss
+                changes.append((later, -loss))
+                self._full_until = later
+            later -= 1
+        counted[place] += yen - wanted
+        if wanted:
+            self._full_until = place
+        changes.append((place, yen - wanted))
+        return changes[::-1]
 
-    def _spend(self, move: Move) -> Entry:
-        """Books a new charge or purchase: it is the last one, so no other counts otherwise."""
-        counted = self._below_the_cap(self.net_spend_yen, move.net_yen)
-        self._places[move.source] = len(self.spendings)
-        self.spendings.append(Spending(move.source, move.group, move.net_yen, counted))
-        return self._own(move, move.group, counted)
-
-    def _own(self, move: Move, group: Group, counted: int) -> Entry:
-        self.net_spend_yen += move.net_yen
-        sums = self._sums(group, counted)
-        is_recount = False
-        return Entry(
-            move.source, move.is_void, is_recount, move.source, move.net_yen, counted, *sums
-        )
-
-    def _recounts(
-        self, changes: Mapping[Group, tuple[Source, int]], cause: Move | None = None
-    ) -> list[Entry]:
-        is_void, is_recount, caused_by = False, True, None if cause is None else cause.source
-        return [
-            Entry(first, is_void, is_recount, caused_by, 0, counted, *self._sums(group, counted))
-            for group, (first, counted) in changes.items()
-            if counted
-        ]
-
-    def _sums(self, group: Group, counted: int) -> tuple[int, int, int]:
-        """The points of so much more counted in a group, net spend and points after it."""
-        held = self._groups.get(group, 0)
-        points = worth(held + counted, self.programme) - worth(held, self.programme)
-        self._add(group, counted)
-        self.points += points
-        return points, self.net_spend_yen, self.points
+    def _by_group(self, changes: Sequence[Change], own_group: int) -> tuple[int, list[Recount]]:
+        own_yen = 0
+        recounts: dict[int, Recount] = {}
+        for place, yen in changes:
+            group = self.groups[place]
+            if group == own_group:
+                own_yen += yen
+            elif group in recounts:
+                first, before_yen = recounts[group]
+                recounts[group] = Recount(first, before_yen + yen)
+            else:
+                recounts[group] = Recount(place, yen)
+        return own_yen, list(recounts.values())

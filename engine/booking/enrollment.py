@@ -325,13 +325,12 @@ def _settle_concerned(delivered: _Delivered, standing: Standing) -> tuple[Number
 
 
 def _turns(delivered: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
-    rows = delivered.rows.select(*ORDER, pl.col("basis").cast(pl.String)).with_columns(
-        content=pl.Series(delivered.contents), is_concerned=pl.Series(delivered.concerned)
+    rows = delivered.rows.select(*ORDER, "basis")[places].with_columns(
+        pl.col("basis").cast(pl.String),
+        content=pl.Series(delivered.contents[places]),
+        is_concerned=pl.Series(delivered.concerned[places]),
     )
-    return [
-        (place, Turn._make(row))
-        for place, row in zip(places.tolist(), rows[places].iter_rows(), strict=True)
-    ]
+    return list(zip(places.tolist(), map(Turn._make, rows.rows()), strict=True))
 
 
 def _in_turn(delivered: _Delivered, applicants: _Applicants) -> _Mask:
@@ -378,8 +377,9 @@ def _one_by_one(
     """The applicants that are decided in turn, and for each the reason against it, or null."""
     in_turn = np.flatnonzero(_in_turn(delivered, applicants))
     reasons: list[str | None] = [None] * in_turn.size
-    turns = _turns(delivered, applicants.places[in_turn])
-    for row in sorted(range(in_turn.size), key=lambda row: turns[row][1][:5]):
-        place, turn = turns[row]
+    places = applicants.places[in_turn]
+    order = delivered.rows.select(ORDER)[places].select(pl.arg_sort_by(*ORDER)).to_series()
+    turns = _turns(delivered, places[order.to_numpy()])
+    for row, (place, turn) in zip(order.to_list(), turns, strict=True):
         reasons[row] = applications.decide(turn, faults.get(place))
     return in_turn, pl.Series("reason", reasons, dtype=pl.String)

@@ -222,21 +222,26 @@ def _entries(
     person_nos, net_yen, entry_seq, *said = numbers
     delivered = delivered[order]
     service_ids, account_ids = registry.account_ids(delivered["account_no"].to_numpy())
-    replacing = pl.col("replacing_account_id")
+    delivered_ids, enrolled_ids = account_ids, pl.lit(None, pl.String)
+    replacing = delivered["replacing_account_id"]
+    if replacing.null_count() < replacing.len():
+        own = replacing.is_null()
+        delivered_ids = account_ids.zip_with(own, replacing)
+        enrolled_ids = pl.when(~own).then(account_ids)
     return delivered.select(
         pl.lit(night.run_id).alias("run_id"),
         pl.lit(night.booked_on).alias("booked_on"),
         registry.person_ids(person_nos).alias("person_id"),
         pl.Series("entry_seq", entry_seq),
         service_ids,
-        pl.coalesce(replacing, account_ids).alias("account_id"),
+        delivered_ids.alias("account_id"),
         "transaction_id",
         "occurred_at",
         pl.col("kind").cast(pl.String),
         "amount",
         "original_transaction_id",
         "method",
-        pl.when(replacing.is_not_null()).then(account_ids).alias("enrolled_account_id"),
+        enrolled_ids.alias("enrolled_account_id"),
         pl.Series("net_amount", net_yen),
         *(pl.Series(*named) for named in zip(Awards._fields[1:], said, strict=True)),
         event_ids.gather(of_entry).alias("event_id"),

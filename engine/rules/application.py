@@ -81,7 +81,7 @@ def stand_together(first: Application, second: Application) -> bool:
     """One service a person, unless the service chosen earlier ended its awards before the day of
     the later application, in whatever order the two arrive.
     """
-    earlier, later = sorted((first, second), key=lambda application: application[:3])
+    earlier, later = (first, second) if first[:3] <= second[:3] else (second, first)
     service = earlier[-1]
     ended_on = service.awards_close_on if service else None
     return ended_on is not None and ended_on < later[0].date()

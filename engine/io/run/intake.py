@@ -156,9 +156,9 @@ class Intake:
                 )
         refunds = pl.Series(enrolled) & (good["kind"] == "refund")
         wanted = self._wanted(good.filter(refunds))
-        self.reconsidering.of_originals(
-            good.select("service_id", "transaction_id").filter(pl.Series(enrolled) & ~refunds)
-        )
+        if self.reconsidering.asks_for_refunds:
+            keys = good.select("service_id", "transaction_id")
+            self.reconsidering.of_originals(keys.filter(pl.Series(enrolled) & ~refunds))
         good = good.with_columns(
             account_no=pl.Series(numbers, dtype=pl.Int32),
             replacing_account_id=exceptions.replacing_ids(good, numbers, self.past.registry),

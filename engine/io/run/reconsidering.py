@@ -129,11 +129,16 @@ class Reconsidering:
         self._add(self.waiting.of_accounts(*accounts.get_columns()))
         self._add(self.waiting.of_keys(*_pairs(transactions, "transaction_id").get_columns()))
 
+    @property
+    def asks_for_refunds(self) -> bool:
+        """Whether refunds of what may be booked have to be looked for."""
+        return not self.everything and bool(self.waiting.size)
+
     def of_originals(self, keys: pl.DataFrame) -> None:
         """Looks for the refunds of transactions that may be booked: ``service_id`` and
         ``transaction_id``; in any thread.
         """
-        if self.everything or not self.waiting.size or keys.is_empty():
+        if not self.asks_for_refunds or keys.is_empty():
             return
         with self._lock:
             self._add(self.waiting.refunds_of(keys["service_id"], keys["transaction_id"]))

@@ -23,8 +23,9 @@ from engine.payouts.bridge import TERMS, is_closed
 from engine.payouts.entry import PayoutEntry
 from engine.payouts.lines import TABLE_ORDER, instructed
 from engine.payouts.owed import Asked, lines_of, with_account
-from engine.records import polars_schema, validated
+from engine.records import polars_schema
 from engine.terms.services import Services, parse_services
+from engine.validation import validated
 
 FIRST = dt.date(2020, 9, 1)
 SCHEDULES: list[Row] = [

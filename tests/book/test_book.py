@@ -38,7 +38,8 @@ from engine.errors import BookError, InputError
 from engine.io.book.manifest import read_manifest, write_manifest
 from engine.io.durable import NewFile
 from engine.io.run import calculation, one_run, slices
-from engine.records import LedgerEntry, validated
+from engine.records import LedgerEntry
+from engine.validation import is_sound, judged, validated
 
 NEXT_DAY = dt.date(2020, 10, 1)
 PROGRAMME = (ROOT / "engine" / "terms" / "programmes" / "mynapoint-2020.toml").read_text()
@@ -516,6 +517,21 @@ def test_a_bad_entry_is_refused_before_it_is_booked(entries: pl.DataFrame, what:
         validated(BROKEN[what](entries), LedgerEntry)
     assert "nothing was booked" in caught.value.hint
     assert not re.search(r"\b(P|A|T)[1-4]\b", caught.value.message), "names nobody"
+
+
+def test_what_is_passed_at_once_is_what_pandera_passes(entries: pl.DataFrame) -> None:
+    assert is_sound(entries, LedgerEntry)
+    assert judged(entries, LedgerEntry) is entries
+    for what, broken in BROKEN.items():
+        assert not is_sound(broken(entries), LedgerEntry), what
+        with pytest.raises(BookError):
+            judged(broken(entries), LedgerEntry)
+
+
+def test_an_id_of_more_bytes_than_characters_keeps_its_declaration(entries: pl.DataFrame) -> None:
+    longest = entries.with_columns(account_id=pl.lit("口" * 64))
+    assert not is_sound(longest, LedgerEntry), "it is for pandera to judge"
+    assert validated(longest, LedgerEntry) is longest
 
 
 def meddled(monkeypatch: pytest.MonkeyPatch, step: str, change: Callable[[Any], Any]) -> None:

@@ -21,7 +21,8 @@ from engine.errors import BookError
 from engine.io.book.folder import Book
 from engine.io.book.format import FORMAT, LEDGER_ENTRY, RunTable
 from engine.io.book.run_record import DecisionCounts, Ran, RowWarning, RunRecord
-from engine.records import polars_schema, validated
+from engine.records import polars_schema
+from engine.validation import validated
 from pipelines.cli import call
 from pipelines.shown.errors import one_line_errors
 

@@ -22,7 +22,8 @@ from engine.io.book.run_record import Output
 from engine.io.book.writing import LockedBook
 from engine.io.durable import NewFile, sha256_of
 from engine.io.parquet import scan_parquet
-from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, Record, arrow_schema, validated
+from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, Record, arrow_schema
+from engine.validation import validated
 
 ROWS_PER_GROUP: Final = 128 * 1024
 NAME: Final = "ledger"

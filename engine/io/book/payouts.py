@@ -26,7 +26,8 @@ from engine.io.book.writing import LockedBook
 from engine.io.durable import NewFile, remove, rename, sha256_of, sync, write_json
 from engine.io.parquet import scan_parquet
 from engine.payouts.entry import PayoutEntry
-from engine.records import arrow_schema, validated
+from engine.records import arrow_schema
+from engine.validation import validated
 
 _LOG: Final = logging.getLogger(__name__)
 NAME: Final = "payouts"

@@ -119,7 +119,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         past,
         past.registry.for_deciding(services),
         np.empty(0, np.int64),
-        lambda _: pl.DataFrame(),
+        lambda _: Voids.none().entries,
     )
     folder = tmp_path_factory.mktemp("kernels")
     return Desk(folder, world.transactions(0, rows), past, night)

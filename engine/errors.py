@@ -44,41 +44,46 @@ class MynapointError(Exception):
         message: what is wrong, where and why, on one line; also what `str()` gives.
         hint: what to do about it, on one line.
         code: what is wrong in a word that does not change, for programs.
+        details: what else programs may want to know, ready for JSON.
         exit_code: the exit code of a command that ends with this error.
     """
 
     exit_code: ClassVar[int]
     usual_code: ClassVar[ErrorCode]
 
-    def __init__(self, message: str, *, hint: str, code: ErrorCode | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        code: ErrorCode | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         self.message = _one_line(message)
         self.hint = _one_line(hint)
         self.code: ErrorCode = code or self.usual_code
+        self.details = details or {}
         super().__init__(self.message)
-
-    @property
-    def details(self) -> Mapping[str, object]:
-        """What programs may want to know beyond the code, ready for JSON."""
-        return {}
 
     def __reduce__(self) -> tuple[Callable[..., MynapointError], tuple[str]]:
         # The default calls cls(*args), which has no hint: an error of a worker process
         # could not reach its parent.
-        return partial(type(self), hint=self.hint, code=self.code), (self.message,)
+        whole = partial(type(self), hint=self.hint, code=self.code, details=self.details)
+        return whole, (self.message,)
 
 
 class InputError(MynapointError):
     """Unusable input or wrong usage; nothing was booked."""
 
     exit_code = 2
-    usual_code = "unusable_input"
+    usual_code: ClassVar[ErrorCode] = "unusable_input"
 
 
 class BookError(MynapointError):
     """The book is in use by another run, or damaged; nothing was booked."""
 
     exit_code = 3
-    usual_code = "book_damaged"
+    usual_code: ClassVar[ErrorCode] = "book_damaged"
 
 
 def _one_line(text: str) -> str:

@@ -36,6 +36,7 @@ def require_extra(command: str, extra: Extra, *modules: str, where: str = "") ->
         raise InputError(
             f"{command}: {' and '.join(missing)} {verb} not installed (extra: {extra})",
             hint=f"pip install 'mynapoint[{extra}]'{where}",
+            code="missing_extra",
         )
 
 

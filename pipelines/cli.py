@@ -59,7 +59,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
-        raise InputError("no command was given", hint="see mynapoint --help")
+        raise InputError("no command was given", hint="see mynapoint --help", code="wrong_usage")
     try:
         command, bound, unparsed = app.parse_args(list(arguments))
         if "arguments" in unparsed:
@@ -72,7 +72,9 @@ def call(arguments: Sequence[str] | None = None) -> int:
             code = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         command_name = " ".join(("mynapoint", *(error.command_chain or ())))
-        raise InputError(_wrong_usage(error), hint=f"see {command_name} --help") from error
+        raise InputError(
+            _wrong_usage(error), hint=f"see {command_name} --help", code="wrong_usage"
+        ) from error
     return code if isinstance(code, int) else 0
 
 

@@ -136,6 +136,7 @@ class Screen:
                     "far more than by chance",
                     hint="deliver a pseudonym instead; the law forbids to keep Individual Numbers "
                     "here; nothing was booked and no value was kept",
+                    code="personal_numbers",
                 )
 
 

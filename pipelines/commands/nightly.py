@@ -4,7 +4,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Literal
 
-from cyclopts.types import NonNegativeInt, PositiveInt
+from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from pipelines.commands.options import Arguments, Json, Paths, Settings
 from pipelines.shown.texts import Lang, lang_of_locale
@@ -24,6 +24,12 @@ def run(
     programme: str | None = None,
     terms_as_of: dt.date | None = None,
     max_quarantined: float = 0.05,
+    allow_quarantined: NonNegativeInt = 0,
+    rejects: Path | None = None,
+    existing: bool = False,
+    expect_run: PositiveInt | None = None,
+    wait: NonNegativeFloat = 0,
+    any_owner: bool = False,
     allow_backdating: bool = False,
     allow_postdating: bool = False,
     whole_lines: bool = False,
@@ -64,6 +70,18 @@ def run(
         Use the terms announced by this day; by default the latest.
     max_quarantined: float
         The largest share of rows, 0 to 1, that may go to quarantine.
+    allow_quarantined: int
+        So many rows may go to quarantine, whatever share of the night they are.
+    rejects: Path
+        A new or empty folder that keeps these rows where the run is refused for them.
+    existing: bool
+        Refuse to make a new book: there has to be one.
+    expect_run: int
+        Refuse the run if it would have another number than this.
+    wait: float
+        Wait so many seconds until another run has ended.
+    any_owner: bool
+        Write to a book that belongs to another user.
     allow_backdating: bool
         Let --booked-on be earlier than the last run's day.
     allow_postdating: bool
@@ -102,6 +120,12 @@ def run(
         programme=programme,
         terms_as_of=terms_as_of,
         max_quarantined=max_quarantined,
+        quarantined_rows_allowed=allow_quarantined,
+        rejects=rejects,
+        existing=existing,
+        expected_run=expect_run,
+        wait_seconds=wait,
+        any_owner=any_owner,
         allow_backdating=allow_backdating,
         allow_postdating=allow_postdating,
         whole_lines=whole_lines,
@@ -131,6 +155,8 @@ def payout(
     others_done: PositiveInt | None = None,
     answered_on: dt.date | None = None,
     again: PositiveInt | None = None,
+    wait: NonNegativeFloat = 0,
+    any_owner: bool = False,
     allow_far: bool = False,
     dry_run: bool = False,
     as_json: Json = False,
@@ -164,6 +190,10 @@ def payout(
         With --others-done: on this day.
     again: int
         Copy the files of this payout run once more.
+    wait: float
+        Wait so many seconds until another run has ended.
+    any_owner: bool
+        Write to a book that belongs to another user.
     allow_far: bool
         Let --due-by lie more than 100 days ahead.
     dry_run: bool
@@ -173,6 +203,7 @@ def payout(
     lang: Lang
         ja or en; by default the locale's.
     """
+    from engine.io.book.writing import Access
     from pipelines.payout.command import pay_out
 
     return pay_out(
@@ -186,6 +217,7 @@ def payout(
         others_done=others_done,
         answered_on=answered_on,
         again=again,
+        access=Access(wait, any_owner),
         max_quarantined=max_quarantined,
         allow_far=allow_far,
         dry_run=dry_run,

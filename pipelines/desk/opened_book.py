@@ -229,6 +229,7 @@ def open_book(path: str | Path) -> OpenedBook:
         raise InputError(
             f"{book.path}: no run is in this book yet",
             hint="name the folder of a book that a run has made",
+            code="no_book",
         )
     return OpenedBook(book, tuple(book.record(number) for number in range(1, committed + 1)))
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.io.book.writing import USUAL_ACCESS, Access
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.payout.payout_run import copy_again, payout, take_answers
 from pipelines.desk.ordered_options import in_order
@@ -27,6 +28,7 @@ def pay_out(
     answered_on: dt.date | None = None,
     again: int | None = None,
     max_quarantined: float | None = None,
+    access: Access = USUAL_ACCESS,
     allow_far: bool = False,
     dry_run: bool = False,
     as_json: bool = False,
@@ -69,7 +71,7 @@ def pay_out(
         )
     if again is not None:
         assert out is not None
-        copied = copy_again(book, again, out)
+        copied = copy_again(book, again, out, access)
         with output_may_fail():
             print_copied(copied, as_json=as_json)
         return 0
@@ -81,6 +83,7 @@ def pay_out(
             services=services,
             allow_far=allow_far,
             dry_run=dry_run,
+            access=access,
         )
     else:
         result = take_answers(
@@ -91,6 +94,7 @@ def pay_out(
             services=services,
             max_quarantined=0.05 if max_quarantined is None else max_quarantined,
             dry_run=dry_run,
+            access=access,
         )
     with output_may_fail():
         if as_json:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from engine.io.result_folders import FORMULA_MARKS
 from pipelines.desk.database import Database
 from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown import terminal
-from pipelines.shown.spreadsheet import FORMULA_MARKS, MOST_ROWS, Spreadsheet
+from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
 

@@ -4,15 +4,17 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import MynapointError
+from engine.errors import ErrorCode, MynapointError
 
 # Set by this program itself, unless the operator does.
 _OURS: Final = "POLARS_ENGINE_AFFINITY"
+# Looked for in the command line itself, since that may be what is wrong.
+_JSON: Final = "--json"
 
 
 @contextmanager
@@ -21,11 +23,16 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except MynapointError as error:
-        _leave(error.message, error.hint, error.exit_code)
+        _leave(error.message, error.hint, error.exit_code, error.code, error.details)
     except KeyboardInterrupt:
-        _leave("interrupted", "run again: what is booked is recognised", 130)
+        _leave("interrupted", "run again: what is booked is recognised", 130, "interrupted")
     except MemoryError:
-        _leave("memory ran out", "run with fewer --threads, or on a larger machine", 2)
+        _leave(
+            "memory ran out",
+            "run with fewer --threads, or on a larger machine",
+            2,
+            "out_of_memory",
+        )
     except BaseException as error:
         # Beyond Exception are an exit, which is meant, and panics of the libraries written in Rust.
         if isinstance(error, (SystemExit, GeneratorExit)):
@@ -40,6 +47,7 @@ def one_line_errors() -> Iterator[None]:
                 f"Polars fails with what the environment sets: {', '.join(set_for_polars)}",
                 "run again without these variables; what is booked is recognised",
                 2,
+                "unusable_input",
             )
         # The error's own text may hold values of rows, and those are people's.
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -47,6 +55,7 @@ def one_line_errors() -> Iterator[None]:
             f"internal fault: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
             "run again, what is booked is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
             3,
+            "internal_fault",
         )
 
 
@@ -102,6 +111,18 @@ def prepare_streams() -> None:
         sys.stderr = unfailing(2, encoding, keep_open=True)
 
 
-def _leave(message: str, hint: str, code: int) -> None:
+def _leave(
+    message: str,
+    hint: str,
+    exit_code: int,
+    code: ErrorCode,
+    details: Mapping[str, object] | None = None,
+) -> None:
     sys.stderr.write(f"error: {message}\nhint: {hint}\n")
-    sys.exit(code)
+    if _JSON in sys.argv[1:]:
+        error = {"code": code, "exit_code": exit_code, "message": message, "hint": hint}
+        from pipelines.shown.terminal import print_json
+
+        with output_may_fail():
+            print_json({"error": error | dict(details or {})})
+    sys.exit(exit_code)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from engine.io.result_folders import FORMULA_MARKS
 from pipelines.shown.result_files import MAKER
 from pipelines.shown.terminal import plain
 
@@ -15,9 +16,6 @@ _MOST_CHARACTERS: Final = 32_000
 
 # XlsxWriter has no types.
 _Sheet = Any
-
-# What a spreadsheet takes for a formula when it opens a CSV file, full-width marks included.
-FORMULA_MARKS: Final = "=+-@\t\r\n＝＋－＠"
 
 
 def guarded(text: str) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from engine.io.book.run_record import RunRecord
 from engine.io.run.one_run import RunResult
-from pipelines.shown.terminal import output, print_json
+from pipelines.shown.terminal import output, plain, print_json
 
 
 def print_record(result: RunResult) -> None:
@@ -20,7 +20,12 @@ def print_record(result: RunResult) -> None:
 
 
 def print_warnings(result: RunResult) -> None:
-    """Names on stderr what was read and should be looked at."""
+    """Names on stderr what was read and should be looked at, and a book that was not there."""
+    if result.record.number == 1 and not result.already_booked and not result.dry_run:
+        sys.stderr.write(
+            f"note: {plain(result.book)}: there was no book here, and this run has made a new one; "
+            "--existing refuses that\n"
+        )
     for warning in result.record.warnings:
         sys.stderr.write(f"warning: {warning.file}: row {warning.row}: {warning.what}\n")
 

@@ -34,8 +34,8 @@ def test_each_kind_is_counted_and_its_first_rows_are_named(desk: Desk) -> None:
     assert message == (
         "8 of 10 rows would go to quarantine, more than the share of 0.05 that may; nothing was "
         f"booked: 4 in conflict with the ledger ({one} row 2, {one} row 3, {one} row 4, …); "
-        f"2 unreadable ({two} row 1, {two} row 2); "
-        f"2 in conflict within the delivery ({one} row 6, {one} row 7)"
+        f"2 unreadable: amount:malformed 1, kind:unknown 1 ({two} row 1, {two} row 2); "
+        f"2 in conflict within the delivery ({one} row 6, {one} row 7); by file: {one} 6, {two} 2"
     )
 
 
@@ -54,7 +54,7 @@ def test_conflicts_of_enrollments_are_told_apart_too(desk: Desk) -> None:
     message = refusal(desk, enrollments=[path])
     assert re.search(r"1 in conflict with what was accepted \(.*more.csv row 1\)", message)
     assert re.search(r"2 in conflict within the delivery \(.*row 2, .*row 3\)", message)
-    assert re.search(r"1 unreadable \(.*row 4\)", message)
+    assert re.search(r"1 unreadable: applied_at:malformed 1 \(.*row 4\)", message)
 
 
 def test_within_the_share_the_run_books(desk: Desk) -> None:

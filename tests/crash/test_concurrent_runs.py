@@ -18,6 +18,7 @@ from engine.io.book.folder import Book
 from engine.io.book.writing import locked
 
 IN_USE = "another run is writing to this book"
+WAIT = "wait until it has ended, then run again, or say --wait SECONDS; nothing was booked"
 RUNS = 10
 MOST_ATTEMPTS = RUNS * 10
 
@@ -103,7 +104,7 @@ def test_a_second_run_stops_a_reader_does_not_and_a_dead_writer_is_no_writer(
             assert out == ""
             assert err.splitlines() == [
                 f"error: {book}: {IN_USE}",
-                "hint: wait until it has ended, then run again; nothing was booked",
+                f"hint: {WAIT}",
             ]
         assert digests(book) == held
         assert same_ledger(ledger_of(book), ledger)

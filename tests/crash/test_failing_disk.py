@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import without_note
 from failing_disk import FailingDisk, mounted
 from small_nights import Night, deliver, digests
 from test_crash import COMMITTED
@@ -81,4 +82,4 @@ def attempt(night: Night, book: Path) -> tuple[int, str]:
         check=False,
         timeout=120,
     )
-    return done.returncode, done.stderr
+    return done.returncode, without_note(done.stderr)

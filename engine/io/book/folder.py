@@ -23,7 +23,7 @@ from engine.io.book.run_record import Output, RunRecord
 from engine.io.durable import make_folder
 from engine.paths import local_path
 
-__all__ = ["Book", "another_record", "part_name", "refuse_within_books", "run_id"]
+__all__ = ["Book", "another_record", "no_book", "part_name", "refuse_within_books", "run_id"]
 
 _FOLDERS: Final = (
     *("ledger", "ledger/_delta_log", "runs"),
@@ -131,6 +131,7 @@ class Book:
             raise InputError(
                 f"{self.path}: there is no book to read",
                 hint="name the folder of a book that a run has made",
+                code="no_book",
             )
         self.refuse_links()
 
@@ -271,6 +272,15 @@ def refuse_within_books(path: Path) -> None:
             raise InputError(
                 f"{path}: this is within the book {above}", hint="name a place outside of any book"
             )
+
+
+def no_book(book: Book) -> InputError:
+    """What is said where there is no book, or no run in it."""
+    return InputError(
+        f"{book.path}: there is no book with a run in it",
+        hint="name the folder of a book that mynapoint run has made",
+        code="no_book",
+    )
 
 
 def another_record(number: int, path: Path) -> BookError:

@@ -110,6 +110,7 @@ def check_known(record: object, path: Path) -> None:
             f"{path}: the run was booked in format {number}, and this version of mynapoint knows "
             f"formats up to {FORMAT}",
             hint="use the version of mynapoint that booked the run, or a later one",
+            code="later_format",
         )
 
 

@@ -218,6 +218,7 @@ class LockedBook(Book):
             raise BookError(
                 f"{self.ledger}: another run was booked while this one was at work",
                 hint="nothing of this run was booked; run again",
+                code="book_in_use",
             ) from error
         except (OSError, MemoryError) as error:
             raise self._after_a_failed_commit(number, actions, error) from error
@@ -277,31 +278,85 @@ def check_place(book: Book) -> None:
     for place in (book.path, *book.path.parents):
         if place.exists() and not place.is_dir():
             raise InputError(
-                f"{place}: this is a file, not a book", hint="name a folder for the book"
+                f"{place}: this is a file, not a book",
+                hint="name a folder for the book",
+                code="not_a_book",
             )
     if book.holds_others():
         raise InputError(
             f"{book.path}: the folder is not empty and holds no book",
             hint="name a new or an empty folder, or an existing book",
+            code="not_a_book",
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a book is taken hold of.
+
+    Attributes:
+        wait_seconds: how long to wait until another run has ended.
+        any_owner: whether the book may be another user's.
+        existing: whether there has to be a book.
+    """
+
+    wait_seconds: float = 0
+    any_owner: bool = False
+    existing: bool = False
+
+
+USUAL_ACCESS: Final = Access()
+
+
+def _check_owner(book: Book) -> None:
+    """Refuses a book of another user, who could not write to it any more: files are 0600.
+
+    Raises:
+        InputError: naming both users.
+    """
+    if not hasattr(os, "geteuid") or not book.path.exists():
+        return
+    owner, user = book.path.stat().st_uid, os.geteuid()
+    if owner != user:
+        raise InputError(
+            f"{book.path}: the book belongs to {_user_name(owner)}, and this command is run by "
+            f"{_user_name(user)}",
+            hint="run it as the book's owner, who could not read what another user writes; or say "
+            "--any-owner",
+            code="other_owner",
+        )
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    with suppress(KeyError):
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    return f"uid {uid}"
+
+
 @contextmanager
-def locked(book: Book) -> Iterator[LockedBook]:
+def locked(book: Book, access: Access = USUAL_ACCESS) -> Iterator[LockedBook]:
     """Keeps other runs out; the folder is made when it is not there.
 
     Raises:
-        InputError: the path is something else than a book.
+        InputError: the path is something else than a book, the book is another user's, or there is
+            none where there has to be one.
         BookError: another run is at work, or a part of the book is a link.
     """
     check_place(book)
+    if access.existing:
+        book.check_readable()
+    if not access.any_owner:
+        _check_owner(book)
     try:
         make_folder(book.path)
         book.refuse_links()
         is_new = not book.lock.exists()
         # The system drops such a lock when its holder dies; the fallback would outlive it.
         lock = FileLock(book.lock, mode=0o600, fallback_to_soft=False)
-        with lock.acquire(timeout=_WAIT_SECONDS, poll_interval=_WAIT_SECONDS / 20):
+        wait_seconds = max(_WAIT_SECONDS, access.wait_seconds)
+        with lock.acquire(timeout=wait_seconds, poll_interval=_WAIT_SECONDS / 20):
             if is_new:
                 # Whoever made the folder: what a book holds is its owner's alone to read.
                 with suppress(PermissionError):
@@ -311,7 +366,9 @@ def locked(book: Book) -> Iterator[LockedBook]:
     except Timeout as error:
         raise BookError(
             f"{book.path}: another run is writing to this book",
-            hint="wait until it has ended, then run again; nothing was booked",
+            hint="wait until it has ended, then run again, or say --wait SECONDS; nothing was "
+            "booked",
+            code="book_in_use",
         ) from error
 
 

@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from engine.booking.standing import Standing
-from engine.errors import BookError, InputError
-from engine.io.book.folder import Book
+from engine.errors import BookError
+from engine.io.book.folder import Book, no_book
 from engine.io.book.format import RunTable
 from engine.io.book.kept import kept_corrections, kept_services
 from engine.io.book.payouts import PayoutBook
@@ -141,14 +141,6 @@ def known(path: str | Path) -> Known:
     payouts = PayoutBook(book.path)
     payouts.refuse_links()
     return Known(book, runs, payouts.committed_runs())
-
-
-def no_book(book: Book) -> InputError:
-    """What is said where there is no book, or no run in it."""
-    return InputError(
-        f"{book.path}: there is no book with a run in it",
-        hint="name the folder of a book that mynapoint run has made",
-    )
 
 
 def accounts_of(book: Book, runs: int) -> Accounts:

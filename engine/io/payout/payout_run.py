@@ -9,21 +9,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-from engine.errors import BookError, InputError
-from engine.io.book.folder import Book, run_id
+from engine.errors import BookError, ErrorCode, InputError
+from engine.io.book.folder import Book, no_book, run_id
 from engine.io.book.format import RECORD_FILE
 from engine.io.book.ledger import commit
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.payouts import PAYOUTS, LockedPayouts, settle_tables
-from engine.io.book.writing import locked
+from engine.io.book.writing import USUAL_ACCESS, Access, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.durable import write_json
 from engine.io.payout.answering import Answers, Others
 from engine.io.payout.files import check_free, check_out, copy_files, files_of
 from engine.io.payout.instructing import Prepared, check_day, instruct
-from engine.io.payout.known import Known, no_book
+from engine.io.payout.known import Known
 from engine.io.payout.record import now, today
 from engine.paths import local_path
 
@@ -54,6 +54,7 @@ def payout(
     services: Sequence[str] = (),
     allow_far: bool = False,
     dry_run: bool = False,
+    access: Access = USUAL_ACCESS,
 ) -> PayoutResult:
     """Instructs what is owed by a day; the contract's ``mynapoint payout --due-by``.
 
@@ -64,6 +65,7 @@ def payout(
         services: those that are asked for; none is all.
         allow_far: let the day lie farther ahead than `MOST_DAYS_AHEAD`.
         dry_run: calculate everything, and book nothing.
+        access: how the book is taken hold of.
 
     Raises:
         InputError: the day, a service or the folder cannot be used; nothing was booked.
@@ -79,7 +81,7 @@ def payout(
     if out is not None:
         out = local_path(out)
         check_out(out)
-    with _locked(book) as (at, payouts):
+    with _locked(book, access) as (at, payouts):
         check_day(at, due_by, services)
         staged = payouts.stage()
         prepared = instruct(at, staged, due_by, services, started_at, far=far)
@@ -103,6 +105,7 @@ def take_answers(
     services: Sequence[str] = (),
     max_quarantined: float = 0.05,
     dry_run: bool = False,
+    access: Access = USUAL_ACCESS,
 ) -> PayoutResult:
     """Takes in what the points systems answered; the contract's ``mynapoint payout --answers``.
 
@@ -114,6 +117,7 @@ def take_answers(
         services: whose lines are taken so, beside those that the answers speak of.
         max_quarantined: the largest share of rows, 0 to 1, that may go to quarantine.
         dry_run: decide everything, and book nothing.
+        access: how the book is taken hold of.
 
     Raises:
         InputError: the answers or the call cannot be used; nothing was booked.
@@ -130,7 +134,7 @@ def take_answers(
             f"--answered-on: {answered_on} lies ahead", hint="give the day of the answer"
         )
     found = find_delivered(answers, "answers")
-    with _locked(book) as (at, payouts):
+    with _locked(book, access) as (at, payouts):
         staged = payouts.stage()
         work = Answers(at, staged, found, max_quarantined)
         remaining = None
@@ -148,7 +152,9 @@ def take_answers(
     return PayoutResult(at.book.path, prepared.record, booked=True)
 
 
-def copy_again(book: str | Path, number: int, out: Path) -> list[Path]:
+def copy_again(
+    book: str | Path, number: int, out: Path, access: Access = USUAL_ACCESS
+) -> list[Path]:
     """Copies the files of an earlier payout run once more; gives where they are.
 
     Raises:
@@ -157,7 +163,7 @@ def copy_again(book: str | Path, number: int, out: Path) -> list[Path]:
     """
     out = local_path(out)
     check_out(out)
-    with _locked(book) as (at, payouts):
+    with _locked(book, access) as (at, payouts):
         if not 1 <= number <= at.payout_runs:
             raise InputError(
                 f"--again: there is no payout run {run_id(number)}",
@@ -175,13 +181,13 @@ def copy_again(book: str | Path, number: int, out: Path) -> list[Path]:
 
 
 @contextmanager
-def _locked(book: str | Path) -> Iterator[tuple[Known, LockedPayouts]]:
+def _locked(book: str | Path, access: Access) -> Iterator[tuple[Known, LockedPayouts]]:
     """The book, locked, at its last commits; what a payout run leaves half done is cleared."""
     place = Book.at(book)
     place.check_readable()
     is_done = False
     try:
-        with locked(place) as held:
+        with locked(place, access) as held:
             runs, payout_runs = settle_tables(held)
             if runs == 0:
                 raise no_book(place)
@@ -201,11 +207,14 @@ def _locked(book: str | Path) -> Iterator[tuple[Known, LockedPayouts]]:
         raise BookError(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
+            code="disk",
         ) from error
 
 
 class CopyError(BookError):
     """A payout run is in the book, and its files were not all copied."""
+
+    usual_code: ClassVar[ErrorCode] = "copy_incomplete"
 
 
 def _publish(at: Known, payouts: LockedPayouts, prepared: Prepared) -> None:

@@ -37,8 +37,8 @@ def check_paths(**paths: object) -> None:
             raise _wrong(name, "a str or a pathlib.Path", path, 'pass "FILE" or Path("FILE")')
 
 
-def check_counts(**counts: object) -> None:
-    """Refuses what is not a whole number of 1 or more.
+def check_counts(at_least: int = 1, **counts: object) -> None:
+    """Refuses what is not a whole number of 1, or ``at_least``, or more.
 
     Raises:
         InputError: naming the argument.
@@ -46,8 +46,10 @@ def check_counts(**counts: object) -> None:
     for name, count in counts.items():
         if count is None:
             continue
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise _wrong(name, "a whole number of 1 or more", count, "leave it out, or pass 4")
+        if not isinstance(count, int) or isinstance(count, bool) or count < at_least:
+            raise _wrong(
+                name, f"a whole number of {at_least} or more", count, "leave it out, or pass 4"
+            )
 
 
 def check_delivered(**delivered: object) -> None:

@@ -39,7 +39,8 @@ from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_dupli
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.one_run import Calculated, Run
 from engine.io.run.reconsidering import Reconsidering, left_waiting, waiting_enrollments
-from engine.io.run.refusal import Kind, QuarantinedRows
+from engine.io.run.refusal import Kind, QuarantinedRows, RefusedRunError
+from engine.io.run.rejects import keep_rejects
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.io.run.slices import FoldedSlice, Slice, SliceWork
 from engine.records import ENROLLMENT_COLUMNS, ENROLLMENT_CONFLICT, EVENT_CONFLICT
@@ -74,7 +75,17 @@ class Calculation:
             table_writer(self.staged, RunTable.QUARANTINE) as self.quarantine,
             table_writer(self.staged, RunTable.DECLINED) as self.declined,
         ):
-            parts, corrections = self._walk(pool)
+            refusal = None
+            try:
+                parts, corrections = self._walk(pool)
+            except RefusedRunError as error:
+                refusal = error
+        if refusal is not None:
+            if self.order.rejects is not None:
+                keep_rejects(
+                    self.staged / RunTable.QUARANTINE.file_name, refusal, self.order.rejects
+                )
+            raise refusal
         self.tally.skipped = self.deliveries.transactions.skipped
         self.tally.enrollments_skipped = self.deliveries.enrollments.skipped
         tables = [table.written() for table in (self.quarantine, self.declined, *self.tables)]
@@ -119,7 +130,9 @@ class Calculation:
             # Rows that a layout leaves out on purpose do not thin out those that cannot be read.
             read = self.tally.read + self.tally.enrollments_read + self.tally.events.read
             read -= sum(files.skipped_rows for files in self.deliveries)
-            self.quarantined_rows.check(read, self.order.max_quarantined)
+            self.quarantined_rows.check(
+                read, self.order.max_quarantined, self.order.quarantined_rows_allowed
+            )
         self._decline_unenrolled(pool, intake.unenrolled, settled)
         night = Night(
             run_id(self.number),

@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.booking.state import Past
 from engine.errors import InputError
-from engine.io.book.folder import Book
+from engine.io.book.folder import Book, run_id
 from engine.io.book.kept import kept_programme, kept_services
 from engine.io.run.order import Order
 from engine.terms.programme import Programme
@@ -26,6 +26,7 @@ def check_days(book: Book, committed: int, order: Order) -> None:
         raise InputError(
             f"--booked-on: {order.booked_on} is in the future; today is {today} in Japan",
             hint="check the day and the machine's clock, or say --allow-postdating",
+            code="booked_on_in_future",
         )
     if committed == 0 or order.allow_backdating:
         return
@@ -34,6 +35,22 @@ def check_days(book: Book, committed: int, order: Order) -> None:
         raise InputError(
             f"--booked-on: {order.booked_on} is earlier than the last run's day, {last}",
             hint="book in the order of days, or say --allow-backdating",
+            code="booked_on_too_early",
+        )
+
+
+def check_number(number: int, order: Order) -> None:
+    """Refuses a run that has another number than it is to have.
+
+    Raises:
+        InputError: naming both.
+    """
+    if order.expected_run is not None and number != order.expected_run:
+        raise InputError(
+            f"--expect-run: this would be run {run_id(number)}, not {run_id(order.expected_run)}",
+            hint="look at mynapoint runs BOOK: a night is missing, or one was booked that you do "
+            "not know of",
+            code="unexpected_run",
         )
 
 
@@ -59,6 +76,7 @@ def check_changes(
             raise InputError(
                 f"{key}: may not change from {old} to {new} in a book with entries",
                 hint="book by the kept one; mynapoint simulate says what another would have given",
+                code="terms_may_not_change",
             )
 
 

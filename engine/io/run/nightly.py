@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError, InputError
-from engine.io.book.folder import Book
+from engine.io.book.folder import Book, no_book
 from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
-from engine.io.book.writing import locked
+from engine.io.book.writing import Access, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ENROLLMENTS, EVENTS, TRANSACTIONS
+from engine.io.result_folders import check_folder
 from engine.io.run.arguments import (
     check_counts,
     check_delivered,
@@ -30,7 +31,7 @@ from engine.io.run.arguments import (
     check_types_of_days,
 )
 from engine.io.run.calculation import Calculation
-from engine.io.run.changes import check_days
+from engine.io.run.changes import check_days, check_number
 from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.io.run.sound_index import with_a_sound_index
@@ -63,6 +64,12 @@ def run(
     how: Calculator | None = None,
     dry_run: bool = False,
     out: str | Path | None = None,
+    quarantined_rows_allowed: int = 0,
+    rejects: str | Path | None = None,
+    existing: bool = False,
+    expected_run: int | None = None,
+    wait_seconds: float = 0,
+    any_owner: bool = False,
 ) -> RunResult:
     """Books one night's deliveries; the contract's ``mynapoint run``.
 
@@ -89,17 +96,24 @@ def run(
         dry_run: do all of it but the booking: the book's folder is only read.
         out: of a dry run, a new or empty folder for the files that the run would have left, under
             the names that its record gives.
+        quarantined_rows_allowed: so many rows may go to quarantine, whatever share they are.
+        rejects: where the run is refused for its quarantine, a new or empty folder that keeps it.
+        existing: there has to be a book already.
+        expected_run: the number that the run is to have; another is refused.
+        wait_seconds: how long to wait until another run has ended.
+        any_owner: the book may belong to another user.
 
     Raises:
         InputError: the input or the call cannot be used; nothing was booked.
         BookError: the book is in use or damaged; nothing was booked.
     """
     check_types_of_days(booked_on=booked_on, terms_as_of=terms_as_of)
-    check_paths(book=book, services=services, programme=programme, out=out)
+    check_paths(book=book, services=services, programme=programme, out=out, rejects=rejects)
     if out is not None and not dry_run:
         raise InputError("--out: says nothing here", hint="it belongs to --dry-run")
     check_delivered(transactions=transactions, enrollments=enrollments, events=events)
-    check_counts(threads=threads, rows_per_slice=rows_per_slice)
+    check_counts(threads=threads, rows_per_slice=rows_per_slice, expected_run=expected_run)
+    check_counts(at_least=0, quarantined_rows_allowed=quarantined_rows_allowed)
     check_share("--max-quarantined", max_quarantined)
     order = Order(
         booked_on,
@@ -111,7 +125,12 @@ def run(
         shlex.join(_without_values(sys.argv)) if command is None else command,
         allow_backdating,
         allow_postdating,
+        quarantined_rows_allowed,
+        None if rejects is None else local_path(rejects),
+        expected_run,
     )
+    if order.rejects is not None:
+        check_folder(order.rejects)
     deliveries = Deliveries(
         Files(EVENTS, find_delivered(events, "events"), whole_lines),
         Files(ENROLLMENTS, find_delivered(enrollments, "enrollments"), whole_lines),
@@ -123,6 +142,8 @@ def run(
     place = Book.at(book)
 
     def new_run(at: Book, committed: int) -> Run:
+        if committed + 1 < (order.expected_run or 1):
+            check_number(committed + 1, order)
         check_days(at, committed, order)
         return Run(
             at,
@@ -137,13 +158,17 @@ def run(
     result: RunResult | None = None
     try:
         if dry_run:
+            if existing:
+                place.check_readable()
             return try_run(
                 place,
                 lambda at, committed: new_run(at, committed).prepare(),
                 None if out is None else local_path(out),
             )
-        with locked(place) as held:
+        with locked(place, Access(wait_seconds, any_owner, existing)) as held:
             committed, _ = settle_tables(held)
+            if existing and committed == 0:
+                raise no_book(place)
 
             def begin_anew() -> None:
                 clear_index(held)
@@ -162,6 +187,7 @@ def run(
         raise BookError(
             f"{error.filename or place.path}: {error.strerror or error}",
             hint="check the disk and the folder's permissions; nothing was booked",
+            code="disk",
         ) from error
     return result
 

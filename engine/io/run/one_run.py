@@ -26,6 +26,7 @@ from engine.io.book.tables import WrittenTable
 from engine.io.book.tally import Tally
 from engine.io.book.writing import LockedBook
 from engine.io.durable import write_json, write_text
+from engine.io.run.changes import check_number
 from engine.io.run.order import Deliveries, Order
 from engine.terms.programme import Programme, built_in_programmes, load_programme
 from engine.terms.services import Services
@@ -124,9 +125,11 @@ class Run:
         staged = self.book.stage()
         calculated = self._calculate(self, staged)
         if self.earlier_record is not None and not _changes_the_book(calculated):
+            check_number(self.earlier_record.number, self.order)
             return PreparedRun(
                 RunResult(self.book.path, already_booked=True, record=self.earlier_record)
             )
+        check_number(self.number, self.order)
         outputs = self._outputs(staged, calculated)
         record = calculated.tally.record(
             self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)

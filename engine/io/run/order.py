@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from engine.errors import InputError
@@ -28,6 +29,9 @@ class Order:
 
     Attributes:
         command: the command line, as the record keeps it.
+        quarantined_rows_allowed: so many rows may go to quarantine, whatever share they are.
+        rejects: the folder that keeps the rows for which the run is refused.
+        expected_run: the number that the run is to have.
     """
 
     booked_on: dt.date
@@ -39,6 +43,9 @@ class Order:
     command: str
     allow_backdating: bool = False
     allow_postdating: bool = False
+    quarantined_rows_allowed: int = 0
+    rejects: Path | None = None
+    expected_run: int | None = None
 
     @property
     def ahead(self) -> int:

@@ -1,0 +1,34 @@
+"""The rows for which a run was refused, kept for whoever has to look at them."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from engine.io.durable import write_json
+from engine.io.parquet import scan_parquet
+from engine.io.result_folders import FORMULA_MARKS, whole_folder
+from engine.io.run.refusal import RefusedRunError
+
+_FORMULA: Final = f"^[{FORMULA_MARKS.replace('-', chr(92) + '-')}]"
+
+
+def keep_rejects(quarantine: Path, refusal: RefusedRunError, folder: Path) -> None:
+    """Keeps a refused run's quarantine: ``rejects.parquet``, ``rejects.csv``, ``rejects.json``.
+
+    Args:
+        quarantine: the table, ``Quarantined``.
+        refusal: its counts go to ``rejects.json``.
+        folder: a new or empty one.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with whole_folder(folder) as fresh:
+        shutil.copyfile(quarantine, fresh / "rejects.parquet")
+        texts = pl.col("file", "errors", "raw")
+        scan_parquet(quarantine).with_columns(pl.col("errors").list.join(" ")).with_columns(
+            pl.when(texts.str.contains(_FORMULA)).then("'" + texts).otherwise(texts).name.keep()
+        ).sink_csv(fresh / "rejects.csv", include_bom=True)
+        write_json(fresh / "rejects.json", dict(refusal.details))

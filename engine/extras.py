@@ -5,12 +5,13 @@ from typing import Final, Literal
 
 from engine.errors import InputError
 
-Extra = Literal["verify", "desk", "report", "spark"]
+Extra = Literal["verify", "desk", "report", "spark", "metrics"]
 
 # By module, the library's name.
 _NAMES: Final = {
     "duckdb": "DuckDB",
     "jinja2": "Jinja2",
+    "prometheus_client": "prometheus-client",
     "pygal": "pygal",
     "pyspark": "PySpark",
     "vl_convert": "vl-convert",

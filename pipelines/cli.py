@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from engine.errors import InputError
 from pipelines.commands.desk import claim, explain, reconcile, report, simulate, verify
 from pipelines.commands.files import layouts, new_layout, preview, quarantine, sample
-from pipelines.commands.nightly import due, payout, pending, run
+from pipelines.commands.nightly import due, payout, pending, run, runs, status
 from pipelines.shown.errors import output_may_fail
 
 _HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
@@ -41,7 +41,7 @@ app = App(
 )
 
 for _command in (
-    *(run, payout, due, pending),
+    *(run, runs, status, payout, due, pending),
     *(verify, explain, reconcile, claim, report, simulate),
     *(sample, layouts, preview, quarantine),
 ):

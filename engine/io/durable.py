@@ -215,6 +215,21 @@ def write_json(path: Path, value: Any) -> str:  # noqa: ANN401 - whatever JSON c
     return write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a file, made where it is not there, and syncs it; for notes, not for a book's
+    own files.
+    """
+    operation("append", path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(path, flags, _OWNERS_FILE)
+    try:
+        # In one act, so that lines of several processes stay apart.
+        os.write(descriptor, f"{line}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def new_array(path: Path, dtype: np.dtype[Any], rows: int) -> np.memmap[Any, Any]:
     """A new array on the disk, to be filled in place and then given to ``sync_array``.
 

@@ -39,6 +39,9 @@ def run(
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
     conf: list[str] | None = None,
+    log_json: Path | None = None,
+    metrics: Path | None = None,
+    on_finish: str | None = None,
     quiet: bool = False,
     as_json: Json = False,
     arguments: Arguments = (),
@@ -101,12 +104,20 @@ def run(
         else this machine's cores.
     conf: list[str]
         A setting of Spark, NAME=VALUE; may be repeated.
+    log_json: Path
+        Add a line of JSON to this file when the run begins, when a phase ends, and when it ends.
+    metrics: Path
+        Write what the run was to this file (.prom), for Prometheus's textfile collector.
+    on_finish: str
+        A command, not passed through a shell, that gets the record on its standard input, or
+        {"error": …}.
     quiet: bool
         Print nothing but errors and warnings.
     as_json: bool
         Print the run record as JSON.
     """
     from pipelines.run.command import book_deliveries
+    from pipelines.run.observed import Watchers
 
     return book_deliveries(
         book,
@@ -135,6 +146,7 @@ def run(
         engine=engine,
         master=master,
         conf=conf or [],
+        watchers=Watchers(log_json, metrics, on_finish),
         quiet=quiet,
         as_json=as_json,
         arguments=arguments,
@@ -292,3 +304,60 @@ def pending(
     from pipelines.pending.command import show_pending
 
     return show_pending(book, lang=lang or lang_of_locale(), out=out, as_json=as_json)
+
+
+def runs(
+    book: Path,
+    /,
+    *,
+    last: PositiveInt | None = None,
+    attempts: bool = False,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """List a book's runs, or the attempts to book one / 記帳回の一覧を表示する.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    last: int
+        Only so many, the latest.
+    attempts: bool
+        The attempts of the command line instead, failed ones too.
+    as_json: bool
+        Print the list as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.runs.command import list_runs
+
+    return list_runs(
+        book, last=last, attempts=attempts, as_json=as_json, lang=lang or lang_of_locale()
+    )
+
+
+def status(
+    book: Path,
+    /,
+    *,
+    max_age: dt.timedelta | None = None,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Say how a book stands: its last run, what failed since, totals / 台帳の状態を表示する.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    max_age: dt.timedelta
+        Exit 1 when the last success is longer ago than this, such as 26h or 2d.
+    as_json: bool
+        Print it as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.runs.command import show_status
+
+    return show_status(book, max_age=max_age, as_json=as_json, lang=lang or lang_of_locale())

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import InputError
+from engine.io.run.nightly import command_line
 from engine.io.run.nightly import run as book_a_night
 from pipelines.desk.engines import engine_of
 from pipelines.desk.ordered_options import in_order
+from pipelines.run.observed import Watchers, observed
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.progress import progress_bar
 from pipelines.shown.summary import print_record, print_summary, print_warnings
@@ -42,6 +44,7 @@ def book_deliveries(
     engine: Literal["one-machine", "spark"],
     master: str | None,
     conf: Sequence[str],
+    watchers: Watchers,
     quiet: bool,
     as_json: bool,
     arguments: Sequence[str],
@@ -60,8 +63,12 @@ def book_deliveries(
         )
     parsed = {"transactions": transactions, "enrollments": enrollments, "events": events}
     deliveries = in_order(arguments, parsed) if layouts or settings else parsed
-    with engine_of(engine, master, conf) as how, progress_bar(wanted=not quiet) as progress:
-        result = book_a_night(
+    with (
+        engine_of(engine, master, conf) as how,
+        progress_bar(wanted=not quiet) as shown,
+        observed(book, booked_on, command_line(), watchers, shown, dry_run=dry_run) as attempt,
+    ):
+        attempt.result = result = book_a_night(
             book,
             booked_on=booked_on,
             transactions=deliveries["transactions"],
@@ -81,7 +88,7 @@ def book_deliveries(
             allow_postdating=allow_postdating,
             whole_lines=whole_lines,
             threads=threads,
-            progress=progress,
+            progress=attempt.progress,
             how=how,
             dry_run=dry_run,
             out=out,

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.errors import ErrorCode, MynapointError
 
@@ -22,41 +22,48 @@ def one_line_errors() -> Iterator[None]:
     """Turns whatever ends a command into its exit code; no traceback reaches the user."""
     try:
         yield
-    except MynapointError as error:
-        _leave(error.message, error.hint, error.exit_code, error.code, error.details)
-    except KeyboardInterrupt:
-        _leave("interrupted", "run again: what is booked is recognised", 130, "interrupted")
-    except MemoryError:
-        _leave(
-            "memory ran out",
-            "run with fewer --threads, or on a larger machine",
-            2,
-            "out_of_memory",
-        )
     except BaseException as error:
-        # Beyond Exception are an exit, which is meant, and panics of the libraries written in Rust.
+        # An exit is meant.
         if isinstance(error, (SystemExit, GeneratorExit)):
             raise
-        if os.environ.get("MYNAPOINT_TRACEBACK"):
+        is_foreseen = isinstance(error, (MynapointError, KeyboardInterrupt, MemoryError))
+        if os.environ.get("MYNAPOINT_TRACEBACK") and not is_foreseen:
             raise
-        set_for_polars = [name for name in os.environ if name.startswith("POLARS_")]
-        if _OURS in set_for_polars:
-            set_for_polars.remove(_OURS)
-        if set_for_polars and type(error).__name__ == "PanicException":
-            _leave(
-                f"Polars fails with what the environment sets: {', '.join(set_for_polars)}",
-                "run again without these variables; what is booked is recognised",
-                2,
-                "unusable_input",
-            )
-        # The error's own text may hold values of rows, and those are people's.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        _leave(
-            f"internal fault: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
-            "run again, what is booked is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
-            3,
-            "internal_fault",
+        _leave(error_value(error))
+
+
+def error_value(error: BaseException) -> dict[str, Any]:
+    """What is said of an error: ``code``, ``exit_code``, ``message``, ``hint`` and its details."""
+    if isinstance(error, MynapointError):
+        value = _value(error.code, error.exit_code, error.message, error.hint)
+        return value | dict(error.details)
+    if isinstance(error, KeyboardInterrupt):
+        return _value("interrupted", 130, "interrupted", "run again: what is booked is recognised")
+    if isinstance(error, MemoryError):
+        hint = "run with fewer --threads, or on a larger machine"
+        return _value("out_of_memory", 2, "memory ran out", hint)
+    set_for_polars = [name for name in os.environ if name.startswith("POLARS_")]
+    if _OURS in set_for_polars:
+        set_for_polars.remove(_OURS)
+    if set_for_polars and type(error).__name__ == "PanicException":
+        return _value(
+            "unusable_input",
+            2,
+            f"Polars fails with what the environment sets: {', '.join(set_for_polars)}",
+            "run again without these variables; what is booked is recognised",
         )
+    # The error's own text may hold values of rows, and those are people's.
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return _value(
+        "internal_fault",
+        3,
+        f"internal fault: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
+        "run again, what is booked is recognised; report what MYNAPOINT_TRACEBACK=1 prints",
+    )
+
+
+def _value(code: ErrorCode, exit_code: int, message: str, hint: str) -> dict[str, Any]:
+    return {"code": code, "exit_code": exit_code, "message": message, "hint": hint}
 
 
 @contextmanager
@@ -111,18 +118,11 @@ def prepare_streams() -> None:
         sys.stderr = unfailing(2, encoding, keep_open=True)
 
 
-def _leave(
-    message: str,
-    hint: str,
-    exit_code: int,
-    code: ErrorCode,
-    details: Mapping[str, object] | None = None,
-) -> None:
-    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+def _leave(error: Mapping[str, Any]) -> None:
+    sys.stderr.write(f"error: {error['message']}\nhint: {error['hint']}\n")
     if _JSON in sys.argv[1:]:
-        error = {"code": code, "exit_code": exit_code, "message": message, "hint": hint}
         from pipelines.shown.terminal import print_json
 
         with output_may_fail():
-            print_json({"error": error | dict(details or {})})
-    sys.exit(exit_code)
+            print_json({"error": error})
+    sys.exit(error["exit_code"])

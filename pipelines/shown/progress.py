@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from engine.io.run.order import Progress, no_progress
 
 _PHASES = {
+    "index": "索引 index",
     "enrollments": "申込 enrollments",
     "transactions": "取引 transactions",
     "booking": "記帳 booking",
+    "commit": "確定 commit",
 }
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -11,12 +12,15 @@ from engine.io.run.one_run import RunResult
 from pipelines.shown.terminal import output, plain, print_json
 
 
-def print_record(result: RunResult) -> None:
-    """Prints the run record for machines, and whether the run had been booked before."""
+def record_value(result: RunResult) -> dict[str, Any]:
+    """The run record for machines, and whether the run had been booked before."""
     record = result.record.to_json() | {"already_booked": result.already_booked}
-    if result.dry_run:
-        record["dry_run"] = True
-    print_json(record)
+    return record | {"dry_run": True} if result.dry_run else record
+
+
+def print_record(result: RunResult) -> None:
+    """Prints the run record for machines."""
+    print_json(record_value(result))
 
 
 def print_warnings(result: RunResult) -> None:

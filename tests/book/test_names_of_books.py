@@ -90,6 +90,8 @@ def test_every_command_takes_a_books_name_letter_by_letter(
         (0, ["payout", book, "--due-by", "2020-10-31", "--out", results / "payouts"]),
         (0, ["payout", book, "--again", "1", "--out", results / "again"]),
         (0, ["due", book, "--on", "2020-10-31"]),
+        (0, ["runs", book]),
+        (0, ["status", book]),
     ]
     for expected, arguments in commands:
         code, _, err = run(*arguments, cwd=place)
@@ -125,6 +127,9 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
         ["payout", "BOOK", "--due-by", "2020-10-31", "--out", "payouts"],
         ["due", "BOOK", "--on", "2020-10-31"],
         ["pending", "BOOK"],
+        ["runs", "BOOK"],
+        ["runs", "BOOK", "--attempts"],
+        ["status", "BOOK"],
         ["sample", "BOOK"],
     ):
         with pytest.raises(mynapoint.InputError, match="this is a URL"):
@@ -152,6 +157,8 @@ def test_what_is_no_book_is_exit_2_for_every_command(
             ["payout", name, "--due-by", "2020-10-31", "--out", "payouts"],
             ["due", name, "--on", "2020-10-31"],
             ["pending", name],
+            ["runs", name],
+            ["status", name],
         ):
             with pytest.raises(mynapoint.InputError, match="there is no book") as raised:
                 call(arguments)

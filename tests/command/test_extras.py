@@ -51,6 +51,11 @@ COMMANDS: Mapping[str, str | None] = {
     "payout BOOK --answers answers.csv --dry-run": WORKS_ALONE,
     "due BOOK --on 2021-10-21": WORKS_ALONE,
     "due BOOK --on 2021-10-21 --by day": WORKS_ALONE,
+    "run NEW --booked-on 2020-11-03 --enrollments NIGHT/enrollments.csv "
+    "--metrics night.prom": "metrics",
+    "runs BOOK": WORKS_ALONE,
+    "runs BOOK --attempts": WORKS_ALONE,
+    "status BOOK --max-age 2d": WORKS_ALONE,
     "pending BOOK": WORKS_ALONE,
     "pending BOOK --out pending": WORKS_ALONE,
     "verify BOOK": "verify",
@@ -139,7 +144,9 @@ def test_without_any_extra_a_command_works_or_names_its_own(
         return
     assert (done.returncode, done.stdout) == (2, "")
     error, hint = done.stderr.splitlines()
-    asked = "--engine spark" if extra == "spark" else line.split(maxsplit=1)[0]
+    asked = {"spark": "--engine spark", "metrics": "--metrics"}.get(
+        extra, line.split(maxsplit=1)[0]
+    )
     assert error.startswith(f"error: {asked}")
     assert hint.startswith(f"hint: pip install 'mynapoint[{extra}]'")
 

@@ -95,7 +95,7 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
 COMMANDS = (
     *((name,) for name in ("run", "verify", "explain", "reconcile", "claim", "report", "simulate")),
     *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
-    *(("payout",), ("due",), ("pending",)),
+    *(("payout",), ("due",), ("pending",), ("runs",), ("status",)),
 )
 
 
@@ -355,9 +355,11 @@ def test_each_phase_ends_with_all_of_its_rows(desk: Desk) -> None:
 
     desk.run(*files, progress=progress)
     assert told == {
+        "index": (1, 1),
         "enrollments": (1, 1),
         "transactions": (20_000, 20_000),
         "booking": (1, 1),
+        "commit": (1, 1),
     }
 
 

@@ -16,6 +16,7 @@ import worlds
 import mynapoint
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.run.one_run import RunResult
+from pipelines.run.attempts import ATTEMPTS_FILE
 
 TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
@@ -84,11 +85,14 @@ def as_csv(rows: Iterable[Row], columns: Sequence[str] = (), line_end: str = "\n
 
 
 def bodies(folder: Path, *, without: Sequence[str] = ()) -> dict[str, bytes]:
-    """Every file below a folder but those that begin with certain names."""
+    """Every file below a folder but those that begin with certain names.
+
+    The notes of attempts are left out: they hold the time, and nothing depends on them.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(tuple(without)):
+        if path.is_file() and not name.startswith((*without, ATTEMPTS_FILE)):
             found[name] = path.read_bytes()
     return found
 

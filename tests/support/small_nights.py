@@ -16,6 +16,7 @@ import mynapoint
 from engine.io.book.folder import Book
 from engine.io.book.run_record import Ran
 from engine.io.run.one_run import Run
+from pipelines.run.attempts import ATTEMPTS_FILE
 
 PEOPLE = 5
 _NOON = dt.datetime(2020, 10, 31, 12, 0, tzinfo=dt.UTC)
@@ -167,11 +168,13 @@ def ledger_of(book: Path) -> pl.DataFrame:
 
 
 def digests(book: Path, under: str = "") -> dict[str, str]:
-    """The sha256 of each file, without what holds the time: commits, and when a run ran."""
+    """The sha256 of each file, without what holds the time: commits, attempts, and when a run ran."""
     found = {}
     for root, _, names in os.walk(book / under):
         for name in names:
             path = Path(root, name)
+            if name == ATTEMPTS_FILE:
+                continue
             content = b"" if path.parent.name == "_delta_log" else path.read_bytes()
             if name == "record.json":
                 with suppress(ValueError):  # It may be half written.

@@ -92,7 +92,9 @@ class Calculation:
         return Calculated(parts, tables, self.tally, corrections)
 
     def _walk(self, pool: ThreadPoolExecutor) -> tuple[list[Part], str | None]:
+        self.order.progress("index", 0, 1)
         known = recall(self.book, self.number - 1)
+        self.order.progress("index", 1, 1)
         check_changes(self.book, self.number - 1, known.past, self.run.programme, self.run.services)
         events = self._take_in_events(pool, known)
         past = known.past

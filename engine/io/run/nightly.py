@@ -122,7 +122,7 @@ def run(
         threads or (os.cpu_count() or 1) + 1,
         rows_per_slice or ROWS_PER_SLICE,
         progress or no_progress,
-        shlex.join(_without_values(sys.argv)) if command is None else command,
+        command_line() if command is None else command,
         allow_backdating,
         allow_postdating,
         quarantined_rows_allowed,
@@ -195,6 +195,11 @@ def run(
 def on_this_machine(run: Run, staged: Path) -> Calculated:
     """Calculates a run on this machine alone."""
     return Calculation(run, staged).calculate()
+
+
+def command_line() -> str:
+    """The command line of the process, as a record keeps it."""
+    return shlex.join(_without_values(sys.argv))
 
 
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:

@@ -116,8 +116,10 @@ class Run:
         """Calculates the run and makes it part of the book, which is this run's, locked."""
         prepared = self.prepare()
         if not prepared.result.already_booked:
+            self.order.progress("commit", 0, 1)
             book.publish(self.number)
             commit(book, self.number, prepared.parts, record_sha256=prepared.record_sha256)
+            self.order.progress("commit", 1, 1)
         return prepared.result
 
     def prepare(self) -> PreparedRun:

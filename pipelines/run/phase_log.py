@@ -1,0 +1,82 @@
+"""A run's phases as lines of JSON, for those who watch it."""
+
+import datetime as dt
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from engine.errors import InputError
+from engine.io.durable import append_line
+from engine.io.result_folders import check_outside_books
+from engine.io.run.order import Progress
+from engine.paths import local_path
+
+_UNITS: Final = {"enrollments": "rows", "transactions": "rows", "booking": "slices"}
+
+
+class PhaseLog:
+    """Adds a line to a file when a phase ends; ``None`` adds nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._phase: tuple[str, int, float] | None = None
+
+    @classmethod
+    def at(cls, path: Path | None) -> "PhaseLog":
+        """The log at a path as it is given.
+
+        Raises:
+            InputError: nothing can be written there.
+        """
+        if path is None:
+            return cls(None)
+        path = local_path(path)
+        check_outside_books(path)
+        return cls(path)
+
+    def event(self, event: str, **values: object) -> None:
+        """Adds a line.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self._path is None:
+            return
+        at = dt.datetime.now(dt.UTC).isoformat()
+        line = json.dumps({"at": at, "event": event} | values, ensure_ascii=False)
+        try:
+            append_line(self._path, line)
+        except OSError as error:
+            raise InputError(
+                f"--log-json: {self._path}: {error.strerror or error}",
+                hint="name a file that can be written to; what is booked is recognised",
+            ) from error
+
+    def ends(self) -> None:
+        """Says that the phase under way, if there is one, has ended."""
+        if self._phase is None:
+            return
+        (phase, done, begun), self._phase = self._phase, None
+        seconds = round(time.monotonic() - begun, 3)
+        unit = _UNITS.get(phase)
+        self.event("phase", phase=phase, seconds=seconds, **({unit: done} if unit else {}))
+
+    @contextmanager
+    def watching(self, progress: Progress) -> Iterator[Progress]:
+        """A callback that tells another, and notes when phases end."""
+        if self._path is None:
+            yield progress
+            return
+
+        def report(phase: str, done: int, total: int) -> None:
+            if self._phase is None or self._phase[0] != phase:
+                self.ends()
+                self._phase = (phase, done, time.monotonic())
+            self._phase = (phase, done, self._phase[2])
+            progress(phase, done, total)
+
+        yield report
+        self.ends()

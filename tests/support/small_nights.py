@@ -168,7 +168,7 @@ def ledger_of(book: Path) -> pl.DataFrame:
 
 
 def digests(book: Path, under: str = "") -> dict[str, str]:
-    """The sha256 of each file, without what holds the time: commits, attempts, and when a run ran."""
+    """The sha256 of each file, without what holds the time: commits, attempts, when a run ran."""
     found = {}
     for root, _, names in os.walk(book / under):
         for name in names:

@@ -26,6 +26,8 @@ def run(
     max_quarantined: float = 0.05,
     allow_quarantined: NonNegativeInt = 0,
     rejects: Path | None = None,
+    gates: Path | None = None,
+    allow_gate: list[str] | None = None,
     existing: bool = False,
     expect_run: PositiveInt | None = None,
     wait: NonNegativeFloat = 0,
@@ -77,6 +79,10 @@ def run(
         So many rows may go to quarantine, whatever share of the night they are.
     rejects: Path
         A new or empty folder that keeps these rows where the run is refused for them.
+    gates: Path
+        What a night must look like to be booked; kept in the book. By default the book's, or none.
+    allow_gate: list[str]
+        Book the night though this gate fails; may be repeated.
     existing: bool
         Refuse to make a new book: there has to be one.
     expect_run: int
@@ -133,6 +139,8 @@ def run(
         max_quarantined=max_quarantined,
         quarantined_rows_allowed=allow_quarantined,
         rejects=rejects,
+        gates=gates,
+        allowed_gates=allow_gate or [],
         existing=existing,
         expected_run=expect_run,
         wait_seconds=wait,

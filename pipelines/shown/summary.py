@@ -30,6 +30,9 @@ def print_warnings(result: RunResult) -> None:
             f"note: {plain(result.book)}: there was no book here, and this run has made a new one; "
             "--existing refuses that\n"
         )
+    for finding in result.record.gates:
+        allowed = " (allowed)" if finding.is_allowed else ""
+        sys.stderr.write(f"warning: gate {plain(finding.what)}{allowed}\n")
     for warning in result.record.warnings:
         sys.stderr.write(f"warning: {warning.file}: row {warning.row}: {warning.what}\n")
 
@@ -67,6 +70,8 @@ def print_summary(result: RunResult, out: Path | None = None) -> None:
     )
     for reason, rows in enrollments.rejected.items():
         console.print(f"    {reason}: {rows:,}")
+    for finding in record.gates:
+        console.print(f"関門 gate: {plain(finding.what)}")
     place = out if result.dry_run and not result.already_booked else result.book
     if place is not None:
         console.print(f"台帳 ledger: {place / 'ledger'}")

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import (
     CORRECTIONS_FILE,
+    GATES_FILE,
     PROGRAMME_FILE,
     SERVICES_FILE,
     TABLES_OF_EVERY_RUN,
@@ -35,7 +36,7 @@ from pipelines.verify.records import contradictions, read_record, used_layouts
 
 _TERMS: Final = (PROGRAMME_FILE, SERVICES_FILE)
 # Files that a run writes only if there is something to put into them.
-_OPTIONAL: Final = (RunTable.WAITING.file_name, CORRECTIONS_FILE)
+_OPTIONAL: Final = (RunTable.WAITING.file_name, CORRECTIONS_FILE, GATES_FILE)
 _LEDGER_FILE: Final = re.compile(r"ledger/([0-9]{6,})-[0-9]{5}\.parquet")
 # What delta-rs leaves when it dies at a commit.
 _HALF_A_COMMIT: Final = re.compile(r"ledger/_delta_log/(?:[0-9]{20}\.json#[0-9]+|_commit_.*\.tmp)")

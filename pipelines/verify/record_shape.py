@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from pipelines.verify.shape import (
     COUNT,
+    COUNT_OR_NULL,
     DAY,
     LAYOUT_ID,
     TEXT,
@@ -93,4 +94,18 @@ RECORD: Final = {
     "yen": {**_SPLIT, **_RECONSIDERED},
     "ran": _RAN,
     "warnings": Each(list, {"file": TEXT, "row": COUNT, "what": TEXT}),
+    "gates": Optionally(
+        Each(
+            list,
+            {
+                "gate": TEXT,
+                "bound": TEXT,
+                "limit": COUNT,
+                "value": COUNT,
+                "reference": COUNT_OR_NULL,
+                "what": TEXT,
+                "is_allowed": Optionally(TRUE_OR_FALSE),
+            },
+        )
+    ),
 }

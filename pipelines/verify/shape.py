@@ -24,6 +24,7 @@ TEXT: Final = Matches(lambda value: isinstance(value, str))
 TEXT_OR_NULL: Final = Matches(lambda value: value is None or isinstance(value, str))
 TRUE_OR_FALSE: Final = Matches(lambda value: isinstance(value, bool))
 COUNT: Final = Matches(lambda value: type(value) is int and value >= 0)
+COUNT_OR_NULL: Final = Matches(lambda value: value is None or (type(value) is int and value >= 0))
 DAY: Final = Matches(_is_day)
 # It becomes a part of a file's name.
 LAYOUT_ID: Final = Matches(

@@ -32,6 +32,7 @@ LEDGER_ENTRY: Final[Mapping[int, Record]] = {1: LedgerEntryOfFormat1, 2: LedgerE
 RECORD_FILE: Final = "record.json"
 SERVICES_FILE: Final = "services.toml"
 PROGRAMME_FILE: Final = "programme.toml"
+GATES_FILE: Final = "gates.toml"
 CORRECTIONS_FILE: Final = "corrections.json"
 LEDGER_FOLDER: Final = "ledger/"
 

@@ -6,9 +6,15 @@ from typing import Final
 
 from engine.booking.corrections import Corrections
 from engine.errors import BookError
-from engine.io.book.folder import Book
-from engine.io.book.format import CORRECTIONS_FILE, PROGRAMME_FILE, SERVICES_FILE
+from engine.io.book.folder import Book, run_id
+from engine.io.book.format import (
+    CORRECTIONS_FILE,
+    GATES_FILE,
+    PROGRAMME_FILE,
+    SERVICES_FILE,
+)
 from engine.io.durable import sha256_of
+from engine.terms.gates import Gates, parse_gates
 from engine.terms.programme import Programme, load_programme, parse_programme
 from engine.terms.services import Services, load_services, parse_services
 
@@ -37,6 +43,22 @@ def kept_programme(book: Book, committed: int) -> Programme:
         return load_programme(DEFAULT_PROGRAMME)
     path = book.run_folder(committed) / PROGRAMME_FILE
     return parse_programme(_kept(path, book.record(committed).programme.sha256), str(path))
+
+
+def kept_gates(book: Book, committed: int) -> Gates | None:
+    """The gates that the last run was held to; None where it was held to none.
+
+    Raises:
+        BookError: the kept file is missing or damaged.
+    """
+    if committed == 0:
+        return None
+    name = f"{book.RECORDS}/{run_id(committed)}/{GATES_FILE}"
+    for output in book.record(committed).outputs:
+        if output.name == name:
+            path = book.path / name
+            return parse_gates(_kept(path, output.sha256), str(path))
+    return None
 
 
 def kept_corrections(book: Book, committed: int) -> Corrections:

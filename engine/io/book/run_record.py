@@ -6,13 +6,14 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from engine.io.book.format import LEDGER_FOLDER, damaged_record, format_of
 from engine.io.book.typed_json import MalformedError, as_json, of_json
 from engine.records import RoleName
+from engine.terms.gates import Bound
 from engine.terms.programme import Terms
 
 _SINCE_2: Final = {"since": 2}
@@ -207,6 +208,41 @@ class RowWarning:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class GateFinding:
+    """A gate that the run did not pass.
+
+    Attributes:
+        gate: its name.
+        bound: the bound that was broken; ``limit`` is its value, a percentage where there is a
+            ``reference``.
+        value: the run's figure.
+        reference: what was read, or the median of earlier nights.
+        what: all of it in words.
+        is_allowed: whether the night was booked though the gate fails.
+    """
+
+    gate: str
+    bound: Bound
+    limit: int
+    value: int
+    reference: int | None
+    what: str
+    is_allowed: bool = False
+
+    @property
+    def fails(self) -> bool:
+        return self.bound.startswith("fail")
+
+    def allowed(self) -> Self:
+        """The finding of a gate that was allowed to fail."""
+        return replace(self, is_allowed=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as the record has it."""
+        return asdict(self)
+
+
 class Identity(NamedTuple):
     """What makes two runs the same: deliveries, services, programme, terms and date."""
 
@@ -254,6 +290,7 @@ class RunRecord(RunRequest):
         ledger_version: the version of the Delta table that the run's commit made.
         engine: the versions of the engine and of its libraries.
         previous_sha256: of the record before; None in the first run's.
+        gates: those that the run did not pass.
     """
 
     counts: Counts
@@ -265,6 +302,7 @@ class RunRecord(RunRequest):
     previous_sha256: str | None
     ran: Ran | None = field(default=None, metadata=_SINCE_2)
     warnings: tuple[RowWarning, ...] = field(default=(), metadata=_SINCE_2)
+    gates: tuple[GateFinding, ...] = ()
 
     @property
     def number(self) -> int:

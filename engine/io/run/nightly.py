@@ -37,6 +37,7 @@ from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.io.run.sound_index import with_a_sound_index
 from engine.io.run.trial import try_run
 from engine.paths import local_path
+from engine.terms.gates import load_gates
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
 
@@ -66,6 +67,8 @@ def run(
     out: str | Path | None = None,
     quarantined_rows_allowed: int = 0,
     rejects: str | Path | None = None,
+    gates: str | Path | None = None,
+    allowed_gates: Sequence[str] = (),
     existing: bool = False,
     expected_run: int | None = None,
     wait_seconds: float = 0,
@@ -98,6 +101,8 @@ def run(
             the names that its record gives.
         quarantined_rows_allowed: so many rows may go to quarantine, whatever share they are.
         rejects: where the run is refused for its quarantine, a new or empty folder that keeps it.
+        gates: the file of gates; by default the book's, or none.
+        allowed_gates: the names of gates that may fail; recorded.
         existing: there has to be a book already.
         expected_run: the number that the run is to have; another is refused.
         wait_seconds: how long to wait until another run has ended.
@@ -108,7 +113,9 @@ def run(
         BookError: the book is in use or damaged; nothing was booked.
     """
     check_types_of_days(booked_on=booked_on, terms_as_of=terms_as_of)
-    check_paths(book=book, services=services, programme=programme, out=out, rejects=rejects)
+    check_paths(
+        book=book, services=services, programme=programme, out=out, rejects=rejects, gates=gates
+    )
     if out is not None and not dry_run:
         raise InputError("--out: says nothing here", hint="it belongs to --dry-run")
     check_delivered(transactions=transactions, enrollments=enrollments, events=events)
@@ -128,6 +135,7 @@ def run(
         quarantined_rows_allowed,
         None if rejects is None else local_path(rejects),
         expected_run,
+        tuple(allowed_gates),
     )
     if order.rejects is not None:
         check_folder(order.rejects)
@@ -138,6 +146,7 @@ def run(
     )
     check_parameters(*deliveries)
     given_services = None if services is None else load_services(services)
+    given_gates = None if gates is None else load_gates(gates)
     given_programme = None if programme is None else load_programme(programme)
     place = Book.at(book)
 
@@ -152,6 +161,7 @@ def run(
             deliveries.anew(),
             given_services,
             given_programme,
+            given_gates,
             how or on_this_machine,
         )
 

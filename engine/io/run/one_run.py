@@ -6,19 +6,22 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from engine.errors import InputError
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import (
     CORRECTIONS_FILE,
     FORMAT,
+    GATES_FILE,
     PROGRAMME_FILE,
     RECORD_FILE,
     SERVICES_FILE,
     layout_file,
 )
-from engine.io.book.kept import kept_programme, kept_services
+from engine.io.book.kept import kept_gates, kept_programme, kept_services
 from engine.io.book.ledger import Part, commit
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Output, Ran, RunRecord, RunRequest, UsedProgramme
@@ -27,7 +30,9 @@ from engine.io.book.tally import Tally
 from engine.io.book.writing import LockedBook
 from engine.io.durable import write_json, write_text
 from engine.io.run.changes import check_number
+from engine.io.run.gating import check, examine
 from engine.io.run.order import Deliveries, Order
+from engine.terms.gates import Gates
 from engine.terms.programme import Programme, built_in_programmes, load_programme
 from engine.terms.services import Services
 
@@ -102,6 +107,7 @@ class Run:
         deliveries: Deliveries,
         services: Services | None,
         programme: Programme | None,
+        gates: Gates | None,
         calculate: Calculator,
     ) -> None:
         self.book, self.order, self.number = book, order, committed + 1
@@ -109,6 +115,8 @@ class Run:
         self.deliveries = deliveries
         self.services = services or kept_services(book, committed)
         self.programme = programme or kept_programme(book, committed)
+        self.gates = gates or kept_gates(book, committed)
+        self._check_allowed_gates()
         self.terms = self.programme.terms_as_of(order.terms_as_of)
         self.started_at = dt.datetime.now(dt.UTC)
 
@@ -138,6 +146,9 @@ class Run:
         )
         warnings = tuple(warning for files in self.deliveries for warning in files.warnings)
         record = replace(record, ran=self._ran(), warnings=warnings)
+        if self.gates is not None and record.inputs:
+            findings = examine(self.gates, record, self._nights_before)
+            record = replace(record, gates=check(findings, self.order.allowed_gates))
         record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
         result = RunResult(self.book.path, already_booked=False, record=record)
         return PreparedRun(result, list(calculated.parts), record_sha256)
@@ -152,12 +163,28 @@ class Run:
             layout_file(layout_id): layout.text
             for layout_id, layout in self.deliveries.layouts.items()
         }
+        if self.gates is not None:
+            texts[GATES_FILE] = self.gates.text
         if calculated.corrections is not None:
             texts[CORRECTIONS_FILE] = calculated.corrections
         for name, text in texts.items():
             sha256 = write_text(staged / name, text)
             outputs.append(Output(f"{folder}/{name}", len(text.encode()), sha256))
         return sorted(outputs, key=lambda output: output.name)
+
+    def _check_allowed_gates(self) -> None:
+        names = () if self.gates is None else self.gates.names
+        for name in self.order.allowed_gates:
+            if name not in names:
+                raise InputError(
+                    f"--allow-gate: there is no gate {name}",
+                    hint=f"the book's gates are {', '.join(names) or 'none'}",
+                )
+
+    def _nights_before(self, nights: int) -> list[RunRecord]:
+        """The last nights on which something was read, the latest first."""
+        records = (self.book.record(number) for number in range(self.number - 1, 0, -1))
+        return list(islice((record for record in records if record.inputs), nights))
 
     def _ran(self) -> Ran:
         return Ran(

@@ -32,6 +32,7 @@ class Order:
         quarantined_rows_allowed: so many rows may go to quarantine, whatever share they are.
         rejects: the folder that keeps the rows for which the run is refused.
         expected_run: the number that the run is to have.
+        allowed_gates: the names of gates that may fail.
     """
 
     booked_on: dt.date
@@ -46,6 +47,7 @@ class Order:
     quarantined_rows_allowed: int = 0
     rejects: Path | None = None
     expected_run: int | None = None
+    allowed_gates: tuple[str, ...] = ()
 
     @property
     def ahead(self) -> int:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from engine.errors import InputError
 
-Extra = Literal["verify", "desk", "report", "spark", "metrics"]
+Extra = Literal["verify", "desk", "report", "browse", "spark", "metrics"]
 
 # By module, the library's name.
 _NAMES: Final = {
@@ -14,6 +14,8 @@ _NAMES: Final = {
     "prometheus_client": "prometheus-client",
     "pygal": "pygal",
     "pyspark": "PySpark",
+    "starlette": "Starlette",
+    "uvicorn": "Uvicorn",
     "vl_convert": "vl-convert",
     "xlsxwriter": "XlsxWriter",
 }

@@ -1,4 +1,4 @@
-"""The commands of the auditor's desk: verify, explain, reconcile, claim, report, simulate."""
+"""The commands of the auditor's desk: verify, explain, browse, reconcile, claim and more."""
 
 import datetime as dt
 from pathlib import Path
@@ -99,6 +99,39 @@ def explain(
         html=html,
         as_json=as_json,
     )
+
+
+def browse(
+    book: Path,
+    /,
+    *,
+    port: int = 0,
+    log: Path | None = None,
+    show_ids: bool = False,
+    lang: Lang | None = None,
+) -> int:
+    """Browse a book on read-only pages / 台帳を閲覧する.
+
+    Counts the book, prints the address of the pages, and serves them to this machine alone until
+    it is interrupted. The address holds a secret: whoever has it can read the book.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    port: int
+        The port on the loopback interface; 0 takes a free one.
+    log: Path
+        The file outside the book to which every look-up of a person is added; by default
+        mynapoint/lookups.jsonl in the user's folder of states (XDG_STATE_HOME).
+    show_ids: bool
+        Show the IDs of people and accounts, and quarantined rows as they came.
+    lang: Lang
+        ja or en; by default the locale's. Each page leads to the same in the other.
+    """
+    from pipelines.browse.command import browse as browse_a_book
+
+    return browse_a_book(book, port=port, log=log, show_ids=show_ids, lang=lang or lang_of_locale())
 
 
 def reconcile(

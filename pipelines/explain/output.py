@@ -153,8 +153,13 @@ def print_json(
     story: Person | Transaction, words: Words, payouts: dict[str, Any] | None = None
 ) -> None:
     """Prints a story for machines; with what was paid out, where the book has payouts."""
-    value = _person(story, words) if isinstance(story, Person) else _transaction(story, words)
+    value = story_value(story, words)
     terminal.print_json(value | ({"payouts": payouts} if payouts is not None else {}))
+
+
+def story_value(story: Person | Transaction, words: Words) -> dict[str, Any]:
+    """A story for machines."""
+    return _person(story, words) if isinstance(story, Person) else _transaction(story, words)
 
 
 def _person(person: Person, words: Words) -> dict[str, Any]:

@@ -119,6 +119,7 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
         [*night.arguments(Path("BOOK"))],
         ["verify", "BOOK"],
         ["explain", "BOOK", "--person", "P"],
+        ["browse", "BOOK"],
         ["reconcile", "BOOK", str(claim), "--out", "out"],
         ["claim", "BOOK", "--final"],
         ["quarantine", "BOOK", "1"],
@@ -149,6 +150,7 @@ def test_what_is_no_book_is_exit_2_for_every_command(
         for arguments in (
             ["verify", name],
             ["explain", name, "--person", "P"],
+            ["browse", name],
             ["reconcile", name, str(claim), "--out", "out"],
             ["claim", name, "--final"],
             ["quarantine", name, "1"],

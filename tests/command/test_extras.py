@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, str | None] = {
     "explain BOOK --person 5e9cbfa5c9c90f44 --declined": WORKS_ALONE,
     "explain BOOK --transaction rakuten-pay 20200901000502058769": WORKS_ALONE,
     "explain BOOK --person 5e9cbfa5c9c90f44 --html page.html": "desk",
+    "browse BOOK": "browse",
     "reconcile BOOK claim.csv --out breaks": "desk",
     "claim BOOK --final": "desk",
     "claim BOOK --final --out claim": "desk",

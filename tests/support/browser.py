@@ -47,6 +47,13 @@ def chromium() -> Iterator[Driver]:
 
 def show(driver: Driver, page: Path, *, width: int = 1280, height: int = 900, dark: bool) -> None:
     """Opens a page of the disk, at a width, in light or in dark."""
+    show_address(driver, page.as_uri(), width=width, height=height, dark=dark)
+
+
+def show_address(
+    driver: Driver, address: str, *, width: int = 1280, height: int = 900, dark: bool
+) -> None:
+    """Opens an address, at a width, in light or in dark."""
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
@@ -57,7 +64,7 @@ def show(driver: Driver, page: Path, *, width: int = 1280, height: int = 900, da
     driver.get("about:blank")
     _log(driver, "performance")
     _log(driver, "browser")
-    driver.get(page.as_uri())
+    driver.get(address)
 
 
 def requests(driver: Driver) -> list[str]:

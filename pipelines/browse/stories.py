@@ -1,0 +1,246 @@
+"""The pages about one transaction, one person, one account: what ``explain`` finds of them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import polars as pl
+
+from pipelines.browse.asked import Asked
+from pipelines.browse.listing import Block, Cell, Draft, Link, Listing, Page
+from pipelines.explain.account import Explained
+from pipelines.explain.applications import applications_in, of_accounts
+from pipelines.explain.declined_rows import declined_in
+from pipelines.explain.events import events_in
+from pipelines.explain.lookup import person_of, transaction_of
+from pipelines.explain.output import story_value
+from pipelines.explain.payouts import payouts_of
+from pipelines.explain.set_aside import Quarantined
+from pipelines.explain.story import Application, ConcerningEvent, Declined
+from pipelines.explain.wording import Words
+from pipelines.shown.texts import Texts
+
+_ENTRY: Final = (
+    *("seq:number", "occurred_at:day", "run:code", "service_id:code", "kind", "amount_yen:number"),
+    *("counted_yen:number", "points:number", "net_after:number", "points_after:number"),
+    "transaction_id:code",
+)
+
+
+class NotGivenOutError(Exception):
+    """An address names something that no page has led to."""
+
+
+def _ids(asked: Asked, kind: str) -> tuple[str, ...]:
+    ids = asked.browsed.handles.ids(kind, asked.query.get("id"))
+    if ids is None:
+        raise NotGivenOutError
+    return ids
+
+
+def transaction(asked: Asked) -> Page:
+    """What became of a transaction."""
+    service_id, transaction_id = _ids(asked, "transaction")
+    story = transaction_of(asked.opened, service_id, transaction_id)
+    people = list(dict.fromkeys(one.entry.person_id for one in story.entries))
+    asked.browsed.log.note(
+        "transaction", service_id=service_id, transaction_id=transaction_id, people=people
+    )
+    words, draft = Words(asked.lang), Draft()
+    for booking, entries in story.by_person:
+        draft.add(
+            Block(
+                sentences=[words.booked(asked.safe(booking))],
+                listings=[_entries(asked, entries, words)],
+                links=[
+                    Link(asked.t("to_person"), asked.to("person", booking.person_id)),
+                    _to_account(asked, booking.service_id, booking.account_id),
+                ],
+            )
+        )
+    heading = asked.t("h_also_delivered") if story.entry else ""
+    for declined in story.declined:
+        account = _to_account(asked, service_id, declined.row["account_id"])
+        shown = asked.safe(declined)
+        sentences = [words.declined(shown), words.terms(shown)]
+        draft.add(Block(heading, sentences, links=[account]))
+        heading = ""
+    _applications(asked, draft, story.applications, words)
+    _set_aside(asked, draft, story.quarantined, words)
+    _corrections(asked, draft, story.events, words)
+    if story.outcome == "never_delivered":
+        draft.add(Block(sentences=[words.never_delivered(story)]))
+    title = words.texts("transaction", service_id=service_id, transaction_id=transaction_id)
+    value = story_value(asked.safe(story), words)
+    return Page("transaction", title, draft.blocks, value=value)
+
+
+def person(asked: Asked) -> Page:
+    """A person's applications and entries, each with why, and what was declined."""
+    [person_id] = _ids(asked, "person")
+    asked.browsed.log.note("person", person_id=person_id)
+    story = person_of(asked.opened, person_id, with_declined=True)
+    words, draft = Words(asked.lang), Draft()
+    if story.known:
+        links = [Link(asked.t("to_payouts"), asked.to("payouts", person_id))]
+        draft.add(Block(sentences=[words.holds(story)], links=links))
+        _applications(asked, draft, story.applications, words)
+        _set_aside(asked, draft, story.quarantined, words)
+        _corrections(asked, draft, story.events, words)
+        draft.add(Block(listings=[_entries(asked, story.entries, words)]))
+        draft.add(_declined(asked, story.declined or []))
+    else:
+        draft.add(Block(sentences=[words.unknown(story)]))
+    title = words.texts("person", person_id=asked.id(person_id))
+    return Page("person", title, draft.blocks, value=story_value(asked.safe(story), words))
+
+
+def account(asked: Asked) -> Page:
+    """An account: who applied with it, what replaced it, what was declined of it."""
+    service_id, account_id = _ids(asked, "account")
+    wanted = of_accounts([(service_id, account_id)])
+    opened, words, draft = asked.opened, Words(asked.lang), Draft()
+    applications = applications_in(opened, wanted)
+    holders = [one.row["person_id"] for one in applications if one.reason is None]
+    asked.browsed.log.note("account", service_id=service_id, account_id=account_id, people=holders)
+    replaced = (pl.col("service_id") == service_id) & (pl.col("other_id") == account_id)
+    corrections = events_in(opened, wanted | replaced)
+    declined = declined_in(opened, wanted)
+    links = [Link(asked.t("to_person"), asked.to("person", holder)) for holder in holders]
+    links += [
+        _to_account(asked, service_id, event.row["account_id"])
+        for event in corrections
+        if event.row["kind"] == "account_replaced" and event.row["other_id"] == account_id
+    ]
+    draft.add(Block(links=links))
+    _applications(asked, draft, applications, words)
+    _corrections(asked, draft, corrections, words)
+    draft.add(_declined(asked, declined))
+    if not draft.blocks:
+        draft.add(Block(sentences=[asked.t("account_unknown")]))
+    title = asked.t("p_account", service=service_id, account=asked.id(account_id))
+    return Page("account", title, draft.blocks)
+
+
+def payouts(asked: Asked) -> Page:
+    """When a person's points are due, what was instructed for them and answered."""
+    [person_id] = _ids(asked, "payouts")
+    asked.browsed.log.note("payouts", person_id=person_id)
+    found = payouts_of(asked.opened.book.path, person_id)
+    words, texts = Words(asked.lang), Texts("due", asked.lang)
+    back = Link(asked.t("to_person"), asked.to("person", person_id))
+    title = words.texts("person", person_id=asked.id(person_id))
+    if found is None:
+        return Page("payouts", title, [Block(sentences=[asked.t("no_payouts")], links=[back])])
+    due = Listing(
+        "due",
+        texts("story_due"),
+        asked.columns(
+            *("service_id:code", "transaction_id:code", "kind", "points:number", "due_on:day")
+        ),
+        [
+            (
+                line.service_id,
+                asked.transaction(line.service_id, line.transaction_id),
+                asked.kind(line.kind),
+                line.points,
+                line.due_on,
+            )
+            for line in found.due
+        ],
+    )
+    lines = Listing(
+        "lines",
+        texts("story_lines"),
+        asked.columns(
+            *("payout_id:code", "service_id:code", "account_id:code", "direction"),
+            *("points:number", "instructed_on:day", "answered:number", "answered_on:day", "code"),
+        ),
+        [
+            (
+                line.payout_id,
+                line.service_id,
+                asked.id(line.number),
+                texts("word_pay" if line.direction == "pay" else "word_take_back_line"),
+                line.instructed,
+                line.instructed_on,
+                line.answered,
+                line.answered_on,
+                line.code,
+            )
+            for line in found.lines
+        ],
+    )
+    return Page("payouts", title, [Block(links=[back]), Block(listings=[lines, due])])
+
+
+def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listing:
+    rows: list[Sequence[Cell]] = []
+    for one in entries:
+        entry = one.entry
+        rows.append(
+            (
+                entry.entry_seq,
+                str(entry.occurred_at),
+                asked.link(entry.run_id, "runs", run=entry.run_id),
+                entry.service_id,
+                words.texts(entry.kind),
+                entry.amount,
+                entry.counted_amount,
+                entry.points,
+                entry.net_spend_after,
+                entry.points_after,
+                asked.transaction(entry.service_id, entry.transaction_id),
+            )
+        )
+    notes = [words.joined(words.why(asked.safe(one))) for one in entries]
+    caption = words.texts("entries")
+    return Listing("entries", caption, asked.columns(*_ENTRY), rows, notes=notes)
+
+
+def _declined(asked: Asked, declined: Sequence[Declined]) -> Block:
+    columns = asked.columns(
+        *("run:code", "occurred_at:day", "service_id:code", "kind", "transaction_id:code"),
+        *("amount_yen:number", "reason:code", "meaning"),
+    )
+    rows: list[Sequence[Cell]] = [
+        (
+            asked.link(one.run_id, "runs", run=one.run_id),
+            str(one.row["occurred_at"]),
+            asked.service(one.row["service_id"]),
+            asked.kind(one.row["kind"]),
+            asked.transaction(one.row["service_id"], one.row["transaction_id"]),
+            one.row["amount"],
+            one.reason,
+            asked.reason(one.reason),
+        )
+        for one in declined
+    ]
+    return Block(listings=[Listing("declined", asked.t("t_declined"), columns, rows)])
+
+
+def _to_account(asked: Asked, service_id: str, account_id: str) -> Link:
+    text = asked.t("to_account", account=asked.id(account_id))
+    return Link(text, asked.to("account", service_id, account_id))
+
+
+def _applications(
+    asked: Asked, draft: Draft, applications: Iterable[Application], words: Words
+) -> None:
+    items = [words.application(asked.safe(one)) for one in applications]
+    draft.add(Block(words.texts("applications"), items=items))
+
+
+def _corrections(
+    asked: Asked, draft: Draft, events: Iterable[ConcerningEvent], words: Words
+) -> None:
+    items = [words.event(asked.safe(event)) for event in events]
+    draft.add(Block(words.texts("corrections"), items=items))
+
+
+def _set_aside(asked: Asked, draft: Draft, rows: Iterable[Quarantined], words: Words) -> None:
+    items = []
+    for row in rows:
+        items.append(words.quarantined(row))
+        if asked.browsed.show_ids:
+            items.append(words.texts("raw", raw=row.raw))
+    draft.add(Block(asked.t("p_quarantined"), items=items))

@@ -321,3 +321,15 @@ def arrow_schema(record: Record) -> "pyarrow.Schema":
             for name, column in record.columns.items()
         ]
     )
+
+
+def view_schema(record: Record) -> "pyarrow.Schema":
+    """The same with texts as the views that polars hands out uncopied; Parquet has them alike."""
+    import pyarrow
+
+    return pyarrow.schema(
+        [
+            field.with_type(pyarrow.string_view()) if field.type == pyarrow.string() else field
+            for field in arrow_schema(record)
+        ]
+    )

@@ -138,7 +138,7 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
     extra = None
     if chosen.any() or changed.size:
         person_nos = np.union1d(changed, in_order.person_nos[chosen])
-        people = People(person_nos, in_order, order, chosen, originals, rows[booked])
+        people = People(person_nos, in_order, order, chosen, originals, rows, booked)
         awards, extra = recounted(
             people,
             awards,

@@ -91,7 +91,8 @@ class People(NamedTuple):
         booked: the slice's booked transactions in booking order.
         order: their places before they were ordered, by which originals and ``rows`` know them.
         chosen: which of them are these people's.
-        rows: the booked rows in the places before.
+        rows: all rows of the slice.
+        places: those of the booked ones among them, in the order before.
     """
 
     person_nos: Numbers
@@ -100,6 +101,11 @@ class People(NamedTuple):
     chosen: Flags
     originals: Originals
     rows: pl.DataFrame
+    places: Numbers
+
+    def rows_of(self, sources: Integers) -> pl.DataFrame:
+        """The rows of new charges and purchases, columns of ``REPEATED``."""
+        return self.rows.select(REPEATED)[self.places[-1 - sources]]
 
 
 class Spendings(NamedTuple):
@@ -242,7 +248,7 @@ def recounted(
     rows = np.flatnonzero(entries.booked >= 0)
     for column, values in zip(awards, said, strict=True):
         column[entries.booked[rows]] = values[rows]
-    return awards, _extra(entries, said, spendings, people.rows, before, voids, entries_at)
+    return awards, _extra(entries, said, spendings, people, before, voids, entries_at)
 
 
 def history_of(person_nos: Numbers, before: Past, services: Services) -> Spendings:
@@ -414,7 +420,7 @@ def _extra(
     entries: _Entries,
     said: Awards,
     spendings: Spendings,
-    rows: pl.DataFrame,
+    people: People,
     before: Past,
     voids: Voids,
     entries_at: Callable[[Positions], pl.DataFrame],
@@ -423,19 +429,19 @@ def _extra(
     at, recounts, of_voids = entries.at[extra], entries.recounts[extra], entries.voids[extra]
     sources = spendings.sources[at]
     booked = np.unique(sources[recounts & (sources >= 0)])
-    fresh = np.unique(-1 - sources[recounts & (sources < 0)])
+    fresh = np.unique(sources[recounts & (sources < 0)])
     voided = _as_rows(voids.entries, voids.positions, before)
     repeated = pl.concat(
         [
             voided.with_columns(kind=pl.col("kind") + "_void"),
             _as_recounts(_as_rows(entries_at(booked), booked, before)),
-            _as_recounts(rows[fresh]),
+            _as_recounts(people.rows_of(fresh)),
         ]
     )
     places = voids.positions.size + np.where(
         sources >= 0,
         np.searchsorted(booked, sources),
-        booked.size + np.searchsorted(fresh, -1 - sources),
+        booked.size + np.searchsorted(fresh, sources),
     )
     return Extra(
         repeated[np.where(recounts, places, of_voids)],

@@ -31,6 +31,7 @@ SAMPLED_RECORDS: Final = 1000
 _SEED: Final = 3
 _DIGITS: Final = 12
 _JUDGED: Final = 4096
+_AT_ONCE: Final = 4 * _JUDGED
 _BY_CHANCE: Final = 2 / 11
 _TOO_UNLIKELY: Final = 1e-6
 _DIGIT: Final = "[0-9０-９]"
@@ -39,7 +40,7 @@ _NUMBER: Final = f"{_DIGIT}{{4}}{_GAP}{_DIGIT}{{4}}{_GAP}{_DIGIT}{{4}}"
 # As a whole value, with whatever stands around it, but no further digit.
 _FORM: Final = f"^[^0-9０-９]*{_NUMBER}[^0-9０-９]*$"
 _IN_A_LINE: Final = re.compile(f"(?<!{_DIGIT}){_NUMBER}(?!{_DIGIT})")
-_SEPARATORS: Final = ",\t;|"
+_SEPARATOR: Final = re.compile("[,\t;|]")
 _NARROW: Final = str.maketrans("０１２３４５６７８９", "0123456789")
 _WEIGHTS: Final = np.array([6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2], np.int64)
 
@@ -59,12 +60,18 @@ class _Column:
     hashes: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
     agrees: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
-    def take(self, values: pl.Series) -> None:
-        hashes = hash_text(values, _SEED)
-        if self.hashes.size == _JUDGED:
-            # Once there are enough, only values with lesser hashes matter, and those are few.
-            few = np.flatnonzero(hashes < self.hashes[-1])
-            values, hashes = values.gather(few), hashes[few]
+    def take(self, values: pl.Series, hashes: Hashes) -> None:
+        """Takes note of values, of which these are the hashes."""
+        for start in range(0, hashes.size, _AT_ONCE):
+            self._take(values.slice(start, _AT_ONCE), hashes[start : start + _AT_ONCE])
+            if self.hashes.size == _JUDGED:
+                # Once there are enough, only values with lesser hashes matter, and those are few.
+                rest = np.flatnonzero(hashes[start + _AT_ONCE :] < self.hashes[-1])
+                rest += start + _AT_ONCE
+                self._take(values.gather(rest), hashes[rest])
+                return
+
+    def _take(self, values: pl.Series, hashes: Hashes) -> None:
         fits = values.str.contains(_FORM).fill_null(value=False)
         values = values.filter(fits)
         hashes, first = np.unique(hashes[fits.to_numpy()], return_index=True)
@@ -94,22 +101,24 @@ class Screen:
 
     def look(self, frame: pl.DataFrame) -> None:
         """Takes note of some rows' IDs."""
-        with self._lock:
-            for name, column in self._columns.items():
-                if name in frame.columns:
-                    column.take(frame[name])
+        for name in SCREENED:
+            if name in frame.columns:
+                hashes = hash_text(frame[name], _SEED)
+                with self._lock:
+                    self._columns[name].take(frame[name], hashes)
 
     def look_at_lines(self, lines: Iterable[str]) -> None:
         """Takes note of what stands in all columns of some records, as they came."""
         found: dict[str, set[str]] = defaultdict(set)
         for line in lines:
             for match in _IN_A_LINE.finditer(line):
-                before = sum(line.count(separator, 0, match.start()) for separator in _SEPARATORS)
+                before = len(_SEPARATOR.findall(line, 0, match.start()))
                 found[str(before + 1)].add(_digits(match.group()))
         with self._lock:
             for name, numbers in found.items():
                 column = self._columns.setdefault(name, _Column())
-                column.take(pl.Series(sorted(numbers), dtype=pl.String))
+                values = pl.Series(sorted(numbers), dtype=pl.String)
+                column.take(values, hash_text(values, _SEED))
 
     def noted(self) -> Noted:
         """What was taken note of, to be told to another screen of the same role."""

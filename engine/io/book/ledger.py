@@ -22,7 +22,7 @@ from engine.io.book.run_record import Output
 from engine.io.book.writing import LockedBook
 from engine.io.durable import NewFile, sha256_of
 from engine.io.parquet import scan_parquet
-from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, Record, arrow_schema
+from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, Record, arrow_schema, view_schema
 from engine.validation import validated
 
 ROWS_PER_GROUP: Final = 128 * 1024
@@ -46,13 +46,6 @@ _ENCODINGS: Final = {
 }
 _DICTIONARIES: Final = ["run_id", "service_id", "kind", "method"]
 _STATISTICS: Final = ["run_id", "booked_on", "person_id", "occurred_at"]
-# What polars hands out as it is; in Parquet both are the same text.
-_WRITTEN: Final = pa.schema(
-    [
-        field.with_type(pa.large_string()) if pa.types.is_string(field.type) else field
-        for field in _SCHEMA
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +147,9 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
     ).filter("is_last")
     first_person, last_person = entries["person_id"][0], entries["person_id"][-1]
     totals = Totals.of(entries.lazy())
-    table = pa.table(entries.to_arrow().columns, schema=_WRITTEN)
-    del entries
+    views = entries.to_arrow(compat_level=pl.CompatLevel.newest())
+    table = pa.table(views.columns, schema=view_schema(LedgerEntry))
+    del entries, views
     path = folder / name
     with NewFile(path) as file:
         pq.write_table(

@@ -15,7 +15,7 @@ from engine.io.book.format import RunTable
 from engine.io.book.ledger import ROWS_PER_GROUP
 from engine.io.book.run_record import Output
 from engine.io.durable import NewFile
-from engine.records import Record, arrow_schema
+from engine.records import Record, view_schema
 
 FEW_WORDED: Final = ("service_id", "kind", "basis", "reason", "file")
 
@@ -41,7 +41,7 @@ class TableWriter:
         self.path = path
         self.rows = 0
         self.sha256 = ""
-        self._schema = arrow_schema(record)
+        self._schema = view_schema(record)
         self._checked = "amount" if "amount" in self._schema.names else self._schema.names[0]
         self._sum = 0
         self._file = NewFile(path)
@@ -94,15 +94,25 @@ class TableWriter:
         if frame.is_empty():
             return
         self.rows += frame.height
-        # Copied for Arrow group by group: there may be many people's enrollments.
         for group in frame.select(self._schema.names).iter_slices(ROWS_PER_GROUP):
-            table = group.to_arrow().cast(self._schema)
+            table = pyarrow.table(
+                [_column(group[field.name], field.type) for field in self._schema],
+                schema=self._schema,
+            )
             self._sum += self._sum_of(table[self._checked])
             self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def written(self) -> WrittenTable:
         """The file, closed."""
         return WrittenTable(self.path.name, self._file.bytes, self.sha256, self.rows)
+
+
+def _column(values: pl.Series, kind: pyarrow.DataType) -> pyarrow.Array:
+    if isinstance(values.dtype, pl.List):
+        return values.to_arrow().cast(kind)
+    if isinstance(values.dtype, pl.Enum):
+        values = values.cast(pl.String)
+    return values.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def table_writer(folder: Path, table: RunTable) -> TableWriter:

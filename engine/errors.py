@@ -24,7 +24,7 @@ ErrorCode = Literal[
     "other_owner",
     "gate_failed",
     "manifest_differs",
-    "nothing_delivered",
+    "something_delivered",
     "book_in_use",
     "book_damaged",
     "later_format",

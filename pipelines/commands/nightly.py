@@ -2,8 +2,9 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from pipelines.commands.options import Arguments, Json, Paths, Settings
@@ -28,6 +29,8 @@ def run(
     rejects: Path | None = None,
     gates: Path | None = None,
     allow_gate: list[str] | None = None,
+    manifest: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
+    nothing_delivered: bool = False,
     existing: bool = False,
     expect_run: PositiveInt | None = None,
     wait: NonNegativeFloat = 0,
@@ -83,6 +86,11 @@ def run(
         What a night must look like to be booked; kept in the book. By default the book's, or none.
     allow_gate: list[str]
         Book the night though this gate fails; may be repeated.
+    manifest: list[Path]
+        What should have been delivered: CSV with name and any of sha256, bytes, rows, yen, or what
+        sha256sum writes. Together they name every file.
+    nothing_delivered: bool
+        Record a night on which nothing came: folders are empty, globs match nothing.
     existing: bool
         Refuse to make a new book: there has to be one.
     expect_run: int
@@ -141,6 +149,8 @@ def run(
         rejects=rejects,
         gates=gates,
         allowed_gates=allow_gate or [],
+        manifests=manifest or [],
+        nothing_delivered=nothing_delivered,
         existing=existing,
         expected_run=expect_run,
         wait_seconds=wait,

@@ -197,8 +197,15 @@ class HashingFile(io.RawIOBase):
         return self._digest.hexdigest()
 
 
-def find_delivered(paths: Sequence[str | Path | DeliveredAs], role: str) -> list[Delivered]:
+def find_delivered(
+    paths: Sequence[str | Path | DeliveredAs], role: str, *, nothing_is_fine: bool = False
+) -> list[Delivered]:
     """The files behind paths, each a file, a folder or a glob, in a fixed order.
+
+    Args:
+        paths: what was named.
+        role: what the files hold.
+        nothing_is_fine: whether a folder may be empty, and a glob match nothing.
 
     Raises:
         InputError: nothing is there, or a folder holds a file of another kind.
@@ -208,31 +215,31 @@ def find_delivered(paths: Sequence[str | Path | DeliveredAs], role: str) -> list
         for given in (
             path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths
         )
-        for delivered in _expand(expanded(str(given.path)), role)
+        for delivered in _expand(expanded(str(given.path)), role, nothing_is_fine)
     ]
 
 
-def _expand(path: str, role: str) -> Iterator[Delivered]:
+def _expand(path: str, role: str, nothing_is_fine: bool) -> Iterator[Delivered]:  # noqa: FBT001
     if Path(path).is_dir():
-        yield from _folder(path, role)
+        yield from _folder(path, role, nothing_is_fine)
     elif os.path.lexists(path):
         yield _delivered(path, role)
     else:
         # pathlib has no glob for a pattern that may be absolute.
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-        if not matches:
+        if not matches and not (nothing_is_fine and glob.has_magic(path)):
             raise InputError(
                 f"{role}: {path}: there is no such file, folder or match",
                 hint="check the path; a glob must reach the command in quotes",
             )
         for match in matches:
             if Path(match).is_dir():
-                yield from _folder(match, role)
+                yield from _folder(match, role, nothing_is_fine)
             else:
                 yield _delivered(match, role)
 
 
-def _folder(folder: str, role: str) -> Iterator[Delivered]:
+def _folder(folder: str, role: str, nothing_is_fine: bool) -> Iterator[Delivered]:  # noqa: FBT001
     found = False
     for root, folders, names in os.walk(folder, onerror=partial(_refuse_folder, role)):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
@@ -254,10 +261,11 @@ def _folder(folder: str, role: str) -> Iterator[Delivered]:
                 )
             found = True
             yield _delivered(path, role)
-    if not found:
+    if not found and not nothing_is_fine:
         raise InputError(
             f"{role}: {folder}: the folder holds no file to read",
-            hint=f"read are {', '.join(_ENDINGS)}; leave --{role} out if nothing was delivered",
+            hint=f"read are {', '.join(_ENDINGS)}; leave --{role} out if nothing was delivered, "
+            "or say --nothing-delivered",
         )
 
 

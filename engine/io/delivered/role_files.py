@@ -2,6 +2,7 @@
 be found again by its file and number.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ class Files:
         layouts: those by which files were read, by ID.
         warnings: rows that were read, and that someone should look at.
         methods: the values of ``method``, counted.
+        yen: by number of the file, the sum of its amounts, as far as they can be read.
         whole_lines: whether a file whose last record lacks a line end is refused.
     """
 
@@ -52,6 +54,7 @@ class Files:
     layouts: dict[str, Layout] = field(default_factory=dict)
     warnings: list[RowWarning] = field(default_factory=list)
     methods: MethodCounts = field(default_factory=MethodCounts)
+    yen: Counter[int] = field(default_factory=Counter)
     _described: dict[int, Described | None] = field(default_factory=dict)
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
@@ -96,6 +99,7 @@ class Files:
             self._first_row_of_part.append(rows[index])
             rows[index] += records
             self.skip(skipped)
+            self.add_yen(sum(yen for _, yen in skipped.values()))
             yield made, records
         self._finish(files, len(files), rows)
 
@@ -147,6 +151,10 @@ class Files:
         delivered = self.delivered[index]
         role, layout = self.role.name, self._used_layout(index)
         self.inputs.append(Input(role, delivered.name, delivered.size_bytes, sha256, rows, layout))
+
+    def add_yen(self, yen: int) -> None:
+        """Counts amounts of the part that was read last."""
+        self.yen[self._file_of_part[-1]] += yen
 
     def skip(self, skipped: Mapping[str, tuple[int, int]]) -> None:
         """Counts rows that a layout left out on purpose, and their yen, by its reasons."""
@@ -234,6 +242,21 @@ class Files:
             some = (numbered for numbered in works if numbered[0] in wanted)
             yield from in_order(pool, ahead, some, read)
             check_unchanged(delivered)
+
+
+def check_nothing(*files: Files) -> None:
+    """Refuses files where nothing should have been delivered.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for role_files in files:
+        for delivered in role_files.delivered:
+            raise InputError(
+                f"--nothing-delivered: {role_files.role.name}: {delivered.name} was delivered",
+                hint="leave the option out to book what there is",
+                code="something_delivered",
+            )
 
 
 def check_parameters(*files: Files) -> None:

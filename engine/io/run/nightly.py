@@ -20,7 +20,7 @@ from engine.io.book.index import clear_index
 from engine.io.book.payouts import settle_tables
 from engine.io.book.writing import Access, locked
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.delivered.role_files import Files, check_parameters
+from engine.io.delivered.role_files import Files, check_nothing, check_parameters
 from engine.io.delivered.roles import ENROLLMENTS, EVENTS, TRANSACTIONS
 from engine.io.result_folders import check_folder
 from engine.io.run.arguments import (
@@ -32,6 +32,7 @@ from engine.io.run.arguments import (
 )
 from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days, check_number
+from engine.io.run.delivery_note import load_delivery_note
 from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.io.run.sound_index import with_a_sound_index
@@ -69,6 +70,8 @@ def run(
     rejects: str | Path | None = None,
     gates: str | Path | None = None,
     allowed_gates: Sequence[str] = (),
+    manifests: Sequence[str | Path] = (),
+    nothing_delivered: bool = False,
     existing: bool = False,
     expected_run: int | None = None,
     wait_seconds: float = 0,
@@ -103,6 +106,8 @@ def run(
         rejects: where the run is refused for its quarantine, a new or empty folder that keeps it.
         gates: the file of gates; by default the book's, or none.
         allowed_gates: the names of gates that may fail; recorded.
+        manifests: delivery notes (see ``delivery_note``); what they say is held against what came.
+        nothing_delivered: folders and globs are empty tonight, and that is as it should be.
         existing: there has to be a book already.
         expected_run: the number that the run is to have; another is refused.
         wait_seconds: how long to wait until another run has ended.
@@ -119,6 +124,7 @@ def run(
     if out is not None and not dry_run:
         raise InputError("--out: says nothing here", hint="it belongs to --dry-run")
     check_delivered(transactions=transactions, enrollments=enrollments, events=events)
+    check_delivered(manifests=manifests)
     check_counts(threads=threads, rows_per_slice=rows_per_slice, expected_run=expected_run)
     check_counts(at_least=0, quarantined_rows_allowed=quarantined_rows_allowed)
     check_share("--max-quarantined", max_quarantined)
@@ -136,14 +142,26 @@ def run(
         None if rejects is None else local_path(rejects),
         expected_run,
         tuple(allowed_gates),
+        tuple(load_delivery_note(path) for path in manifests),
     )
     if order.rejects is not None:
         check_folder(order.rejects)
     deliveries = Deliveries(
-        Files(EVENTS, find_delivered(events, "events"), whole_lines),
-        Files(ENROLLMENTS, find_delivered(enrollments, "enrollments"), whole_lines),
-        Files(TRANSACTIONS, find_delivered(transactions, "transactions"), whole_lines),
+        *(
+            Files(
+                role,
+                find_delivered(paths, role.name, nothing_is_fine=nothing_delivered),
+                whole_lines,
+            )
+            for role, paths in (
+                (EVENTS, events),
+                (ENROLLMENTS, enrollments),
+                (TRANSACTIONS, transactions),
+            )
+        )
     )
+    if nothing_delivered:
+        check_nothing(*deliveries)
     check_parameters(*deliveries)
     given_services = None if services is None else load_services(services)
     given_gates = None if gates is None else load_gates(gates)

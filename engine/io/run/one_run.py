@@ -30,6 +30,7 @@ from engine.io.book.tally import Tally
 from engine.io.book.writing import LockedBook
 from engine.io.durable import write_json, write_text
 from engine.io.run.changes import check_number
+from engine.io.run.delivery_note import check_delivered_as_noted
 from engine.io.run.gating import check, examine
 from engine.io.run.order import Deliveries, Order
 from engine.terms.gates import Gates
@@ -140,6 +141,7 @@ class Run:
                 RunResult(self.book.path, already_booked=True, record=self.earlier_record)
             )
         check_number(self.number, self.order)
+        check_delivered_as_noted(self.order.delivery_notes, self.request.inputs, self._yen())
         outputs = self._outputs(staged, calculated)
         record = calculated.tally.record(
             self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)
@@ -171,6 +173,11 @@ class Run:
             sha256 = write_text(staged / name, text)
             outputs.append(Output(f"{folder}/{name}", len(text.encode()), sha256))
         return sorted(outputs, key=lambda output: output.name)
+
+    def _yen(self) -> dict[str, int]:
+        """By name, the sum of the amounts of each file of transactions."""
+        files = self.deliveries.transactions
+        return {delivered.name: files.yen[n] for n, delivered in enumerate(files.delivered)}
 
     def _check_allowed_gates(self) -> None:
         names = () if self.gates is None else self.gates.names

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engine.errors import InputError
 from engine.io.delivered.role_files import Files
+from engine.io.run.delivery_note import DeliveryNote
 from engine.layouts.model import Layout
 
 
@@ -33,6 +34,7 @@ class Order:
         rejects: the folder that keeps the rows for which the run is refused.
         expected_run: the number that the run is to have.
         allowed_gates: the names of gates that may fail.
+        delivery_notes: what should have been delivered.
     """
 
     booked_on: dt.date
@@ -48,6 +50,7 @@ class Order:
     rejects: Path | None = None
     expected_run: int | None = None
     allowed_gates: tuple[str, ...] = ()
+    delivery_notes: tuple[DeliveryNote, ...] = ()
 
     @property
     def ahead(self) -> int:

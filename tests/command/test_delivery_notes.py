@@ -1,0 +1,117 @@
+"""What a delivery note says is held against what came; a night without deliveries is recorded."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from deliveries import Desk, bodies, transaction
+
+from engine.errors import InputError
+from pipelines.cli import call
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def book(desk: Desk, *more: object) -> int:
+    words = ("run", desk.book, "--booked-on", "2020-09-30", "--services", desk.services, *more)
+    return call([*map(str, words), "--quiet", "--max-quarantined", "1"])
+
+
+def test_a_night_that_is_as_noted_is_booked(desk: Desk) -> None:
+    rows = [transaction(1, amount="100"), transaction(2, amount="250"), transaction(3, amount="x")]
+    path = desk.transactions(rows)
+    note = desk.write(
+        "note.csv",
+        "rows,name,yen,sha256,bytes\n"
+        f"3,{path.name},350,{sha256(path)},{path.stat().st_size}\n"
+        f",{desk.enrollments.name},,{sha256(desk.enrollments).upper()},\n",
+    )
+    delivered = ("--transactions", path, "--enrollments", desk.enrollments)
+    assert book(desk, *delivered, "--manifest", note) == 0
+
+
+def test_what_sha256sum_writes_is_a_note_and_several_notes_are_one(desk: Desk) -> None:
+    path = desk.transactions([transaction(1)])
+    one = desk.write("SHA256SUMS", f"{sha256(path)}  out/{path.name}\n")
+    two = desk.write("two.sha256", f"{sha256(desk.enrollments)} *{desk.enrollments.name}\n")
+    delivered = ("--transactions", path, "--enrollments", desk.enrollments)
+    assert book(desk, *delivered, "--manifest", one, two) == 0
+
+
+@pytest.mark.parametrize(
+    ("note", "why"),
+    [
+        ("name,rows\ntransactions.csv,3\n", "transactions.csv: rows is 2, noted is 3"),
+        ("name,yen\ntransactions.csv,201\n", "transactions.csv: yen is 200, noted is 201"),
+        ("name,bytes\ntransactions.csv,7\n", "noted is 7"),
+        (f"name,sha256\ntransactions.csv,{'0' * 64}\n", f"noted is {'0' * 64}"),
+        ("name\ntransactions.csv\nmore.csv\n", "more.csv was not delivered"),
+        ("name\nmore.csv\n", "more.csv was not delivered; transactions.csv is not noted"),
+        ("name,yen\ntransactions.csv,200\nenrollments.csv,1\n", "enrollments.csv was not del"),
+    ],
+)
+def test_a_night_that_is_not_as_noted_is_refused_and_nothing_booked(
+    desk: Desk, note: str, why: str
+) -> None:
+    path = desk.transactions([transaction(1), transaction(2)])
+    with pytest.raises(InputError, match=why) as caught:
+        book(desk, "--transactions", path, "--manifest", desk.write("note.csv", note))
+    assert caught.value.code == "manifest_differs"
+    assert caught.value.details["differences"]
+    assert desk.holds_nothing()
+
+
+def test_yen_are_told_file_by_file(desk: Desk) -> None:
+    one = desk.transactions([transaction(1, amount="100")], "one.csv")
+    two = desk.transactions([transaction(2, amount="250")], "two.csv")
+    note = desk.write("note.csv", "name,yen\none.csv,100\ntwo.csv,250\n")
+    assert book(desk, "--transactions", one, two, "--manifest", note) == 0
+
+
+@pytest.mark.parametrize(
+    ("note", "why"),
+    [
+        ("file,rows\na,1\n", "header"),
+        ("name,rows,rows\na,1,1\n", "header"),
+        ("name,rows\na\n", "row 1: a field is missing"),
+        ("name,rows\n,1\n", "row 1: a field is missing"),
+        ("name,rows\na,many\n", "row 1: rows: not a whole number"),
+        ("name,sha256\na,abc\n", "row 1: sha256: not 64"),
+        ("name\na\na\n", "row 2: a is there twice"),
+        ('name\n"a\n', "note.csv"),
+        ("", "header"),
+    ],
+)
+def test_a_note_that_cannot_be_understood_is_refused(desk: Desk, note: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        book(desk, "--manifest", desk.write("note.csv", note))
+
+
+def test_a_night_without_deliveries_is_recorded_when_it_is_said(desk: Desk) -> None:
+    desk.run()
+    before = bodies(desk.book, without=["index/"])
+    empty = desk.folder / "tonight"
+    empty.mkdir()
+    named = ("--transactions", empty, "--enrollments", f"{desk.folder}/none-*.csv")
+    for more in ((), ("--dry-run",)):
+        with pytest.raises(InputError):
+            book(desk, *named, *more)
+    assert bodies(desk.book, without=["index/"]) == before
+    assert book(desk, *named, "--nothing-delivered") == 0
+    assert desk.record(2)["inputs"] == []
+
+
+def test_what_was_delivered_after_all_and_a_folder_that_is_gone_are_refused(desk: Desk) -> None:
+    path = desk.transactions([transaction(1)], "tonight/t.csv")
+    with pytest.raises(InputError, match=r"t\.csv was delivered") as caught:
+        book(desk, "--transactions", path.parent, "--nothing-delivered")
+    assert caught.value.code == "something_delivered"
+    with pytest.raises(InputError, match="no such file"):
+        book(desk, "--transactions", desk.folder / "gone", "--nothing-delivered")

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from engine.errors import InputError
 
-Extra = Literal["verify", "desk", "report", "browse", "spark", "metrics"]
+Extra = Literal["verify", "desk", "report", "seal", "browse", "spark", "metrics"]
 
 # By module, the library's name.
 _NAMES: Final = {
@@ -14,6 +14,7 @@ _NAMES: Final = {
     "prometheus_client": "prometheus-client",
     "pygal": "pygal",
     "pyspark": "PySpark",
+    "rfc3161_client": "rfc3161-client",
     "starlette": "Starlette",
     "uvicorn": "Uvicorn",
     "vl_convert": "vl-convert",

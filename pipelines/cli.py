@@ -8,7 +8,16 @@ from importlib.metadata import version
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from engine.errors import InputError
-from pipelines.commands.desk import browse, claim, explain, reconcile, report, simulate, verify
+from pipelines.commands.desk import (
+    browse,
+    claim,
+    explain,
+    reconcile,
+    report,
+    seal,
+    simulate,
+    verify,
+)
 from pipelines.commands.files import layouts, new_layout, preview, quarantine, sample
 from pipelines.commands.nightly import due, payout, pending, run, runs, status
 from pipelines.shown.errors import output_may_fail
@@ -42,7 +51,7 @@ app = App(
 
 for _command in (
     *(run, runs, status, payout, due, pending),
-    *(verify, explain, browse, reconcile, claim, report, simulate),
+    *(verify, seal, explain, browse, reconcile, claim, report, simulate),
     *(sample, layouts, preview, quarantine),
 ):
     app.command(_command)

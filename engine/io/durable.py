@@ -203,11 +203,16 @@ def new_file(path: Path) -> Iterator[NewFile]:
         file.finish()
 
 
-def write_text(path: Path, text: str) -> str:
+def write_bytes(path: Path, content: bytes) -> str:
     """Writes a new file, whole, synced and read back; gives its sha256."""
     with NewFile(path) as file:
-        file.write(text.encode())
+        file.write(content)
         return file.finish()
+
+
+def write_text(path: Path, text: str) -> str:
+    """Writes a new file, whole, synced and read back; gives its sha256."""
+    return write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold

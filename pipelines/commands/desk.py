@@ -17,13 +17,21 @@ def verify(
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
     events: Paths | None = None,
+    also_unbooked: bool = False,
+    signers: Path | None = None,
+    trust: Path | None = None,
+    head: list[str] | None = None,
+    seal: list[Path] | None = None,
     show_ids: bool = False,
+    out: Path | None = None,
+    lang: Lang | None = None,
     as_json: Json = False,
 ) -> int:
     """Verify a whole book / 台帳を検証する: its bytes, its arithmetic, its origin.
 
-    Findings are printed one a line: which of the README's promises, where, what. Exit 1 when
-    there are any. With all nights' deliveries, every run is decided again and compared.
+    Findings are printed one a line: which control, where, what. Exit 1 when there are any;
+    remarks alone are exit 0. With all nights' deliveries, every run is decided again and compared,
+    and one that no run has booked is a finding.
 
     Parameters
     ----------
@@ -35,10 +43,24 @@ def verify(
         All nights' delivered enrollments, likewise.
     events: list[str]
         All nights' delivered events, likewise.
+    also_unbooked: bool
+        More deliveries are given than have been booked: one that no run has booked is a remark.
+    signers: Path
+        A file of allowed signers (see ssh-keygen(1)): one of them must have signed the book.
+    trust: Path
+        A folder of authorities' certificates: one of them must have stamped the book.
+    head: list[str]
+        A last hash of the chain that was written down earlier; may be repeated.
+    seal: list[Path]
+        A seal of the book that was kept elsewhere; may be repeated.
     show_ids: bool
         Name people and accounts, too.
+    out: Path
+        Also write the result to this new file; with --json, as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
     as_json: bool
-        Print the findings as JSON.
+        Print the result as JSON, as verification.schema.json has it.
     """
     from pipelines.verify.command import verify_book
 
@@ -47,9 +69,49 @@ def verify(
         transactions=transactions or [],
         enrollments=enrollments or [],
         events=events or [],
+        also_unbooked=also_unbooked,
+        signers=signers,
+        trust=trust,
+        heads=head or [],
+        seals=seal or [],
         show_ids=show_ids,
+        out=out,
+        lang=lang or lang_of_locale(),
         as_json=as_json,
     )
+
+
+def seal(
+    book: Path,
+    /,
+    *,
+    key: Path | None = None,
+    tsa: str | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Seal a book / 台帳を封印する: a signature and a time stamp over its last record.
+
+    The last record holds the digest of the one before, and so on: a seal of it stands for the whole
+    book. It is written to BOOK/seals, beside the chain; any number of them, at any time. Verify
+    before you seal, and keep a copy elsewhere.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    key: Path
+        Sign with this SSH key, as ssh-keygen -Y sign does (namespace mynapoint-book).
+    tsa: str
+        Ask the authority at this URL for a time stamp (RFC 3161).
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print what was written as JSON.
+    """
+    from pipelines.seal.command import seal_book
+
+    return seal_book(book, key=key, tsa=tsa, lang=lang or lang_of_locale(), as_json=as_json)
 
 
 def explain(

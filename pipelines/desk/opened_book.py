@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from engine.errors import BookError, InputError
+from engine.io.book.chain import ChainRecord, chain_of
 from engine.io.book.folder import Book
 from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, RunTable, layout_file
-from engine.io.book.payouts import previous_sha256
+from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import RunRecord, UsedLayout
 from engine.io.parquet import scan_parquet
 from engine.records import LedgerEntry, polars_schema
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
+from pipelines.desk.seals import names_of_seals
 
 if TYPE_CHECKING:
     from engine.layouts.model import Layout
@@ -204,14 +206,24 @@ class OpenedBook:
         raise _damaged(self.book, f"{path} is not the file that the run's record names")
 
     @cached_property
+    def chain(self) -> list[ChainRecord]:
+        """The records of its runs and payout runs, in their order."""
+        payout_runs = PayoutBook(self.book.path).committed_runs()
+        with book_readable(self.book):
+            return chain_of(self.book, self.runs, payout_runs)
+
+    @property
     def chain_sha256(self) -> str:
         """The digest of the last record, a run's or a payout run's, which holds that of the one
         before, and so on.
         """
+        return self.chain[-1].sha256
+
+    @cached_property
+    def seals(self) -> list[str]:
+        """The names of the seals that the book keeps of its last record; not checked."""
         with book_readable(self.book):
-            sha256 = previous_sha256(self.book, self.runs)
-        assert sha256 is not None
-        return sha256
+            return names_of_seals(self.book, self.chain[-1].place)
 
 
 def open_book(path: str | Path) -> OpenedBook:

@@ -18,9 +18,11 @@ __all__ = [
     "MAKER",
     "check_file",
     "check_folder",
+    "check_new_file",
     "check_outside_books",
     "whole_file",
     "whole_folder",
+    "whole_new_file",
 ]
 
 MAKER: Final = "mynapoint"
@@ -55,6 +57,19 @@ def whole_file(path: Path) -> Iterator[Path]:
             fresh.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_new_file(path: Path) -> Iterator[Path]:
+    """As ``whole_file``, but over nothing at all: evidence is not written over.
+
+    Raises:
+        InputError: nothing can be written there, or there is something already.
+    """
+    check_new_file(path)
+    with whole_file(path) as fresh:
+        yield fresh
+        check_new_file(path)
+
+
 def check_file(path: Path) -> None:
     """Makes sure, before any work is done, that a result may take a file's place.
 
@@ -69,6 +84,19 @@ def check_file(path: Path) -> None:
                 f"{path}: there is something already, and this command has not written it",
                 hint="name a new file",
             )
+
+
+def check_new_file(path: Path) -> None:
+    """Makes sure, before any work is done, that a result has a place of its own.
+
+    Raises:
+        InputError: there is something already, or it is a book's.
+    """
+    path = local_path(path)
+    check_outside_books(path)
+    with writable(path):
+        if os.path.lexists(path):
+            raise InputError(f"{path}: there is something already", hint="name a new file")
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,20 +1,23 @@
 """``mynapoint verify``: nothing lost, nothing twice, nothing changed in silence.
 
 Three questions, each in a module of its own. ``bytes``: is every byte the one that was booked, by
-``records`` that can be read? ``arithmetic``: does the ledger, on its own, say what it should?
-``origin``: do the deliveries, decided again, give this very book? Beside the bytes, ``index`` asks
-whether the book's index follows from its ledger. The answers are findings, one a line.
+``records`` that can be read, and is nothing else in the folder (``places``)? ``arithmetic``: does
+the ledger, on its own, say what it should? ``origin``: do the deliveries, decided again, give this
+very book? Beside the bytes, ``index`` asks whether the book's index follows from its ledger. The
+answers are findings and remarks, one a line.
 """
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from engine.errors import BookError, InputError
 from engine.extras import require_extra
+from engine.io.book.chain import ChainRecord, chain_of
 from engine.io.book.folder import Book
+from engine.io.book.payouts import PayoutBook
 from engine.io.delivered.deliveries import find_delivered
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import check_bytes
@@ -24,34 +27,70 @@ from pipelines.verify.kept_runs import Kept
 from pipelines.verify.log_end import is_changing
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import check_payouts
+from pipelines.verify.places import check_places
+from pipelines.verify.seals import Expected, Vouched, check_seals
 
-__all__ = ["Finding", "Findings", "Verified", "verify"]
+__all__ = ["Expected", "Finding", "Findings", "Verified", "verify"]
 
 BYTES: Final = "bytes"
+PLACES: Final = "places"
+INDEX: Final = "index"
 ARITHMETIC: Final = "arithmetic"
 ORIGIN: Final = "origin"
 PAYOUTS: Final = "payouts"
+SEALS: Final = "seals"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verified:
     """What was looked at, and what was found.
 
     Attributes:
         runs, entries: how many the book has, by its log and its records.
-        checked: those of bytes, arithmetic and origin that could be checked to their end.
+        completed: those of bytes, arithmetic, payouts and origin that were checked to their end.
+        by_check: the findings and remarks of each check that was begun.
         unused: deliveries that were given and that no run has booked.
+        chain: the records of runs and payout runs that can be read.
+        vouched: what stands for the book from outside of it.
         unproven: how many runs were booked in format 1: how that decided is no longer known, so
             deliveries do not prove their origin.
     """
 
     book: Path
-    runs: int
-    entries: int
-    checked: tuple[str, ...]
-    unused: int
-    unproven: int
-    findings: Findings
+    kept: Kept = field(default_factory=Kept)
+    completed: list[str] = field(default_factory=list)
+    by_check: dict[str, Findings] = field(default_factory=dict)
+    unused: int = 0
+    chain: list[ChainRecord] = field(default_factory=list)
+    vouched: Vouched = field(default_factory=Vouched)
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        return tuple(self.completed)
+
+    @property
+    def runs(self) -> int:
+        return len(self.kept.runs)
+
+    @property
+    def entries(self) -> int:
+        return sum(run.entries for run in self.kept.runs if run)
+
+    @property
+    def unproven(self) -> int:
+        return sum(run.record.format == 1 for run in self.kept.runs if run)
+
+    @property
+    def findings(self) -> Findings:
+        """All findings and remarks."""
+        findings = Findings()
+        for of_check in self.by_check.values():
+            findings.join(of_check)
+        return findings
+
+    def of(self, check: str) -> Findings:
+        """The findings and remarks of a check, to be added to."""
+        return self.by_check.setdefault(check, Findings())
 
 
 def verify(
@@ -60,8 +99,19 @@ def verify(
     transactions: Sequence[str | Path] = (),
     enrollments: Sequence[str | Path] = (),
     events: Sequence[str | Path] = (),
+    also_unbooked: bool = False,
+    expected: Expected | None = None,
 ) -> Verified:
     """Verifies a book; with its deliveries, their origin too.
+
+    Args:
+        path: the book.
+        transactions: delivered files, folders or globs; all nights', if any.
+        enrollments: likewise.
+        events: likewise.
+        also_unbooked: whether more deliveries are given than have been booked; else one that no
+            run has booked is a finding.
+        expected: whose seals and which heads the book is held against.
 
     Raises:
         InputError: there is no book, the deliveries cannot be found, or DuckDB is not installed.
@@ -75,40 +125,43 @@ def verify(
         "transactions": find_delivered(transactions, "transactions"),
     }
     _check_that_there_is_a_book(book)
-    findings = Findings()
+    verified = Verified(book.path)
     try:
         with tempfile.TemporaryDirectory(prefix="mynapoint-verify-") as scratch:
-            kept, checked, unused = _check(book, delivered, Path(scratch), findings)
+            _check(book, delivered, Path(scratch), verified, also_unbooked=also_unbooked)
+            _check_from_outside(book, verified, expected or Expected())
     except OSError as error:
         raise BookError(
             f"{error.filename or book.path}: {error.strerror or error}",
             hint="check the permissions, and that TMPDIR has as much room as the book takes",
         ) from error
-    return Verified(
-        book=book.path,
-        runs=len(kept.runs),
-        entries=sum(run.entries for run in kept.runs if run),
-        checked=tuple(checked),
-        unused=unused,
-        unproven=sum(run.record.format == 1 for run in kept.runs if run),
-        findings=findings,
-    )
+    return verified
 
 
 def _check(
-    book: Book, delivered: Deliveries, scratch: Path, findings: Findings
-) -> tuple[Kept, list[str], int]:
-    kept = check_bytes(book, findings)
-    checked, unused = [BYTES], 0
-    if check_arithmetic(book, kept, scratch, findings):
-        checked.append(ARITHMETIC)
-    if check_payouts(book, scratch, findings, whole=kept.whole_runs() is not None):
-        checked.append(PAYOUTS)
-    _check_what_runs_change(book, kept, scratch, findings)
+    book: Book, delivered: Deliveries, scratch: Path, verified: Verified, *, also_unbooked: bool
+) -> None:
+    kept = verified.kept = check_bytes(book, verified.of(BYTES))
+    verified.completed.append(BYTES)
+    check_places(book, kept, verified.of(PLACES))
+    if check_arithmetic(book, kept, scratch, verified.of(ARITHMETIC)):
+        verified.completed.append(ARITHMETIC)
+    whole = kept.whole_runs() is not None
+    if check_payouts(book, scratch, verified.of(PAYOUTS), whole=whole):
+        verified.completed.append(PAYOUTS)
+    _check_what_runs_change(book, kept, scratch, verified.of(INDEX))
     if any(delivered.values()):
-        whole, unused = check_origin(book, kept, delivered, scratch, findings)
-        checked += [ORIGIN] if whole else []
-    return kept, checked, unused
+        proven, verified.unused = check_origin(
+            book, kept, delivered, scratch, verified.of(ORIGIN), also_unbooked=also_unbooked
+        )
+        verified.completed += [ORIGIN] if proven else []
+
+
+def _check_from_outside(book: Book, verified: Verified, expected: Expected) -> None:
+    payouts = PayoutBook(book.path)
+    payout_runs = len(list(payouts.log.glob("[0-9]*.json"))) if payouts.log.is_dir() else 0
+    verified.chain = chain_of(book, verified.runs, payout_runs)
+    verified.vouched = check_seals(book, verified.chain, expected, verified.of(SEALS))
 
 
 def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Findings) -> None:

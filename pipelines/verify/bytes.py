@@ -60,9 +60,6 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
     check_acknowledged(acknowledged, commits.last, findings, book.ACKNOWLEDGED)
     for finding in commits.foreign:
         findings.add(finding)
-    for link in _links(book.path, listing):
-        what = "this is a link, and a book holds none"
-        findings.add(Finding("link", NO_CHANGED_BYTE, link, what))
     expected = {"ledger", "ledger/_delta_log", "runs"} | {
         f"ledger/_delta_log/{name}" for name in commits.names
     }
@@ -89,11 +86,6 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
             findings.add(finding)
     _unexpected(book, listing, expected, digests, commits.last, findings)
     return kept
-
-
-def _links(top: Path, listing: Iterable[str]) -> Iterator[str]:
-    names = [path.name for path in top.iterdir()]
-    yield from (name for name in sorted({*names, *listing}) if (top / name).is_symlink())
 
 
 def _listing(top: Path, folders: Iterable[str]) -> Iterator[str]:

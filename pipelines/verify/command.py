@@ -1,11 +1,14 @@
-"""The command's body: verify, print the findings; exit 1 when there are any."""
+"""The command's body: verify, say what was checked and found; exit 1 when there are findings."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.shown.errors import output_may_fail
-from pipelines.verify import verify
-from pipelines.verify.output import print_findings, print_json
+from pipelines.shown.result_files import check_new_file
+from pipelines.shown.texts import Lang, Texts
+from pipelines.verify import Expected, verify
+from pipelines.verify.evidence import now
+from pipelines.verify.output import present
 
 
 def verify_book(
@@ -14,16 +17,34 @@ def verify_book(
     transactions: Sequence[str],
     enrollments: Sequence[str],
     events: Sequence[str],
+    also_unbooked: bool,
+    signers: Path | None,
+    trust: Path | None,
+    heads: Sequence[str],
+    seals: Sequence[Path],
     show_ids: bool,
+    out: Path | None,
+    lang: Lang,
     as_json: bool,
 ) -> int:
     """Verifies a whole book; with deliveries, decides every run again.
 
     Raises:
-        InputError: there is no book, or a delivered file cannot be used.
+        InputError: there is no book, or something that was given cannot be used.
         BookError: the book cannot be verified.
     """
-    verified = verify(book, transactions=transactions, enrollments=enrollments, events=events)
+    if out is not None:
+        check_new_file(out)
+    made_at = now()
+    verified = verify(
+        book,
+        transactions=transactions,
+        enrollments=enrollments,
+        events=events,
+        also_unbooked=also_unbooked,
+        expected=Expected.of(signers, trust, heads, seals),
+    )
+    texts = Texts("verify", lang)
     with output_may_fail():
-        (print_json if as_json else print_findings)(verified, show_ids=show_ids)
+        present(verified, texts, made_at=made_at, show_ids=show_ids, as_json=as_json, out=out)
     return 1 if verified.findings else 0

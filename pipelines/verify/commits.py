@@ -19,10 +19,12 @@ from engine.io.book.ledger import (
 from engine.io.book.log import APPLICATION, foreign_maker, run_id
 from engine.io.book.run_record import Output, RunRecord
 from engine.io.durable import sha256_of
-from pipelines.verify.findings import NEVER_TWICE, NO_CHANGED_BYTE, WHOLE_RUNS, Finding
+from pipelines.verify.findings import NEVER_TWICE, NO_CHANGED_BYTE, REMARK, WHOLE_RUNS, Finding
 from pipelines.verify.shape import COUNT, TEXT, Matches, Optionally, differences
 
 _NAME: Final = re.compile(r"[0-9]{20}\.json")
+# A commit follows its record at once, unless a clock is set in between.
+_DAY_SECONDS: Final = 86_400
 Action = tuple[str, Any]
 
 
@@ -98,6 +100,9 @@ class Commits:
         if record is not None:
             for what in self._differences(number, record, actions, people):
                 yield Finding("changed", NO_CHANGED_BYTE, where, what)
+            if not _is_of_its_time(record, info):
+                what = "the commit's time is not that of its run: more than a day lies between"
+                yield Finding("time", NO_CHANGED_BYTE, where, what, severity=REMARK)
 
     def _differences(
         self,
@@ -153,6 +158,15 @@ class Commits:
         except (OSError, ValueError, LookupError, TypeError):
             # There is none, or its own check says so.
             return False
+
+
+def _is_of_its_time(record: RunRecord, info: object) -> bool:
+    """Whether a run was committed when it was made; formats without such times do not say."""
+    made = info.get("timestamp") if isinstance(info, dict) else None
+    if record.ran is None or type(made) is not int:
+        return True
+    seconds = made / 1000 - record.ran.finished_at.timestamp()
+    return abs(seconds) < _DAY_SECONDS
 
 
 def _info(number: int, record: RunRecord) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Findings: what is wrong, where, and which of the README's promises it breaks."""
+"""Findings: what is wrong, where, and which of the README's promises it breaks; and remarks."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 MOST_SHOWN: Final = 20
 
@@ -22,9 +22,13 @@ PROMISES: Final = {
 }
 
 
+Severity = Literal["finding", "remark"]
+REMARK: Final = "remark"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One thing that is wrong, or that deserves a look.
 
     Attributes:
         kind: one word for all findings of its kind.
@@ -34,6 +38,7 @@ class Finding:
         row: the row in the file, from 1.
         service_id, transaction_id: the entry's.
         person_id, account_id: the entry's; shown to those who ask for them.
+        severity: a ``finding`` breaks the promise; a ``remark`` does not, and wants an explanation.
     """
 
     kind: str
@@ -45,21 +50,29 @@ class Finding:
     transaction_id: str | None = None
     person_id: str | None = None
     account_id: str | None = None
+    severity: Severity = "finding"
 
-    def line(self, *, show_ids: bool) -> str:
-        """The finding on one line."""
+    @property
+    def control(self) -> str:
+        """The ID under which auditors file it."""
+        return control_of(self.promise)
+
+    def line(self, *, show_ids: bool, severity: str = "", title: str = "") -> str:
+        """The finding on one line; ``severity`` and ``title`` in the reader's language."""
         row = "" if self.row is None else f" row {self.row}"
         names = ["service_id", "transaction_id"]
         names += ["person_id", "account_id"] if show_ids else []
         given = [(name, getattr(self, name)) for name in names]
         ids = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in given if value)
-        text = f"promise {self.promise}: {self.where}{row}: {self.what}" + (ids and f" ({ids})")
+        head = f"{self.control} {severity}".strip()
+        what = f"{title} / {self.what}" if title else self.what
+        text = f"{head}: {self.where}{row}: {what}" + (ids and f" ({ids})")
         # A name may hold any character, and a finding stays on one line.
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
     def value(self, *, show_ids: bool) -> dict[str, Any]:
         """The finding for machines."""
-        names = ["kind", "promise", "where", "row", "what", "service_id", "transaction_id"]
+        names = ["kind", "control", "where", "row", "what", "service_id", "transaction_id"]
         names += ["person_id", "account_id"] if show_ids else []
         given = {name: getattr(self, name) for name in names}
         return {name: value for name, value in given.items() if value is not None}
@@ -67,27 +80,44 @@ class Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """All findings: the first of each kind, and how many there are."""
+    """All findings: the first of each kind, and how many there are; remarks likewise, beside them.
+
+    Attributes:
+        totals: how many findings there are, by kind.
+        remark_totals: how many remarks there are, by kind.
+    """
 
     totals: Counter[str] = field(default_factory=Counter)
+    remark_totals: Counter[str] = field(default_factory=Counter)
     _shown: dict[str, list[Finding]] = field(default_factory=dict)
+    _remarks: dict[str, list[Finding]] = field(default_factory=dict)
 
     def add(self, finding: Finding, times: int = 1) -> None:
-        """Takes a finding; ``times`` says for how many it stands."""
-        self.totals[finding.kind] += times
-        shown = self._shown.setdefault(finding.kind, [])
+        """Takes a finding or a remark; ``times`` says for how many it stands."""
+        is_remark = finding.severity == REMARK
+        (self.remark_totals if is_remark else self.totals)[finding.kind] += times
+        shown = (self._remarks if is_remark else self._shown).setdefault(finding.kind, [])
         if len(shown) < MOST_SHOWN:
             shown.append(finding)
 
     def join(self, other: "Findings") -> None:
-        """Adds all findings of another collection."""
-        for finding in other:
+        """Adds all findings and remarks of another collection."""
+        for finding in (*other, *other.remarks()):
             self.add(finding)
-        for kind, total in other.untold().items():
-            self.totals[kind] += total - MOST_SHOWN
+        for totals, kept, shown in (
+            (self.totals, other.totals, other._shown),
+            (self.remark_totals, other.remark_totals, other._remarks),
+        ):
+            for kind, total in kept.items():
+                totals[kind] += total - len(shown[kind])
 
     def __iter__(self) -> Iterator[Finding]:
         for shown in self._shown.values():
+            yield from shown
+
+    def remarks(self) -> Iterator[Finding]:
+        """The first remarks of each kind."""
+        for shown in self._remarks.values():
             yield from shown
 
     def __bool__(self) -> bool:
@@ -95,6 +125,17 @@ class Findings:
 
     def untold(self) -> dict[str, int]:
         """By kind, how many findings there are, where not all of them are shown."""
-        return {
-            kind: total for kind, total in self.totals.items() if total > len(self._shown[kind])
-        }
+        return _untold(self.totals, self._shown)
+
+    def untold_remarks(self) -> dict[str, int]:
+        """By kind, how many remarks there are, where not all of them are shown."""
+        return _untold(self.remark_totals, self._remarks)
+
+
+def _untold(totals: Counter[str], shown: dict[str, list[Finding]]) -> dict[str, int]:
+    return {kind: total for kind, total in totals.items() if total > len(shown[kind])}
+
+
+def control_of(promise: int) -> str:
+    """The control's ID of a promise, such as ``C5``."""
+    return f"C{promise}"

@@ -34,9 +34,11 @@ from pipelines.verify.findings import (
     MOST_SHOWN,
     NEVER_TOO_MUCH,
     NO_CHANGED_BYTE,
+    REMARK,
     SAME_LEDGER,
     Finding,
     Findings,
+    Severity,
 )
 from pipelines.verify.kept_runs import Kept, KeptRun
 from pipelines.verify.records import used_layouts
@@ -49,10 +51,26 @@ Deliveries = Mapping[str, Sequence[Delivered]]
 
 
 def check_origin(
-    book: Book, kept: Kept, delivered: Deliveries, scratch: Path, findings: Findings
+    book: Book,
+    kept: Kept,
+    delivered: Deliveries,
+    scratch: Path,
+    findings: Findings,
+    *,
+    also_unbooked: bool,
 ) -> tuple[bool, int]:
-    """Decides every run again; says whether all could be, and how many deliveries no run booked."""
-    known = known_by_digest(delivered)
+    """Decides every run again; says whether all could be, and how many deliveries no run booked.
+
+    Args:
+        book: the book.
+        kept: its runs.
+        delivered: all nights' deliveries.
+        scratch: an empty folder.
+        findings: takes what is found.
+        also_unbooked: whether more deliveries are given than have been booked.
+    """
+    given = _by_digest(delivered)
+    known = {key: files[-1] for key, files in given.items()}
     used: set[tuple[str, str]] = set()
     complete = True
     for run in kept.runs:
@@ -62,6 +80,10 @@ def check_origin(
                 complete = False
                 findings.add(Finding("delivery", NEVER_TOO_MUCH, run.where, what))
     unused = len(known.keys() - used)
+    # What a run has booked whose record cannot be read is not known.
+    unbooked = {} if None in kept.runs else {key: known[key] for key in known.keys() - used}
+    for about_delivery in (*_unbooked(unbooked, also_unbooked), *_renamed_deliveries(kept, given)):
+        findings.add(about_delivery)
     anew = Book(scratch / "origin")
     for number, run in enumerate(kept.runs, 1):
         if run is not None and run.record.format == 1 and run.sound.issuperset(run.ledger_files):
@@ -84,6 +106,29 @@ def check_origin(
         for finding in _differences(book, anew, run, record, names, scratch):
             findings.add(*finding)
     return complete, unused
+
+
+def _unbooked(
+    unbooked: Mapping[tuple[str, str], Delivered],
+    allowed: bool,  # noqa: FBT001 - the caller's option
+) -> Iterator[Finding]:
+    """Deliveries of no run: where all were to be booked, a run was left out or cut off."""
+    severity: Severity = REMARK if allowed else "finding"
+    for (role, _), delivery in sorted(unbooked.items(), key=lambda item: item[1].path):
+        what = f"no run has booked this delivery of {role}"
+        yield Finding("unbooked", NEVER_TOO_MUCH, str(delivery.path), what, severity=severity)
+
+
+def _renamed_deliveries(
+    kept: Kept, given: Mapping[tuple[str, str], Sequence[Delivered]]
+) -> Iterator[Finding]:
+    """Deliveries that have other names than their runs recorded; their bytes are the same."""
+    for run in (run for run in kept.runs if run is not None):
+        for delivery in run.record.inputs:
+            names = {file.path.name for file in given.get((delivery.role, delivery.sha256), ())}
+            if names and Path(delivery.name).name not in names:
+                what = f"its delivery of {delivery.role} {delivery.name} was given as {min(names)}"
+                yield Finding("renamed", NO_CHANGED_BYTE, run.where, what, severity=REMARK)
 
 
 def _take_over(book: Book, anew: Book, run: KeptRun) -> None:
@@ -110,9 +155,15 @@ def _stop(findings: Findings, number: int, why: str) -> None:
 
 def known_by_digest(delivered: Deliveries) -> dict[tuple[str, str], Delivered]:
     """The deliveries by role and sha256, whatever they are called now."""
-    return {
-        (role, sha256_of(file.path)): file for role, files in delivered.items() for file in files
-    }
+    return {key: files[-1] for key, files in _by_digest(delivered).items()}
+
+
+def _by_digest(delivered: Deliveries) -> dict[tuple[str, str], list[Delivered]]:
+    given: dict[tuple[str, str], list[Delivered]] = {}
+    for role, files in delivered.items():
+        for file in files:
+            given.setdefault((role, sha256_of(file.path)), []).append(file)
+    return given
 
 
 def missing_deliveries(run: KeptRun, known: Mapping[tuple[str, str], Delivered]) -> Iterator[str]:

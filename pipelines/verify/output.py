@@ -1,43 +1,132 @@
-"""Findings as people and machines read them."""
+"""A verification as people and machines read it, on stdout and in a file that is kept."""
 
-import sys
+import datetime as dt
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
-from pipelines.shown import terminal
+from engine.io.durable import sync
+from pipelines.shown.result_files import whole_new_file
+from pipelines.shown.terminal import output, plain, print_json
+from pipelines.shown.texts import Texts
 from pipelines.verify import Verified
-from pipelines.verify.findings import PROMISES
+from pipelines.verify.evidence import (
+    CHECKS,
+    evidence,
+    sealed_up_to,
+    state_of,
+    unproven,
+    versions,
+)
+from pipelines.verify.findings import REMARK, Finding, Findings
 
 
-def print_findings(verified: Verified, *, show_ids: bool) -> None:
-    """Prints the findings, one a line, and last what was checked and how many there are."""
-    for finding in verified.findings:
-        sys.stdout.write(f"{finding.line(show_ids=show_ids)}\n")
-    for kind, total in verified.findings.untold().items():
-        sys.stderr.write(f"of kind {kind} there are {total} findings; the first are shown\n")
-    if verified.unused:
-        sys.stderr.write(f"note: {verified.unused} of the deliveries given are in no run\n")
-    if verified.unproven:
-        sys.stderr.write(
-            f"note: the first {verified.unproven} runs were booked in format 1: how that decided "
-            "is no longer known, and deliveries do not prove it\n"
-        )
-    found = sum(verified.findings.totals.values())
-    sys.stdout.write(
-        f"検証 verified: {verified.runs:,} runs, {verified.entries:,} entries "
-        f"({', '.join(verified.checked)}): {found:,} findings\n"
+def present(
+    verified: Verified,
+    texts: Texts,
+    *,
+    made_at: dt.datetime,
+    show_ids: bool,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Prints a verification, and writes the same to a new file."""
+    value = evidence(verified, made_at=made_at, show_ids=show_ids)
+    lines = list(_lines(verified, texts, made_at=made_at, show_ids=show_ids))
+    if out is not None:
+        text = json.dumps(value, ensure_ascii=False, indent=1) if as_json else "\n".join(lines)
+        with whole_new_file(out) as fresh:
+            fresh.write_text(f"{text}\n", encoding="utf-8")
+            sync(fresh)
+    if as_json:
+        print_json(value)
+        return
+    console = output()
+    for line in lines:
+        console.print(line)
+
+
+def _lines(
+    verified: Verified, texts: Texts, *, made_at: dt.datetime, show_ids: bool
+) -> Iterator[str]:
+    """The verification, a line each: what it is of, what was checked, what was found."""
+    t = texts
+    yield t("title")
+    yield plain(t("book", book=verified.book))
+    program = versions()
+    yield t(
+        "made",
+        at=made_at.strftime("%Y-%m-%d %H:%M"),
+        version=program.get("mynapoint", "?"),
+        duckdb=program.get("duckdb", "?"),
+        polars=program.get("polars", "?"),
     )
+    runs = [run for run in verified.kept.runs if run is not None]
+    if runs:
+        yield t(
+            "runs",
+            runs=verified.runs,
+            first=runs[0].id,
+            last=runs[-1].id,
+            booked_from=runs[0].record.booked_on,
+            booked_to=runs[-1].record.booked_on,
+            entries=verified.entries,
+        )
+    if verified.chain:
+        yield t("chain", sha256=verified.chain[-1].sha256)
+    for check in CHECKS:
+        yield _check(check, verified, t)
+    yield from (plain(line) for line in _vouched(verified, t))
+    for what in unproven(verified):
+        yield t("unproven", what=t(what.code, **what.values))
+    findings = verified.findings
+    for finding in (*findings, *findings.remarks()):
+        yield _finding(finding, t, show_ids=show_ids)
+    for kind, total in (*findings.untold().items(), *findings.untold_remarks().items()):
+        yield t("untold", kind=kind, total=total)
+    yield t("result", findings=findings.totals.total(), remarks=findings.remark_totals.total())
 
 
-def print_json(verified: Verified, *, show_ids: bool) -> None:
-    """Prints the findings for machines."""
-    value = {
-        "book": str(verified.book),
-        "runs": verified.runs,
-        "entries": verified.entries,
-        "checked": list(verified.checked),
-        "unused_deliveries": verified.unused,
-        "unproven_runs": verified.unproven,
-        "totals": dict(verified.findings.totals),
-        "findings": [finding.value(show_ids=show_ids) for finding in verified.findings],
-        "promises": {str(number): text for number, text in PROMISES.items()},
-    }
-    terminal.print_json(value)
+def _check(check: str, verified: Verified, t: Texts) -> str:
+    findings = verified.by_check.get(check, Findings())
+    state = state_of(check, verified)
+    found = t("outcome", findings=findings.totals.total(), remarks=findings.remark_totals.total())
+    outcome = found if state == "done" else t(f"state_{state}")
+    if state == "unfinished":
+        outcome += t("after", outcome=found)
+    return t("check", check=t(f"check_{check}"), outcome=outcome)
+
+
+def _vouched(verified: Verified, t: Texts) -> Iterator[str]:
+    for seal in verified.vouched.seals:
+        at = "" if seal.at is None else _in_japan(seal.at)
+        trusted = {True: "trusted", False: "untrusted", None: "unnamed"}[seal.trusted]
+        yield t(
+            f"seal_{seal.kind}",
+            name=seal.name,
+            record=seal.record.place,
+            by=seal.by,
+            at=at,
+            trusted=t(trusted),
+        )
+    for record in verified.vouched.heads:
+        yield t("head", sha256=record.sha256, record=record.place)
+    sealed = sealed_up_to(verified)
+    stamped = [
+        seal
+        for seal in verified.vouched.seals
+        if seal.trusted and seal.at is not None and sealed is not None
+    ]
+    for seal in stamped:
+        assert seal.at is not None
+        yield t("since", record=seal.record.place, at=_in_japan(seal.at), by=seal.by)
+
+
+def _in_japan(at: dt.datetime) -> str:
+    return at.astimezone(dt.timezone(dt.timedelta(hours=9))).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _finding(finding: Finding, t: Texts, *, show_ids: bool) -> str:
+    severity = t("remark" if finding.severity == REMARK else "finding")
+    title = t(f"kind_{finding.kind}") if t.lang == "ja" else ""
+    return finding.line(show_ids=show_ids, severity=severity, title=title)

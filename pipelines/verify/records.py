@@ -7,6 +7,7 @@ from engine.io.book.folder import Book, run_id
 from engine.io.book.format import PROGRAMME_FILE, SERVICES_FILE, check_known, layout_file
 from engine.io.book.payouts import record_before
 from engine.io.book.run_record import RunRecord, UsedLayout
+from engine.io.book.typed_json import MalformedError, no_key_twice
 from engine.io.durable import sha256_of
 from pipelines.verify.findings import NO_CHANGED_BYTE, WHOLE_RUNS, Finding, Findings
 from pipelines.verify.kept_runs import KeptRun
@@ -22,7 +23,11 @@ def read_record(book: Book, number: int, findings: Findings) -> RunRecord | None
         findings.add(Finding("record", NO_CHANGED_BYTE, name, what))
 
     try:
-        value = json.loads((book.path / name).read_text(encoding="utf-8"))
+        text = (book.path / name).read_text(encoding="utf-8")
+        value = json.loads(text, object_pairs_hook=no_key_twice)
+    except MalformedError as error:
+        found(f"readers disagree about the record: {error}")
+        return None
     except FileNotFoundError:
         findings.add(Finding("missing", NO_CHANGED_BYTE, name, "the run's record is missing"))
         return None

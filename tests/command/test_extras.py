@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, str | None] = {
     "pending BOOK": WORKS_ALONE,
     "pending BOOK --out pending": WORKS_ALONE,
     "verify BOOK": "verify",
+    "seal BOOK --tsa http://127.0.0.1:9/": "seal",
     "explain BOOK --person 5e9cbfa5c9c90f44 --declined": WORKS_ALONE,
     "explain BOOK --transaction rakuten-pay 20200901000502058769": WORKS_ALONE,
     "explain BOOK --person 5e9cbfa5c9c90f44 --html page.html": "desk",

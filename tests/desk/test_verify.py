@@ -82,14 +82,15 @@ def flip(path: Path, at: int, by: int = 0xFF) -> None:
     path.write_bytes(data)
 
 
-GIVEN: dict[str, list[str | Path]] = {
+GIVEN: dict[str, Any] = {
     "transactions": [str(SAMPLE / "night-*" / "transactions-*")],
     "enrollments": [str(SAMPLE / "night-*" / "enrollments.csv")],
 }
 
 
 def verify_origin(book: Path) -> Verified:
-    return verify(book, **GIVEN)
+    """With all nights' deliveries, also those that a book of fewer nights does not have."""
+    return verify(book, **GIVEN, also_unbooked=True)
 
 
 def after(name: str) -> pl.Expr:
@@ -115,7 +116,7 @@ def test_a_random_world_has_no_findings(
 ) -> None:
     world = worlds.make(seed, corrected=corrected)
     book = tmp_path / "book"
-    deliveries: dict[str, list[Path]] = {role: [] for role in ROLES}
+    deliveries: dict[str, Any] = {role: [] for role in ROLES}
     for number in range(len(world.nights)):
         delivery = DeliveredAs(world, number, tmp_path / "given")
         run_engine(book, delivery, rows_per_slice=(None, 5)[seed % 2])
@@ -353,13 +354,15 @@ def test_a_tampered_index_is_found_whichever_file_it_is(book: Path) -> None:
     assert not verify(book).findings
 
 
-def test_an_index_with_a_missing_file_or_of_another_book_is_found(book: Path) -> None:
+def test_an_index_with_a_missing_file_or_of_another_book_is_found(
+    book: Path, tmp_path: Path
+) -> None:
     manifest = book / "index" / "manifest.json"
     sound = manifest.read_text()
     state = next((book / "index").glob("state-*"))
-    state.rename(book / "state")
+    state.rename(tmp_path / "state")
     assert found(verify(book)) == {("index", 5)}
-    (book / "state").rename(state)
+    (tmp_path / "state").rename(state)
     manifest.write_text(sound.replace('"last_record": "', '"last_record": "0'))
     assert found(verify(book)) == {("index", 5)}
     manifest.write_text("{")
@@ -816,6 +819,7 @@ def test_a_missing_delivery_is_named_with_its_run(book: Path) -> None:
         book,
         transactions=[str(SAMPLE / "night-00[13]" / "transactions-*")],
         enrollments=GIVEN["enrollments"],
+        also_unbooked=True,
     )
     assert found(verified) == {("delivery", 4), ("not_decided_again", 5)}
     named = [finding for finding in verified.findings if finding.kind == "delivery"]
@@ -828,10 +832,28 @@ def test_a_delivery_that_is_in_no_run_is_told(book: Path, tmp_path: Path) -> Non
     extra = tmp_path / "extra.csv"
     extra.write_text("transaction_id\n")
     given = [*GIVEN["transactions"], extra]
-    verified = verify(book, transactions=given, enrollments=GIVEN["enrollments"])
+    verified = verify(
+        book, transactions=given, enrollments=GIVEN["enrollments"], also_unbooked=True
+    )
     assert not verified.findings
     # And those of the nights that this book does not have.
     assert verified.unused == 1 + verify_origin(book).unused
+    assert verified.findings.remark_totals["unbooked"] == verified.unused
+
+
+def test_a_delivery_that_no_run_has_booked_is_a_finding_unless_it_is_allowed(
+    book: Path, tmp_path: Path
+) -> None:
+    extra = tmp_path / "extra.csv"
+    extra.write_text("transaction_id\n")
+    nights = [SAMPLE / f"night-{number:03}" for number in range(1, NIGHTS + 1)]
+    verified = verify(
+        book,
+        transactions=[*(str(night / "transactions-*") for night in nights), extra],
+        enrollments=[night / "enrollments.csv" for night in nights],
+    )
+    assert verified.findings.totals == {"unbooked": 1}
+    assert [finding.where for finding in verified.findings] == [str(extra)]
 
 
 # --- The command ----------------------------------------------------------------------------------
@@ -843,10 +865,10 @@ def test_a_clean_book_exits_0_and_its_result_is_all_of_stdout(
     """So that a file kept as evidence says what was checked."""
     assert call(["verify", str(sample_book)]) == 0
     out, err = capsys.readouterr()
-    [line] = out.splitlines()
-    assert re.fullmatch(
-        r"検証 verified: .* runs, .* entries \(bytes, arithmetic\): 0 findings", line
-    )
+    assert out.splitlines()[-1] == "verified: 0 findings, 0 remarks"
+    for check in ("bytes", "places", "arithmetic", "index"):
+        assert re.search(rf"^{check} .*: 0 findings, 0 remarks$", out, re.MULTILINE)
+    assert "origin (decided again from the deliveries): not checked" in out
     assert err == ""
 
 
@@ -862,7 +884,7 @@ def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
         assert call(arguments) == 1
         out, err = capsys.readouterr()
         assert err == ""
-        assert "--json" in arguments or out.splitlines()[-1].endswith(" findings")
+        assert "--json" in arguments or out.splitlines()[-1].startswith("verified: ")
         assert entry["transaction_id"] in out
         assert entry[PERSON] not in out
         assert entry["account_id"] not in out
@@ -873,7 +895,7 @@ def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
     value = json.loads(out)
     assert value["totals"]["points"] == 1
     told = next(one for one in value["findings"] if one["kind"] == "points")
-    assert (told["kind"], told["promise"]) == ("points", 4)
+    assert (told["kind"], told["control"]) == ("points", "C4")
     assert f"{told['where']} {told['row']}" == place_of(forger, entry)
 
 

@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 GUIDES: dict[Lang, Path] = {"en": DOCS / "auditors-guide.md", "ja": DOCS / "auditors-guide.ja.md"}
 LOCALES: dict[Lang, str] = {"en": "C", "ja": "ja_JP.UTF-8"}
 # Shown by name; their own tests run them.
-ELSEWHERE = {"report", "simulate", "browse"}
+ELSEWHERE = {"report", "simulate", "browse", "seal"}
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -186,7 +186,7 @@ def test_the_guide_lists_every_reason_with_its_words_and_clause(lang: Lang) -> N
 def test_the_guide_names_every_command_that_checks_a_book(lang: Lang) -> None:
     text = GUIDES[lang].read_text(encoding="utf-8")
     for command in (
-        *("verify", "explain", "reconcile", "claim", "report", "simulate", "browse"),
+        *("verify", "explain", "reconcile", "claim", "report", "simulate", "browse", "seal"),
         *("pending", "due", "payout"),
     ):
         assert f"mynapoint {command}" in text

@@ -20,6 +20,7 @@ from engine.io.book.format import RECORD_FILE
 from engine.io.book.log import Log, run_id
 from engine.io.book.manifest import read_manifest
 from engine.io.book.run_record import Output, RunRecord
+from engine.io.book.typed_json import no_key_twice
 from engine.io.durable import make_folder
 from engine.paths import local_path
 
@@ -27,7 +28,7 @@ __all__ = ["Book", "another_record", "no_book", "part_name", "refuse_within_book
 
 _FOLDERS: Final = (
     *("ledger", "ledger/_delta_log", "runs"),
-    *("payouts", "payouts/_delta_log", "payout_runs"),
+    *("payouts", "payouts/_delta_log", "payout_runs", "seals"),
 )
 # A first run that died may have left no more.
 _BEGUN: Final = {".lock", ".acknowledged.new"}
@@ -236,7 +237,8 @@ class Book:
     def _read_record(self, number: int) -> tuple[object, Path]:
         path = self.run_folder(number) / RECORD_FILE
         try:
-            return json.loads(path.read_text(encoding="utf-8")), path
+            text = path.read_text(encoding="utf-8")
+            return json.loads(text, object_pairs_hook=no_key_twice), path
         except (OSError, ValueError) as error:
             raise BookError(
                 f"{path}: the record of a booked run is missing or damaged",

@@ -19,6 +19,19 @@ class MalformedError(ValueError):
     """A value does not have its type; the text says where."""
 
 
+def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's keys and values, for ``json.loads``: readers disagree about a key that is twice.
+
+    Raises:
+        MalformedError: naming the key.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise MalformedError(f"{next(n for n in names if names.count(n) > 1)} stands there twice")
+    return found
+
+
 def as_json(value: Any, book_format: int) -> Any:  # noqa: ANN401 - JSON
     """A value as JSON has it."""
     if isinstance(value, dict):

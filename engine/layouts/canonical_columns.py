@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.columns.text_bytes import of_one_width, side_by_side
-from engine.layouts.amounts import Amounts, read_amounts
+from engine.layouts.amounts import UNREADABLE, Amounts, read_amounts
 from engine.layouts.canonical_values import (
     BEYOND_ALL_YEARS_DAYS,
     BEYOND_ALL_YEARS_US,
@@ -28,7 +28,7 @@ from engine.layouts.dates import read_dates, read_plain_dates
 from engine.layouts.model import Code, Dates, Part, Source
 from engine.layouts.parameters import Described
 from engine.layouts.passing_rows import rows_that_pass
-from engine.layouts.provider_column import Column, Places
+from engine.layouts.provider_column import KIND_BELOW, Column, Places
 from engine.records import KINDS, MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
 
 _CONTROLS: Final = r"[\x00-\x1F\x7F]"
@@ -118,7 +118,8 @@ class CanonicalColumns:
         amount = the_one_filled(list(amounts.values()), list(filled.values()))
         positive, negative = kind.by_sign
         kinds = self._texts("kind", kind)
-        if positive is None and negative is None and not kind.by_column:
+        below = self._columns.get(KIND_BELOW)
+        if positive is None and negative is None and not kind.by_column and below is None:
             return amount.signed, kinds
         readable = amount.digits.is_not_null() & ~amount.unreadable
         frame = pl.DataFrame(
@@ -136,6 +137,13 @@ class CanonicalColumns:
             made = pl.when(negatives).then(pl.lit(negative)).otherwise(made)
         for name, word in kind.by_column.items():
             made = pl.when(decides & pl.col(f"filled {name}")).then(pl.lit(word)).otherwise(made)
+        if below is not None:
+            frame = frame.with_columns(below=below.texts)
+            applies = decides & pl.col("below").is_not_null()
+            # A negative amount would take back what the section's kind says.
+            twice = pl.col("negative") & (made != pl.col("below")).fill_null(value=True)
+            section = pl.when(twice).then(pl.lit(UNREADABLE)).otherwise("below")
+            made = pl.when(applies).then(section).otherwise(made)
         signed = amount.signed if negative is None else amount.digits
         return signed, frame.select(made.alias("kind")).to_series()
 

@@ -15,7 +15,7 @@ from engine.layouts.canonical_columns import CanonicalColumns
 from engine.layouts.model import Skip, Test
 from engine.layouts.parameters import Described
 from engine.layouts.passing_rows import rows_that_pass
-from engine.layouts.provider_column import Column, Places
+from engine.layouts.provider_column import FIRST_CELL, Column, Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +101,5 @@ def _holds(skip: Skip, columns: Mapping[str, Column], rows: int) -> pl.Series:
     test = skip.test
     if test is None:
         assert skip.line_begins is not None
-        test = Test("", begins=(skip.line_begins,))
+        test = Test(FIRST_CELL, begins=(skip.line_begins,))
     return rows_that_pass(test, columns, rows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from engine.layouts.date_keys import parse_dates
-from engine.layouts.model import CANONICAL_COLUMNS, Part, Source
+from engine.layouts.model import CANONICAL_COLUMNS, Part, Section, Source
 from engine.layouts.names import Names
 from engine.layouts.row_tests import parse_codes
 from engine.records import (
@@ -53,7 +54,9 @@ _OF_TRANSACTIONS: Final = ("refund_from", "by_sign", "by_column")
 _PART_KEYS: Final = ("day", "forms", "era", "latest_by", "amount")
 
 
-def parse_columns(top: StrictTable, role: RoleName, names: Names) -> dict[str, Source]:
+def parse_columns(
+    top: StrictTable, role: RoleName, names: Names, sections: Sequence[Section]
+) -> dict[str, Source]:
     """Where each canonical column comes from, by its name."""
     outer = top.table("columns", CANONICAL_COLUMNS[role])
     columns = {}
@@ -73,11 +76,18 @@ def parse_columns(top: StrictTable, role: RoleName, names: Names) -> dict[str, S
                 "with [parameters.NAME]",
             )
     if role == "transactions":
-        _check_kind(outer, columns, names)
+        _check_kind(outer, columns, names, {section.kind for section in sections})
+    elif any(section.kind for section in sections):
+        raise top.fault("sections", f"{role} have no kind of a section", "leave kind out")
     return columns
 
 
-def _check_kind(outer: StrictTable, columns: Mapping[str, Source], names: Names) -> None:
+def _check_kind(
+    outer: StrictTable,
+    columns: Mapping[str, Source],
+    names: Names,
+    kinds_below: AbstractSet[str | None],
+) -> None:
     kind, amount = columns["kind"], columns["amount"]
     for column in kind.by_column:
         if column not in amount.names:
@@ -90,6 +100,7 @@ def _check_kind(outer: StrictTable, columns: Mapping[str, Source], names: Names)
                 "amount", f'"{part.name}" is a parameter', "an amount stands in its row"
             )
     words = {*(kind.words or {}).values(), *kind.by_sign, *kind.by_column.values(), kind.constant}
+    words |= kinds_below
     if "refund" in words and "original_transaction_id" not in columns:
         raise outer.fault(
             "original_transaction_id",

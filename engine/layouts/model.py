@@ -21,6 +21,7 @@ from engine.records import (
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
 ParameterForm = Literal["text", "day", "id"]
+SectionKind = Literal["charge", "purchase", "refund", "as_written"]
 
 MAX_LINES_AHEAD: Final = 100
 CANONICAL_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -140,6 +141,40 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A line among the rows that changes what the rows below it mean.
+
+    It is known by its beginning, by a pattern, or as the header of another table; and it holds
+    until another section changes the same.
+
+    Attributes:
+        reason: the layout's own; the line itself is left out by it.
+        line_begins: what the line begins with.
+        line_matches: a regular expression (of the Rust crate ``regex``) that the line matches.
+        header: the columns of another table; the line has them all, in any order.
+        sets: names whose values the line gives: the groups of ``line_matches``, or what follows
+            ``line_begins`` up to the next separator; of fixed records the fields of the first.
+        kind: of the rows below; ``as_written`` leaves it to the rows again.
+        renamed: of another table's columns, which of the first table's each stands for.
+        ends: whether all records below are left out, up to the header of another table.
+    """
+
+    reason: str
+    line_begins: str | None = None
+    line_matches: str | None = None
+    header: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    kind: SectionKind | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    ends: bool = False
+
+    @property
+    def begins_other_rows(self) -> bool:
+        """Whether the records below are cut otherwise, or not read at all."""
+        return bool(self.header) or self.ends
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """What whoever delivers a file must say of it."""
 
@@ -199,6 +234,7 @@ class Layout:
     parameters: Mapping[str, Parameter]
     columns: Mapping[str, Source]
     skips: tuple[Skip, ...]
+    sections: tuple[Section, ...]
     text: str
     sha256: str
 
@@ -207,10 +243,15 @@ class Layout:
         """The provider's columns that are read, each once."""
         names = [name for source in self.columns.values() for name in source.names]
         names += [skip.test.column for skip in self.skips if skip.test]
-        elsewhere = {*self.parameters, *self.ahead}
+        elsewhere = {*self.parameters, *self.ahead, *self.set_by_sections}
         if isinstance(self.file, Fixed):
             elsewhere |= {one.name for one in self.file.first}
         return tuple(dict.fromkeys(name for name in names if name not in elsewhere))
+
+    @property
+    def set_by_sections(self) -> tuple[str, ...]:
+        """The names whose values lines among the rows give."""
+        return tuple(dict.fromkeys(name for section in self.sections for name in section.sets))
 
     @property
     def numbers_equal_rows(self) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from engine.layouts.model import Fixed, Parameter, Separated
+from engine.layouts.model import Fixed, Parameter, Section, Separated
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
 
 # Of a parameter, and of a reason to skip rows.
@@ -33,12 +33,15 @@ class Names:
         file: Separated | Fixed,
         ahead: Mapping[str, str],
         parameters: Mapping[str, Parameter],
+        sections: Sequence[Section] = (),
     ) -> None:
         if isinstance(file, Fixed):
             of_file = tuple(one.name for one in (*file.fields, *file.first))
         else:
             of_file = (*file.header, *file.columns, *file.optional)
-        names = (*of_file, *ahead, *parameters)
+        # A line among the rows may give anew what a line ahead of them, or the first record, gave.
+        given = {name: None for one in sections for name in one.sets if name not in of_file}
+        names = (*of_file, *dict.fromkeys((*ahead, *given)), *parameters)
         for name, times in Counter(names).items():
             if times > 1:
                 raise top.fault(

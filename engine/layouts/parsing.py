@@ -11,6 +11,7 @@
 | `[parameters.NAME]` | `asks`: what must be said of the file; `form`: `text`, `day` or `id` |
 | `[columns.NAME]` | how each canonical column is made |
 | `[[skip]]` | rows that are left out on purpose, each with the layout's own `reason` |
+| `[[sections]]` | lines among the rows that change what the rows below them mean |
 
 `[file]`: `encoding` (`utf-8` or `cp932`), `separator` (a comma), `header` (names that the header
 has, in any order and among others; the first line that has them all is the header), or, where
@@ -35,13 +36,14 @@ from engine.layouts.file_section import parse_file
 from engine.layouts.model import Fixed, Layout, Parameter, ParameterForm
 from engine.layouts.names import Names
 from engine.layouts.row_tests import parse_skips
+from engine.layouts.sections import parse_sections
 from engine.records import RoleName
 from engine.terms.strict_toml import parse
 
 _LAYOUT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _TOP_KEYS: Final = (
     *("layout_id", "name", "follows", "role", "file", "fixed", "ahead", "parameters"),
-    *("columns", "skip"),
+    *("columns", "skip", "sections"),
 )
 _PARAMETER_KEYS: Final = ("asks", "form")
 
@@ -72,8 +74,9 @@ def parse_layout(text: str, where: str) -> Layout:
         )
         for name, table in top.tables_by_name("parameters", _PARAMETER_KEYS).items()
     }
-    names = Names(top, file, ahead, parameters)
-    columns = parse_columns(top, role, names)
+    sections = parse_sections(top, file)
+    names = Names(top, file, ahead, parameters, sections)
+    columns = parse_columns(top, role, names, sections)
     return Layout(
         layout_id=layout_id,
         name=top.text("name"),
@@ -85,6 +88,7 @@ def parse_layout(text: str, where: str) -> Layout:
         parameters=parameters,
         columns=columns,
         skips=parse_skips(top, names),
+        sections=sections,
         text=text,
         sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
     )

@@ -17,6 +17,10 @@ _SAMPLED: Final = 1024
 _FIRST_OF_BLANKS: Final = [blank.encode()[0] for blank in BLANKS]
 _LAST_OF_BLANKS: Final = [blank.encode()[-1] for blank in BLANKS]
 
+# Names that no layout can give a column: a record's first cell, and the kind that a section sets.
+FIRST_CELL: Final = ""
+KIND_BELOW: Final = "\x00kind"
+
 Places = npt.NDArray[np.int64]
 
 
@@ -150,6 +154,14 @@ class _Constant(Column):
 def same_for_all(value: str | None, rows: int) -> Column:
     """A column with one value."""
     return _Constant(value, rows)
+
+
+def some_for_each(values: Sequence[str | None], codes: Places) -> Column:
+    """A column with few values; ``codes`` says which of them each row has."""
+    if len(values) == 1:
+        return same_for_all(values[0], len(codes))
+    texts = pl.Series(values, dtype=pl.String).gather(codes)
+    return Column.of_texts(texts)
 
 
 def _has_few_values(array: pa.Array) -> bool:

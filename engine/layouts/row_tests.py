@@ -58,23 +58,24 @@ def _test(table: StrictTable, names: Names) -> Test:
         values=_values(table, "is"),
         begins=_values(table, "begins"),
         contains=_values(table, "contains"),
-        matches=_pattern(table),
+        matches=pattern(table, "matches"),
         filled=table.boolean("filled", default=True) if table.has("filled") else None,
     )
 
 
-def _pattern(table: StrictTable) -> str | None:
-    pattern = table.optional_text("matches")
-    if pattern is not None:
+def pattern(table: StrictTable, key: str) -> str | None:
+    """The regular expression under a key, or None if it is missing."""
+    text = table.optional_text(key)
+    if text is not None:
         try:
-            pl.Series([""]).str.contains(pattern)
+            pl.Series([""]).str.contains(text)
         except pl.exceptions.ComputeError:
             raise table.fault(
-                "matches",
-                f'"{pattern[:MAX_ID_CHARACTERS]}" is not a regular expression',
-                "write one that the Rust crate regex takes, or use is, begins or contains",
+                key,
+                f'"{text[:MAX_ID_CHARACTERS]}" is not a regular expression',
+                "write one that the Rust crate regex takes",
             ) from None
-    return pattern
+    return text
 
 
 def _values(table: StrictTable, key: str) -> tuple[str, ...]:

@@ -20,17 +20,21 @@ from engine.io.book.format import RunTable
 from engine.io.book.run_record import Input
 from engine.io.delivered.csv_header import read_header
 from engine.io.delivered.deliveries import Delivered, find_delivered
+from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC
 from engine.io.delivered.provider_header import Found, find_header
 from engine.io.delivered.recognising import first_bytes
+from engine.io.delivered.section_lines import section_of
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet
-from engine.layouts.model import CANONICAL_COLUMNS, Fixed, Layout
+from engine.layouts.model import CANONICAL_COLUMNS, Fixed, Layout, Separated
+from engine.layouts.parameters import Described
 from pipelines.desk.opened_book import book_readable, open_book
 
 REASONS: Final = "mynapoint:errors"
 _BOM: Final = "\ufeff"
-_AS_FORMULA: Final = r'^"?[=@\t]'
+_AS_FORMULA: Final = r'"?[=@\t]'
+_LINE_ENDS: Final = "\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
         return _canonical(quarantined, reasons)
     layout = quarantined.layout
     if layout is not None and isinstance(layout.file, Fixed):
-        return _fixed(layout.file, data, raw)
+        return _fixed(layout.file, data, _with_section_lines(quarantined, original)["raw"])
     bom = _BOM if data.startswith(_BOM.encode()) else ""
     if layout is None:
         names, rest = read_header(io.BytesIO(data), quarantined.name)
@@ -154,11 +158,12 @@ def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
     blank = separator * len(missing)
     has_header = bool(found.header)
     header = f"{found.header.rstrip(chr(13) + chr(10))}{more}{end}" if has_header else ""
-    lines = pl.DataFrame({"raw": raw, "reasons": reasons})
+    lines = quarantined.rows.select("raw", reasons.alias("reasons"))
+    if layout is not None and layout.sections:
+        return _in_sections(quarantined, original, found, missing, f"{bom}{found.before}", end)
     if has_header:
         if found.names[0] == REASONS:
-            first = rf'^(?:"(?:[^"]|"")*"|[^{re.escape(separator)}"]*){re.escape(separator)}'
-            lines = lines.with_columns(pl.col("raw").str.replace(first, ""))
+            lines = lines.with_columns(pl.col("raw").str.replace(_first_cell(separator), ""))
         else:
             header = f"{REASONS}{separator}{header}"
         quoted = pl.format('"{}"', pl.col("reasons").str.replace_all('"', '""', literal=True))
@@ -166,12 +171,78 @@ def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
         cell = pl.when(needs).then(quoted).otherwise("reasons")
         lines = lines.with_columns(raw=pl.concat_str(cell, pl.lit(separator), "raw", pl.lit(blank)))
     text = f"{bom}{found.before}{header}{end.join(lines['raw'].to_list())}{end}"
-    formulas = raw.str.contains(
-        rf"(?:^|{re.escape(separator)}){_AS_FORMULA.removeprefix('^')}"
-    ).sum()
+    formulas = _like_formulas(raw, separator)
     return WrittenBack(
-        _encoded(text, encoding), ".csv", has_reasons=has_header, like_formulas=int(formulas)
+        _encoded(text, encoding), ".csv", has_reasons=has_header, like_formulas=formulas
     )
+
+
+def _with_section_lines(quarantined: SetAside, original: Delivered) -> pl.DataFrame:
+    """The rows to be corrected, ``raw`` and ``errors``, each below the lines of its sections.
+
+    A line has no errors.
+    """
+    layout = quarantined.layout
+    assert layout is not None
+    rows = quarantined.rows.select("row", "raw", "errors")
+    if not layout.sections:
+        return rows
+    found = LaidOutFile(original, Described(layout, {})).section_lines()
+    lines = pl.DataFrame(
+        list(found), schema={"row": rows.schema["row"], "raw": pl.String}, orient="row"
+    )
+    lines = lines.filter(pl.col("row") < rows["row"].max())
+    return pl.concat([lines, rows], how="diagonal").sort("row")
+
+
+def _in_sections(
+    quarantined: SetAside,
+    original: Delivered,
+    found: Found,
+    missing: Sequence[str],
+    before: str,
+    end: str,
+) -> WrittenBack:
+    """Rows below the lines of the sections that they stand in, which hold for them again."""
+    layout = quarantined.layout
+    assert layout is not None
+    assert isinstance(layout.file, Separated)
+    separator = layout.file.separator
+    has_header = bool(found.header)
+    has_reasons = has_header and found.names[0] == REASONS
+    first = f"{REASONS}{separator}" if has_header and not has_reasons else ""
+    more = "".join(separator + _cell(name, separator) for name in missing)
+    lines = [f"{first}{found.header.rstrip(_LINE_ENDS)}{more}"] if has_header else []
+    rows = _with_section_lines(quarantined, original)
+    for raw, errors in rows.select("raw", "errors").iter_rows():
+        line = raw
+        if errors is None:
+            section = section_of(raw, layout)
+            if section is not None and section.header:
+                line = f"{first}{raw}{more}"
+        elif has_header:
+            if has_reasons:
+                line = re.sub(_first_cell(separator), "", raw, count=1)
+            reason = _cell(" / ".join(errors), separator)
+            line = f"{reason}{separator}{line}{separator * len(missing)}"
+        lines.append(line)
+    text = before + "".join(f"{line}{end}" for line in lines)
+    return WrittenBack(
+        _encoded(text, layout.file.encoding),
+        ".csv",
+        has_reasons=has_header,
+        like_formulas=_like_formulas(quarantined.rows["raw"], separator),
+    )
+
+
+def _first_cell(separator: str) -> str:
+    mark = re.escape(separator)
+    return rf'^(?:"(?:[^"]|"")*"|[^{mark}"]*){mark}'
+
+
+def _like_formulas(raw: pl.Series, separator: str) -> int:
+    """How many rows have a cell that a spreadsheet would take for a formula."""
+    return int(raw.str.contains(rf"(?:^|{re.escape(separator)}){_AS_FORMULA}").sum())
 
 
 def _fixed(file: Fixed, data: bytes, raw: pl.Series) -> WrittenBack:

@@ -2,7 +2,7 @@
 too few or too many fields are set aside.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.io.delivered.csv_framing import (
     CANONICAL,
     Dialect,
+    bounds,
     records_as_they_came,
     without_records,
 )
@@ -22,6 +23,7 @@ from engine.io.delivered.encodings import check_utf8
 from engine.reading.individual_number import SAMPLED_RECORDS
 
 _SAMPLED_BYTES: Final = 1 << 18
+_TAIL_BYTES: Final = 1 << 16
 _IN_ASCII: Final = bytes(byte if byte < 0x80 else ord("?") for byte in range(256))
 
 
@@ -65,6 +67,32 @@ class Block:
     def read_some(self, places: Sequence[int]) -> Batch:
         lines = b"".join(raw + b"\n" for raw in self._records(places))
         return replace(self, data=lines).read()
+
+    def last_records(self) -> list[str]:
+        """Some of its last records as they came; none if these are very long."""
+        tail = self.data[-_TAIL_BYTES:]
+        # An even number of quotes stands behind the end of a record.
+        if len(tail) < len(self.data):
+            end = tail.find(b"\n")
+            while end >= 0 and tail.count(b'"', end) % 2:
+                end = tail.find(b"\n", end + 1)
+            tail = tail[end + 1 :]
+        starts, ends = bounds(tail, quoted=self.quoted)
+        encoding = self.dialect.encoding
+        return [
+            tail[start:end].removesuffix(b"\r").decode(encoding, "replace")
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def with_records(self, lines: Mapping[int, str], separator: str) -> "Block":
+        """The same with other lines in the places of some records."""
+        assert separator == self.dialect.separator
+        starts, ends = bounds(self.data, quoted=self.quoted)
+        pieces, last = [], 0
+        for place, line in sorted(lines.items()):
+            pieces += [self.data[last : starts[place]], line.encode(self.dialect.encoding)]
+            last = ends[place]
+        return replace(self, data=b"".join([*pieces, self.data[last:]]))
 
     @property
     def _is_utf8(self) -> bool:

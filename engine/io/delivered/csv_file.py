@@ -109,13 +109,18 @@ def read_records(
     """
     for data, quoted, stream_on in blocks(rest, stream, name, dialect):
         if stream_on is None:
-            may_have_marks = not quoted and dialect.encoding == CANONICAL.encoding
-            lines = without_marks(data) if may_have_marks else data
+            lines = regular_lines(data, dialect, quoted=quoted)
             yield Block(lines, quoted, fields, columns, name, dialect)
         else:
             for records in irregular_records(data, stream_on, name, dialect):
                 yield IrregularBlock(records, fields, columns)
             return
+
+
+def regular_lines(data: bytes, dialect: Dialect, *, quoted: bool) -> bytes:
+    """A block's lines without the byte order marks that some may begin with."""
+    may_have_marks = not quoted and dialect.encoding == CANONICAL.encoding
+    return without_marks(data) if may_have_marks else data
 
 
 @dataclass(frozen=True, slots=True)

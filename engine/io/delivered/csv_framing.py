@@ -139,13 +139,13 @@ def _quotes_are_regular(view: np.ndarray, quotes: Places, separator: int) -> boo
 
 def records_as_they_came(data: bytes, rows: Sequence[int], *, quoted: bool) -> list[bytes]:
     """The bytes of some records, without their line ends."""
-    starts, ends = _bounds(data, quoted=quoted)
+    starts, ends = bounds(data, quoted=quoted)
     return [data[starts[row] : ends[row]].removesuffix(b"\r") for row in rows]
 
 
 def without_records(data: bytes, rows: Sequence[int], *, quoted: bool) -> bytes:
     """The records' bytes without those of some rows, ascending."""
-    starts, ends = _bounds(data, quoted=quoted)
+    starts, ends = bounds(data, quoted=quoted)
     parts, last = [], 0
     for row in rows:
         parts.append(data[last : starts[row]])
@@ -153,7 +153,7 @@ def without_records(data: bytes, rows: Sequence[int], *, quoted: bool) -> bytes:
     return b"".join([*parts, data[last:]])
 
 
-def _bounds(data: bytes, *, quoted: bool) -> tuple[Places, Places]:
+def bounds(data: bytes, *, quoted: bool) -> tuple[Places, Places]:
     """Where each record begins, and the newline at its end; empty lines are not records."""
     view = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(view == 0x0A)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from engine.errors import InputError
 from engine.io.delivered.byte_stream import Stream, read_fully
 from engine.io.delivered.deliveries import Batch, Ragged
+from engine.io.delivered.encodings import is_likely, likely_encoding, wrong_encoding
 from engine.layouts.model import Field, Fixed
 from engine.reading.individual_number import SAMPLED_RECORDS
 from engine.records import BLANKS
@@ -27,12 +28,14 @@ class FixedFrame:
 
     Attributes:
         lines: whether records end in line ends; known once the first was read.
+        returns: whether these are CR alone.
         carry: bytes that were read and belong to no record yet.
     """
 
     file: Fixed
     name: str
     lines: bool = False
+    returns: bool = False
     carry: bytes = b""
 
     def works(self, stream: Stream) -> Iterator["FixedBlock"]:
@@ -41,7 +44,7 @@ class FixedFrame:
         while not ended:
             chunk = read_fully(stream, BLOCK_BYTES)
             ended = not chunk
-            data = self.carry + chunk
+            data = self.carry + (chunk.replace(b"\r", b"\n") if self.returns else chunk)
             if ended:
                 data = data.rstrip(_END_OF_FILE)
                 end = len(data)
@@ -77,28 +80,50 @@ class FixedFrame:
         return [data[at : at + length] for at in range(0, len(data), length)]
 
 
-def first_record(frame: FixedFrame, stream: Stream) -> dict[str, str]:
-    """The fields of the first record; also finds out whether records end in line ends.
+def first_record(frame: FixedFrame, stream: Stream) -> bytes | None:
+    """The first record, if it holds for all; also finds out whether records end in line ends.
 
     Raises:
         InputError: there is no first record of the layout's length.
     """
     file = frame.file
     data = read_fully(stream, BLOCK_BYTES)
+    frame.returns = b"\r" in data and b"\n" not in data
+    if frame.returns:
+        data = data.replace(b"\r", b"\n")
     record, rest = data[: file.record_bytes], data[file.record_bytes :]
     frame.lines = b"\n" in data
     if not file.first:
         frame.carry = data
-        return {}
+        return None
     whole = len(record) == file.record_bytes and not (frame.lines and rest[:1] not in _ENDS)
     if not whole or any(end in record for end in _ENDS[1:]):
-        raise InputError(
-            f"{frame.name}: the first record does not have {file.record_bytes} bytes",
-            hint="check that this is a file of fixed records, delivered as it was made",
-        )
+        raise _no_first_record(frame, data)
     if frame.lines:
         rest = rest.removeprefix(b"\r").removeprefix(b"\n")
     frame.carry = rest
+    return record
+
+
+def _no_first_record(frame: FixedFrame, data: bytes) -> InputError:
+    """The error for a first record of another length; it names the likely cause."""
+    file = frame.file
+    if not is_likely(data, file.encoding) and likely_encoding(data, file.encoding):
+        return wrong_encoding(frame.name, file.encoding, data)
+    length = len(data.split(b"\n", 1)[0].rstrip(_LINE_ENDS))
+    trimmed = frame.lines and 0 < length < file.record_bytes
+    return InputError(
+        f"{frame.name}: the first record does not have {file.record_bytes} bytes"
+        + (f", but {length}" if data else ", the file is empty"),
+        hint="an editor seems to have cut the blanks at the ends of lines; have the file delivered "
+        "as it was made"
+        if trimmed
+        else "check that this is a file of fixed records, delivered as it was made",
+    )
+
+
+def fields_of(record: bytes, file: Fixed) -> dict[str, str]:
+    """What a first record says."""
     return {field.name: _text(record, field, file.encoding) for field in file.first}
 
 

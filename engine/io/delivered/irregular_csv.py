@@ -7,7 +7,7 @@ not, it is set aside whole.
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,7 +24,7 @@ _RECORDS_AT_ONCE: Final = 50_000
 
 
 @dataclass(slots=True)
-class _IrregularRecord:
+class IrregularRecord:
     """A record; its fields are empty if its quotes do not show where it ends."""
 
     fields: list[str]
@@ -82,13 +82,13 @@ class _Chained(io.RawIOBase):
 
 def irregular_records(
     data: bytes, stream: Stream, name: str, dialect: Dialect
-) -> Iterator[list[_IrregularRecord]]:
+) -> Iterator[list[IrregularRecord]]:
     text = io.TextIOWrapper(
         io.BufferedReader(_Chained(data, stream), 1 << 20), encoding=dialect.encoding, newline=""
     )
     lines = _Lines(text, name)
     csv.field_size_limit(MAX_RECORD_BYTES)
-    records: list[_IrregularRecord] = []
+    records: list[IrregularRecord] = []
     size = 0
     try:
         for fields in csv.reader(lines, delimiter=dialect.separator):
@@ -99,7 +99,7 @@ def irregular_records(
             open_ended = len(held) > 1 or fields[-1].endswith(("\r", "\n"))
             if open_ended and not _is_strict(held, dialect.separator):
                 fields.clear()
-            records.append(_IrregularRecord(fields, "".join(held).rstrip("\r\n")))
+            records.append(IrregularRecord(fields, "".join(held).rstrip("\r\n")))
             size += len(records[-1].raw)
             if len(records) == _RECORDS_AT_ONCE or size > BLOCK_BYTES:
                 yield records
@@ -125,7 +125,7 @@ def _is_strict(lines: list[str], separator: str) -> bool:
 class IrregularBlock:
     """Records that the standard library has read."""
 
-    records: list[_IrregularRecord]
+    records: list[IrregularRecord]
     fields: int
     columns: dict[str, int]
 
@@ -148,6 +148,17 @@ class IrregularBlock:
 
     def read_some(self, places: Sequence[int]) -> Batch:
         return replace(self, records=[self.records[place] for place in places]).read()
+
+    def last_records(self) -> list[str]:
+        """Its records as they came."""
+        return [record.raw for record in self.records]
+
+    def with_records(self, lines: Mapping[int, str], separator: str) -> "IrregularBlock":
+        """The same with other lines in the places of some records."""
+        records = list(self.records)
+        for place, line in lines.items():
+            records[place] = IrregularRecord(next(csv.reader([line], delimiter=separator)), line)
+        return replace(self, records=records)
 
     def _raw(self, rows: Sequence[int], /) -> list[str]:
         return [self.records[row].raw for row in rows]

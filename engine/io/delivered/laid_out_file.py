@@ -3,32 +3,37 @@ part is laid out.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from itertools import islice
 
 from engine.errors import InputError
 from engine.io.delivered.byte_stream import (
     MAX_RECORD_BYTES,
     PACKED_BADLY,
-    Stream,
+    Bounded,
     badly_packed,
     read_fully,
     text_bytes,
     unpacked,
 )
-from engine.io.delivered.csv_file import read_records
-from engine.io.delivered.csv_framing import Dialect
 from engine.io.delivered.deliveries import Delivered, HashingFile, Stretch, Work, open_file
-from engine.io.delivered.fixed_file import FixedFrame, first_record
+from engine.io.delivered.fixed_sections import fixed_parts
 from engine.io.delivered.kinds import refuse_other_kinds
 from engine.io.delivered.laid_out_work import LaidOutWork
 from engine.io.delivered.numbered_work import numbered_works
-from engine.io.delivered.provider_header import check_clear, find_header, no_such_header
-from engine.layouts.model import Fixed, Separated
+from engine.io.delivered.provider_header import (
+    check_clear,
+    check_no_table_ahead,
+    find_header,
+    no_such_header,
+)
+from engine.io.delivered.section_lines import cells_of, section_of, skip_of
+from engine.io.delivered.sections import Sections, Table, TablePart, table_of, table_parts
+from engine.io.delivered.undescribed import below_the_table
+from engine.layouts.model import Fixed, Layout, Separated
 from engine.layouts.parameters import Described
-
-_FIRST: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +95,101 @@ class LaidOutFile:
             # A record of a fixed length shows by itself that it is whole.
             self.is_cut = stream.is_cut and isinstance(self.described.layout.file, Separated)
 
+    def section_lines(self) -> Iterator[tuple[int, str]]:
+        """The section lines among the rows: each line's number among the records, and the line."""
+        with open_file(self.delivered) as raw:
+            ahead = 0
+            for work in self._works(unpacked(HashingFile(raw), self.delivered)):
+                batch, at = work.work.read(), work.sections.at.tolist()
+                yield from zip((ahead + place + 1 for place in at), batch.raw(at), strict=True)
+                ahead += batch.records
+
     @property
     def _numbers(self) -> bool:
         return self.described.layout.numbers_equal_rows
 
-    def _works(self, stream: Stream) -> Iterator[LaidOutWork]:
-        layout, name = self.described.layout, self.delivered.name
+    def _works(self, stream: Bounded) -> Iterator[LaidOutWork]:
+        layout = self.described.layout
         if isinstance(layout.file, Fixed):
-            frame = FixedFrame(layout.file, name)
-            first = first_record(frame, stream)
-            for block in frame.works(stream):
-                yield LaidOutWork(block, self.described, first, name)
+            parts = fixed_parts(layout, layout.file, self.delivered.name, stream)
+            for number, (block, sections) in enumerate(parts):
+                yield self._work(block, {}, number, None, sections)
             return
+        table, given, rest = self._table(layout, stream)
+        last: TablePart | None = None
+        number = -1
+        for number, part in enumerate(table_parts(rest, stream, table, layout, self._name)):
+            last = part
+            yield self._work(part.work, given, number, part.table, part.sections)
+        if last is not None:
+            self._check_end(last, number, is_cut=stream.is_cut)
+
+    def _work(
+        self,
+        work: Work,
+        given: Mapping[str, str],
+        number: int,
+        table: Table | None,
+        sections: Sections,
+    ) -> LaidOutWork:
+        row_number = partial(self._row_number, number)
+        return LaidOutWork(work, self.described, given, self._name, row_number, table, sections)
+
+    def _table(self, layout: Layout, stream: Bounded) -> tuple[Table, Mapping[str, str], bytes]:
+        """The first table, the values from lines ahead of it, and the bytes read beyond it."""
         data = read_fully(stream, MAX_RECORD_BYTES)
-        refuse_other_kinds(name, data)
+        refuse_other_kinds(self._name, data)
         found = find_header(data, layout)
         if found is None:
-            raise no_such_header(layout, data, name)
+            raise no_such_header(layout, data, self._name)
         for ahead, begins in layout.ahead.items():
             if not found.ahead.get(ahead):
                 raise InputError(
-                    f"{name}: no line ahead of the header begins with {begins}",
+                    f"{self._name}: no line ahead of the header begins with {begins}",
                     hint=f"layout {layout.layout_id} takes {ahead} from there; have the file "
                     "delivered whole",
                 )
-        check_clear(found, layout, name)
-        columns = {used: found.names.index(used) for used in layout.used if used in found.names}
-        if any(skip.line_begins for skip in layout.skips):
-            columns[_FIRST] = 0
-        dialect = Dialect(layout.file.separator, layout.file.encoding)
-        # One field is read once, under one of its names.
-        places = {str(place): place for place in columns.values()}
-        names = {column: str(place) for column, place in columns.items()}
-        works = read_records(found.rest, stream, places, len(found.names), name, dialect)
-        for work in works:
-            yield LaidOutWork(work, self.described, found.ahead, name, names)
+        check_clear(found, layout, self._name)
+        check_no_table_ahead(found, layout, self._name)
+        return table_of(found.names, layout, {}), found.ahead, found.rest
+
+    @property
+    def _name(self) -> str:
+        return self.delivered.name
+
+    def _check_end(self, last: TablePart, part: int, *, is_cut: bool) -> None:
+        """Refuses a file with lines of another width below its last row.
+
+        A last line without an end may be a row that was cut short, and is set aside as one.
+        """
+        layout = self.described.layout
+        assert isinstance(layout.file, Separated)
+        if last.sections.in_force[-1].left_out is not None:
+            return
+        separator, width = layout.file.separator, len(last.table.titles)
+        below: int | None = None
+        lines = last.work.last_records()
+        for back, line in enumerate(reversed(lines)):
+            cells = cells_of(line, separator)
+            if len(cells) == width or last.table.fits(line, separator) is not None:
+                break
+            if (back or not is_cut) and any(cells) and not _is_described(line, layout):
+                below = back
+        else:
+            if part == 0:
+                # There is no table that anything could stand below.
+                return
+        if below is not None:
+            record = last.work.read().records - 1 - below
+            raise below_the_table(self._name, self._row_number(part, record), layout)
+
+    def _row_number(self, part: int, record: int) -> int:
+        """A record of a part as the file counts it; the parts ahead of it are read for it."""
+        with open_file(self.delivered) as raw:
+            stream = unpacked(HashingFile(raw), self.delivered)
+            ahead = islice(self._works(stream), part)
+            return sum(work.work.read().records for work in ahead) + record + 1
+
+
+def _is_described(line: str, layout: Layout) -> bool:
+    return skip_of(line, layout) is not None or section_of(line, layout) is not None

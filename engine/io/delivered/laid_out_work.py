@@ -3,23 +3,33 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from engine.errors import InputError
-from engine.io.delivered.deliveries import Batch, Work
+from engine.io.delivered.csv_block import Block
+from engine.io.delivered.deliveries import Batch, Ragged, Work
 from engine.io.delivered.encodings import wrong_encoding
+from engine.io.delivered.irregular_csv import IrregularBlock
+from engine.io.delivered.section_lines import skip_of
+from engine.io.delivered.sections import NO_SECTIONS, Records, Sections, Table
+from engine.io.delivered.undescribed import (
+    Line,
+    kind_of_line,
+    other_header,
+    refused_line,
+    rows_without_day_and_amount,
+)
 from engine.layouts.canonical_rows import CanonicalRows, lay_out
 from engine.layouts.model import Encoding, Separated
 from engine.layouts.parameters import Described
-from engine.layouts.provider_column import Column, Places, same_for_all
+from engine.layouts.provider_column import KIND_BELOW, Column, Places, same_for_all, some_for_each
 from engine.layouts.provider_faults import faults_as_the_provider_names_them
-from engine.records import BLANKS
 
-_SHOWN_CHARACTERS: Final = 60
+# The engine's own reason, beside a layout's, by which rows of separators alone are left out.
+BLANK: str = "blank"
+Skipped = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +38,148 @@ class LaidOutWork:
 
     Attributes:
         given: values that hold for all rows, taken from the lines ahead of the header.
-        names: for each column that the layout uses, the field to read it from; two columns may
-            share one field.
+        row_number: a record of the part, from 0, as the file counts it.
+        table: the columns; None for records of one length.
+        sections: those that the part's records stand in.
     """
 
     work: Work
     described: Described
     given: Mapping[str, str]
     name: str
-    names: Mapping[str, str] | None = None
+    row_number: Callable[[int], int]
+    table: Table | None = None
+    sections: Sections = NO_SECTIONS
 
     def read(self) -> Batch:
         """All its records except those that the layout leaves out."""
-        return self._laid_out(self.work.read())
+        return self.numbered(None)
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only the records in these places, ascending."""
-        return self._laid_out(self.work.read_some(places))
+        batch = self._fitted(self.work.read_some(places), places)
+        return self._laid_out(batch, np.asarray(places, np.int64))
 
-    def numbered(self, number: Callable[[pl.Series], Places]) -> Batch:
+    def numbered(self, number: Callable[[pl.Series], Places] | None) -> Batch:
         """As ``read``, with the rows numbered by their IDs."""
-        return self._laid_out(self.work.read(), number)
+        batch = self._fitted(self.work.read())
+        return self._laid_out(batch, np.arange(batch.records), number)
 
-    def _columns(self, table: pa.Table) -> dict[str, Column]:
-        layout = self.described.layout
-        names = self.names or {name: name for name in table.column_names}
-        rows = table.num_rows
-        read = {
-            column: Column.of_chunks(table[column], layout.file.encoding, layout.empty)
-            for column in table.column_names
+    def _fitted(self, batch: Batch, places: Sequence[int] | None = None) -> Batch:
+        """The batch with those of its ragged records that only separators make ragged as rows."""
+        if not batch.ragged or self.table is None:
+            return batch
+        separator = self._separator
+        lines = {
+            record.row if places is None else places[record.row]: line
+            for record in batch.ragged
+            if (line := self.table.fits(record.raw, separator)) is not None
         }
-        columns = {name: read[column] for name, column in names.items()}
+        if not lines:
+            return batch
+        assert isinstance(self.work, (Block, IrregularBlock))
+        work = self.work.with_records(lines, separator)
+        again = work.read() if places is None else work.read_some(places)
+        return replace(again, raw=batch.raw, sample=batch.sample)
+
+    @property
+    def _separator(self) -> str:
+        file = self.described.layout.file
+        return file.separator if isinstance(file, Separated) else ""
+
+    def _laid_out(
+        self,
+        batch: Batch,
+        records: Records,
+        number: Callable[[pl.Series], Places] | None = None,
+    ) -> Batch:
+        """``records`` are the places of the batch's records in the part."""
+        layout = self.described.layout
+        skipped: Skipped = {}
+        batch = self._without_section_lines(batch, records, skipped)
+        batch = self._with_blank_ends(batch)
+        columns = self._columns(batch.table, self.sections.of(records[batch.places]))
+        with _decoding(self.name, layout.file.encoding):
+            made = lay_out(self.described, columns, batch.table.shape[0], number)
+            made = self._without_other_lines(columns, made, batch, records)
+        for reason, (rows, yen) in made.skipped.items():
+            _count(skipped, reason, rows, yen)
+        return replace(
+            batch,
+            table=made.table,
+            places=batch.places[made.kept],
+            ragged=self._kept(batch, records, skipped),
+            skipped=skipped,
+            name_faults=_Namer(self.described, columns, batch.places, self.name),
+        )
+
+    def _without_section_lines(self, batch: Batch, records: Records, skipped: Skipped) -> Batch:
+        sections = self.sections
+        if sections is NO_SECTIONS or (sections.at.size == 0 and not sections.in_force[0].left_out):
+            return batch
+        left_out = np.array([one.left_out for one in sections.in_force], np.object_)
+        reason_of = np.array([*sections.reasons], np.object_)
+
+        def reasons(places: Records) -> np.ndarray:
+            of_part = records[places]
+            found = left_out[sections.of(of_part)]
+            at = np.searchsorted(sections.at, of_part)
+            lines = np.flatnonzero(np.isin(of_part, sections.at))
+            found[lines] = reason_of[at[lines]]
+            return found
+
+        of_rows = reasons(batch.places)
+        of_ragged = reasons(np.array([record.row for record in batch.ragged], np.int64))
+        for reason in [*of_rows[of_rows != None], *of_ragged[of_ragged != None]]:  # noqa: E711
+            _count(skipped, reason, 1, 0)
+        kept = of_rows == None  # noqa: E711
+        ragged = zip(batch.ragged, of_ragged, strict=True)
+        return replace(
+            batch,
+            table=batch.table.filter(pa.array(kept)),
+            places=batch.places[kept],
+            ragged=tuple(record for record, reason in ragged if reason is None),
+        )
+
+    def _with_blank_ends(self, batch: Batch) -> Batch:
+        """Rows that have something beyond the header's last column are ragged."""
+        if self.table is None or not self.table.blank:
+            return batch
+        filled = np.zeros(batch.table.shape[0], np.bool_)
+        for place in self.table.blank:
+            column = self._column(batch.table, str(place))
+            filled |= column.texts.is_not_null().to_numpy()
+        if not filled.any():
+            return batch
+        places = batch.places[filled]
+        more = map(Ragged, places.tolist(), batch.raw(places.tolist()))
+        return replace(
+            batch,
+            table=batch.table.filter(pa.array(~filled)),
+            places=batch.places[~filled],
+            ragged=tuple(sorted((*batch.ragged, *more), key=lambda record: record.row)),
+        )
+
+    def _column(self, table: pa.Table, name: str) -> Column:
+        layout = self.described.layout
+        return Column.of_chunks(table[name], layout.file.encoding, layout.empty)
+
+    def _columns(self, table: pa.Table, sections: Records) -> dict[str, Column]:
+        """The provider's columns by name; ``sections`` is each row's."""
+        layout, rows = self.described.layout, table.num_rows
+        read = {column: self._column(table, column) for column in table.column_names}
+        if self.table is None:
+            columns = read
+        else:
+            columns = {name: read[str(place)] for name, place in self.table.places.items()}
         given = {**self.given, **self.described.parameters}
+        in_force = self.sections.in_force
+        set_by_lines = {name for one in in_force for name in one.values}
+        for name in set_by_lines.union(layout.set_by_sections):
+            values = [one.values.get(name, given.get(name)) or None for one in in_force]
+            columns[name] = some_for_each(values, sections)
+        if any(one.kind for one in in_force):
+            columns[KIND_BELOW] = some_for_each([one.kind for one in in_force], sections)
         return columns | {
             name: same_for_all(given.get(name) or None, rows)
             for source in layout.columns.values()
@@ -67,57 +187,93 @@ class LaidOutWork:
             if name not in columns
         }
 
-    def _laid_out(self, batch: Batch, number: Callable[[pl.Series], Places] | None = None) -> Batch:
+    def _without_other_lines(
+        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
+    ) -> CanonicalRows:
+        """The rows without blank ones; a line that is no row makes the file unusable."""
+        if self.table is None:
+            return made
         layout = self.described.layout
-        columns = self._columns(batch.table)
-        with _decoding(self.name, layout.file.encoding):
-            made = lay_out(self.described, columns, batch.table.shape[0], number)
-            self._check_no_other_header(columns, made, batch)
-        ragged, skipped = batch.ragged, dict(made.skipped)
-        for skip in layout.skips:
-            if skip.line_begins is not None:
-                begins = skip.line_begins
-                kept = tuple(record for record in ragged if not _begins(record.raw, begins))
-                if len(kept) < len(ragged):
-                    rows, yen = skipped.get(skip.reason, (0, 0))
-                    skipped[skip.reason] = (rows + len(ragged) - len(kept), yen)
-                    ragged = kept
-        return replace(
-            batch,
-            table=made.table,
-            places=batch.places[made.kept],
-            ragged=ragged,
-            skipped=skipped,
-            name_faults=_Namer(self.described, columns, batch.places, self.name),
-        )
+        self._check_no_other_header(columns, made, batch, records)
+        suspects = np.flatnonzero(rows_without_day_and_amount(made.table))
+        if suspects.size == 0:
+            return made
+        places = batch.places[made.kept[suspects]]
+        lines = batch.raw(places.tolist())
+        kinds = [kind_of_line(line, self.table, layout, self._separator) for line in lines]
+        sound = np.delete(made.kept, suspects)
+        last = int(batch.places[sound[-1]]) if sound.size else -1
+        for kind, line, place in zip(kinds, lines, places.tolist(), strict=True):
+            if kind in ("heading", "header") or (kind == "no_row" and place < last):
+                raise self._refused(kind, line, int(records[place]))
+        blank = suspects[[kind == BLANK for kind in kinds]]
+        if blank.size == 0:
+            return made
+        kept = np.ones(made.table.height, np.bool_)
+        kept[blank] = False
+        skipped = dict(made.skipped)
+        _count(skipped, BLANK, blank.size, 0)
+        return CanonicalRows(made.table.filter(pl.Series(kept)), made.kept[kept], skipped)
 
     def _check_no_other_header(
-        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch
+        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
     ) -> None:
         """Refuses a file in which a second table begins: its rows would be read as the first one's.
 
         A repetition of the file's own header is allowed if the layout leaves it out.
         """
-        file = self.described.layout.file
-        if not isinstance(file, Separated) or not file.header:
+        layout, table = self.described.layout, self.table
+        assert table is not None
+        if not isinstance(layout.file, Separated) or not layout.file.header:
             return
-        named = [name for name in self.described.layout.used if name in file.header]
-        own = [name.removesuffix(" (2)").removesuffix(" (3)") for name in named]
+        named = [name for name in layout.used if name in layout.file.header]
+        titles = {name: table.titles[table.places[name]] for name in named if name in table.places}
         again = np.zeros(batch.table.shape[0], np.int64)
-        for name, text in zip(named, own, strict=True):
-            same = columns[name].map(_equals(text))
+        for name, title in titles.items():
+            same = columns[name].map(_equals(_as_written(title)))
             again += same.fill_null(value=False).to_numpy()
         headers = np.flatnonzero(again)
         if headers.size == 0:
             return
         left_out = ~np.isin(headers, made.kept)
-        for row in headers[~(left_out & (again[headers] == len(named)))].tolist():
-            line = batch.raw([int(batch.places[row])])[0]
-            raise InputError(
-                f'{self.name}: a second header stands among the rows: "{line[:_SHOWN_CHARACTERS]}"',
-                hint="rows below it may mean something else; have each table delivered as a file "
-                "of its own",
-            )
+        for row in headers[~(left_out & (again[headers] == len(titles)))].tolist():
+            place = int(batch.places[row])
+            number = self.row_number(int(records[place]))
+            raise other_header(batch.raw([place])[0], self.name, number)
+
+    def _kept(self, batch: Batch, records: Records, skipped: Skipped) -> tuple[Ragged, ...]:
+        """The ragged records that the layout does not leave out."""
+        layout = self.described.layout
+        last = int(batch.places[-1]) if batch.places.size else -1
+        kept = []
+        for record in batch.ragged:
+            skip = skip_of(record.raw, layout)
+            if skip is not None:
+                _count(skipped, skip.reason, 1, 0)
+                continue
+            if self.table is not None:
+                kind = kind_of_line(record.raw, self.table, layout, self._separator)
+                if kind == BLANK:
+                    _count(skipped, BLANK, 1, 0)
+                    continue
+                if kind in ("heading", "header") or (kind == "no_row" and record.row < last):
+                    raise self._refused(kind, record.raw, int(records[record.row]))
+            kept.append(record)
+        return tuple(kept)
+
+    def _refused(self, kind: Line, line: str, record: int) -> Exception:
+        row = self.row_number(record)
+        return refused_line(kind, line, self.name, row, self.described.layout)
+
+
+def _as_written(title: str) -> str:
+    """A column's title as the file has it: repeated titles are numbered."""
+    return title.removesuffix(" (2)").removesuffix(" (3)")
+
+
+def _count(skipped: Skipped, reason: str, rows: int, yen: int) -> None:
+    before = skipped.get(reason, (0, 0))
+    skipped[reason] = (before[0] + rows, before[1] + yen)
 
 
 def _equals(text: str) -> Callable[[pl.Series], pl.Series]:
@@ -125,10 +281,6 @@ def _equals(text: str) -> Callable[[pl.Series], pl.Series]:
         return values == text
 
     return equal
-
-
-def _begins(line: str, begins: str) -> bool:
-    return line.lstrip(f'{BLANKS}"').startswith(begins)
 
 
 @contextmanager

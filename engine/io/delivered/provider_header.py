@@ -16,6 +16,7 @@ from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator
 from engine.layouts.names import numbered
 from engine.records import BLANKS
 
+_FEWEST_NAMES: Final = 2
 _SEPARATORS: Final[Mapping[Separator, str]] = {
     ",": "commas",
     "\t": "tabs",
@@ -115,6 +116,24 @@ def check_clear(found: Found, layout: Layout, name: str) -> None:
                 f"{layout.layout_id} cannot tell which is meant",
                 hint="have the others renamed, or copy the layout and write the name into its "
                 "header as often as it is there",
+            )
+
+
+def check_no_table_ahead(found: Found, layout: Layout, name: str) -> None:
+    """Refuses a file with another header ahead of the layout's: rows below it would not be read.
+
+    A line ahead that has two of the layout's columns or more is such a header.
+    """
+    assert isinstance(layout.file, Separated)
+    own = {*layout.file.header, *layout.file.optional}
+    lines = csv.reader(io.StringIO(found.before, newline=""), delimiter=layout.file.separator)
+    for number, record in enumerate(lines, 1):
+        if len(own.intersection(cell.strip(BLANKS) for cell in record)) >= _FEWEST_NAMES:
+            raise InputError(
+                f"{name}: line {number} is another header, ahead of that of layout "
+                f"{layout.layout_id}; the rows below it would not be read",
+                hint="describe the first table, and the second with [[sections]] and header; or "
+                "have each table delivered as a file of its own",
             )
 
 

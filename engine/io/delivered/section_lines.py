@@ -1,0 +1,180 @@
+"""The lines among a part's records that a layout's sections describe, found in the bytes: so most
+parts, which have none, cost a look for a few texts.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from engine.io.delivered.csv_framing import Dialect, Places, bounds
+from engine.layouts.model import Layout, Section, Separated, Skip
+from engine.layouts.names import numbered
+from engine.records import BLANKS
+
+_AHEAD_OF_TEXT: Final = f'{BLANKS}"'
+
+
+@dataclass(frozen=True, slots=True)
+class SectionLine:
+    """A line that a section describes, or that begins as a line ahead of the header does.
+
+    Attributes:
+        record: the record's number in its part, from 0.
+        start: where it begins in the part's bytes.
+        section: None of a line that may only stand ahead of the header.
+    """
+
+    record: int
+    start: int
+    raw: str
+    section: Section | None
+
+    def names(self, separator: str) -> tuple[str, ...]:
+        """Its cells as the names of columns."""
+        return numbered(cells_of(self.raw, separator))
+
+    def is_ahead(self, layout: Layout) -> bool:
+        """Whether it begins as a line ahead of the header does that a layout takes a value from."""
+        text = self.raw.lstrip(_AHEAD_OF_TEXT)
+        return any(text.startswith(begins) for begins in layout.ahead.values())
+
+    def values(self, separator: str) -> Mapping[str, str]:
+        """What the line sets."""
+        section = self.section
+        if section is None or not section.sets:
+            return {}
+        text = self.raw.lstrip(_AHEAD_OF_TEXT)
+        if section.line_begins is not None:
+            after = text.removeprefix(section.line_begins).lstrip(_AHEAD_OF_TEXT)
+            cells = cells_of(after.removeprefix(separator), separator)
+            return {section.sets[0]: cells[0].strip(_AHEAD_OF_TEXT) if cells else ""}
+        assert section.line_matches is not None
+        groups = pl.Series([self.raw]).str.extract_groups(section.line_matches)[0]
+        return {
+            name: (value or "").strip(_AHEAD_OF_TEXT)
+            for name, value in zip(section.sets, groups.values(), strict=True)
+        }
+
+
+def cells_of(raw: str, separator: str) -> list[str]:
+    """A record's cells, trimmed."""
+    try:
+        cells = next(csv.reader([raw], delimiter=separator), [])
+    except csv.Error:
+        return [raw]
+    return [cell.strip(BLANKS) for cell in cells]
+
+
+def skip_of(raw: str, layout: Layout) -> Skip | None:
+    """By what a layout leaves a line out, whatever its number of fields."""
+    text = raw.lstrip(_AHEAD_OF_TEXT)
+    skips = (skip for skip in layout.skips if skip.line_begins is not None)
+    return next((skip for skip in skips if text.startswith(skip.line_begins or "")), None)
+
+
+def section_of(raw: str, layout: Layout) -> Section | None:
+    """The first section that describes a line."""
+    assert isinstance(layout.file, Separated)
+    text = raw.lstrip(_AHEAD_OF_TEXT)
+    for section in layout.sections:
+        if section.line_begins is not None:
+            if text.startswith(section.line_begins):
+                return section
+        elif section.line_matches is not None:
+            if pl.Series([raw]).str.contains(section.line_matches)[0]:
+                return section
+        else:
+            line = SectionLine(0, 0, raw, section)
+            if {*section.header} <= {*line.names(layout.file.separator)}:
+                return section
+    return None
+
+
+def find_section_lines(
+    data: bytes, layout: Layout, dialect: Dialect, *, quoted: bool
+) -> Iterator[SectionLine]:
+    """The section lines among a part's whole records, in their order."""
+    encoding = dialect.encoding
+    patterns = [one.line_matches for one in layout.sections if one.line_matches is not None]
+    beginnings = [one.line_begins for one in layout.sections if one.line_begins is not None]
+    beginnings += layout.ahead.values()
+    headers = [max(one.header, key=len) for one in layout.sections if one.header]
+    begun, named = (
+        [encoded for text in texts if (encoded := text.encode(encoding, "replace")) in data]
+        for texts in (beginnings, headers)
+    )
+    if not patterns and not begun and not named:
+        return
+    starts, ends = bounds(data, quoted=quoted)
+    found = set[int]()
+    for needle in begun:
+        found.update(np.flatnonzero(_begin(data, needle, starts, encoding)).tolist())
+    for needle in named:
+        found.update(_records_with(data, needle, starts))
+    if patterns:
+        lines = data.decode(encoding, "replace")
+        # Bytes that cannot be decoded keep the line ends in their places.
+        text = pl.Series([lines]).str.split("\n").explode()
+        matches = pl.Series(np.zeros(len(text), np.bool_))
+        for one in patterns:
+            matches |= text.str.strip_suffix("\r").str.contains(one)
+        newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 0x0A)
+        line_starts = np.concatenate([[0], newlines + 1])
+        at = line_starts[np.flatnonzero(matches.to_numpy()[: line_starts.size])]
+        places = np.searchsorted(starts, at)
+        inside = places < starts.size
+        found.update(places[inside][starts[places[inside]] == at[inside]].tolist())
+    for record in sorted(found):
+        start = int(starts[record])
+        raw = data[start : int(ends[record])].removesuffix(b"\r").decode(encoding, "replace")
+        line = SectionLine(record, start, raw, section_of(raw, layout))
+        if line.section is not None or line.is_ahead(layout):
+            yield line
+
+
+def _begin(data: bytes, text: bytes, starts: Places, encoding: str) -> np.ndarray:
+    """Which records begin with a text, behind blanks and quotes."""
+    view = np.frombuffer(data, np.uint8)
+    at = starts.copy()
+    passed = [mark.encode(encoding) for mark in _AHEAD_OF_TEXT if _has(mark, encoding)]
+    moved = True
+    while moved:
+        moved = False
+        for mark in passed:
+            here = _stands_at(view, mark, at)
+            if here.any():
+                at[here] += len(mark)
+                moved = True
+    return _stands_at(view, text, at)
+
+
+def _has(mark: str, encoding: str) -> bool:
+    try:
+        return bool(mark.encode(encoding))
+    except UnicodeEncodeError:
+        return False
+
+
+def _stands_at(view: np.ndarray, text: bytes, at: Places) -> np.ndarray:
+    inside = at + len(text) <= view.size
+    for place, byte in enumerate(text):
+        inside &= view[np.minimum(at + place, view.size - 1)] == byte
+        if not inside.any():
+            break
+    return inside
+
+
+def _records_with(data: bytes, text: bytes, starts: Places) -> Iterator[int]:
+    """The records that contain a text, each once."""
+    at = data.find(text)
+    while at >= 0:
+        record = int(np.searchsorted(starts, at, "right")) - 1
+        if record >= 0:
+            yield record
+        if record + 1 >= starts.size:
+            return
+        at = data.find(text, int(starts[record + 1]))

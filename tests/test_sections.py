@@ -1,0 +1,375 @@
+"""Lines inside a provider's file that change what the rows below them mean."""
+
+import datetime as dt
+from pathlib import Path
+from random import Random
+
+import pytest
+from deliveries import Desk, as_csv, enrollment
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from laid_out_files import Read, read
+from short_limits import cut_into_blocks
+
+import mynapoint
+from engine.errors import InputError
+from pipelines.layouts.writing_back import find_originals, set_aside, write_back
+
+LAYOUT = """\
+layout_id = "own"
+name = "own"
+role = "transactions"
+follows = "invented"
+
+[file]
+encoding = "cp932"
+header = ["番号", "日", "区分", "金額"]
+optional = ["元番号"]
+
+[ahead]
+"カード" = "カード番号"
+
+[columns]
+transaction_id = { from = "番号" }
+service_id = { constant = "coin" }
+account_id = { from = "カード" }
+occurred_at = { from = "日", forms = ["YYYY/M/D"] }
+amount = { from = "金額" }
+original_transaction_id = { refund_from = "元番号" }
+
+[columns.kind]
+from = "区分"
+map = { "支払" = "purchase", "入金" = "charge" }
+
+[[sections]]
+reason = "card_line"
+line_begins = "カード番号"
+sets = ["カード"]
+
+[[sections]]
+reason = "heading"
+line_matches = "^【取消】"
+kind = "refund"
+
+[[sections]]
+reason = "heading"
+line_begins = "【利用】"
+kind = "as_written"
+
+[[sections]]
+reason = "other_table"
+header = ["ご利用日", "種類", "番号", "お金"]
+renamed = { "ご利用日" = "日", "お金" = "金額", "種類" = "区分" }
+
+[[sections]]
+reason = "footer"
+line_begins = "以下余白"
+ends = true
+
+[[skip]]
+reason = "total"
+line_begins = "合計"
+"""
+AHEAD = "明細\r\nカード番号,A1\r\n番号,日,区分,金額,元番号\r\n"
+
+
+def read_lines(folder: Path, *lines: str, layout: str = LAYOUT, ahead: str = AHEAD) -> Read:
+    (folder / "own.toml").write_text(layout, encoding="utf-8")
+    path = folder / "own.csv"
+    path.write_bytes((ahead + "".join(f"{line}\r\n" for line in lines)).encode("cp932"))
+    return read(path, folder / "own.toml")
+
+
+def short(made: Read) -> list[str]:
+    names = ("transaction_id", "account_id", "kind", "amount", "original_transaction_id")
+    return [" ".join(row[name] for name in names).strip() for row in made.rows]
+
+
+@pytest.fixture(params=[None, 1, 40], ids=["whole", "cut at each line", "cut into blocks"])
+def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param:
+        cut_into_blocks(monkeypatch, request.param)
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("stray", ["", 'a"b'], ids=["regular", "irregular"])
+def test_each_line_holds_for_the_rows_below_it_until_another_says_the_same(
+    tmp_path: Path, stray: str
+) -> None:
+    made = read_lines(
+        tmp_path,
+        f"N1,2020/9/5,支払,100,{stray}",
+        "カード番号,A2",
+        "N2,2020/9/5,支払,200,",
+        "【取消】,,,,",
+        "N3,2020/9/6,支払,50,N2",
+        '"カード番号","A3",,,',
+        "N4,2020/9/6,支払,60,N1",
+        "【利用】",
+        "N5,2020/9/7,入金,500,",
+        "合計,910",
+    )
+    assert short(made) == [
+        "N1 A1 purchase 100",
+        "N2 A2 purchase 200",
+        "N3 A2 refund 50 N2",
+        "N4 A3 refund 60 N1",
+        "N5 A3 charge 500",
+    ]
+    assert made.skipped == {"card_line": (2, 0), "heading": (2, 0), "total": (1, 0)}
+    assert made.read == made.rows_of_file == 10
+
+
+@pytest.mark.usefixtures("cut")
+def test_another_table_has_its_own_header_and_its_own_names(tmp_path: Path) -> None:
+    made = read_lines(
+        tmp_path,
+        "N1,2020/9/5,支払,100,",
+        "ご利用日,種類,番号,店,お金,手数料",
+        '2020/9/8,支払,N2,架空,"1,200",0',
+        "2020/9/x,支払,N3,架空,300,0",
+        "以下余白",
+        "件数,3",
+        "2020/9/8,支払,N4,架空,1,0",
+        "番号,日,区分,金額,元番号",
+        "番号,ご利用日,お金,種類",
+        "N5,2020/9/9,5,",
+    )
+    assert short(made) == ["N1 A1 purchase 100", "N2 A1 purchase 1200"]
+    assert made.quarantined == {4: ["日:malformed"], 10: ["区分:missing"]}
+    assert made.skipped == {"other_table": (2, 0), "footer": (4, 0)}
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_negative_amount_below_a_heading_of_cancellations_is_no_cancellation(
+    tmp_path: Path,
+) -> None:
+    signed = LAYOUT.replace('"charge" }\n', '"charge" }\nby_sign = { negative = "charge" }\n')
+    rows = ("【取消】", "N1,2020/9/5,支払,-100,N0", "N2,2020/9/5,支払,100,N0")
+    assert read_lines(tmp_path, *rows, layout=signed).quarantined == {2: ["区分:unknown"]}
+    same = signed.replace('negative = "charge"', 'negative = "refund"')
+    assert [row["kind"] for row in read_lines(tmp_path, *rows, layout=same).rows] == ["refund"] * 2
+
+
+ROW = "N1,2020/9/5,支払,100,"
+NOT_DESCRIBED = {
+    "a second line ahead": ("カード番号,A2", "takes from ahead of the header"),
+    "a second line ahead, padded": ("カード番号,A2,,,", "takes from ahead of the header"),
+    "a heading": ("架空の明細", "does not describe"),
+    "a heading, padded": ("架空の明細2020年9月分,,,,", "does not describe"),
+    "a second header": ("日,番号,金額,区分,元番号", "second header"),
+    "a second header of another width": ("日,番号,金額", "second header"),
+    "a second header in other words": ("取引,年月日,種類,円,備考", "does not describe"),
+    "a header in other words and of another width": ("年月日,種類,円", "does not describe"),
+}
+PLAIN = LAYOUT[: LAYOUT.index("[[sections]]")]
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("kind", NOT_DESCRIBED)
+def test_a_line_that_the_layout_does_not_describe_makes_the_file_unusable_and_is_named(
+    tmp_path: Path, kind: str
+) -> None:
+    line, why = NOT_DESCRIBED[kind]
+    with pytest.raises(InputError, match=why) as caught:
+        read_lines(tmp_path, ROW, ROW, line, ROW, layout=PLAIN)
+    if "line ahead" not in kind:
+        assert "row 3" in caught.value.message
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize(
+    "below", [["件数,3件"], ["2020/9/8,架空,1", "2020/9/9,架空,2"], ["終わり"]]
+)
+def test_lines_of_another_width_below_the_table_make_the_file_unusable(
+    tmp_path: Path, below: list[str]
+) -> None:
+    with pytest.raises(InputError, match="row 3"):
+        read_lines(tmp_path, ROW, ROW, *below, layout=PLAIN)
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_damaged_row_among_others_is_set_aside_alone(tmp_path: Path) -> None:
+    made = read_lines(tmp_path, ROW, "N2,2020/9/5,支払", "N3,x9,支払,1x,", ROW, layout=PLAIN)
+    assert made.quarantined == {2: ["row:malformed"], 3: ["日:malformed", "金額:malformed"]}
+    assert len(made.rows) == 2
+
+
+def test_a_last_row_that_is_cut_short_is_set_aside_alone(tmp_path: Path) -> None:
+    text = AHEAD + f"{ROW}\r\nN2,2020/9/5,支"
+    made = read_lines(tmp_path, layout=PLAIN, ahead=text)
+    assert made.quarantined == {2: ["row:malformed"]}
+
+
+def test_a_table_ahead_of_the_header_is_not_passed_over(tmp_path: Path) -> None:
+    ahead = "カード番号,A1\r\n番号,日,金額\r\nN0,2020/9/1,5\r\n番号,日,区分,金額\r\n"
+    with pytest.raises(InputError, match="line 2 is another header"):
+        read_lines(tmp_path, ROW.rstrip(","), layout=PLAIN, ahead=ahead)
+
+
+# --- Separators that spreadsheets and banks add ---------------------------------------------------
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("", [",", ",", ","]),
+        (",", ["", "", ""]),
+        (",,", ["", ",", ",,"]),
+        ("", ["", ",,", ""]),
+        (",", [",,,", "", ","]),
+    ],
+)
+def test_separators_at_the_ends_of_lines_are_no_columns(
+    tmp_path: Path, header: str, rows: list[str]
+) -> None:
+    ahead = f"カード番号,A1\r\n番号,日,区分,金額{header}\r\n"
+    lines = [f"N{n},2020/9/5,支払,{n}{more}" for n, more in enumerate(rows, 1)]
+    made = read_lines(tmp_path, *lines, ",,,", ",,,,,", " ", layout=PLAIN, ahead=ahead)
+    assert short(made) == [f"N{n} A1 purchase {n}" for n in (1, 2, 3)]
+    assert made.quarantined == {}
+    assert made.skipped == {"blank": (3, 0)}
+
+
+@pytest.mark.usefixtures("cut")
+def test_what_stands_beyond_the_headers_columns_is_not_passed_over(tmp_path: Path) -> None:
+    ahead = "カード番号,A1\r\n番号,日,区分,金額\r\n"
+    rows = ("N1,2020/9/5,支払,1,", "N2,2020/9/5,支払,1,000", "N3,2020/9/5,支払,3,")
+    made = read_lines(tmp_path, *rows, layout=PLAIN, ahead=ahead)
+    assert made.quarantined == {2: ["row:malformed"]}
+    assert made.raw[2] == rows[1]
+    assert len(made.rows) == 2
+
+
+# --- There and back -------------------------------------------------------------------------------
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    marks=st.lists(
+        st.sampled_from(("row", "row", "card", "取消", "利用", "table", "ends")), max_size=14
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_rows_in_any_sections_are_read_back_as_they_were(
+    marks: list[str], seed: int, tmp_path: Path
+) -> None:
+    random, lines, expected, skipped = Random(seed), list[str](), list[str](), 0
+    card, kind, other, ended = "A1", "purchase", False, False
+    for number, mark in enumerate(marks):
+        if mark == "row":
+            refund = kind == "refund" and not ended
+            cells = [f"N{number}", "2020/9/5", "支払", "100", "N0" if refund else ""]
+            if other:
+                cells = [cells[1], cells[2], cells[0], "100", *cells[4:]]
+            lines.append(",".join(cells))
+            if not ended:
+                expected.append(f"N{number} {card} {kind} 100 {'N0' if refund else ''}".strip())
+            skipped += ended
+            continue
+        skipped += 1
+        if mark == "card":
+            lines.append(f"カード番号,{number}" + random.choice(("", ",,,")))
+            card = card if ended else str(number)
+        elif mark in ("取消", "利用"):
+            lines.append(f"【{mark}】" + random.choice(("", ",,,,")))
+            kind = kind if ended else {"取消": "refund", "利用": "purchase"}[mark]
+        elif mark == "table":
+            lines.append("ご利用日,種類,番号,お金,元番号")
+            other, ended = True, False
+        else:
+            lines.append("以下余白")
+            ended = True
+    with pytest.MonkeyPatch.context() as patch:
+        cut_into_blocks(patch, random.choice((1, 50, 10_000)))
+        made = read_lines(tmp_path, *lines)
+    assert short(made) == expected
+    assert made.quarantined == {}
+    assert sum(rows for rows, _ in made.skipped.values()) == skipped
+    assert made.read == len(lines)
+
+
+def test_rows_set_aside_go_back_below_the_lines_of_their_sections(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    (tmp_path / "own.toml").write_text(LAYOUT, encoding="utf-8")
+    rows = [
+        "N1,2020/10/5,支払,100,",
+        "カード番号,A2",
+        "N2,2020/10/x,支払,200,",
+        "【取消】",
+        "N3,2020/10/6,支払,50x,N2",
+        "ご利用日,種類,番号,お金,元番号",
+        "2020/10/8,支払,N4,x,N2",
+    ]
+    path = tmp_path / "own.csv"
+    path.write_bytes((AHEAD + "".join(f"{row}\r\n" for row in rows)).encode("cp932"))
+    whole = read(path, tmp_path / "own.toml")
+    assert [*whole.quarantined] == [3, 5, 7]
+    applications = tmp_path / "applications.csv"
+    applications.write_text(as_csv([enrollment(1)]))
+    mynapoint.run(
+        desk.book,
+        booked_on=dt.date(2020, 11, 1),
+        enrollments=[applications],
+        transactions=[mynapoint.DeliveredAs(path, tmp_path / "own.toml")],
+        max_quarantined=1,
+    )
+    quarantined = set_aside(Path(desk.book), 1)
+    ((file, original),) = find_originals(quarantined, [str(path)])
+    text = write_back(file, original).content.decode("cp932")
+    mended = text.replace("2020/10/x", "2020/10/7").replace("50x", "50").replace(",x,", ",70,")
+    path.write_bytes(mended.encode("cp932"))
+    again = read(path, tmp_path / "own.toml")
+    assert again.quarantined == {}
+    assert short(again) == ["N2 A2 purchase 200", "N3 A2 refund 50 N2", "N4 A2 refund 70 N2"]
+
+
+# --- Records of one length ------------------------------------------------------------------------
+
+FIXED = """\
+layout_id = "bank"
+name = "bank"
+role = "transactions"
+follows = "invented"
+
+[fixed]
+encoding = "cp932"
+record_bytes = 12
+first = [{ name = "日", at = 2, bytes = 8 }]
+fields = [
+    { name = "種", at = 1, bytes = 1 },
+    { name = "番号", at = 2, bytes = 3 },
+    { name = "金額", at = 5, bytes = 8 },
+]
+
+[columns]
+transaction_id = { from = ["日", "番号"] }
+service_id = { constant = "coin" }
+account_id = { from = "番号" }
+occurred_at = { from = "日", forms = ["YYYYMMDD"] }
+kind = { constant = "charge" }
+amount = { from = "金額" }
+"""
+BANK = ["120201005   ", "2A0100000100", "2A0200000200", "120201006   ", "2A0100000100"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
+def test_a_second_first_record_holds_for_the_records_below_it_where_the_layout_says_so(
+    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.io.delivered.fixed_file.BLOCK_BYTES", 24)
+    path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
+    path.write_text("".join(record + end for record in BANK), newline="")
+    layout.write_text(FIXED, encoding="utf-8")
+    with pytest.raises(InputError, match="record 4 begins as the first one does"):
+        read(path, layout)
+    section = '\n[[sections]]\nreason = "header"\nline_begins = "1"\nsets = ["日"]\n'
+    layout.write_text(FIXED + section, encoding="utf-8")
+    made = read(path, layout)
+    days = [row["occurred_at"][:10] for row in made.rows]
+    assert days == ["2020-10-05", "2020-10-05", "2020-10-06"]
+    assert made.skipped == {"header": (1, 0)}
+    assert made.quarantined == {}

@@ -27,6 +27,7 @@ from pipelines.layouts.guesses import (
 )
 
 _MOST_VALUES: Final = 20
+_MOST_HEADINGS: Final = 5
 _COLUMNS: Final = {
     "transactions": (
         *("transaction_id", "service_id", "account_id", "occurred_at", "kind", "amount"),
@@ -74,7 +75,7 @@ def draft(path: Path, role: RoleName) -> str:
         lines.append(f"separator = {_quoted(sample.separator)}")
     lines.append("header = [")
     # A column without a name cannot be named in the header.
-    lines += [f"    {_quoted(re.sub(_AGAIN, '', name))}," for name in sample.names if name]
+    lines += [f"    {_quoted(_AGAIN.sub('', name))}," for name in sample.names if _is_named(name)]
     lines += ["]", *_empty(sample)]
     if "original_transaction_id" not in taken and role == "transactions":
         lines.append(f"optional = [{_quoted(_ORIGINAL)}]  # a column for people to fill in")
@@ -93,6 +94,7 @@ def draft(path: Path, role: RoleName) -> str:
     for column in _COLUMNS[role]:
         lines += _column(column, sample, taken, asked)
     lines += _skips(sample)
+    lines += _headings(sample)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -235,6 +237,39 @@ def _skips(sample: Sample) -> list[str]:
         if any(first.startswith(word) for first in firsts):
             lines += ["[[skip]]", 'reason = "total"', f"line_begins = {_quoted(word)}", ""]
     return lines
+
+
+def _headings(sample: Sample) -> list[str]:
+    """Lines that may change what the rows below them mean, for people to describe."""
+    lines = []
+    for number, row in sample.headings[:_MOST_HEADINGS]:
+        filled = [cell for cell in row if cell]
+        if filled[0].startswith(_TOTALS):
+            continue
+        if len(filled) > 1:
+            lines += [
+                f"# TODO: row {number} is the header of another table: describe it, or have the",
+                "# table delivered as a file of its own.",
+                "# [[sections]]",
+                '# reason = "other_table"',
+                f"# header = [{', '.join(map(_quoted, filled))}]",
+                "# renamed = {}",
+                "",
+            ]
+        else:
+            lines += [
+                f"# TODO: row {number} is a heading: say what it changes for the rows below, with",
+                "# sets, kind or ends; or leave it out with [[skip]] if it changes nothing.",
+                "# [[sections]]",
+                '# reason = "heading"',
+                f"# line_begins = {_quoted(filled[0])}",
+                "",
+            ]
+    return lines
+
+
+def _is_named(name: str) -> bool:
+    return bool(_AGAIN.sub("", name).strip())
 
 
 def _quoted(text: str) -> str:

@@ -30,6 +30,17 @@ class Sample:
     names: tuple[str, ...]
     rows: list[list[str]]
 
+    @property
+    def headings(self) -> list[tuple[int, list[str]]]:
+        """The rows that are none, by their numbers: headings, and headers of other tables."""
+        own = {name for name in self.names if name.strip()}
+        rows = ([cell.strip(BLANKS) for cell in row] for row in self.rows if row)
+        return [
+            (number, row)
+            for number, row in enumerate(rows, 1)
+            if sum(map(bool, row)) == 1 or len(own.intersection(row)) >= 2
+        ]
+
     def values(self, name: str) -> list[str]:
         place = self.names.index(name)
         return [row[place].strip(BLANKS) for row in self.rows if len(row) == len(self.names)]
@@ -89,10 +100,11 @@ def _header_place(records: Sequence[Sequence[str]]) -> int | None:
     widths = Counter(len(record) for record in records)
     for place, record in enumerate(records[: MAX_LINES_AHEAD + 1]):
         cells = [cell.strip(BLANKS) for cell in record]
-        named = [cell for cell in cells if cell and not re.search(r"^[\\¥+-]?[0-9]", cell)]
+        filled = [cell for cell in cells if cell]
+        named = [cell for cell in filled if not re.search(r"^[\\¥+-]?[0-9]", cell)]
         if (
-            len(record) >= 3
-            and len(named) * 4 >= len(record) * 3
+            len(named) >= 3
+            and len(named) * 4 >= len(filled) * 3
             and (widths[len(record)] > 1 or len(records) == place + 1)
         ):
             return place

@@ -18,6 +18,7 @@ from deliveries import ROOT, Desk, as_csv, enrollment, transaction
 import mynapoint
 from engine.errors import BookError, InputError
 from engine.layouts.catalogue import built_in_layouts, load_layout
+from engine.layouts.model import Separated
 from engine.layouts.parameters import digest_of
 from pipelines.cli import call
 from pipelines.desk.ordered_options import in_order
@@ -409,9 +410,39 @@ def test_a_draft_can_be_tried_as_it_is(
     asked = load_layout(layout).parameters
     values = DRAFTED[layout_id] | {"occurred_at": "2020-10-01 00:00:00"}
     settings = [word for name in asked for word in ("--set", f"{name}={values[name]}")]
+    if layout_id == "view-card":
+        # It has a line for each card, which people must say the meaning of.
+        assert '# line_begins = "****-****-****-1234 架空' in text
+        with pytest.raises(InputError, match="row 1: a line that layout view does not describe"):
+            call(["preview", str(file), "--layout", str(layout), *settings])
+        return
     code, seen = preview(capsys, file, "--layout", layout, *settings, "--lang", "en")
     assert code in (0, 1)
     assert "readable" in seen
+
+
+def test_a_draft_of_two_tables_takes_the_first_and_says_that_there_is_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        "ご利用カード,架空カード,,,,",
+        "ご利用日,利用者,,ご利用先,ご利用金額,備考",
+        "200930,本人,,架空,3000,",
+        "分割払い明細,,,,,",
+        "ご利用日,ご利用先,支払回数,ご利用金額,残高,",
+        "200910,架空,3,15000,5500,",
+    ]
+    file = tmp_path / "two.csv"
+    file.write_bytes("".join(f"{row}\r\n" for row in rows).encode("cp932"))
+    assert call(["layout", "new", str(file)]) == 0
+    text = capsys.readouterr().out
+    layout = tmp_path / "two.toml"
+    layout.write_text(text, encoding="utf-8")
+    file_of = load_layout(layout).file
+    assert isinstance(file_of, Separated)
+    assert file_of.header == ("ご利用日", "利用者", "ご利用先", "ご利用金額", "備考")
+    assert "# TODO: row 2 is a heading" in text
+    assert "# TODO: row 3 is the header of another table" in text
 
 
 def test_a_draft_of_a_plain_file_reads_it_without_a_change(

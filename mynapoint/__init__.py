@@ -1,7 +1,15 @@
 """The points engine of マイナポイント, for programs that embed it.
 
-``run`` books a night; ``load_programme`` and ``load_services`` read what it is booked by;
-``InputError`` and ``BookError`` say why nothing was booked.
+``run`` books a night, or with ``dry_run=True`` says what it would book; ``verify``, ``explain``,
+``claim`` and ``open_book`` answer what an auditor asks; ``load_programme`` and ``load_services``
+read what a night is booked by; ``InputError`` and ``BookError`` say why nothing was booked, with a
+``code`` that does not change.
+
+What happens is logged under the name ``engine`` (``logging``): runs begun and booked as ``INFO``,
+what someone should look at as ``WARNING``.
+
+A process that has used any of this must not be forked: Polars' threads do not live on in a child.
+With ``multiprocessing``, use the start methods ``spawn`` or ``forkserver``.
 """
 
 from importlib import import_module
@@ -14,14 +22,25 @@ if TYPE_CHECKING:
     from engine.io.run.nightly import run
     from engine.io.run.one_run import RunResult
     from engine.io.run.order import Progress
+    from engine.terms.gates import Gates, load_gates, parse_gates
     from engine.terms.programme import Programme, Terms, load_programme, parse_programme
     from engine.terms.services import Service, Services, load_services, parse_services
+    from pipelines.api import claim, explain, open_book
+    from pipelines.claim.settlement import Claim
+    from pipelines.desk.opened_book import OpenedBook
+    from pipelines.explain.story import Person, Transaction
+    from pipelines.verify import Finding, Verified, verify
 
 __all__ = [
     "BookError",
+    "Claim",
     "DeliveredAs",
+    "Finding",
+    "Gates",
     "InputError",
     "MynapointError",
+    "OpenedBook",
+    "Person",
     "Programme",
     "Progress",
     "RunRecord",
@@ -29,11 +48,19 @@ __all__ = [
     "Service",
     "Services",
     "Terms",
+    "Transaction",
+    "Verified",
+    "claim",
+    "explain",
+    "load_gates",
     "load_programme",
     "load_services",
+    "open_book",
+    "parse_gates",
     "parse_programme",
     "parse_services",
     "run",
+    "verify",
 ]
 
 _MODULES = {
@@ -43,8 +70,14 @@ _MODULES = {
     "engine.io.run.nightly": ("run",),
     "engine.io.run.one_run": ("RunResult",),
     "engine.io.run.order": ("Progress",),
+    "engine.terms.gates": ("Gates", "load_gates", "parse_gates"),
     "engine.terms.programme": ("Programme", "Terms", "load_programme", "parse_programme"),
     "engine.terms.services": ("Service", "Services", "load_services", "parse_services"),
+    "pipelines.api": ("claim", "explain", "open_book"),
+    "pipelines.claim.settlement": ("Claim",),
+    "pipelines.desk.opened_book": ("OpenedBook",),
+    "pipelines.explain.story": ("Person", "Transaction"),
+    "pipelines.verify": ("Finding", "Verified", "verify"),
 }
 
 

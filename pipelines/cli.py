@@ -19,7 +19,8 @@ from pipelines.commands.desk import (
     verify,
 )
 from pipelines.commands.files import layouts, new_layout, preview, quarantine, sample
-from pipelines.commands.nightly import due, payout, pending, run, runs, status
+from pipelines.commands.nightly import due, payout, pending, run
+from pipelines.commands.operator import check, runs, status
 from pipelines.shown.errors import output_may_fail
 
 _HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
@@ -50,7 +51,7 @@ app = App(
 )
 
 for _command in (
-    *(run, runs, status, payout, due, pending),
+    *(run, check, runs, status, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, report, simulate),
     *(sample, layouts, preview, quarantine),
 ):

@@ -19,6 +19,7 @@ from engine.io.book.chain import ChainRecord, chain_of
 from engine.io.book.folder import Book
 from engine.io.book.payouts import PayoutBook
 from engine.io.delivered.deliveries import find_delivered
+from engine.io.run.arguments import check_delivered, check_paths
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import check_bytes
 from pipelines.verify.findings import Finding, Findings
@@ -118,6 +119,8 @@ def verify(
         BookError: the book may not be read.
     """
     require_extra("verify", "verify", "duckdb")
+    check_paths(book=path)
+    check_delivered(transactions=transactions, enrollments=enrollments, events=events)
     book = Book.at(path)
     delivered = {
         "events": find_delivered(events, "events"),

@@ -64,6 +64,7 @@ def command(name: str, book: Path, out: Path) -> list[str]:
         "pending": ["--out", str(out / "pending")],
         "due": ["--on", "2021-01-31", "--by", "day"],
         "runs": [],
+        "check": ["--transactions", str(fresh)],
         "status": [],
         "payout": ["--due-by", "2021-01-31", "--out", str(out / "payouts")],
         "run": ["--booked-on", "2021-01-06", "--transactions", str(fresh), "--quiet"],
@@ -83,7 +84,7 @@ def exit_code(arguments: list[str]) -> int:
 # The claim is of one account: reconcile finds differences, and says so by its exit code.
 EXIT_CODES = {
     **dict.fromkeys(("verify", "explain", "claim", "report", "simulate", "quarantine", "run"), 0),
-    **dict.fromkeys(("pending", "due", "payout", "runs", "status"), 0),
+    **dict.fromkeys(("pending", "due", "payout", "runs", "status", "check"), 0),
     "reconcile": 1,
 }
 

@@ -91,6 +91,7 @@ def test_every_command_takes_a_books_name_letter_by_letter(
         (0, ["payout", book, "--again", "1", "--out", results / "again"]),
         (0, ["due", book, "--on", "2020-10-31"]),
         (0, ["runs", book]),
+        (0, ["check", book, "--enrollments", nights[0].enrollments]),
         (0, ["status", book]),
     ]
     for expected, arguments in commands:
@@ -129,6 +130,7 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
         ["due", "BOOK", "--on", "2020-10-31"],
         ["pending", "BOOK"],
         ["runs", "BOOK"],
+        ["check", "BOOK", "--transactions", str(night.transactions)],
         ["runs", "BOOK", "--attempts"],
         ["status", "BOOK"],
         ["sample", "BOOK"],

@@ -54,6 +54,9 @@ COMMANDS: Mapping[str, str | None] = {
     "run NEW --booked-on 2020-11-03 --enrollments NIGHT/enrollments.csv "
     "--metrics night.prom": "metrics",
     "runs BOOK": WORKS_ALONE,
+    "check BOOK --transactions NIGHT/transactions-* --enrollments NIGHT/enrollments.csv": (
+        WORKS_ALONE
+    ),
     "runs BOOK --attempts": WORKS_ALONE,
     "status BOOK --max-age 2d": WORKS_ALONE,
     "pending BOOK": WORKS_ALONE,

@@ -95,7 +95,7 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
 COMMANDS = (
     *((name,) for name in ("run", "verify", "explain", "reconcile", "claim", "report", "simulate")),
     *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
-    *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("browse",)),
+    *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
 )
 
 

@@ -70,6 +70,28 @@ def check_delivered(**delivered: object) -> None:
                 _check_parameters(name, path)
 
 
+def check_names(**names: object) -> None:
+    """Refuses what is not a list of texts.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for name, texts in names.items():
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
+            raise _wrong(name, "a list of str", texts, 'pass a list: ["NAME", …]')
+
+
+def check_seconds(**seconds: object) -> None:
+    """Refuses what is not a time of 0 seconds or more.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for name, value in seconds.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise _wrong(name, "a number of 0 or more", value, "leave it out, or pass 60")
+
+
 def check_share(name: str, share: object) -> None:
     """Refuses what is not a number between 0 and 1.
 

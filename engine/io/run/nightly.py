@@ -26,7 +26,9 @@ from engine.io.result_folders import check_folder
 from engine.io.run.arguments import (
     check_counts,
     check_delivered,
+    check_names,
     check_paths,
+    check_seconds,
     check_share,
     check_types_of_days,
 )
@@ -125,6 +127,8 @@ def run(
         raise InputError("--out: says nothing here", hint="it belongs to --dry-run")
     check_delivered(transactions=transactions, enrollments=enrollments, events=events)
     check_delivered(manifests=manifests)
+    check_names(allowed_gates=allowed_gates)
+    check_seconds(wait_seconds=wait_seconds)
     check_counts(threads=threads, rows_per_slice=rows_per_slice, expected_run=expected_run)
     check_counts(at_least=0, quarantined_rows_allowed=quarantined_rows_allowed)
     check_share("--max-quarantined", max_quarantined)

@@ -2,13 +2,14 @@
 
 import datetime as dt
 import getpass
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.errors import InputError
 from engine.io.book.folder import Book, run_id
@@ -36,6 +37,8 @@ from engine.io.run.order import Deliveries, Order
 from engine.terms.gates import Gates
 from engine.terms.programme import Programme, built_in_programmes, load_programme
 from engine.terms.services import Services
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,24 @@ class Run:
 
     def do(self, book: LockedBook) -> RunResult:
         """Calculates the run and makes it part of the book, which is this run's, locked."""
+        _LOG.info("%s: run %s begins", book.path, run_id(self.number))
         prepared = self.prepare()
         if not prepared.result.already_booked:
             self.order.progress("commit", 0, 1)
             book.publish(self.number)
             commit(book, self.number, prepared.parts, record_sha256=prepared.record_sha256)
             self.order.progress("commit", 1, 1)
+        record = prepared.result.record
+        state = "was booked before" if prepared.result.already_booked else "is booked"
+        _LOG.info(
+            "%s: run %s %s: %d rows read, %d booked, %d points net",
+            book.path,
+            record.run_id,
+            state,
+            record.counts.read,
+            record.counts.booked,
+            record.points.net,
+        )
         return prepared.result
 
     def prepare(self) -> PreparedRun:

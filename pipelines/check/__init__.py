@@ -1,0 +1,1 @@
+"""``mynapoint check``: a night's files, looked at all at once, against the book."""

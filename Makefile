@@ -75,19 +75,13 @@ check: .venv/dev
 	$(BIN)/lint-imports --no-cache
 
 conformance: .venv/dev
-	for part in '' late payout; do \
-		$(BIN)/python ../shared/conformance/check.py $$part \
-			--command $(CURDIR)/$(BIN)/mynapoint || exit $$?; \
-	done
+	$(BIN)/python tests/conformance/check.py --command $(CURDIR)/$(BIN)/mynapoint $(CASES)
 
 # The same command line with --engine spark: each night starts a Java process, so it takes
 # some minutes, a quarter of an hour on a busy machine.
 conformance-spark: .venv/spark
-	for part in '' late; do \
-		$(BIN)/python ../shared/conformance/check.py $$part \
-			--command "sh -c 'exec $(CURDIR)/$(BIN)/mynapoint \"\$$@\" $(ON_SPARK)' --" \
-			|| exit $$?; \
-	done
+	$(BIN)/python tests/conformance/check.py $(or $(CASES),tests/conformance/[0-9]*.toml late) \
+		--command "sh -c 'exec $(CURDIR)/$(BIN)/mynapoint \"\$$@\" $(ON_SPARK)' --"
 
 clean:
 	if [ -e .venv/pip ]; then rm -rf .venv; fi

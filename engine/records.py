@@ -2,7 +2,7 @@
 
 Every other description of a table follows from these: ``polars_schema``, ``arrow_schema``, and what
 ``engine.validation`` holds ledger rows to.
-Source: the contract's tables "transactions", "enrollments", "events" and "Ledger".
+Source: the specification's tables "transactions", "enrollments", "events" and "Ledger".
 """
 
 from collections.abc import Mapping

@@ -75,7 +75,7 @@ DECLINED_COLUMNS = (
     "method",
     "reason",
 )
-# In the contract's order: the first that holds is the one given. Two more need events.
+# In the specification's order: the first that holds is the one given. Two more need events.
 DECLINE_REASONS = (
     "duplicate",
     "unknown_service",

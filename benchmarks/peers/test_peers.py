@@ -1,4 +1,4 @@
-"""The peers book what the contract says, on first nights of cases that are within their scope."""
+"""The peers book what is specified, on first nights of cases that are within their scope."""
 
 import csv
 import importlib.util

@@ -1,7 +1,7 @@
 """The notice, clause by clause: what an application or a transaction must satisfy, what it earns.
 
 A rule is a named boolean expression over the columns of a row; its name is the reason code that
-operators and auditors see. The order of the two lists is the contract's: the first reason that
+operators and auditors see. The order of the two lists is the specification's: the first reason that
 holds is the one that counts. A rule quotes the clause that it carries out; ``clauses`` gives it by
 the reason. Nothing here reads a file or a clock.
 """

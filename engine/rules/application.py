@@ -50,7 +50,7 @@ def not_preregistered() -> Rule:
 
 
 def rules_for_applications(terms: Terms) -> list[Rule]:
-    """What an application must satisfy on its own, in the contract's order.
+    """What an application must satisfy on its own, in the specification's order.
 
     Columns: those of an enrollment, and of its service ``service_basis`` (null when the service
     is unknown), ``applications_end_at``, ``preregistration``.

@@ -39,7 +39,7 @@ def refund_before_original() -> Rule:
     REFUND_EXCEEDS_ORIGINAL,
 )
 def rules_for_refunds() -> list[Rule]:
-    """What a refund must satisfy on its own, in the contract's order.
+    """What a refund must satisfy on its own, in the specification's order.
 
     Columns: those of a transaction, and of its original, null where none is booked,
     ``original_account_no``, ``original_occurred_at``, ``original_amount``.

@@ -38,7 +38,7 @@ def excluded_method(services: Services) -> Rule:
     NOT_ENROLLED,
 )
 def rules_for_spending(terms: Terms, services: Services) -> list[Rule]:
-    """What a charge or a purchase of an enrolled account must satisfy, in the contract's order.
+    """What a charge or a purchase of an enrolled account must satisfy, in order.
 
     Columns: those of a transaction, of its account ``counts_from_at``, ``awards_end_at``,
     ``basis``, and ``stopped``, whether its enrollment is stopped at its instant.

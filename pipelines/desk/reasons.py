@@ -10,7 +10,7 @@ class Reason(NamedTuple):
     """Why a row earned nothing or an application was rejected.
 
     Attributes:
-        code: the contract's.
+        code: the specification's.
         words: the same for people, in their language.
         clause: the notice's own words; None where it says nothing of it.
     """

@@ -23,7 +23,7 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the ledger, its columns as the contract names them; yen and points are whole."""
+    """A row of the ledger, its columns as specified; yen and points are whole."""
 
     run_id: str
     booked_on: dt.date

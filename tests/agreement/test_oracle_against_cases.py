@@ -1,4 +1,4 @@
-"""The oracle agrees with the conformance cases, and reads single values as the contract says."""
+"""The oracle agrees with the conformance cases, and reads single values as specified."""
 
 import csv
 import io
@@ -10,9 +10,8 @@ from typing import Any
 import oracle
 import pytest
 import worlds
-from deliveries import TESTS
+from deliveries import CASES, SERVICES_OF_CASES
 
-CASES = TESTS / "cases"
 TABLES = ("ledger", "declined", "quarantine", "rejected_enrollments", "rejected_events")
 
 
@@ -47,12 +46,10 @@ def as_text(value: Any) -> str:
     return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
-@pytest.mark.parametrize(
-    "case", sorted(p.stem for p in CASES.glob("*.toml") if p.stem != "services")
-)
+@pytest.mark.parametrize("case", CASES)
 def test_the_oracle_books_the_case_as_expected(case: str) -> None:
-    spec = tomllib.loads((CASES / f"{case}.toml").read_text(encoding="utf-8"))
-    services = oracle.read_services((CASES / "services.toml").read_text(encoding="utf-8"))
+    spec = tomllib.loads(CASES[case].read_text(encoding="utf-8"))
+    services = oracle.read_services(SERVICES_OF_CASES.read_text(encoding="utf-8"))
     programme = oracle.MYNAPOINT_2020
     book = oracle.Book()
     for number, night in enumerate(spec["nights"], 1):

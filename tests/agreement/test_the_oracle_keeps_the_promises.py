@@ -1,4 +1,4 @@
-"""What the contract promises of every book holds of the oracle's, in random worlds with events."""
+"""The specification's promises hold of the oracle's books, in random worlds with events."""
 
 import copy
 from collections import Counter, defaultdict

@@ -42,7 +42,7 @@ def booked_on(folder: Path) -> dt.date:
 
 @pytest.fixture(scope="module")
 def book_and_nights() -> tuple[oracle.Book, list[oracle.Night]]:
-    """What the slow reading of the contract makes of the committed sample."""
+    """What the slow reading of the specification makes of the committed sample."""
     names = [field.name for field in dataclasses.fields(oracle.Service)]
     services = [
         oracle.Service(**{name: getattr(service, name) for name in names})

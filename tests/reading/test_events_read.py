@@ -24,7 +24,7 @@ FILLED = {
     "effective_at": "2020-11-01 10:00:00",
     "basis": "purchase",
 }
-# The contract's table, section 6.
+# The specification's table, section 6.
 NEEDED = {
     "account_replaced": {"service_id", "account_id", "other_id", "effective_at"},
     "enrollment_stopped": {"person_id", "service_id", "account_id", "effective_at"},

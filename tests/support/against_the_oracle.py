@@ -251,7 +251,7 @@ def difference_of(
 
 
 def stated(split: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """Give what a record says under the contract's keys; it may say more.
+    """Give what a record says under the specification's keys; it may say more.
 
     A reason that nothing was declined for may be left out or be zero.
     """

@@ -20,7 +20,14 @@ from pipelines.run.attempts import ATTEMPTS_FILE
 
 TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
-CASES = TESTS / "cases"
+CONFORMANCE = TESTS / "conformance"
+SERVICES_OF_CASES = CONFORMANCE / "services.toml"
+CASES = {
+    path.stem: path
+    for path in sorted(CONFORMANCE.rglob("*.toml"))
+    if path != SERVICES_OF_CASES and path.parent.name != "payout"
+}
+"""The conformance cases that are booked without payouts, by name."""
 SAMPLE = ROOT / "sample_data"
 KEEPS_NO_RUN = {".lock", ".acknowledged"}
 

@@ -56,7 +56,7 @@ def payout(
     dry_run: bool = False,
     access: Access = USUAL_ACCESS,
 ) -> PayoutResult:
-    """Instructs what is owed by a day; the contract's ``mynapoint payout --due-by``.
+    """Instructs what is owed by a day; ``mynapoint payout --due-by``.
 
     Args:
         book: the book's folder.
@@ -107,7 +107,7 @@ def take_answers(
     dry_run: bool = False,
     access: Access = USUAL_ACCESS,
 ) -> PayoutResult:
-    """Takes in what the points systems answered; the contract's ``mynapoint payout --answers``.
+    """Takes in what the points systems answered; ``mynapoint payout --answers``.
 
     Args:
         book: the book's folder.

@@ -79,7 +79,7 @@ def run(
     wait_seconds: float = 0,
     any_owner: bool = False,
 ) -> RunResult:
-    """Books one night's deliveries; the contract's ``mynapoint run``.
+    """Books one night's deliveries; the specification's ``mynapoint run``.
 
     Args:
         book: the book's folder; made by the first run.

@@ -1,8 +1,8 @@
-"""A slow and obvious reading of the contract, row by row, to hold the engine against.
+"""A slow and obvious reading of the specification, row by row, to hold the engine against.
 
 It shares no code with the engine and uses the standard library alone. Nothing here is clever: the
 whole history is kept, and whatever the book holds is looked up by walking through all of it. Words
-in quotation marks are the contract's, and so is what follows `Clause:`.
+in quotation marks are the specification's, and so is what follows `Clause:`.
 
 Where to find what: `canonical` reads files and values, `rows` the three kinds of rows, `programme`
 the services and the programme; `book` is what is kept and what a night gives; `in_force` says what

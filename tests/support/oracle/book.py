@@ -74,7 +74,7 @@ EnrollmentKey: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the ledger, in the contract's order of columns."""
+    """One row of the ledger, in the specification's order of columns."""
 
     run_id: str
     booked_on: date

@@ -56,11 +56,11 @@ MYNAPOINT_2020 = Programme(
         ),
     ),
 )
-"""The built-in programme with its latest terms alone: the only ones the contract states."""
+"""The built-in programme with its latest terms alone: the only ones the specification states."""
 
 
 def read_services(text: str) -> list[Service]:
-    """A list of `[[services]]`; what is left out has the contract's default."""
+    """A list of `[[services]]`; what is left out has the specification's default."""
     services = []
     for table in tomllib.loads(text)["services"]:
         methods = tuple(table.pop("excluded_methods", ()))

@@ -78,7 +78,7 @@ EXCLUDABLE_METHODS = ("gift_card", "points", "bank", "ポイント", "Gift_card"
 # A registry holds no line ends, a delivery may.
 METHODS = (*EXCLUDABLE_METHODS, "two\nlines")
 
-# Every value is in the contract's words; what must come of it is for the oracle to say.
+# Every value is in the specification's words; what must come of it is for the oracle to say.
 BAD_IDS = (
     "A\tB",
     "A\nB",

@@ -68,6 +68,7 @@ COMMANDS: Mapping[str, str | None] = {
     "explain BOOK --person 5e9cbfa5c9c90f44 --html page.html": "desk",
     "browse BOOK": "browse",
     "reconcile BOOK claim.csv --out breaks": "desk",
+    "draw BOOK --units 5 --seed 1 --out sample": "desk",
     "claim BOOK --final": "desk",
     "claim BOOK --final --out claim": "desk",
     "claim BOOK --granted --final": WORKS_ALONE,

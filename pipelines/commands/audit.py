@@ -1,0 +1,80 @@
+"""The commands of audit work: draw, remarks, workpapers."""
+
+from pathlib import Path
+from typing import Literal
+
+from pipelines.commands.options import Json
+from pipelines.shown.texts import Lang, lang_of_locale
+
+
+def draw(
+    book: Path,
+    /,
+    *,
+    units: int | None = None,
+    seed: int | None = None,
+    method: Literal["monetary", "stratified"] = "monetary",
+    month: str | None = None,
+    evaluate: Path | None = None,
+    sheet: Path | None = None,
+    confidence: float = 95,
+    out: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Draw a sample to audit, and evaluate it / 監査のための標本を抽出・評価する.
+
+    The same book, method, units and seed always give the same rows. Each has its explanation and
+    a place for what the auditor found. With --evaluate the filled-in sheet is read, held against
+    the same sample drawn again, and projected onto the book; exit 1 when a row differs.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    units: int
+        How many units to draw.
+    seed: int
+        A whole number that decides which; let somebody else name it, and note it.
+    method: Literal["monetary", "stratified"]
+        monetary: by awarded points, large awards more often; stratified: rows of each service,
+        booked and declined.
+    month: str
+        Draw from what was booked in this month alone, YYYY-MM.
+    evaluate: Path
+        The folder of a sample whose sheet is filled in.
+    sheet: Path
+        With --evaluate: the filled-in sheet as CSV, where it is not the folder's sample.csv.
+    confidence: float
+        With --evaluate: the confidence of the upper limits, in percent.
+    out: Path
+        A new or empty folder for sample.csv, sample.xlsx and sample.json; with --evaluate for
+        evaluation.json.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the sample's description, or its evaluation, as JSON.
+    """
+    from pipelines.draw.command import draw_sample, evaluate_sample
+
+    words = lang or lang_of_locale()
+    if evaluate is not None:
+        return evaluate_sample(
+            book,
+            folder=evaluate,
+            sheet=sheet,
+            confidence=confidence,
+            out=out,
+            lang=words,
+            as_json=as_json,
+        )
+    return draw_sample(
+        book,
+        out=out,
+        units=units,
+        seed=seed,
+        method=method,
+        month=month,
+        lang=words,
+        as_json=as_json,
+    )

@@ -19,7 +19,7 @@ import pytest
 import worlds
 from against_the_oracle import run_world
 from corrected_nights import corrected_book
-from deliveries import ROOT, Desk, as_csv, enrollment, transaction
+from deliveries import ROOT, SAMPLE, Desk, as_csv, enrollment, transaction
 
 import mynapoint
 from engine.errors import BookError, InputError
@@ -749,9 +749,15 @@ def test_a_library_that_is_not_installed_is_asked_for(
     assert raised.value.hint == "pip install 'mynapoint[desk]'"
 
 
-def test_looking_at_a_book_imports_no_pandera(six_nights: Path, ledger: pl.DataFrame) -> None:
+def test_neither_a_run_nor_looking_at_a_book_imports_pandera(
+    six_nights: Path, ledger: pl.DataFrame, tmp_path: Path
+) -> None:
     book, person = str(six_nights), ledger["person_id"][0]
+    night = SAMPLE / "night-001"
+    files = ["--enrollments", str(night / "enrollments.csv")]
+    files += ["--transactions", str(night / "transactions-*")]
     commands = [
+        ["run", str(tmp_path / "book"), "--booked-on", "2020-11-03", *files, "--quiet"],
         ["explain", book, "--person", person],
         ["verify", book],
         ["claim", book, "--final"],
@@ -768,7 +774,7 @@ def test_looking_at_a_book_imports_no_pandera(six_nights: Path, ledger: pl.DataF
         check=True,
         cwd=ROOT,
     )
-    assert done.stderr.splitlines()[-1] == "[0, 0, 0] False"
+    assert done.stderr.splitlines()[-1] == "[0, 0, 0, 0] False"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--person", "P", "--transaction", "s", "t"]])

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
@@ -22,6 +21,7 @@ from engine.io.book.run_record import Output
 from engine.io.book.writing import LockedBook
 from engine.io.durable import NewFile, sha256_of
 from engine.io.parquet import scan_parquet
+from engine.io.versions import version_of
 from engine.records import KINDS, RECOUNT, VOIDS, LedgerEntry, Record, arrow_schema, view_schema
 from engine.validation import validated
 
@@ -219,7 +219,7 @@ def commit(
         "operation": "CREATE TABLE" if is_first else "WRITE",
         "operationParameters": {"mode": "ErrorIfExists" if is_first else "Append"},
         "isBlindAppend": True,
-        "engineInfo": f"{APPLICATION}/{version(APPLICATION)}",
+        "engineInfo": f"{APPLICATION}/{version_of(APPLICATION)}",
         book.NUMBER: run_id(number),
         "record_sha256": record_sha256,
     }

@@ -1,10 +1,7 @@
 """What a run counts as it goes, and the record that it makes of it."""
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from importlib.metadata import version
-from typing import Final
 
 import polars as pl
 
@@ -21,8 +18,7 @@ from engine.io.book.run_record import (
     Split,
     no_events,
 )
-
-_LIBRARIES: Final = ("mynapoint", "polars", "pyarrow", "pandera", "deltalake", "numpy")
+from engine.io.versions import versions
 
 
 @dataclass(slots=True)
@@ -118,8 +114,7 @@ class Tally:
             ),
             outputs=(*(part.output() for part in parts), *outputs),
             ledger_version=int(request.run_id) - 1,
-            engine={"python": platform.python_version()}
-            | {library: version(library) for library in _LIBRARIES},
+            engine=versions(),
             previous_sha256=previous,
         )
         for what in record.disagreements():

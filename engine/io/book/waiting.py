@@ -10,6 +10,7 @@ segments are merged, but no look-up gives it. What was booked since, this does n
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,11 +140,11 @@ class Waiting:
 
     def _under(self, accounts: Hashes) -> pl.DataFrame:
         """All rows under ascending hashes of accounts, and the number of their segment."""
-        nothing = decoded(Rows.none()).with_columns(segment=pl.lit(0, pl.Int64))
-        found = [nothing]
-        for number, segment in enumerate(self._segments):
+        found = [_no_rows()]
+        for number, segment in enumerate(self._segments if accounts.size else ()):
             rows = segment.rows(*segment.accounts.ranges(accounts))
-            found.append(decoded(rows).with_columns(segment=pl.lit(number, pl.Int64)))
+            if rows.fixed.size:
+                found.append(decoded(rows).with_columns(segment=pl.lit(number, pl.Int64)))
         return pl.concat(found)
 
     def _last(self, wanted: pl.DataFrame, found: pl.DataFrame, accounts: Hashes) -> pl.DataFrame:
@@ -151,6 +152,8 @@ class Waiting:
 
         ``found`` are all rows under these ascending hashes of accounts, the wanted ones too.
         """
+        if wanted.is_empty():
+            return wanted.select(COLUMNS)
         rival_accounts = np.setdiff1d(self._rivals(wanted), accounts, assume_unique=True)
         everything = (
             pl.concat([found, self._under(rival_accounts)]) if rival_accounts.size else found
@@ -168,6 +171,11 @@ class Waiting:
             theirs = np.concatenate([keys[own < number], own_keys[starts < stops]])
             accounts.append(segment.keys.find(_ascending(theirs))[1])
         return _united(accounts)
+
+
+@cache
+def _no_rows() -> pl.DataFrame:
+    return decoded(Rows.none()).with_columns(segment=pl.lit(0, pl.Int64))
 
 
 def _in_ranges(segments: Sequence[WaitingSegment]) -> Iterator[Rows]:

@@ -81,15 +81,20 @@ class Rows:
 
     def text(self, name: str) -> pl.Series:
         """One of the texts."""
-        number = TEXTS.index(name)
-        before = [np.maximum(_lengths(self.fixed, other), 0) for other in TEXTS[:number]]
-        start = pl.Series(sum(before, start=np.zeros(self.fixed.size, np.int64)))
-        length = pl.Series(_lengths(self.fixed, name))
-        frame = pl.DataFrame({"all": self.texts, "start": start, "length": length})
-        part = pl.col("all").bin.slice(pl.col("start"), pl.col("length").clip(0))
-        return frame.select(
-            pl.when(pl.col("length") >= 0).then(part.cast(pl.String)).alias(name)
-        ).to_series()
+        return self.text_columns([name]).to_series()
+
+    def text_columns(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some of the texts, cut out of the whole in one query."""
+        start, columns, cuts = np.zeros(self.fixed.size, np.int64), [self.texts.alias("all")], []
+        for name in TEXTS:
+            length = _lengths(self.fixed, name)
+            if name in names:
+                at, of = f"start of {name}", f"length of {name}"
+                columns += [pl.Series(at, start), pl.Series(of, length)]
+                part = pl.col("all").bin.slice(pl.col(at), pl.col(of).clip(0)).cast(pl.String)
+                cuts.append(pl.when(pl.col(of) >= 0).then(part).alias(name))
+            start = start + np.maximum(length, 0)
+        return pl.DataFrame(columns).select(cuts).select(names)
 
 
 def encoded(frame: pl.DataFrame) -> Rows:
@@ -116,17 +121,16 @@ def _pair_hashes(frame: pl.DataFrame, identifier: str) -> Hashes:
 def decoded(rows: Rows) -> pl.DataFrame:
     """The rows in the columns ``COLUMNS``."""
     row_ids = rows.column("row_id")
-    return pl.DataFrame(
-        {
-            **{name: rows.text(name) for name in TEXTS},
-            "occurred_at": pl.Series(rows.column("occurred_at")).cast(pl.Datetime("us")),
-            "kind": pl.Series(rows.column("kind")).cat.to(Kind).cast(pl.String),
-            "amount": rows.column("amount").astype(np.int64),
-            "booked_once": rows.column("booked_once") != 0,
-            "run": row_ids >> RUN_SHIFT,
-            "row_id": row_ids,
-        }
-    ).select(COLUMNS)
+    columns = {
+        **rows.text_columns(TEXTS).to_dict(),
+        "occurred_at": pl.Series(rows.column("occurred_at")).cast(pl.Datetime("us")),
+        "kind": pl.Series(rows.column("kind")).cat.to(Kind).cast(pl.String),
+        "amount": rows.column("amount").astype(np.int64),
+        "booked_once": rows.column("booked_once") != 0,
+        "run": row_ids >> RUN_SHIFT,
+        "row_id": row_ids,
+    }
+    return pl.DataFrame({name: columns[name] for name in COLUMNS})
 
 
 def text_bytes(fixed: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -2,15 +2,12 @@
 
 import datetime as dt
 import getpass
-import platform
 import shlex
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Final
 
 from engine.io.book.folder import run_id
 from engine.io.book.payout_record import FORMAT, OthersDone, PayoutRecord
@@ -18,8 +15,7 @@ from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, Ran
 from engine.io.payout.known import Known
 from engine.io.run.changes import JAPAN
-
-_LIBRARIES: Final = ("mynapoint", "polars", "pyarrow", "pandera", "deltalake", "numpy")
+from engine.io.versions import versions
 
 
 def today() -> dt.date:
@@ -80,7 +76,6 @@ def record_of(
         skipped=dict(skipped or {}),
         outputs=tuple(sorted(outputs, key=lambda output: output.name)),
         payouts_version=known.payout_runs,
-        engine={"python": platform.python_version()}
-        | {library: version(library) for library in _LIBRARIES},
+        engine=versions(),
         previous_sha256=previous_sha256(known.book, known.runs),
     )

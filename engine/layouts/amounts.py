@@ -1,4 +1,8 @@
-"""Amounts as providers write them: `"10,000円"`, `¥1,200`, `-500`, `（１，０００）`, `▲300`."""
+"""Amounts as providers write them: `"10,000円"`, `¥1,200`, `-500`, `（１，０００）`, `▲300`.
+
+One or two zeros behind a point are no part of an amount in yen; anything else there makes it
+unreadable.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +16,7 @@ _AMOUNT: Final = (
     rf"[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+) *円?|(?P<bracket>\() *\\? *(?P<digits_3>"
     r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+) *円?\))$"
 )
+_NO_FRACTION: Final = r"^([^.]*[0-9０-９])\.[0０]{1,2}( *円?[)）]?)$"
 _PLAIN: Final = r"^[-+]?\\?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)円?$"
 _AROUND_PLAIN: Final = ["-", "+", "\\", ",", "円"]
 _WIDE: Final = "０１２３４５６７８９，－−＋￥¥＼（）　"
@@ -69,6 +74,8 @@ class Amounts:
 
 def read_amounts(texts: pl.Series) -> Amounts:
     """Reads amounts in yen; texts are trimmed, nulls where nothing is written."""
+    if texts.str.contains(".", literal=True).any():
+        texts = texts.str.replace(_NO_FRACTION, "${1}${2}")
     unsigned = ~texts.str.starts_with("+") & ~texts.str.starts_with("-")
     if unsigned.all() and (bare := _as_numbers(texts, ~unsigned.fill_null(value=True))):
         return bare

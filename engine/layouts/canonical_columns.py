@@ -19,18 +19,21 @@ from engine.layouts.canonical_values import (
     BEYOND_ALL_YEARS_US,
     DAMAGED_ID,
     UNREADABLE_ID,
+    less,
     mapped_words,
     the_one_filled,
     written_amounts,
     written_days,
 )
 from engine.layouts.dates import read_dates, read_plain_dates
-from engine.layouts.model import Code, Dates, Part, Source
+from engine.layouts.model import Code, Dates, Part, Source, Zone
 from engine.layouts.parameters import Described
 from engine.layouts.passing_rows import rows_that_pass
 from engine.layouts.provider_column import KIND_BELOW, Column, Places
 from engine.records import KINDS, MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
 
+_JAPAN_MINUTES: Final = 9 * 60
+_MINUTE_US: Final = 60_000_000
 _CONTROLS: Final = r"[\x00-\x1F\x7F]"
 _IDS: Final = (
     *("transaction_id", "service_id", "account_id", "original_transaction_id"),
@@ -58,6 +61,8 @@ class CanonicalColumns:
                 continue
             if source.dates is not None:
                 made[name] = self._times(source, source.dates, whole_days=name.endswith("_on"))
+                if source.dates.zone is not None:
+                    made[name] = self._in_japan(made[name], source.dates.zone)
             else:
                 made[name] = self._texts(name, source)
             if name in _IDS and source.constant is None:
@@ -116,6 +121,8 @@ class CanonicalColumns:
         asked = parts if len(parts) > 1 else [name for name in parts if name in kind.by_column]
         filled = {name: amounts[name].filled for name in asked}
         amount = the_one_filled(list(amounts.values()), list(filled.values()))
+        for part in self._sources["amount"].less:
+            amount = less(amount, self._amounts(part.name))
         positive, negative = kind.by_sign
         kinds = self._texts("kind", kind)
         below = self._columns.get(KIND_BELOW)
@@ -166,9 +173,12 @@ class CanonicalColumns:
         if source.words is not None and len(source.parts) == 1 and _is_plain(source.parts[0]):
             words, column = source.words, self._columns[source.parts[0].name]
             made = column.map(lambda values: mapped_words(name, values, words))
+            if "" in words:
+                made = made.fill_null(words[""]) if column.texts.has_nulls() else made
         elif source.parts:
             made = self._joined(source.parts, source.join)
-            made = made if source.words is None else mapped_words(name, made, source.words)
+            if source.words is not None:
+                made = self._mapped(name, made, source)
         if made is None:
             made = pl.repeat(None, self._rows, dtype=pl.String, eager=True)
         if source.codes:
@@ -180,6 +190,20 @@ class CanonicalColumns:
             # A copy, for a column's own texts stay as they are.
             made = made.clone().scatter(refunds, instead)
         return made
+
+    def _mapped(self, name: str, joined: pl.Series, source: Source) -> pl.Series:
+        """What joined texts mean; where a part is blank, they may be words with a blank in them."""
+        assert source.words is not None
+        made = mapped_words(name, joined, source.words)
+        blank = joined.is_null()
+        if not blank.any():
+            return made
+        places = blank.arg_true()
+        texts = [self._part(part).gather(places).fill_null("") for part in source.parts]
+        frame = pl.DataFrame([text.alias(str(number)) for number, text in enumerate(texts)])
+        with_blanks = frame.select(pl.concat_str(pl.all(), separator=source.join)).to_series()
+        words = with_blanks.replace_strict(source.words, default=None, return_dtype=pl.String)
+        return made.clone().scatter(places, words)
 
     def _coded(self, texts: pl.Series, codes: Sequence[Code]) -> pl.Series:
         """Codes in place of the texts of rows that pass a code's test."""
@@ -240,10 +264,10 @@ class CanonicalColumns:
             return digits if codes is None else digits.gather(codes)
         if part.day is None:
             return column.texts
-        dates, latest = part.day, self._latest(part.day)
+        dates = part.day
 
         def day(values: pl.Series) -> pl.Series:
-            return written_days(read_dates(values, dates.forms, dates.era, latest), values)
+            return written_days(self._dates(values, dates), values)
 
         if column.has_few:
             return column.map(day)
@@ -256,18 +280,37 @@ class CanonicalColumns:
             column = self._columns[name]
             read = _plain_dates([column], "", dates)
             if read is None:
-                read = read_dates(column.texts, dates.forms, dates.era, self._latest(dates))
+                read = self._dates(column.texts, dates)
             self._read[name, dates] = read
         return self._read[name, dates]
+
+    def _dates(self, texts: pl.Series, dates: Dates) -> pl.Series:
+        latest, past_midnight = self._latest(dates), dates.past_midnight
+        return read_dates(texts, dates.forms, dates.era, latest, past_midnight=past_midnight)
+
+    def _in_japan(self, times: pl.Series, zone: Zone) -> pl.Series:
+        """Times of another zone; unreadable ones where the zone is not known."""
+        late = _JAPAN_MINUTES - zone.minutes if zone.minutes is not None else 0
+        minutes = pl.repeat(late, self._rows, dtype=pl.Int64, eager=True)
+        if zone.column is not None:
+            words = {word: _JAPAN_MINUTES - ahead for word, ahead in zone.words.items()}
+
+            def behind(values: pl.Series) -> pl.Series:
+                return values.replace_strict(words, default=None, return_dtype=pl.Int64)
+
+            minutes = self._columns[zone.column].map(behind)
+        beyond = (times.to_physical() == BEYOND_ALL_YEARS_US).fill_null(value=False)
+        known = minutes.is_not_null()
+        moved = times.to_physical() + minutes.fill_null(0) * _MINUTE_US
+        unreadable = beyond | (~known & times.is_not_null())
+        return moved.set(unreadable, BEYOND_ALL_YEARS_US).cast(times.dtype)
 
     def _latest(self, dates: Dates) -> dt.date | None:
         return None if dates.latest_by is None else self._described.day(dates.latest_by)
 
     def _times(self, source: Source, dates: Dates, *, whole_days: bool) -> pl.Series:
-        latest = self._latest(dates)
-
         def read(values: pl.Series) -> pl.Series:
-            return checked(read_dates(values, dates.forms, dates.era, latest), values)
+            return checked(self._dates(values, dates), values)
 
         def checked(times: pl.Series, values: pl.Series | None) -> pl.Series:
             if whole_days:

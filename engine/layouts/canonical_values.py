@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from engine.layouts.amounts import UNREADABLE, Amounts
+from engine.layouts.look_alikes import all_plain, plain
 
 UNREADABLE_ID: Final = "\x00"
 BEYOND_ALL_YEARS_US: Final = 10**18
@@ -24,12 +25,23 @@ _FREE_TEXTS: Final = ("method", "authority", "note")
 
 
 def mapped_words(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series:
-    """What values mean; of those not mapped, free texts stay, all else becomes unreadable."""
-    if name in _FREE_TEXTS:
-        return values.replace(words)
-    mark = UNREADABLE if name in _WORDS else UNREADABLE_ID
+    """What values mean; of those not mapped, free texts stay, all else becomes unreadable.
+
+    A value that is no word as it is written may be one that looks the same.
+    """
     mapped = values.replace_strict(words, default=None, return_dtype=pl.String)
-    return mapped.set(mapped.is_null() & values.is_not_null(), mark)
+    unknown = mapped.is_null() & values.is_not_null()
+    if unknown.any():
+        alike = {plain(value): word for value, word in words.items()}
+        looked_up = all_plain(values.filter(unknown)).replace_strict(
+            alike, default=None, return_dtype=pl.String
+        )
+        mapped = mapped.scatter(unknown.arg_true(), looked_up)
+        unknown = mapped.is_null() & values.is_not_null()
+    if name in _FREE_TEXTS:
+        return mapped.to_frame("a").select(pl.coalesce("a", values.alias("b"))).to_series()
+    mark = UNREADABLE if name in _WORDS else UNREADABLE_ID
+    return mapped.set(unknown, mark)
 
 
 def written_days(instants: pl.Series, values: pl.Series | None) -> pl.Series:
@@ -80,3 +92,15 @@ def the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> A
     if not made["several"].any():
         return made_one
     return Amounts(made_one.as_texts.digits.set(made["several"], UNREADABLE), made_one.negative)
+
+
+def less(amounts: Amounts, others: Amounts) -> Amounts:
+    """Amounts less others; unreadable where what is taken off is more, or has another sign."""
+    whole, off = (one.digits.cast(pl.Int64, strict=False).fill_null(0) for one in (amounts, others))
+    opposite = (amounts.negative != others.negative) & (off != 0)
+    readable = amounts.digits.is_not_null()
+    wrong = readable & (amounts.unreadable | others.unreadable | opposite | (off > whole))
+    left = (whole - off).set(~readable, None)
+    if not wrong.any():
+        return Amounts(left, amounts.negative)
+    return Amounts(left.cast(pl.String).set(wrong, UNREADABLE), amounts.negative)

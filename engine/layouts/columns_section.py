@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from engine.layouts.date_keys import parse_dates
+from engine.layouts.look_alikes import plain
 from engine.layouts.model import CANONICAL_COLUMNS, Part, Section, Source
 from engine.layouts.names import Names
 from engine.layouts.row_tests import parse_codes
@@ -42,14 +43,20 @@ _INSTANTS: Final = (
 _DAYS: Final = ("card_applied_on", "preregistered_on", "answered_on")
 _TEXT_KEYS: Final = ("constant", "from", "join", "map", "refund_from")
 _TIME_KEYS: Final = ("from", "join", "forms", "era", "latest_by")
-_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "transaction_id": (*_TEXT_KEYS, "number_equal_rows"),
-    "kind": ("constant", "from", "map", "by_sign", "by_column"),
-    "method": (*_TEXT_KEYS, "codes"),
-    "basis": ("constant", "from", "map"),
-    "outcome": ("constant", "from", "map"),
-    "amount": ("from",),
-} | dict.fromkeys((*_INSTANTS, *_DAYS), _TIME_KEYS)
+_INSTANT_KEYS: Final = (*_TIME_KEYS, "past_midnight", "zone", "zone_from", "zones")
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = (
+    {
+        "transaction_id": (*_TEXT_KEYS, "number_equal_rows"),
+        "kind": ("constant", "from", "map", "by_sign", "by_column"),
+        "method": (*_TEXT_KEYS, "codes"),
+        "basis": ("constant", "from", "map"),
+        "outcome": ("constant", "from", "map"),
+        "amount": ("from", "less"),
+    }
+    | dict.fromkeys(_INSTANTS, _INSTANT_KEYS)
+    | dict.fromkeys(_DAYS, _TIME_KEYS)
+)
+_OF_FORMS: Final = ("era", "latest_by", "past_midnight", "zone", "zone_from", "zones")
 _OF_TRANSACTIONS: Final = ("refund_from", "by_sign", "by_column")
 _PART_KEYS: Final = ("day", "forms", "era", "latest_by", "amount")
 
@@ -95,6 +102,8 @@ def _check_kind(
                 "kind", f'by_column: "{column}" is no column of the amount', "name an amount column"
             )
     for part in amount.parts:
+        if part in amount.less:
+            raise outer.fault("amount", f'less: "{part.name}" is the amount itself', "name another")
         if part.name in names.parameters:
             raise outer.fault(
                 "amount", f'"{part.name}" is a parameter', "an amount stands in its row"
@@ -112,6 +121,11 @@ def _check_kind(
 
 def _source(name: str, table: StrictTable, names: Names, words: tuple[str, ...] | None) -> Source:
     dates = name in _INSTANTS or name in _DAYS
+    for key in _OF_FORMS:
+        if table.has(key) and not table.has("forms"):
+            raise table.fault(
+                key, "there are no forms that it could hold for", 'write forms = ["YYYY/MM/DD"]'
+            )
     constant = table.optional_text("constant") if not dates and name != "amount" else None
     source = Source(
         constant=constant,
@@ -127,6 +141,7 @@ def _source(name: str, table: StrictTable, names: Names, words: tuple[str, ...] 
         by_sign=_by_sign(table),
         by_column=_by_column(table, names),
         codes=parse_codes(table, names),
+        less=_less(table, names),
         number_equal_rows=table.boolean("number_equal_rows", default=False),
     )
     if source.constant is not None and source.parts:
@@ -169,10 +184,24 @@ def _part(table: StrictTable, key: str, part: str | StrictTable, names: Names) -
     )
 
 
+def _less(table: StrictTable, names: Names) -> tuple[Part, ...]:
+    if not table.has("less"):
+        return ()
+    return (Part(names.column(table, "less", table.text("less"))),)
+
+
 def _words(table: StrictTable, known: tuple[str, ...] | None) -> Mapping[str, str] | None:
     if not table.has("map"):
         return None
     words = table.texts_by_name("map")
+    alike: dict[str, str] = {}
+    for value, word in words.items():
+        if alike.setdefault(plain(value), word) != word:
+            raise table.fault(
+                f"map: {value[:MAX_ID_CHARACTERS]}",
+                "another value looks the same and means something else",
+                "values are compared without regard to width and kind of dash; leave one out",
+            )
     if not table.has("from"):
         raise table.fault("map", "there is no from whose values it maps", 'write from = "…"')
     for value, word in words.items():

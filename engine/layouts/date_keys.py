@@ -1,11 +1,18 @@
-"""How dates are written, of a column or of a part of one: the keys `forms`, `era`, `latest_by`."""
+"""How dates are written, of a column or of a part of one: the keys `forms`, `era`, `latest_by`,
+`past_midnight`, and for times `zone`, or `zone_from` with `zones`.
+"""
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from engine.layouts.dates import ERAS, Form, compile_form
-from engine.layouts.model import Dates
+from engine.layouts.model import Dates, Zone
 from engine.layouts.names import Names
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
+
+_ZONE: Final = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
 
 
 def parse_dates(table: StrictTable, names: Names, *, with_time: bool) -> Dates:
@@ -14,7 +21,44 @@ def parse_dates(table: StrictTable, names: Names, *, with_time: bool) -> Dates:
     timed = next((form.text for form in forms if form.has_time), None)
     if timed is not None and not with_time:
         raise table.fault("forms", f'"{timed}" has a time of day', "this column is a day")
-    return _with_year(table, Dates(forms, _era(table), _latest_by(table, names)))
+    past_midnight = table.boolean("past_midnight", default=False)
+    if past_midnight and timed is None:
+        raise table.fault("past_midnight", "no form has a time of day", "leave it out")
+    zone = _zone(table, names)
+    if zone is not None and timed is None:
+        raise table.fault("zone", "no form has a time of day", "leave it out")
+    dates = Dates(forms, _era(table), _latest_by(table, names), past_midnight, zone)
+    return _with_year(table, dates)
+
+
+def _zone(table: StrictTable, names: Names) -> Zone | None:
+    if table.has("zone"):
+        if table.has("zone_from"):
+            raise table.fault("zone", "there is a zone_from as well", "leave one of the two out")
+        return Zone(minutes=_minutes(table, "zone", table.text("zone")))
+    if not table.has("zone_from"):
+        if table.has("zones"):
+            raise table.fault("zones", "there is no zone_from whose values it maps", "leave it out")
+        return None
+    words = table.texts_by_name("zones")
+    if not words:
+        raise table.fault("zones", "missing", 'write zones = { "JST" = "+09:00" }')
+    return Zone(
+        column=names.column(table, "zone_from", table.text("zone_from")),
+        words={word: _minutes(table, f"zones: {word}", zone) for word, zone in words.items()},
+    )
+
+
+def _minutes(table: StrictTable, key: str, zone: str) -> int:
+    found = _ZONE.fullmatch(zone)
+    if found is None:
+        raise table.fault(
+            key,
+            f'"{zone[:MAX_ID_CHARACTERS]}" is not how far times are ahead of UTC',
+            "write it like +09:00",
+        )
+    minutes = int(found[2]) * 60 + int(found[3])
+    return -minutes if found[1] == "-" else minutes
 
 
 def _with_year(table: StrictTable, dates: Dates) -> Dates:

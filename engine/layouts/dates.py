@@ -67,6 +67,9 @@ _YEARS: Final = ("year", "short_year", "era_year")
 _WIDE: Final = "０１２３４５６７８９／：．－ＲＨＳ　"
 _NARROW: Final = "0123456789/:.-RHS "
 FIRST_YEAR: Final = 1
+_HOURS_OF_A_DAY: Final = 24
+# Of the clock on which a business day ends.
+_LAST_HOUR: Final = 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,12 @@ def _check_parts(parts: Sequence[str]) -> None:
 
 
 def read_dates(
-    texts: pl.Series, forms: Sequence[Form], era: str | None = None, latest: dt.date | None = None
+    texts: pl.Series,
+    forms: Sequence[Form],
+    era: str | None = None,
+    latest: dt.date | None = None,
+    *,
+    past_midnight: bool = False,
 ) -> pl.Series:
     """Instants without a zone, in microseconds; null where nothing or in no form.
 
@@ -186,11 +194,12 @@ def read_dates(
         forms: tried in this order.
         era: of forms whose years do not name theirs.
         latest: for forms without a year: the latest such day up to this one is meant.
+        past_midnight: whether the hours 24 to 29 are those of the next day.
     """
     texts = _narrowed(texts)
     values: pl.Series | None = None
     for form in forms:
-        read = _read(texts, form, era, latest)
+        read = _read(texts, form, era, latest, past_midnight and "hour" in form.parts)
         values = (
             read
             if values is None
@@ -335,10 +344,16 @@ def _narrowed(texts: pl.Series) -> pl.Series:
     return texts.str.replace_many(list(_WIDE), list(_NARROW))
 
 
-def _read(texts: pl.Series, form: Form, era: str | None, latest: dt.date | None) -> pl.Series:
+def _read(
+    texts: pl.Series,
+    form: Form,
+    era: str | None,
+    latest: dt.date | None,
+    past_midnight: bool,  # noqa: FBT001
+) -> pl.Series:
     frame = texts.to_frame("text")
     text = pl.col("text")
-    if form.chrono is not None:
+    if form.chrono is not None and not past_midnight:
         written: pl.Expr = pl.when(text.str.contains(_unnamed(form.pattern))).then(text)
         chrono = form.chrono if "hour" in form.parts else f"{form.chrono} %H:%M:%S"
         if "hour" not in form.parts:
@@ -355,14 +370,22 @@ def _read(texts: pl.Series, form: Form, era: str | None, latest: dt.date | None)
     if "half" in form.parts:
         two[0] = _hour_of_the_day()
     date = pl.format("{}-{}-{}", year, pl.col("month").str.zfill(2), pl.col("day").str.zfill(2))
+    days_later: pl.Expr = pl.lit(0)
+    if past_midnight:
+        hour = pl.col("hour").cast(pl.Int64)
+        late = hour.is_between(_HOURS_OF_A_DAY, _LAST_HOUR)
+        days_later = pl.when(late).then(1).otherwise(0)
+        of_day = pl.when(late).then(hour - _HOURS_OF_A_DAY).otherwise(hour)
+        two[0] = of_day.cast(pl.String).str.zfill(2)
     whole = pl.format("{} {}:{}:{}", date, *two)
     frame = parts.select(
         whole.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).alias("at"),
         first.alias("first"),
         last.alias("last"),
+        (days_later * pl.duration(days=1)).alias("later"),
     )
     inside = pl.col("at").cast(pl.Date).is_between(pl.col("first"), pl.col("last"))
-    return _in_years(frame.select(pl.when(inside).then(pl.col("at"))))
+    return _in_years(frame.select(pl.when(inside).then(pl.col("at") + pl.col("later"))))
 
 
 def _hour_of_the_day() -> pl.Expr:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from engine.layouts.dates import Form
+from engine.layouts.look_alikes import plain
 from engine.records import (
     ANSWER_COLUMNS,
     ENROLLMENT_COLUMNS,
@@ -33,6 +34,21 @@ CANONICAL_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Zone:
+    """How far times are ahead of UTC, in minutes.
+
+    Attributes:
+        minutes: of all times; None where a column says it.
+        column: which column.
+        words: what each of its values means.
+    """
+
+    minutes: int | None = None
+    column: str | None = None
+    words: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Dates:
     """Forms in which dates, or dates and times, are written; tried in this order.
 
@@ -40,11 +56,15 @@ class Dates:
         era: of years that are written without their era's name.
         latest_by: for dates without a year, the parameter that says which: it is the latest such
             day that is not after that one.
+        past_midnight: whether the hours 24 to 29 are those of the next day.
+        zone: of times that are not Japan's.
     """
 
     forms: tuple[Form, ...]
     era: str | None = None
     latest_by: str | None = None
+    past_midnight: bool = False
+    zone: Zone | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +102,11 @@ class Test:
     matches: str | None = None
     filled: bool | None = None
 
+    @property
+    def has_other_spellings(self) -> bool:
+        """Whether a text of it may be written in ASCII, too."""
+        return any(plain(text) != text for text in (*self.values, *self.begins, *self.contains))
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -105,6 +130,7 @@ class Source:
             kind has parts, too, only of a known word.
         by_column: for a kind, likewise, what the amount's column makes of it.
         codes: for a method, tried in this order: of the first whose test holds, the code.
+        less: for an amount, what is taken off it: at most one part.
         number_equal_rows: for an ID, whether rows with the same are numbered, in the file's order.
     """
 
@@ -117,6 +143,7 @@ class Source:
     by_sign: tuple[str | None, str | None] = (None, None)
     by_column: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[Code, ...] = ()
+    less: tuple[Part, ...] = ()
     number_equal_rows: bool = False
 
     @property
@@ -124,6 +151,9 @@ class Source:
         """All that it is made from."""
         names = [part.name for part in (*self.parts, *self.refund_parts)]
         names += [code.test.column for code in self.codes]
+        names += [part.name for part in self.less]
+        if self.dates is not None and self.dates.zone is not None and self.dates.zone.column:
+            names.append(self.dates.zone.column)
         return tuple(dict.fromkeys((*names, *self.by_column)))
 
 

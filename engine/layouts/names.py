@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from engine.layouts.model import Fixed, Parameter, Section, Separated
+from engine.layouts.look_alikes import plain
+from engine.layouts.model import Fixed, Layout, Parameter, Section, Separated
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
 
 # Of a parameter, and of a reason to skip rows.
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+_NUMBER: Final = re.compile(r" \([0-9]+\)$")
 
 
 def numbered(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -22,6 +26,21 @@ def numbered(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
         seen[name] = seen.get(name, 0) + 1
         unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return tuple(unique)
+
+
+def spelled(titles: Sequence[str], layout: Layout) -> list[str]:
+    """The titles of columns as the layout spells them, where they look the same."""
+    known = _spellings(layout)
+    return [known.get(plain(title), title) for title in titles]
+
+
+def _spellings(layout: Layout) -> Mapping[str, str]:
+    if isinstance(layout.file, Fixed):
+        return {}
+    names = [*layout.file.header, *layout.file.optional]
+    names += [name for section in layout.sections for name in section.header]
+    titles = [_NUMBER.sub("", name) for name in names]
+    return {plain(title): title for title in reversed(titles)}
 
 
 class Names:

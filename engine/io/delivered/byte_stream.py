@@ -17,6 +17,7 @@ MOST_EXPANSION: Final = 100
 COMPRESSION: Final = 8
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE: Final = b"\x2a\x4d\x18"
 _LINE_ENDS: Final = b"\r\n"
 # Old systems, and some that copy files, pad a file after its last line with NULs or Ctrl-Z.
 PADDING: Final = b"\x00\x1a"
@@ -52,6 +53,12 @@ def text_bytes(delivered: Delivered) -> int:
 
 def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
     magic = file.peek(4)[:4]
+    while magic[1:] == _SKIPPABLE and magic[0] & 0xF0 == 0x50:
+        # Frames of zstd that hold no data, such as parallel compressors write ahead of the others.
+        length = int.from_bytes(file.read(8)[4:], "little")
+        while length and (passed := file.read(min(length, 1 << 20))):
+            length -= len(passed)
+        magic = file.peek(4)[:4]
     if magic.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
     if magic.startswith(_ZSTD):

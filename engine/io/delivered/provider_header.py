@@ -13,7 +13,7 @@ from typing import Final
 from engine.errors import InputError
 from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
 from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator
-from engine.layouts.names import numbered
+from engine.layouts.names import numbered, spelled
 from engine.records import BLANKS
 
 _FEWEST_NAMES: Final = 2
@@ -63,7 +63,7 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     start = 0
     try:
         for record in csv.reader(iter(lines.readline, ""), delimiter=file.separator):
-            names = numbered([cell.strip(BLANKS) for cell in record])
+            names = numbered(spelled([cell.strip(BLANKS) for cell in record], layout))
             if wanted <= {*names}:
                 before, header = lines.getvalue()[:start], lines.getvalue()[start : lines.tell()]
                 rest = lines.read().encode(encoding, "surrogateescape")
@@ -96,7 +96,7 @@ def nearest_header(data: bytes, layout: Layout) -> list[str]:
     missing = []
     for line in lines:
         cells = next(csv.reader([line], delimiter=file.separator), [])
-        names = {*numbered([cell.strip(BLANKS) for cell in cells])}
+        names = {*numbered(spelled([cell.strip(BLANKS) for cell in cells], layout))}
         missing.append([name for name in file.header if name not in names])
     return min(missing, key=len, default=list(file.header))
 
@@ -108,7 +108,8 @@ def check_clear(found: Found, layout: Layout, name: str) -> None:
         csv.reader(io.StringIO(found.header, newline=""), delimiter=layout.file.separator), []
     )
     known = {*layout.file.header, *layout.file.optional}
-    for column, times in Counter(cell.strip(BLANKS) for cell in cells).items():
+    titles = spelled([cell.strip(BLANKS) for cell in cells], layout)
+    for column, times in Counter(titles).items():
         same = numbered([column] * times)
         if not known.issuperset(same[1:]) and not {*same}.isdisjoint(layout.used):
             raise InputError(
@@ -128,7 +129,9 @@ def check_no_table_ahead(found: Found, layout: Layout, name: str) -> None:
     own = {*layout.file.header, *layout.file.optional}
     lines = csv.reader(io.StringIO(found.before, newline=""), delimiter=layout.file.separator)
     for number, record in enumerate(lines, 1):
-        if len(own.intersection(cell.strip(BLANKS) for cell in record)) >= _FEWEST_NAMES:
+        if len(own.intersection(spelled([cell.strip(BLANKS) for cell in record], layout))) >= (
+            _FEWEST_NAMES
+        ):
             raise InputError(
                 f"{name}: line {number} is another header, ahead of that of layout "
                 f"{layout.layout_id}; the rows below it would not be read",

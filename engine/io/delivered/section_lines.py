@@ -12,7 +12,7 @@ import polars as pl
 
 from engine.io.delivered.csv_framing import Dialect, Places, bounds
 from engine.layouts.model import Layout, Section, Separated, Skip
-from engine.layouts.names import numbered
+from engine.layouts.names import numbered, spelled
 from engine.records import BLANKS
 
 _AHEAD_OF_TEXT: Final = f'{BLANKS}"'
@@ -33,9 +33,10 @@ class SectionLine:
     raw: str
     section: Section | None
 
-    def names(self, separator: str) -> tuple[str, ...]:
+    def names(self, layout: Layout) -> tuple[str, ...]:
         """Its cells as the names of columns."""
-        return numbered(cells_of(self.raw, separator))
+        assert isinstance(layout.file, Separated)
+        return numbered(spelled(cells_of(self.raw, layout.file.separator), layout))
 
     def is_ahead(self, layout: Layout) -> bool:
         """Whether it begins as a line ahead of the header does that a layout takes a value from."""
@@ -89,7 +90,7 @@ def section_of(raw: str, layout: Layout) -> Section | None:
                 return section
         else:
             line = SectionLine(0, 0, raw, section)
-            if {*section.header} <= {*line.names(layout.file.separator)}:
+            if {*section.header} <= {*line.names(layout)}:
                 return section
     return None
 

@@ -247,7 +247,7 @@ class _Cutting:
         assert section is not None
         separator = self.dialect.separator
         if section.header:
-            self.table = table_of(line.names(separator), self.layout, section.renamed)
+            self.table = table_of(line.names(self.layout), self.layout, section.renamed)
             self.in_force, self.is_fitted = replace(self.in_force, left_out=None), False
         self.in_force = self.in_force.after(section, line.values(separator))
         marks.add(record, section.reason, self.in_force)

@@ -18,6 +18,7 @@ from engine.io.delivered.sections import Table
 from engine.layouts.amounts import UNREADABLE
 from engine.layouts.canonical_values import BEYOND_ALL_YEARS_DAYS, BEYOND_ALL_YEARS_US
 from engine.layouts.model import Layout
+from engine.layouts.names import spelled
 
 _SHOWN_CHARACTERS: Final = 60
 _NUMBER: Final = re.compile(r"[0-9０-９]{4,}")
@@ -64,7 +65,7 @@ def kind_of_line(raw: str, table: Table, layout: Layout, separator: str) -> Line
     if not filled:
         return "blank"
     titles = {title for title in table.titles if title}
-    if len(titles.intersection(filled)) >= _FEWEST_NAMES:
+    if len(titles.intersection(spelled(filled, layout))) >= _FEWEST_NAMES:
         return "header"
     if len(filled) == 1 and len(table.titles) > 1:
         return "heading"

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from engine.errors import InputError
-from pipelines.commands.audit import draw
+from pipelines.commands.audit import draw, remarks
 from pipelines.commands.desk import (
     browse,
     claim,
@@ -54,7 +54,7 @@ app = App(
 for _command in (
     *(run, check, runs, status, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, report, simulate),
-    *(draw,),
+    *(draw, remarks),
     *(sample, layouts, preview, quarantine),
 ):
     app.command(_command)

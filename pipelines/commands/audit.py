@@ -78,3 +78,34 @@ def draw(
         lang=words,
         as_json=as_json,
     )
+
+
+def remarks(
+    book: Path,
+    /,
+    *,
+    out: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Look for patterns to ask about / 確認を要する可能性のある傾向を調べる.
+
+    Charge-and-refund cycles, payments that fill the cap to the yen, the same second, IDs spelled
+    alike, accounts that change hands, awards just before a stop, runs off the trend: how often,
+    and how many points. None of them is wrong in itself, so the exit code is 0.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    out: Path
+        A new or empty folder for remarks.parquet, remarks.csv and remarks.json, which name the
+        rows, people and accounts.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the sums as JSON.
+    """
+    from pipelines.remarks.command import remark_on
+
+    return remark_on(book, out=out, lang=lang or lang_of_locale(), as_json=as_json)

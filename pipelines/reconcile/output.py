@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from engine.io.result_folders import FORMULA_MARKS
-from pipelines.desk.database import Database
+from pipelines.desk.database import Database, guarded_in_sql
 from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
@@ -38,13 +37,7 @@ def write_results(
     database.rows(
         f"COPY (SELECT * {order}) TO '{quoted}/{PARQUET}' (FORMAT parquet, COMPRESSION zstd)"
     )
-    marks = "".join(FORMULA_MARKS).replace("-", "\\-")
-    text_columns = ["service_id", key, *_TEXTS]
-    guarded = ", ".join(
-        f"CASE WHEN regexp_matches({name}, '^[{marks}]') THEN '''' || {name} ELSE {name} END "
-        f"AS {name}"
-        for name in text_columns
-    )
+    guarded = guarded_in_sql(["service_id", key, *_TEXTS])
     database.rows(
         f"COPY (SELECT * REPLACE ({guarded}) {order}) TO '{quoted}/{CSV}' (FORMAT csv, HEADER true)"
     )

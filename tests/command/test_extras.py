@@ -69,6 +69,7 @@ COMMANDS: Mapping[str, str | None] = {
     "browse BOOK": "browse",
     "reconcile BOOK claim.csv --out breaks": "desk",
     "draw BOOK --units 5 --seed 1 --out sample": "desk",
+    "remarks BOOK": "desk",
     "claim BOOK --final": "desk",
     "claim BOOK --final --out claim": "desk",
     "claim BOOK --granted --final": WORKS_ALONE,

@@ -96,7 +96,7 @@ COMMANDS = (
     *((name,) for name in ("run", "verify", "explain", "reconcile", "claim", "report", "simulate")),
     *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
-    ("draw",),
+    *(("draw",), ("remarks",)),
 )
 
 

@@ -21,7 +21,14 @@ from pipelines.commands.desk import (
 )
 from pipelines.commands.files import layouts, new_layout, preview, quarantine, sample
 from pipelines.commands.nightly import due, payout, pending, run
-from pipelines.commands.operator import check, runs, status
+from pipelines.commands.operator import (
+    check,
+    night,
+    runs,
+    show_config,
+    status,
+    validate_config,
+)
 from pipelines.shown.errors import output_may_fail
 
 _HELP = """マイナポイントの付与台帳を作る: deliveries in, a validated ledger of awards out.
@@ -52,7 +59,7 @@ app = App(
 )
 
 for _command in (
-    *(run, check, runs, status, payout, due, pending),
+    *(run, night, check, runs, status, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, report, simulate),
     *(draw, remarks),
     *(sample, layouts, preview, quarantine),
@@ -61,6 +68,10 @@ for _command in (
 _layout = App(name="layout", help="Describe a provider's file / レイアウトを作る.")
 _layout.command(new_layout, name="new")
 app.command(_layout)
+_config = App(name="config", help="Show or check the sources file / 設定ファイルの表示と検査.")
+_config.command(show_config, name="show")
+_config.command(validate_config, name="validate")
+app.command(_config)
 
 
 def call(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from pipelines.commands.options import Arguments, Json, Paths, Settings
+from pipelines.commands.options import Arguments, Day, Json, Paths, Settings
 from pipelines.shown.texts import Lang, lang_of_locale
 
 
@@ -15,7 +15,7 @@ def run(
     book: Path,
     /,
     *,
-    booked_on: dt.date,
+    booked_on: Day,
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
     events: Paths | None = None,
@@ -58,7 +58,7 @@ def run(
     book: Path
         The book's folder; made by the first run.
     booked_on: dt.date
-        The day of booking, YYYY-MM-DD.
+        The day of booking, YYYY-MM-DD; or today or yesterday, in Japan.
     transactions: list[str]
         Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst) or Parquet.
     enrollments: list[str]

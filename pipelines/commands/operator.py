@@ -2,11 +2,131 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Annotated, Final
 
-from cyclopts.types import PositiveInt
+from cyclopts import Parameter
+from cyclopts.types import NonNegativeFloat, PositiveInt
 
-from pipelines.commands.options import Arguments, Json, Paths, Settings
+from pipelines.commands.options import Arguments, Day, Json, Paths, Settings
 from pipelines.shown.texts import Lang, lang_of_locale
+
+_CONFIG: Final = Path("mynapoint.toml")
+_Config = Annotated[Path, Parameter(env_var="MYNAPOINT_CONFIG")]
+
+
+def night(
+    book: Annotated[Path, Parameter(env_var="MYNAPOINT_BOOK")],
+    /,
+    *,
+    booked_on: Day,
+    config: _Config = _CONFIG,
+    wait: Annotated[NonNegativeFloat | None, Parameter(env_var="MYNAPOINT_WAIT")] = None,
+    expect_run: PositiveInt | None = None,
+    allow_gate: list[str] | None = None,
+    nothing_delivered: bool = False,
+    new_book: bool = False,
+    dry_run: bool = False,
+    out: Path | None = None,
+    allow_backdating: bool = False,
+    allow_postdating: bool = False,
+    quiet: bool = False,
+    as_json: Json = False,
+) -> int:
+    """Book a night with what its sources have / 設定ファイルに従い夜間処理を行う.
+
+    What arrives from whom, and all that is the same every night, stands in the sources file.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder; it has to be there.
+    booked_on: dt.date
+        The day of booking, YYYY-MM-DD; or today or yesterday, in Japan.
+    config: Path
+        The sources file; by default mynapoint.toml here.
+    wait: float
+        Wait so many seconds until another run has ended.
+    expect_run: int
+        Refuse the run if it would have another number than this.
+    allow_gate: list[str]
+        Book the night though this gate fails; may be repeated.
+    nothing_delivered: bool
+        Record a night on which no source had anything.
+    new_book: bool
+        Make a new book.
+    dry_run: bool
+        Do all of it but the booking: nothing in the book's folder changes.
+    out: Path
+        With --dry-run: a new or empty folder for the tables that the run would leave.
+    allow_backdating: bool
+        Let --booked-on be earlier than the last run's day.
+    allow_postdating: bool
+        Let --booked-on be in the future.
+    quiet: bool
+        Print nothing but errors and warnings.
+    as_json: bool
+        Print the run record as JSON.
+    """
+    from pipelines.night.command import run_night
+
+    return run_night(
+        book,
+        booked_on=booked_on,
+        config=config,
+        wait=wait,
+        expected_run=expect_run,
+        allowed_gates=allow_gate or [],
+        nothing_delivered=nothing_delivered,
+        new_book=new_book,
+        dry_run=dry_run,
+        out=out,
+        allow_backdating=allow_backdating,
+        allow_postdating=allow_postdating,
+        quiet=quiet,
+        as_json=as_json,
+    )
+
+
+def show_config(
+    *,
+    booked_on: Day,
+    config: _Config = _CONFIG,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Show what a night would be run with / 設定と受信状況を表示する.
+
+    Exit 1 when a source that is required has nothing.
+
+    Parameters
+    ----------
+    booked_on: dt.date
+        The day of booking, YYYY-MM-DD; or today or yesterday, in Japan.
+    config: Path
+        The sources file; by default mynapoint.toml here.
+    as_json: bool
+        Print it as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.night.command import show_config as show
+
+    return show(config, booked_on=booked_on, lang=lang or lang_of_locale(), as_json=as_json)
+
+
+def validate_config(*, config: _Config = _CONFIG, lang: Lang | None = None) -> int:
+    """Check the sources file, and the layouts, gates and services that it names / 設定を検査する.
+
+    Parameters
+    ----------
+    config: Path
+        The sources file; by default mynapoint.toml here.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.night.command import validate_config as validate
+
+    return validate(config, lang=lang or lang_of_locale())
 
 
 def check(

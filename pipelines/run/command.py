@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import InputError
+from engine.io.delivered.deliveries import DeliveredAs
+from engine.io.run.delivery_note import DeliveryNote
 from engine.io.run.nightly import command_line
 from engine.io.run.nightly import run as book_a_night
 from pipelines.desk.engines import engine_of
@@ -20,9 +22,9 @@ def book_deliveries(
     book: Path,
     *,
     booked_on: dt.date,
-    transactions: Sequence[str],
-    enrollments: Sequence[str],
-    events: Sequence[str],
+    transactions: Sequence[str | DeliveredAs],
+    enrollments: Sequence[str | DeliveredAs],
+    events: Sequence[str | DeliveredAs],
     layouts: Sequence[str],
     settings: Sequence[str],
     services: Path | None,
@@ -33,7 +35,7 @@ def book_deliveries(
     rejects: Path | None,
     gates: Path | None,
     allowed_gates: Sequence[str],
-    manifests: Sequence[Path],
+    manifests: Sequence[Path | DeliveryNote],
     nothing_delivered: bool,
     existing: bool,
     expected_run: int | None,
@@ -65,8 +67,14 @@ def book_deliveries(
             hint="leave --engine out",
             code="wrong_usage",
         )
-    parsed = {"transactions": transactions, "enrollments": enrollments, "events": events}
-    deliveries = in_order(arguments, parsed) if layouts or settings else parsed
+    deliveries: dict[str, Sequence[str | DeliveredAs]] = {
+        "transactions": transactions,
+        "enrollments": enrollments,
+        "events": events,
+    }
+    if layouts or settings:
+        paths = {role: [str(path) for path in named] for role, named in deliveries.items()}
+        deliveries = {**in_order(arguments, paths)}
     with (
         engine_of(engine, master, conf) as how,
         progress_bar(wanted=not quiet) as shown,

@@ -53,6 +53,9 @@ COMMANDS: Mapping[str, str | None] = {
     "due BOOK --on 2021-10-21 --by day": WORKS_ALONE,
     "run NEW --booked-on 2020-11-03 --enrollments NIGHT/enrollments.csv "
     "--metrics night.prom": "metrics",
+    "night NEW --booked-on 2020-11-03 --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
+    "config show --booked-on 2020-11-03 --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
+    "config validate --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
     "runs BOOK": WORKS_ALONE,
     "check BOOK --transactions NIGHT/transactions-* --enrollments NIGHT/enrollments.csv": (
         WORKS_ALONE
@@ -110,6 +113,7 @@ def run_without(
     (folder / "answers.csv").write_text("payout_id,outcome,points,answered_on,code\n")
     places = {"BOOK": book, "NEW": folder / "new", "DIR": folder / "out"}
     places |= {"NIGHT": ROOT / "sample_data" / "night-001", "SAMPLE": ROOT / "sample_data"}
+    places["EXAMPLES"] = ROOT / "examples"
     words = [re.sub("[A-Z]{3,}", lambda name: str(places[name[0]]), word) for word in line.split()]
     return subprocess.run(
         [sys.executable, "-m", "mynapoint", *words],

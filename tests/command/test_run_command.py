@@ -97,6 +97,7 @@ COMMANDS = (
     *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
     *(("draw",), ("remarks",)),
+    *(("night",), ("config", "show"), ("config", "validate")),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs
+from engine.io.run.delivery_note import DeliveryNote
 
 _PATH: Final = (str, Path)
 
@@ -90,6 +91,19 @@ def check_seconds(**seconds: object) -> None:
     for name, value in seconds.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
             raise _wrong(name, "a number of 0 or more", value, "leave it out, or pass 60")
+
+
+def check_notes(**notes: object) -> None:
+    """Refuses what is not a list of delivery notes or their paths.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    for name, given in notes.items():
+        if not isinstance(given, (list, tuple)) or not all(
+            isinstance(note, (*_PATH, DeliveryNote)) for note in given
+        ):
+            raise _wrong(name, "a list of str or pathlib.Path", given, 'pass a list: ["FILE", …]')
 
 
 def check_share(name: str, share: object) -> None:

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -31,10 +31,16 @@ class DeliveryNote:
     Attributes:
         where: the note's own file.
         files: by name, what is said of each: ``sha256`` and whole numbers.
+        covers: the inputs that it speaks of; None for all of the run's.
     """
 
     where: str
     files: Mapping[str, Mapping[str, str | int]]
+    covers: frozenset[str] | None = None
+
+    def of(self, names: frozenset[str]) -> "DeliveryNote":
+        """The same note, of these inputs alone."""
+        return replace(self, covers=names)
 
 
 def load_delivery_note(path: str | Path) -> DeliveryNote:
@@ -102,15 +108,22 @@ def check_delivered_as_noted(
     """Refuses deliveries that are not what their notes say.
 
     Args:
-        notes: those that were given; together they name every file.
+        notes: those that were given; those that cover the same inputs together name all of them.
         inputs: what was read.
         yen: by an input's name, the sum of its amounts; of transactions alone.
 
     Raises:
         InputError: naming files and figures that differ.
     """
-    if not notes:
-        return
+    for covers in dict.fromkeys(note.covers for note in notes):
+        _check(
+            [note for note in notes if note.covers == covers],
+            [read for read in inputs if covers is None or read.name in covers],
+            yen,
+        )
+
+
+def _check(notes: Sequence[DeliveryNote], inputs: Sequence[Input], yen: Mapping[str, int]) -> None:
     noted = {name: said for note in notes for name, said in note.files.items()}
     delivered = {PurePath(read.name).name: read for read in inputs}
     differences = [

@@ -27,6 +27,7 @@ from engine.io.run.arguments import (
     check_counts,
     check_delivered,
     check_names,
+    check_notes,
     check_paths,
     check_seconds,
     check_share,
@@ -34,7 +35,7 @@ from engine.io.run.arguments import (
 )
 from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days, check_number
-from engine.io.run.delivery_note import load_delivery_note
+from engine.io.run.delivery_note import DeliveryNote, load_delivery_note
 from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.io.run.sound_index import with_a_sound_index
@@ -72,7 +73,7 @@ def run(
     rejects: str | Path | None = None,
     gates: str | Path | None = None,
     allowed_gates: Sequence[str] = (),
-    manifests: Sequence[str | Path] = (),
+    manifests: Sequence[str | Path | DeliveryNote] = (),
     nothing_delivered: bool = False,
     existing: bool = False,
     expected_run: int | None = None,
@@ -126,7 +127,7 @@ def run(
     if out is not None and not dry_run:
         raise InputError("--out: says nothing here", hint="it belongs to --dry-run")
     check_delivered(transactions=transactions, enrollments=enrollments, events=events)
-    check_delivered(manifests=manifests)
+    check_notes(manifests=manifests)
     check_names(allowed_gates=allowed_gates)
     check_seconds(wait_seconds=wait_seconds)
     check_counts(threads=threads, rows_per_slice=rows_per_slice, expected_run=expected_run)
@@ -146,7 +147,10 @@ def run(
         None if rejects is None else local_path(rejects),
         expected_run,
         tuple(allowed_gates),
-        tuple(load_delivery_note(path) for path in manifests),
+        tuple(
+            note if isinstance(note, DeliveryNote) else load_delivery_note(note)
+            for note in manifests
+        ),
     )
     if order.rejects is not None:
         check_folder(order.rejects)

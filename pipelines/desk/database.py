@@ -156,7 +156,9 @@ class Database:
         )
         found = {name for name, *_ in self.rows(f"DESCRIBE SELECT * FROM {source}")}  # noqa: S608
         columns = ", ".join(
-            field.name if field.name in found else f"NULL::{_KINDS[field.type]} AS {field.name}"
+            f'"{field.name}"'
+            if field.name in found
+            else f'NULL::{_KINDS[field.type]} AS "{field.name}"'
             for field in schema
         )
         self.rows(

@@ -27,7 +27,7 @@ from pipelines.verify.index import check_index
 from pipelines.verify.kept_runs import Kept
 from pipelines.verify.log_end import is_changing
 from pipelines.verify.origin import Deliveries, check_origin
-from pipelines.verify.payouts import check_payouts
+from pipelines.verify.payouts import CheckedPayouts, check_payouts
 from pipelines.verify.places import check_places
 from pipelines.verify.seals import Expected, Vouched, check_seals
 
@@ -55,6 +55,8 @@ class Verified:
         vouched: what stands for the book from outside of it.
         unproven: how many runs were booked in format 1: how that decided is no longer known, so
             deliveries do not prove their origin.
+        payouts: how many payout runs there are, and the bridge from award to grant; None where the
+            book has no payouts.
     """
 
     book: Path
@@ -64,6 +66,7 @@ class Verified:
     unused: int = 0
     chain: list[ChainRecord] = field(default_factory=list)
     vouched: Vouched = field(default_factory=Vouched)
+    payouts: CheckedPayouts | None = None
 
     @property
     def checked(self) -> tuple[str, ...]:
@@ -150,7 +153,8 @@ def _check(
     if check_arithmetic(book, kept, scratch, verified.of(ARITHMETIC)):
         verified.completed.append(ARITHMETIC)
     whole = kept.whole_runs() is not None
-    if check_payouts(book, scratch, verified.of(PAYOUTS), whole=whole):
+    verified.payouts = check_payouts(book, scratch, verified.of(PAYOUTS), whole=whole)
+    if verified.payouts is not None and verified.payouts.bridge is not None:
         verified.completed.append(PAYOUTS)
     _check_what_runs_change(book, kept, scratch, verified.of(INDEX))
     if any(delivered.values()):

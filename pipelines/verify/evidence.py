@@ -3,7 +3,7 @@
 import datetime as dt
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
@@ -107,6 +107,7 @@ def evidence(verified: Verified, *, made_at: dt.datetime, show_ids: bool) -> dic
         "checked": list(verified.checked),
         "unused_deliveries": verified.unused,
         "unproven_runs": verified.unproven,
+        "payouts": None if verified.payouts is None else asdict(verified.payouts),
         "unproven": [what.code.removeprefix("unproven_") for what in unproven(verified)],
         "seals": [seal.value() for seal in verified.vouched.seals],
         "heads": [

@@ -19,6 +19,7 @@ from pipelines.verify.evidence import (
     versions,
 )
 from pipelines.verify.findings import REMARK, Finding, Findings
+from pipelines.verify.payout_tables import TERMS
 
 
 def present(
@@ -72,6 +73,10 @@ def _lines(
             booked_to=runs[-1].record.booked_on,
             entries=verified.entries,
         )
+    if verified.payouts is not None and verified.payouts.bridge is not None:
+        services = verified.payouts.bridge.values()
+        sums = {term: sum(terms[term] for terms in services) for term in TERMS}
+        yield t("payouts", payout_runs=verified.payouts.payout_runs, **sums)
     if verified.chain:
         yield t("chain", sha256=verified.chain[-1].sha256)
     for check in CHECKS:

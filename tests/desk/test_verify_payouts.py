@@ -48,8 +48,9 @@ def found(book: Path, scratch: Path) -> list[str]:
     folder = scratch / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    whole = check_payouts(Book(book), folder, findings, whole=True)
-    assert findings or whole
+    checked = check_payouts(Book(book), folder, findings, whole=True)
+    assert checked is not None
+    assert findings or checked.bridge
     return [finding.line(show_ids=True) for finding in findings]
 
 
@@ -78,6 +79,20 @@ def to_another_account(rows: pl.DataFrame) -> pl.DataFrame:
 
 def of_another_day(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(due_on=pl.col("due_on").dt.offset_by("-1d"))
+
+
+def answered_of_another_account(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(account_id=pl.lit("X9"), enrolled_account_id=pl.lit("X9"))
+
+
+def answered_of_another_run(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(payout_run_id=pl.lit("000003"))
+
+
+def refused_instead(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(
+        entry=pl.when(pl.col("points") > 0).then(pl.lit("refused")).otherwise("entry")
+    )
 
 
 def granted_in_whole(rows: pl.DataFrame) -> pl.DataFrame:
@@ -133,6 +148,9 @@ def places_committed(places: Places) -> int:
         (4, of_another_amount, "other points than were instructed"),
         (4, granted_in_whole, "not taken back as it was said"),
         (4, dropped, "not taken back as it was said"),
+        (4, refused_instead, "the record counts other answers"),
+        (4, answered_of_another_account, "names another account"),
+        (4, answered_of_another_run, "not this payout run's"),
         (5, of_another_amount, "another points"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
@@ -145,6 +163,45 @@ def test_a_planted_defect_is_found_though_all_digests_agree(
     forge(book, number, change)
     lines = found(book, tmp_path)
     assert any(words in line for line in lines), lines
+
+
+def test_a_file_that_says_something_else_than_the_table_is_found_though_all_digests_agree(
+    sound: Path, tmp_path: Path
+) -> None:
+    book = tmp_path / "book"
+    for name, old, new in (
+        ("payouts-000001-coin.csv", b",1000,", b",9999,"),
+        ("payouts-000001.json", b'"pay": 6000', b'"pay": 6001'),
+    ):
+        shutil.rmtree(book, ignore_errors=True)
+        shutil.copytree(sound, book)
+        path = book / "payout_runs" / "000001" / name
+        data = path.read_bytes()
+        assert old in data
+        path.write_bytes(data.replace(old, new))
+        listed = book / "payout_runs" / "000001" / "payouts-000001.json"
+        if path != listed:
+            text = listed.read_text("utf-8")
+            for file in json.loads(text)["files"]:
+                if file["name"] == name:
+                    text = text.replace(file["sha256"], sha256_of(path))
+            listed.write_text(text, "utf-8")
+        forge(book, 1, lambda rows: rows)
+        assert any("something else than the table" in line for line in found(book, tmp_path)), name
+
+
+def test_verify_states_the_bridge_that_it_calculated_itself(
+    sound: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["verify", str(sound), "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)["payouts"]
+    assert call(["due", str(sound), "--on", "2020-10-05", "--json"]) == 0
+    due = json.loads(capsys.readouterr().out)["services"]
+    assert checked == {"payout_runs": 5, "bridge": due}
+    assert call(["verify", str(sound)]) == 0
+    assert (
+        "awarded 5,000 = granted 4,100 - taken back 0 + unanswered 3,900" in capsys.readouterr().out
+    )
 
 
 def test_what_was_forged_before_a_run_is_told_by_that_runs_record(

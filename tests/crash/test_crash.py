@@ -336,8 +336,9 @@ class Unsynced:
             self.entries.discard(path)
 
 
+# A night upon a wreck does all that a later night does.
 @pytest.mark.parametrize("fault_kind", [DiskError, FullDisk, ShortWrite])
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", ["first_night", "upon_a_wreck"])
 def test_a_run_that_fails_again_and_again_loses_nothing(
     name: str,
     fault_kind: type[Fault],
@@ -418,7 +419,7 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed_at_every_write(
     assert len(denials) > 15
 
 
-@pytest.mark.parametrize("at", [*map(str, range(1, 97, 12)), "commit", "committed"])
+@pytest.mark.parametrize("at", ["1", "49", "commit", "committed"])
 def test_sigkill(second_night: Story, at: str) -> None:
     book = second_night.copy("book")
     program = f"""

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
     not (ctypes.util.find_library("fuse") and os.access("/dev/fuse", os.W_OK) and os.getuid() == 0),
     reason="no file system in user space can be mounted here",
 )
-ATTEMPTS = 16
+ATTEMPTS = 6
 
 
 @pytest.fixture

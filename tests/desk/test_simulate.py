@@ -207,7 +207,7 @@ def _other_terms(random: Random, world: worlds.World, folder: Path) -> OtherTerm
     )
 
 
-SEEDS = range(int(os.environ.get("MYNAPOINT_WORLDS", "6")))
+SEEDS = range(int(os.environ.get("MYNAPOINT_WORLDS", "4")))
 
 
 @pytest.mark.parametrize("corrected", [False, True])

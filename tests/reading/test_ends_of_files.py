@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from command_line import mynapoint, without_note
+from command_line import in_this_process, without_note
 from deliveries import Desk, as_csv, enrollment, transaction
 from laid_out_files import read
 from short_limits import cut_into_blocks, keep_records_short
@@ -42,7 +42,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def run(desk: Desk, path: Path, *options: str) -> tuple[int, str]:
-    done = mynapoint(
+    done = in_this_process(
         *("run", desk.book, "--booked-on", "2020-10-01", "--services", desk.services),
         *("--enrollments", desk.enrollments, *options, "--transactions", path, "--quiet"),
     )

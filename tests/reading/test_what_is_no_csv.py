@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from command_line import mynapoint
+from command_line import in_this_process
 from test_ends_of_files import LAID_OUT, LAYOUT
 
 TEXT = LAID_OUT
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def refused(arguments: list[str], why: str) -> None:
-    done = mynapoint(*arguments)
+    done = in_this_process(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     error, hint = done.stderr.splitlines()
     assert why in error

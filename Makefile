@@ -9,7 +9,7 @@ BIN := .venv/bin
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run test test-slow test-spark bench check conformance conformance-spark clean
+.PHONY: run quick test test-slow test-spark bench check conformance conformance-spark clean
 .DELETE_ON_ERROR:
 
 .venv/pip: constraints.txt
@@ -53,15 +53,20 @@ run: .venv/run
 		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
 	done
 
+# Of all that is there, what is quick: parts on their own, and what holds of any input.
+quick: .venv/dev
+	$(BIN)/python -m pytest -n auto tests/unit tests/property
+
+# TESTS: options of pytest's, or the tests to run.
 test: .venv/dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto $(TESTS)
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -n auto -m slow
 
 # Needs Java 17: a cluster of its own on the loopback interface.
 test-spark: .venv/spark
-	$(BIN)/python -m pytest -n 0 -m spark
+	$(BIN)/python -m pytest -n 0 -m spark $(TESTS)
 
 bench: .venv/bench
 	$(BIN)/python -m pytest benchmarks/kernels --benchmark-enable --benchmark-sort=name \

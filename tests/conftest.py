@@ -5,11 +5,25 @@ import re
 from pathlib import Path
 
 import pytest
+from skips import Skips
 
 import mynapoint
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 _NIGHT = re.compile(r"^\| `(night-\d+)` \| (\S+) \|", re.MULTILINE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="fail where a test is skipped")
+    parser.addoption(
+        "--may-skip", action="append", default=[], metavar="REASON", help="but for this reason"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Under xdist only the process that starts the others hears of all reports.
+    if config.getoption("--no-skips") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Skips(config.getoption("--may-skip")))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,13 @@ from test_crash import COMMITTED
 
 from engine.io.book.folder import Book
 
-pytest.importorskip("fuse", reason="fusepy is not installed", exc_type=ImportError)
 pytestmark = pytest.mark.skipif(
-    not (ctypes.util.find_library("fuse") and os.access("/dev/fuse", os.W_OK) and os.getuid() == 0),
+    not (
+        find_spec("fuse")
+        and ctypes.util.find_library("fuse")
+        and os.access("/dev/fuse", os.W_OK)
+        and os.getuid() == 0
+    ),
     reason="no file system in user space can be mounted here",
 )
 ATTEMPTS = 6

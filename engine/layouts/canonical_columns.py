@@ -100,6 +100,10 @@ class CanonicalColumns:
         taken = {part.name: self._columns[part.name].take(places) for part in parts}
         return CanonicalColumns(self._described, taken, places.size)
 
+    def amounts_of(self, name: str) -> Amounts:
+        """A column's values as amounts."""
+        return self._amounts(name)
+
     def yen(self) -> pl.Series:
         """Each row's amount; 0 where it cannot be read or is out of range."""
         if "amount" not in self._sources:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from engine.layouts.amounts import UNREADABLE
 from engine.layouts.canonical_columns import CanonicalColumns
 from engine.layouts.model import Skip, Test
 from engine.layouts.parameters import Described
@@ -26,11 +27,15 @@ class CanonicalRows:
         table: canonical columns of the rows that stay, as text, times and days typed.
         kept: the places of these rows among all.
         skipped: by reason, how many rows were left out and their yen, where it can be read.
+        refunds: second rows, out of those that say how much of them was refunded.
+        refunds_of: the places of the rows that these come from, among all.
     """
 
     table: pl.DataFrame
     kept: Places
     skipped: dict[str, tuple[int, int]]
+    refunds: pl.DataFrame
+    refunds_of: Places
 
 
 def lay_out(
@@ -55,7 +60,9 @@ def lay_out(
     table = made.all()
     reasons = _skip_reasons(described, columns, rows)
     if reasons is None:
-        return CanonicalRows(_numbered(table, number), np.arange(rows), {})
+        table = _numbered(table, number)
+        kept_all = np.arange(rows)
+        return CanonicalRows(table, kept_all, {}, *_refunds(described, made, table, kept_all))
     kept = reasons.is_null()
     skipped: dict[str, tuple[int, int]] = {}
     left_out = pl.DataFrame({"reason": reasons, "yen": made.yen()}).filter(~kept)
@@ -64,7 +71,36 @@ def lay_out(
     ):
         skipped[reason] = (count, total)
     table = table if kept.all() else table.filter(kept)
-    return CanonicalRows(_numbered(table, number), np.flatnonzero(kept), skipped)
+    table, places = _numbered(table, number), np.flatnonzero(kept)
+    return CanonicalRows(table, places, skipped, *_refunds(described, made, table, places))
+
+
+def _refunds(
+    described: Described, made: CanonicalColumns, table: pl.DataFrame, kept: Places
+) -> tuple[pl.DataFrame, Places]:
+    """The second rows of those that say how much of them was refunded, and where they stand."""
+    refunded = described.layout.refunded
+    if refunded is None:
+        return table.clear(), kept[:0]
+    amounts = made.amounts_of(refunded.amount).gather(pl.Series(kept))
+    some = (amounts.filled | amounts.unreadable).fill_null(value=False)
+    own = pl.col("transaction_id")
+    refunds = (
+        table.with_columns(amount=amounts.signed)
+        .filter(some)
+        .with_columns(
+            own.alias("original_transaction_id"),
+            (own + refunded.suffix).alias("transaction_id"),
+            # A refund cannot be refunded: its second row has a word that no kind is.
+            pl.when(pl.col("kind") == "refund")
+            .then(pl.lit(UNREADABLE))
+            .otherwise(pl.lit("refund"))
+            .alias("kind"),
+        )
+    )
+    return refunds.select(table.columns) if "original_transaction_id" in table.columns else (
+        refunds.select(*table.columns, "original_transaction_id")
+    ), kept[some.to_numpy()]
 
 
 def _numbered(table: pl.DataFrame, number: Callable[[pl.Series], Places] | None) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.layouts.dates import ERAS, Form, compile_form
+from engine.layouts.dates import ERAS, Form, compile_form, read_two_ways
 from engine.layouts.model import Dates, Zone
 from engine.layouts.names import Names
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
@@ -27,6 +27,13 @@ def parse_dates(table: StrictTable, names: Names, *, with_time: bool) -> Dates:
     zone = _zone(table, names)
     if zone is not None and timed is None:
         raise table.fault("zone", "no form has a time of day", "leave it out")
+    two_ways = read_two_ways(forms, table.optional_text("era"))
+    if two_ways is not None:
+        raise table.fault(
+            "forms",
+            f'"{two_ways[0]}" and "{two_ways[1]}" read one text as two days or times',
+            "leave out the one that the file does not use",
+        )
     dates = Dates(forms, _era(table), _latest_by(table, names), past_midnight, zone)
     return _with_year(table, dates)
 

@@ -67,6 +67,8 @@ _YEARS: Final = ("year", "short_year", "era_year")
 _WIDE: Final = "０１２３４５６７８９／：．－ＲＨＳ　"
 _NARROW: Final = "0123456789/:.-RHS "
 FIRST_YEAR: Final = 1
+_TWO_WAYS: Final = (dt.datetime(2020, 10, 5, 9, 8, 7), dt.datetime(2021, 2, 3, 11, 12, 10))
+_LATEST: Final = dt.date(2021, 12, 31)
 _HOURS_OF_A_DAY: Final = 24
 # Of the clock on which a business day ends.
 _LAST_HOUR: Final = 29
@@ -177,6 +179,35 @@ def _check_parts(parts: Sequence[str]) -> None:
             raise ValueError(f"there is a {part} and no {needed}")
     if not {"month", "day"} <= set(parts):
         raise ValueError("month and day must be there")
+
+
+def read_two_ways(forms: Sequence[Form], era: str | None) -> tuple[str, str] | None:
+    """Two forms by which one text means two instants; None if there are none.
+
+    Judged by days whose year, month and day could each be another of the three.
+    """
+    for form in forms:
+        texts = pl.Series([_written(at, form.text) for at in _TWO_WAYS])
+        own = read_dates(texts, [form], era, _LATEST)
+        for other in forms:
+            if other is form:
+                continue
+            read = read_dates(texts, [other], era, _LATEST)
+            if (read.is_not_null() & (read != own).fill_null(value=False)).any():
+                return form.text, other.text
+    return None
+
+
+def _written(at: dt.datetime, form: str) -> str:
+    """An instant in a form; an era's year as that of 令和."""
+    values = {"YYYY": f"{at.year:04}", "YY": f"{at.year % 100:02}", "G": "令和", "A": "午前"}
+    values |= {"EE": f"{at.year - 2018:02}", "E": str(at.year - 2018)}
+    for letter, value in (
+        *(("M", at.month), ("D", at.day), ("H", at.hour), ("h", at.hour)),
+        *(("m", at.minute), ("s", at.second)),
+    ):
+        values |= {letter: str(value), letter * 2: f"{value:02}"}
+    return "".join(values.get(piece, piece) for piece in _TOKEN.findall(form))
 
 
 def read_dates(

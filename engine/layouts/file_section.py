@@ -11,6 +11,7 @@ from engine.terms.strict_toml import StrictTable
 _MAX_RECORD_BYTES: Final = 1 << 16
 _FILE_KEYS: Final = (
     *("encoding", "separator", "header", "columns", "lines_ahead", "optional", "empty"),
+    "unwrap",
 )
 _FIXED_KEYS: Final = ("encoding", "record_bytes", "fields", "first", "empty")
 _FIELD_KEYS: Final = ("name", "at", "bytes")
@@ -37,6 +38,7 @@ def _separated(table: StrictTable) -> Separated:
             table.integer("lines_ahead", 0, MAX_LINES_AHEAD) if table.has("lines_ahead") else 0
         ),
         optional=table.texts("optional"),
+        unwrap=table.boolean("unwrap", default=False),
     )
     if bool(file.header) == bool(file.columns):
         raise table.fault(

@@ -205,6 +205,19 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Refunded:
+    """A second row out of one: the refund of a row whose refunded amount has a column of its own.
+
+    Attributes:
+        amount: the column.
+        suffix: what stands behind the row's own ID in that of its refund.
+    """
+
+    amount: str
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """What whoever delivers a file must say of it."""
 
@@ -214,7 +227,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Separated:
-    """A file with separators."""
+    """A file with separators.
+
+    Attributes:
+        unwrap: whether cells may be guarded against spreadsheets, as ="0012" and '0012 are.
+    """
 
     encoding: Encoding
     separator: Separator
@@ -222,6 +239,7 @@ class Separated:
     columns: tuple[str, ...]
     lines_ahead: int
     optional: tuple[str, ...]
+    unwrap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +283,7 @@ class Layout:
     columns: Mapping[str, Source]
     skips: tuple[Skip, ...]
     sections: tuple[Section, ...]
+    refunded: Refunded | None
     text: str
     sha256: str
 
@@ -273,6 +292,7 @@ class Layout:
         """The provider's columns that are read, each once."""
         names = [name for source in self.columns.values() for name in source.names]
         names += [skip.test.column for skip in self.skips if skip.test]
+        names += [self.refunded.amount] if self.refunded else []
         elsewhere = {*self.parameters, *self.ahead, *self.set_by_sections}
         if isinstance(self.file, Fixed):
             elsewhere |= {one.name for one in self.file.first}

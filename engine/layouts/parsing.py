@@ -11,6 +11,7 @@
 | `[parameters.NAME]` | `asks`: what must be said of the file; `form`: `text`, `day` or `id` |
 | `[columns.NAME]` | how each canonical column is made |
 | `[[skip]]` | rows that are left out on purpose, each with the layout's own `reason` |
+| `[refunded]` | a second row, a refund, of each row whose refunded amount has its own column |
 | `[[sections]]` | lines among the rows that change what the rows below them mean |
 
 `[file]`: `encoding` (`utf-8` or `cp932`), `separator` (a comma), `header` (names that the header
@@ -35,6 +36,7 @@ from engine.layouts.columns_section import parse_columns
 from engine.layouts.file_section import parse_file
 from engine.layouts.model import Fixed, Layout, Parameter, ParameterForm
 from engine.layouts.names import Names
+from engine.layouts.refunded_section import parse_refunded
 from engine.layouts.row_tests import parse_skips
 from engine.layouts.sections import parse_sections
 from engine.records import RoleName
@@ -43,7 +45,7 @@ from engine.terms.strict_toml import parse
 _LAYOUT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _TOP_KEYS: Final = (
     *("layout_id", "name", "follows", "role", "file", "fixed", "ahead", "parameters"),
-    *("columns", "skip", "sections"),
+    *("columns", "skip", "sections", "refunded"),
 )
 _PARAMETER_KEYS: Final = ("asks", "form")
 
@@ -89,6 +91,7 @@ def parse_layout(text: str, where: str) -> Layout:
         columns=columns,
         skips=parse_skips(top, names),
         sections=sections,
+        refunded=parse_refunded(top, role, names, columns),
         text=text,
         sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
     )

@@ -23,6 +23,9 @@ KIND_BELOW: Final = "\x00kind"
 
 Places = npt.NDArray[np.int64]
 
+# ="0012" and '0012
+_GUARDED: Final = (r'^="(.*)"$', r"^'([0-9].*)$")
+
 
 class Column:
     """A provider's column: trimmed texts, null where there is nothing.
@@ -33,18 +36,28 @@ class Column:
         cells: the texts as they came, or their bytes in the file's encoding.
         encoding: of bytes.
         empty: texts that mean nothing.
+        unwrap: whether texts lose the guard that keeps a spreadsheet from rounding them.
     """
 
-    def __init__(self, cells: pa.Array, encoding: str = "utf-8", empty: Sequence[str] = ()) -> None:
-        self.cells, self.encoding, self.empty = cells, encoding, empty
+    def __init__(
+        self,
+        cells: pa.Array,
+        encoding: str = "utf-8",
+        empty: Sequence[str] = (),
+        *,
+        unwrap: bool = False,
+    ) -> None:
+        self.cells, self.encoding, self.empty, self.unwrap = cells, encoding, empty, unwrap
 
     @classmethod
-    def of_chunks(cls, cells: pa.ChunkedArray, encoding: str, empty: Sequence[str]) -> "Column":
+    def of_chunks(
+        cls, cells: pa.ChunkedArray, encoding: str, empty: Sequence[str], *, unwrap: bool = False
+    ) -> "Column":
         """A column from a table's."""
         array = cells.combine_chunks()
         if isinstance(array, pa.ChunkedArray):
             array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-        return cls(array, encoding, empty)
+        return cls(array, encoding, empty, unwrap=unwrap)
 
     @classmethod
     def of_texts(cls, texts: pl.Series) -> "Column":
@@ -101,13 +114,20 @@ class Column:
         A single row stands for all.
         """
         written = of_one_width(self.cells)
-        if written is None or self.empty or written.min() <= 0x20 or written.max() >= 0x80:
+        if (
+            written is None
+            or self.empty
+            or self.unwrap
+            or written.min() <= 0x20
+            or written.max() >= 0x80
+        ):
             return None
         return written
 
     def take(self, places: Places) -> "Column":
         """Some of the rows."""
-        return Column(self.cells.take(pa.array(places)), self.encoding, self.empty)
+        cells = self.cells.take(pa.array(places))
+        return Column(cells, self.encoding, self.empty, unwrap=self.unwrap)
 
     @cached_property
     def _few(self) -> tuple[pl.Series, pl.Series] | None:
@@ -126,6 +146,10 @@ class Column:
         else:
             ends, _ = bytes_of(decoded)
             nothing = pl.Series(ends[1:] == ends[:-1])
+        if self.unwrap:
+            for guarded in _GUARDED:
+                texts = texts.str.replace(guarded, "${1}")
+            nothing |= texts.str.len_bytes() == 0
         if self.empty:
             nothing |= texts.is_in(self.empty)
         return texts.set(nothing, None) if nothing.any() else texts

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from deliveries import Desk, as_csv, transaction
 from laid_out_files import Read, read
+from short_limits import cut_into_blocks
+
+import mynapoint
+from pipelines.cli import call
 
 LAYOUT = """\
 layout_id = "own"
@@ -234,3 +239,103 @@ def test_frames_of_zstd_that_hold_no_data_are_passed(tmp_path: Path) -> None:
     path = tmp_path / "own.csv.zst"
     path.write_bytes(skippable * 2 + packed[0] + skippable + packed[1] + skippable)
     assert len(read(path, tmp_path / "own.toml").rows) == 2
+
+
+# --- IDs that spreadsheets touched ----------------------------------------------------------------
+
+UNWRAP = ('encoding = "utf-8"', 'encoding = "utf-8"\nunwrap = true')
+
+
+@pytest.mark.parametrize("written", ['="0012"', '"=""0012"""', "'0012", "0012"])
+def test_guards_against_spreadsheets_are_taken_off_where_the_layout_says_so(
+    tmp_path: Path, written: str
+) -> None:
+    row = f"{written},{written},'2020/10/1,支払,'100"
+    made = read_rows(tmp_path, row, changes=(UNWRAP,))
+    assert [(row["transaction_id"], row["amount"]) for row in made.rows] == [("0012", "100")]
+    if written != "0012":
+        assert read_rows(tmp_path, row).quarantined[1][:2] == ["番号:malformed", "会員:malformed"]
+
+
+def test_an_id_that_was_rounded_stays_a_fault(tmp_path: Path) -> None:
+    made = read_rows(tmp_path, "1.2E+15,A1,2020/10/1,支払,100", changes=(UNWRAP,))
+    assert made.quarantined == {1: ["番号:malformed"]}
+
+
+def test_in_the_canonical_form_ids_that_a_spreadsheet_touched_are_booked_and_named(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    rows = [
+        transaction(1),
+        transaction(2, transaction_id="1.2E+15"),
+        transaction(3, transaction_id="'0012", account_id='="0012"'),
+    ]
+    path = desk.write("t.csv", as_csv(rows))
+    warnings = [(one.row, one.what.split(";")[0]) for one in desk.run(path).record.warnings]
+    assert warnings == [
+        (2, "transaction_id looks rounded by a spreadsheet (1.2E+15)"),
+        (3, 'account_id looks guarded against a spreadsheet (="0012" or \'0012)'),
+        (3, 'transaction_id looks guarded against a spreadsheet (="0012" or \'0012)'),
+    ]
+
+
+# --- Two rows out of one --------------------------------------------------------------------------
+
+REFUNDED = '\n[refunded]\namount = "返金額"\nsuffix = "-R"\n'
+SPLIT = (("[[skip]]", f"{REFUNDED}\n[[skip]]"), ('"時差"]', '"時差", "返金額"]'))
+
+
+@pytest.mark.parametrize("block", [1, 60, 10_000])
+def test_a_refunded_amount_in_its_own_column_is_a_refund_of_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    cut_into_blocks(monkeypatch, block)
+    rows = [
+        "N1,A1,2020/10/1,支払,1000,,0.00",
+        "N2,A1,2020/10/2,支払,5000,,1500",
+        "N3,A1,2020/10/3,エラー,700,,700",
+        "N4,A1,2020/10/x,支払,900,,100",
+        "N5,A1,2020/10/5,支払,800,,x",
+        "N6,A1,2020/10/6,取消（−）,100,N1,50",
+        "N7,A1,2020/10/7,支払,800,,-1",
+    ]
+    made = read_rows(tmp_path, *rows, header=f"{HEADER},元番号,返金額", changes=SPLIT)
+    short = [
+        f"{row['transaction_id']} {row['kind']} {row['amount']} {row['original_transaction_id']}"
+        for row in made.rows
+    ]
+    assert sorted(short) == [
+        "N1 purchase 1000 ",
+        "N2 purchase 5000 ",
+        "N2-R refund 1500 N2",
+        "N5 purchase 800 ",
+        "N6 refund 100 N1",
+        "N7 purchase 800 ",
+    ]
+    # The second row has its record's number.
+    assert {*made.quarantined} == {4, 5, 6, 7}
+    assert made.read == made.rows_of_file == 7 + 5
+    assert made.skipped == {"failed": (1, 700)}
+
+
+def test_rows_out_of_one_are_booked_found_in_conflict_and_verified(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    layout = tmp_path / "split.toml"
+    text = LAYOUT
+    for old, new in (*SPLIT, ('constant = "coin"', f'constant = "{transaction(1)["service_id"]}"')):
+        text = text.replace(old, new)
+    layout.write_text(text, encoding="utf-8")
+    account = transaction(1)["account_id"]
+    head = f"{HEADER},返金額\n"
+    first = desk.write("1.csv", head + f"N1,{account},2020/10/1,支払,5000,1500\n")
+    # The refunded amount has grown meanwhile: that is another content of the same refund.
+    second = desk.write("2.csv", head + f"N1,{account},2020/10/1,支払,5000,2500\n")
+    ran = desk.run(mynapoint.DeliveredAs(first, layout))
+    assert (ran.record.counts.read, ran.record.counts.booked) == (2, 2)
+    again = desk.run(mynapoint.DeliveredAs(second, layout), max_quarantined=1)
+    assert again.record.counts.declined == {"duplicate": 1}
+    assert again.record.counts.quarantined == 1
+    delivered = ["--transactions", str(first), "--transactions", str(second)]
+    enrolled = ["--enrollments", str(desk.enrollments)]
+    assert call(["verify", str(desk.book), *enrolled, *delivered]) == 0

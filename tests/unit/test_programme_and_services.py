@@ -141,6 +141,7 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
         "engine.layouts.names",
         "engine.layouts.parameters",
         "engine.layouts.parsing",
+        "engine.layouts.refunded_section",
         "engine.layouts.row_tests",
         "engine.layouts.sections",
     )

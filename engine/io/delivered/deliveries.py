@@ -22,6 +22,8 @@ from engine.paths import expanded
 from engine.reading.canonical import Delivery
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+# Set in the place of a row that is a second one out of its record.
+SECOND: Final = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Batch:
         raw: the records as they came, by place.
         skipped: by reason, how many records were left out on purpose, and their yen.
         name_faults: what the faults of some records are called.
+        split: how many rows of ``table`` are a second one out of their record; their places are
+            the record's, and ``SECOND`` beside it.
         sample: some records, with all their columns, to be screened.
     """
 
@@ -71,6 +75,7 @@ class Batch:
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     name_faults: NameFaults = _canonical_names
     sample: Sequence[str] = ()
+    split: int = 0
 
     def pieces(self, rows: int) -> Iterator["Batch"]:
         """The batch in pieces of so many rows, which the caches of the machine can hold."""

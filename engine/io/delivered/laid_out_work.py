@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.io.delivered.csv_block import Block
-from engine.io.delivered.deliveries import Batch, Ragged, Work
+from engine.io.delivered.deliveries import SECOND, Batch, Ragged, Work
 from engine.io.delivered.encodings import wrong_encoding
 from engine.io.delivered.irregular_csv import IrregularBlock
 from engine.io.delivered.section_lines import skip_of
@@ -57,6 +57,8 @@ class LaidOutWork:
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only the records in these places, ascending."""
+        if self.described.layout.refunded is not None:
+            return some_rows(self.read(), places)
         batch = self._fitted(self.work.read_some(places), places)
         return self._laid_out(batch, np.asarray(places, np.int64))
 
@@ -104,7 +106,7 @@ class LaidOutWork:
             made = self._without_other_lines(columns, made, batch, records)
         for reason, (rows, yen) in made.skipped.items():
             _count(skipped, reason, rows, yen)
-        return replace(
+        laid_out = replace(
             batch,
             table=made.table,
             places=batch.places[made.kept],
@@ -112,6 +114,7 @@ class LaidOutWork:
             skipped=skipped,
             name_faults=_Namer(self.described, columns, batch.places, self.name),
         )
+        return _with_refunds(laid_out, made, batch)
 
     def _without_section_lines(self, batch: Batch, records: Records, skipped: Skipped) -> Batch:
         sections = self.sections
@@ -162,7 +165,8 @@ class LaidOutWork:
 
     def _column(self, table: pa.Table, name: str) -> Column:
         layout = self.described.layout
-        return Column.of_chunks(table[name], layout.file.encoding, layout.empty)
+        unwrap = isinstance(layout.file, Separated) and layout.file.unwrap
+        return Column.of_chunks(table[name], layout.file.encoding, layout.empty, unwrap=unwrap)
 
     def _columns(self, table: pa.Table, sections: Records) -> dict[str, Column]:
         """The provider's columns by name; ``sections`` is each row's."""
@@ -213,7 +217,8 @@ class LaidOutWork:
         kept[blank] = False
         skipped = dict(made.skipped)
         _count(skipped, BLANK, blank.size, 0)
-        return CanonicalRows(made.table.filter(pl.Series(kept)), made.kept[kept], skipped)
+        table = made.table.filter(pl.Series(kept))
+        return replace(made, table=table, kept=made.kept[kept], skipped=skipped)
 
     def _check_no_other_header(
         self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
@@ -264,6 +269,55 @@ class LaidOutWork:
     def _refused(self, kind: Line, line: str, record: int) -> Exception:
         row = self.row_number(record)
         return refused_line(kind, line, self.name, row, self.described.layout)
+
+
+def _with_refunds(laid_out: Batch, made: CanonicalRows, batch: Batch) -> Batch:
+    """The batch with the second rows of its records behind the others."""
+    refunds = made.refunds
+    if refunds.height == 0:
+        return laid_out
+    raw, name_faults = laid_out.raw, laid_out.name_faults
+
+    def raw_of(rows: Sequence[int], /) -> list[str]:
+        return raw([row & ~SECOND for row in rows])
+
+    def names_of(places: Places, errors: pl.Series, /) -> pl.Series:
+        return name_faults(places & ~SECOND, errors)
+
+    tables = [made.table, refunds]
+    if made.table["amount"].dtype != refunds["amount"].dtype:
+        tables = [table.with_columns(pl.col("amount").cast(pl.String)) for table in tables]
+    return replace(
+        laid_out,
+        table=pl.concat(tables, how="diagonal"),
+        places=np.concatenate([laid_out.places, batch.places[made.refunds_of] | SECOND]),
+        raw=raw_of,
+        name_faults=names_of,
+        split=refunds.height,
+    )
+
+
+def some_rows(batch: Batch, places: Sequence[int]) -> Batch:
+    """The rows of a batch at these places, ascending."""
+    rows = np.searchsorted(batch.places, places)
+    assert isinstance(batch.table, pl.DataFrame)
+
+    def raw(some: Sequence[int], /) -> list[str]:
+        return batch.raw([places[place] for place in some])
+
+    def name_faults(some: Places, errors: pl.Series, /) -> pl.Series:
+        return batch.name_faults(np.asarray(places, np.int64)[some], errors)
+
+    return replace(
+        batch,
+        table=batch.table[rows],
+        records=len(places),
+        places=np.arange(len(places)),
+        ragged=(),
+        raw=raw,
+        name_faults=name_faults,
+        split=0,
+    )
 
 
 def _as_written(title: str) -> str:

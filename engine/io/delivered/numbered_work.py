@@ -6,15 +6,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import Batch, Work
-from engine.io.delivered.laid_out_work import LaidOutWork
+from engine.io.delivered.laid_out_work import LaidOutWork, some_rows
 from engine.layouts.equal_rows import EqualRows, Ids
 from engine.layouts.provider_column import Places
 
@@ -68,25 +67,7 @@ class _NumberedWork:
 
     def read_some(self, places: Sequence[int]) -> Batch:
         """Only the records in these places, ascending."""
-        batch = self.read()
-        rows = np.searchsorted(batch.places, places)
-        assert isinstance(batch.table, pl.DataFrame)
-
-        def raw(some: Sequence[int], /) -> list[str]:
-            return batch.raw([places[place] for place in some])
-
-        def name_faults(some: Places, errors: pl.Series, /) -> pl.Series:
-            return batch.name_faults(np.asarray(places, np.int64)[some], errors)
-
-        return replace(
-            batch,
-            table=batch.table[rows],
-            records=len(places),
-            places=np.arange(len(places)),
-            ragged=(),
-            raw=raw,
-            name_faults=name_faults,
-        )
+        return some_rows(self.read(), places)
 
     def see_numbered(self) -> None:
         """Reads it, unless it was read already."""

@@ -17,7 +17,7 @@ from engine.booking.registry import Numbers
 from engine.errors import InputError
 from engine.io.book.run_record import Input, RowWarning, UsedLayout
 from engine.io.delivered.csv_file import CsvFile
-from engine.io.delivered.deliveries import Delivered, Work, check_unchanged
+from engine.io.delivered.deliveries import SECOND, Delivered, Work, check_unchanged
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.opening import described_as, opened, rows_expected
 from engine.io.delivered.parquet_file import ParquetFile
@@ -28,8 +28,11 @@ from engine.layouts.model import Layout
 from engine.layouts.parameters import Described
 from engine.reading.individual_number import Screen
 from engine.reading.methods import MethodCounts
+from engine.reading.spreadsheet_ids import SpreadsheetIds
 
 T = TypeVar("T")
+# Of a row's place: its record, whether or not it is the second row out of it.
+_RECORD = SECOND - 1
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Files:
         layouts: those by which files were read, by ID.
         warnings: rows that were read, and that someone should look at.
         methods: the values of ``method``, counted.
+        spreadsheet_ids: IDs as spreadsheets leave them.
         yen: by number of the file, the sum of its amounts, as far as they can be read.
         whole_lines: whether a file whose last record lacks a line end is refused.
     """
@@ -54,6 +58,7 @@ class Files:
     layouts: dict[str, Layout] = field(default_factory=dict)
     warnings: list[RowWarning] = field(default_factory=list)
     methods: MethodCounts = field(default_factory=MethodCounts)
+    spreadsheet_ids: SpreadsheetIds = field(default_factory=SpreadsheetIds)
     yen: Counter[int] = field(default_factory=Counter)
     _described: dict[int, Described | None] = field(default_factory=dict)
     _file_of_part: list[int] = field(default_factory=list)
@@ -86,34 +91,40 @@ class Files:
 
         def counted(rows: Rows) -> T:
             self.methods.count(rows.good)
+            self.spreadsheet_ids.look(rows.good)
             return then(rows)
 
         def read(numbered: tuple[int, Work], part: int) -> tuple[int, PartRead[T]]:
             index, work = numbered
             return index, read_part(self.role, work, part, self.screen, counted)
 
-        rows = [0] * len(self.delivered)
-        for index, (records, made, skipped) in in_order(pool, ahead, works(), read):
-            self._finish(files, index, rows)
+        rows, split_rows = [0] * len(self.delivered), [0] * len(self.delivered)
+        for index, (records, split, made, skipped) in in_order(pool, ahead, works(), read):
+            self._finish(files, index, rows, split_rows)
             self._file_of_part.append(index)
             self._first_row_of_part.append(rows[index])
             rows[index] += records
+            split_rows[index] += split
             self.skip(skipped)
             self.add_yen(sum(yen for _, yen in skipped.values()))
-            yield made, records
-        self._finish(files, len(files), rows)
+            yield made, records + split
+        self._finish(files, len(files), rows, split_rows)
+        for row_ref, what in self.spreadsheet_ids.found():
+            file, row = self._place(row_ref)
+            self.warnings.append(RowWarning(file, row, what))
 
     def _finish(
         self,
         files: Sequence[CsvFile | LaidOutFile | ParquetFile],
         before: int,
         rows: Sequence[int],
+        split_rows: Sequence[int],
     ) -> None:
         """Notes the files ahead of number ``before``, whose last parts have been read."""
         for index in range(len(self.inputs), before):
             sha256 = files[index].sha256
             check_unchanged(self.delivered[index])
-            self.add_input(index, sha256, rows[index])
+            self.add_input(index, sha256, rows[index] + split_rows[index])
             self._check_end(index, rows[index], is_cut=files[index].is_cut)
 
     def _check_end(self, index: int, row: int, *, is_cut: bool) -> None:
@@ -141,7 +152,7 @@ class Files:
 
     def _place(self, row_ref: int) -> tuple[str, int]:
         """The file of a row, and its number in it."""
-        part, place = row_ref >> REF_SHIFT, row_ref & ((1 << REF_SHIFT) - 1)
+        part, place = row_ref >> REF_SHIFT, row_ref & _RECORD
         return self.delivered[self._file_of_part[part]].name, (
             self._first_row_of_part[part] + place + 1
         )
@@ -216,7 +227,7 @@ class Files:
         first = np.array(self._first_row_of_part, np.int64)[parts]
         return faulty.select(
             names.gather(files).alias("file"),
-            pl.Series("row", first + (row_refs & ((1 << REF_SHIFT) - 1)) + 1),
+            pl.Series("row", first + (row_refs & _RECORD) + 1),
             "errors",
             "raw",
         )

@@ -19,7 +19,7 @@ from engine.reading.individual_number import Screen
 from engine.records import AcceptedEvent, Basis, Enrollment, EventKind, polars_schema
 
 T = TypeVar("T")
-PartRead = tuple[int, list[T], Mapping[str, tuple[int, int]]]
+PartRead = tuple[int, int, list[T], Mapping[str, tuple[int, int]]]
 RAGGED: Final = "row:malformed"
 REF_SHIFT: Final = 32
 PIECE_ROWS: Final = 256 * 1024
@@ -68,8 +68,8 @@ class Rows:
 def read_part(
     role: Role, work: Work, part: int, screen: Screen, then: Callable[[Rows], T]
 ) -> PartRead[T]:
-    """Reads a part: how many records it has, what ``then`` makes of its pieces, what a layout left
-    out.
+    """Reads a part: how many records it has, how many of them give a second row, what ``then``
+    makes of its pieces, what a layout left out.
 
     Raises:
         InputError: the part cannot be read.
@@ -81,7 +81,7 @@ def read_part(
         reading = role.read(piece.table)
         screen.look(reading.values)
         made.append(then(_rows(reading, piece, part << REF_SHIFT)))
-    return batch.records, made, batch.skipped
+    return batch.records, batch.split, made, batch.skipped
 
 
 def read_part_again(role: Role, work: Work, row_refs: Numbers) -> Rows:

@@ -5,10 +5,11 @@ from typing import Final, Literal
 
 from engine.errors import InputError
 
-Extra = Literal["verify", "desk", "report", "seal", "browse", "spark", "metrics"]
+Extra = Literal["verify", "desk", "report", "seal", "browse", "spark", "metrics", "man"]
 
 # By module, the library's name.
 _NAMES: Final = {
+    "docutils": "Docutils",
     "duckdb": "DuckDB",
     "jinja2": "Jinja2",
     "prometheus_client": "prometheus-client",

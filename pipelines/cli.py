@@ -19,7 +19,15 @@ from pipelines.commands.desk import (
     simulate,
     verify,
 )
-from pipelines.commands.files import layouts, new_layout, preview, quarantine, sample
+from pipelines.commands.files import (
+    completion,
+    layouts,
+    manual,
+    new_layout,
+    preview,
+    quarantine,
+    sample,
+)
 from pipelines.commands.nightly import due, payout, pending, run
 from pipelines.commands.operator import (
     check,
@@ -62,7 +70,7 @@ for _command in (
     *(run, night, check, runs, status, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, report, simulate),
     *(draw, remarks),
-    *(sample, layouts, preview, quarantine),
+    *(sample, layouts, preview, quarantine, completion, manual),
 ):
     app.command(_command)
 _layout = App(name="layout", help="Describe a provider's file / レイアウトを作る.")

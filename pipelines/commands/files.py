@@ -1,12 +1,43 @@
 """The commands about providers' files: samples, layouts, previews, rows in quarantine."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from pipelines.commands.options import Paths, Settings
 from pipelines.shown.texts import Lang, lang_of_locale
+
+_ManualForm = Annotated[Literal["man", "markdown", "html"], Parameter(name="--as")]
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print the completions for a shell / シェルの補完定義を出力する.
+
+    Parameters
+    ----------
+    shell: str
+        bash, zsh or fish; put what is printed where the shell looks for completions.
+    """
+    from pipelines.cli import app
+    from pipelines.manual.command import print_completion
+
+    return print_completion(app, shell)
+
+
+def manual(*, form: _ManualForm = "markdown") -> int:
+    """Print the manual: every command and option / マニュアルを出力する.
+
+    Parameters
+    ----------
+    form: str
+        man, for mynapoint.1; markdown or html.
+    """
+    from pipelines.cli import app
+    from pipelines.manual.command import print_manual
+
+    return print_manual(app, form)
 
 
 def sample(

@@ -98,6 +98,7 @@ COMMANDS = (
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
     *(("draw",), ("remarks",)),
     *(("night",), ("config", "show"), ("config", "validate")),
+    *(("completion",), ("manual",)),
 )
 
 

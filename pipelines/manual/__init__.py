@@ -1,0 +1,1 @@
+"""``mynapoint completion`` and ``mynapoint manual``: what the command line says of itself."""

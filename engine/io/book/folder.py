@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from engine.errors import BookError, InputError
 from engine.io.book.checked import DamagedIndex
@@ -21,7 +21,7 @@ from engine.io.book.log import Log, run_id
 from engine.io.book.manifest import read_manifest
 from engine.io.book.run_record import Output, RunRecord
 from engine.io.book.typed_json import no_key_twice
-from engine.io.durable import make_folder
+from engine.io.durable import make_folder, sha256_of
 from engine.paths import local_path
 
 __all__ = ["Book", "another_record", "no_book", "part_name", "refuse_within_books", "run_id"]
@@ -32,6 +32,13 @@ _FOLDERS: Final = (
 )
 # A first run that died may have left no more.
 _BEGUN: Final = {".lock", ".acknowledged.new"}
+
+
+class Indexed(NamedTuple):
+    """What an index says that it covers: so many runs, and the digest of the last one's record."""
+
+    runs: int
+    last_record: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,8 @@ class Book:
                 lost a run that was in it.
         """
         # Ahead of the log: meanwhile a run may be booked.
-        known = max(self.acknowledged() or 0, self._indexed())
+        indexed = self._indexed()
+        known = max(self.acknowledged() or 0, indexed.runs)
         try:
             committed = self.commits.last()
         except OSError as error:
@@ -170,7 +178,9 @@ class Book:
                 f"{error.filename}: the ledger's log cannot be read: {error.strerror}",
                 hint="check the disk and the folder's permissions; nothing was booked",
             ) from error
-        for number in range(1, committed + 1):
+        # The index was made from the commits before: a night costs what it delivers, and verify
+        # looks at them all.
+        for number in range(max(1, self._summed_up(indexed)), committed + 1):
             if not self.holds_a_whole_commit(number):
                 raise BookError(
                     f"{self.commit_file(number)}: this is not the whole commit of run "
@@ -211,12 +221,26 @@ class Book:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
-    def _indexed(self) -> int:
-        """How many runs the index covers."""
+    def _indexed(self) -> Indexed:
+        """What the index says that it covers."""
         with suppress(DamagedIndex):
             manifest = read_manifest(self.index)
-            return manifest["runs"] if manifest is not None else 0
+            if manifest is not None:
+                return Indexed(manifest["runs"], manifest["last_record"])
+        return Indexed(0, "")
+
+    def _summed_up(self, indexed: Indexed) -> int:
+        """How many runs the index sums up: it follows from them if it knows the last one's record,
+        which ends their chain.
+        """
+        with suppress(OSError):
+            if self.record_mark(indexed.runs) == indexed.last_record:
+                return indexed.runs
         return 0
+
+    def record_mark(self, number: int) -> str:
+        """The digest of a run's record, which ties what is made from runs to their book."""
+        return sha256_of(self.run_folder(number) / RECORD_FILE)
 
     def table_files(self, number: int) -> list[Output]:
         """The files of the table that a run left."""
@@ -234,16 +258,26 @@ class Book:
             raise another_record(number, path)
         return record
 
+    def record_text(self, number: int) -> str:
+        """The record of a run as it was written.
+
+        Raises:
+            BookError: it is missing or cannot be read.
+        """
+        # There may be years of them: a path is made once.
+        path = f"{self.path}/{self.RECORDS}/{run_id(number)}/{RECORD_FILE}"
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+        except (OSError, ValueError) as error:
+            raise _damaged_record(Path(path)) from error
+
     def _read_record(self, number: int) -> tuple[object, Path]:
         path = self.run_folder(number) / RECORD_FILE
         try:
-            text = path.read_text(encoding="utf-8")
-            return json.loads(text, object_pairs_hook=no_key_twice), path
-        except (OSError, ValueError) as error:
-            raise BookError(
-                f"{path}: the record of a booked run is missing or damaged",
-                hint="restore the book from a copy; nothing was booked",
-            ) from error
+            return json.loads(self.record_text(number), object_pairs_hook=no_key_twice), path
+        except ValueError as error:
+            raise _damaged_record(path) from error
 
     def is_being_written(self) -> bool:
         """Whether a run is at work; it is not held up by the question."""
@@ -282,6 +316,13 @@ def no_book(book: Book) -> InputError:
         f"{book.path}: there is no book with a run in it",
         hint="name the folder of a book that mynapoint run has made",
         code="no_book",
+    )
+
+
+def _damaged_record(path: Path) -> BookError:
+    return BookError(
+        f"{path}: the record of a booked run is missing or damaged",
+        hint="restore the book from a copy; nothing was booked",
     )
 
 

@@ -18,7 +18,6 @@ from engine.columns.hashing import FINGERPRINT
 from engine.io.book.checked import DamagedIndex
 from engine.io.book.facts import FactFiles
 from engine.io.book.folder import Book
-from engine.io.book.format import RECORD_FILE
 from engine.io.book.index_files import IndexFiles
 from engine.io.book.indexing import with_run
 from engine.io.book.manifest import (
@@ -30,7 +29,7 @@ from engine.io.book.manifest import (
 )
 from engine.io.book.segments import Segments
 from engine.io.book.waiting import Waiting
-from engine.io.durable import make_folder, remove, remove_folder, sha256_of
+from engine.io.durable import make_folder, remove, remove_folder
 
 FORMAT: Final = 7
 _FOLDER_OF_FORMAT_6: Final = "memory"
@@ -71,7 +70,7 @@ def recall(book: Book, committed: int) -> Known:
         {
             "format": FORMAT,
             "hashes": FINGERPRINT,
-            "last_record": _record_mark(book, committed),
+            "last_record": book.record_mark(committed),
             "sizes": _sizes(book.index, index.files),
             **index.listed,
         },
@@ -127,7 +126,7 @@ def _manifest(book: Book, committed: int) -> Manifest | None:
     if manifest is None or (manifest["format"], manifest["hashes"]) != (FORMAT, FINGERPRINT):
         return None
     runs = manifest["runs"]
-    if runs > committed or manifest["last_record"] != _record_mark(book, runs):
+    if runs > committed or manifest["last_record"] != book.record_mark(runs):
         raise DamagedIndex(f"{book.index}: it is not of the runs that are in the book")
     try:
         sizes = _sizes(book.index, manifest["sizes"])
@@ -137,11 +136,6 @@ def _manifest(book: Book, committed: int) -> Manifest | None:
         name = next(name for name, size in sizes.items() if size != manifest["sizes"][name])
         raise DamagedIndex(f"{book.index / name}: it is not as long as it was")
     return manifest
-
-
-def _record_mark(book: Book, number: int) -> str:
-    """Ties an index to its book: the digest of the last record that it covers."""
-    return sha256_of(book.run_folder(number) / RECORD_FILE)
 
 
 def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:

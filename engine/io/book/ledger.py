@@ -267,8 +267,11 @@ def _metadata(form: DeltaForm, now_ms: int) -> Action:
 
 def metadata_at(book: Book, number: int) -> Any:  # noqa: ANN401 - JSON
     """The table's metadata after a run, as the log has them."""
+    commits = book.commits
     for earlier in range(number, 0, -1):
-        for action in book.commits.actions(earlier):
+        if b'"metaData"' not in commits.read(earlier):
+            continue
+        for action in commits.actions(earlier):
             if "metaData" in action:
                 return action["metaData"]
     return None

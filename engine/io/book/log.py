@@ -5,6 +5,7 @@ nothing, and passes over a commit at which a look-up fails. Tests read them with
 """
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ def run_id(number: int) -> str:
     return f"{number:06}"
 
 
+def _file_name(number: int) -> str:
+    return f"{number - 1:020}.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """The folder of the commits; a run's is the version that is its number less one."""
@@ -34,7 +39,7 @@ class Log:
 
     def commit_file(self, number: int) -> Path:
         """Where a run's commit is."""
-        return self.path / f"{number - 1:020}.json"
+        return self.path / _file_name(number)
 
     def last(self) -> int:
         """The number of the last commit, after a look at the folder.
@@ -45,14 +50,20 @@ class Log:
         """
         if not self.path.exists():
             return 0
-        names = {file.name for file in self.path.iterdir() if COMMIT_FILE.fullmatch(file.name)}
+        names = {name for name in os.listdir(self.path) if COMMIT_FILE.fullmatch(name)}  # noqa: PTH208
         for number in range(1, len(names) + 1):
-            if self.commit_file(number).name not in names:
+            if _file_name(number) not in names:
                 raise BookError(
                     f"{self.commit_file(number)}: the commit of run {run_id(number)} is missing",
                     hint="restore the book from a copy; nothing was booked",
                 )
         return len(names)
+
+    def read(self, number: int) -> bytes:
+        """A commit as it was written."""
+        # There may be years of them: a path is made once.
+        with open(f"{self.path}/{_file_name(number)}", "rb") as file:
+            return file.read()
 
     def actions(self, number: int) -> list[Action]:
         """What a commit says.
@@ -61,7 +72,7 @@ class Log:
             ValueError: it is not a commit.
         """
         # Not splitlines(): a person's ID may hold what only Python takes for the end of a line.
-        lines = self.commit_file(number).read_bytes().split(b"\n")
+        lines = self.read(number).split(b"\n")
         actions = [json.loads(line) for line in lines if line]
         if not all(isinstance(action, dict) for action in actions):
             raise ValueError(number)

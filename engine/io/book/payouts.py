@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import BookError
-from engine.io.book.folder import Book, another_record, run_id
+from engine.io.book.folder import Book, Indexed, another_record, run_id
 from engine.io.book.format import RECORD_FILE
 from engine.io.book.ledger import ROWS_PER_GROUP, DeltaForm
 from engine.io.book.payout_record import PayoutRecord
@@ -54,8 +54,8 @@ class PayoutBook(Book):
     def copying(self) -> Path:
         return self.path / ".copying"
 
-    def _indexed(self) -> int:
-        return 0
+    def _indexed(self) -> Indexed:
+        return Indexed(0, "")
 
     def files(self, committed: int) -> list[Path]:
         """The table's files, in the order of their rows."""

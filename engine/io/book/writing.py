@@ -133,18 +133,15 @@ class LockedBook(Book):
                 hint="check the disk; no other program may write to a book; nothing was booked",
             )
         self._clear_staging()
-        if self.runs.exists():
-            for folder in sorted(self.runs.iterdir()):
-                if _RUN.fullmatch(folder.name) and folder.name > run_id(acknowledged):
-                    remove_folder(folder)
-        if self.ledger.exists():
-            for part in sorted(self.ledger.iterdir()):
-                if _PART.fullmatch(part.name) and part.name[:6] > run_id(acknowledged):
-                    remove(part)
-        if self.log.exists():
-            for file in sorted(self.log.iterdir()):
-                if HALF_A_COMMIT.fullmatch(file.name):
-                    remove(file)
+        last = run_id(acknowledged)
+        for name in _names(self.runs, _RUN):
+            if name > last:
+                remove_folder(self.runs / name)
+        for name in _names(self.ledger, _PART):
+            if name[:6] > last:
+                remove(self.ledger / name)
+        for name in _names(self.log, HALF_A_COMMIT):
+            remove(self.log / name)
 
     def _clear_staging(self) -> None:
         for folder in sorted(self.staging.glob(f"{WORK_OF_TASKS}*")):
@@ -370,6 +367,13 @@ def locked(book: Book, access: Access = USUAL_ACCESS) -> Iterator[LockedBook]:
             "booked",
             code="book_in_use",
         ) from error
+
+
+def _names(folder: Path, of: re.Pattern[str]) -> list[str]:
+    """The names of this form in a folder, of which there may be years: no path is made of each."""
+    if not folder.exists():
+        return []
+    return sorted(filter(of.fullmatch, os.listdir(folder)))  # noqa: PTH208
 
 
 def _identity(path: Path) -> Identity:

@@ -178,9 +178,7 @@ class Book:
                 f"{error.filename}: the ledger's log cannot be read: {error.strerror}",
                 hint="check the disk and the folder's permissions; nothing was booked",
             ) from error
-        # The index was made from the commits before: a night costs what it delivers, and verify
-        # looks at them all.
-        for number in range(max(1, self._summed_up(indexed)), committed + 1):
+        for number in range(self._first_to_examine(indexed, committed), committed + 1):
             if not self.holds_a_whole_commit(number):
                 raise BookError(
                     f"{self.commit_file(number)}: this is not the whole commit of run "
@@ -229,14 +227,19 @@ class Book:
                 return Indexed(manifest["runs"], manifest["last_record"])
         return Indexed(0, "")
 
-    def _summed_up(self, indexed: Indexed) -> int:
-        """How many runs the index sums up: it follows from them if it knows the last one's record,
-        which ends their chain.
+    def _first_to_examine(self, indexed: Indexed, committed: int) -> int:
+        """The first run whose commit is examined: of those that the index sums up, which it does if
+        it knows the last one's record, the chain of their digests is enough.
         """
+        last = indexed.runs
         with suppress(OSError):
-            if self.record_mark(indexed.runs) == indexed.last_record:
-                return indexed.runs
-        return 0
+            if (
+                1 < last <= committed
+                and self.record_mark(last) == indexed.last_record
+                and self.commits.is_chained(last)
+            ):
+                return last
+        return 1
 
     def record_mark(self, number: int) -> str:
         """The digest of a run's record, which ties what is made from runs to their book."""

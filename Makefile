@@ -6,33 +6,32 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 
 override SAMPLE_BOOK := build/book
 MADE_BY_MAKE := made-by-make-run
 BIN := .venv/bin
+# Nothing is installed but what requirements/ names, by its hash; sdists are built by what is installed.
+LOCKED := --quiet --require-hashes --no-build-isolation --requirement
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--constraint constraints.txt --custom-compile-command 'make lock' pyproject.toml
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run quick test test-slow test-spark bench check conformance conformance-spark clean
+.PHONY: run quick test test-slow test-spark bench check conformance conformance-spark lock dist clean
 .DELETE_ON_ERROR:
 
-.venv/pip: constraints.txt
+.venv/pip: requirements/build.txt
 	@if [ -z '$(PYTHON)' ]; then echo 'error: Python 3.11 or later is needed' >&2; exit 2; fi
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt pip
+	$(BIN)/pip install $(LOCKED) requirements/build.txt
 	touch $@
 
-.venv/run: .venv/pip pyproject.toml
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+.venv/run: .venv/pip requirements/run.txt pyproject.toml
+	$(BIN)/pip install $(LOCKED) requirements/run.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/dev: .venv/run
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+.venv/dev .venv/spark .venv/bench .venv/lock: .venv/%: .venv/run requirements/%.txt
+	$(BIN)/pip install $(LOCKED) requirements/$*.txt
 	touch $@
 
-.venv/spark: .venv/dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[spark]'
-	touch $@
-
-.venv/bench: .venv/dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	touch $@
+.venv/spark .venv/bench: .venv/dev
 
 run: .venv/run
 	@if [ -e $(SAMPLE_BOOK) ] && [ ! -e $(SAMPLE_BOOK)/$(MADE_BY_MAKE) ]; then \
@@ -87,6 +86,20 @@ conformance: .venv/dev
 conformance-spark: .venv/spark
 	$(BIN)/python tests/conformance/check.py $(or $(CASES),tests/conformance/[0-9]*.toml late) \
 		--command "sh -c 'exec $(CURDIR)/$(BIN)/mynapoint \"\$$@\" $(ON_SPARK)' --"
+
+# Writes requirements/ anew from pyproject.toml and constraints.txt, and the list of what a wheel needs.
+lock: .venv/lock
+	$(COMPILE) --output-file requirements/run.txt
+	for extra in dev spark bench; do $(COMPILE) --extra $$extra --output-file requirements/$$extra.txt || exit $$?; done
+	for group in build lock; do \
+		$(COMPILE:pyproject.toml=--group $$group) --output-file requirements/$$group.txt || exit $$?; \
+	done
+	$(BIN)/python requirements/sbom.py
+
+# The wheel and the sdist: the same bytes whenever and wherever they are built from the same commit.
+dist: .venv/lock
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1606348800) \
+		$(BIN)/hatchling build --directory build/dist
 
 clean:
 	if [ -e .venv/pip ]; then rm -rf .venv; fi

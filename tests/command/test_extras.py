@@ -107,17 +107,22 @@ def modules_of(extra: str) -> set[str]:
     return found
 
 
-def run_without(
-    hidden: set[str], line: str, book: Path, folder: Path
-) -> subprocess.CompletedProcess[str]:
-    (folder / "hook").mkdir()
-    (folder / "hook" / "sitecustomize.py").write_text(HOOK)
+def words_of(line: str, book: Path, folder: Path) -> list[str]:
+    """A command line of COMMANDS, with its places in `folder`, which gets the files it reads."""
     (folder / "claim.csv").write_text("service_id,month,points\n")
     (folder / "answers.csv").write_text("payout_id,outcome,points,answered_on,code\n")
     places = {"BOOK": book, "NEW": folder / "new", "DIR": folder / "out"}
     places |= {"NIGHT": ROOT / "sample_data" / "night-001", "SAMPLE": ROOT / "sample_data"}
     places["EXAMPLES"] = ROOT / "examples"
-    words = [re.sub("[A-Z]{3,}", lambda name: str(places[name[0]]), word) for word in line.split()]
+    return [re.sub("[A-Z]{3,}", lambda name: str(places[name[0]]), word) for word in line.split()]
+
+
+def run_without(
+    hidden: set[str], line: str, book: Path, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    (folder / "hook").mkdir()
+    (folder / "hook" / "sitecustomize.py").write_text(HOOK)
+    words = words_of(line, book, folder)
     return subprocess.run(
         [sys.executable, "-m", "mynapoint", *words],
         cwd=folder,

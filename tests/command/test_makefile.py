@@ -26,7 +26,9 @@ def project(tmp_path: Path) -> Path:
     command.write_text('#!/bin/sh\nmkdir -p "$2"\n')
     command.chmod(0o755)
     (tmp_path / "sample_data").mkdir()
-    for name in ("Makefile", "constraints.txt", "pyproject.toml", "sample_data/README.md"):
+    (tmp_path / "requirements").mkdir()
+    requirements = ("requirements/build.txt", "requirements/run.txt")
+    for name in ("Makefile", "pyproject.toml", "sample_data/README.md", *requirements):
         shutil.copyfile(ROOT / name, tmp_path / name)
     for name in ("pip", "run"):
         (tmp_path / ".venv" / name).touch()

@@ -12,6 +12,7 @@ from pipelines.commands.audit import draw, remarks
 from pipelines.commands.desk import (
     browse,
     claim,
+    diff,
     explain,
     reconcile,
     report,
@@ -68,7 +69,7 @@ app = App(
 
 for _command in (
     *(run, night, check, runs, status, payout, due, pending),
-    *(verify, seal, explain, browse, reconcile, claim, report, simulate),
+    *(verify, seal, explain, browse, reconcile, claim, diff, report, simulate),
     *(draw, remarks),
     *(sample, layouts, preview, quarantine, completion, manual),
 ):

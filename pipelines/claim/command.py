@@ -24,6 +24,7 @@ def claim(
     final: bool = False,
     granted: bool = False,
     lapsed: Sequence[str] = (),
+    as_of: int | None = None,
     out: Path | None = None,
     as_json: bool = False,
 ) -> int:
@@ -40,7 +41,14 @@ def claim(
         from pipelines.claim.granted import claim_granted
 
         return claim_granted(
-            book, month=month, final=final, lapsed=lapsed, out=out, lang=lang, as_json=as_json
+            book,
+            month=month,
+            final=final,
+            lapsed=lapsed,
+            as_of=as_of,
+            out=out,
+            lang=lang,
+            as_json=as_json,
         )
     if lapsed:
         raise InputError("--lapsed: says nothing without --granted", hint="leave it out")
@@ -53,7 +61,7 @@ def claim(
     if out is not None:
         require_extra("claim --out", "desk", "xlsxwriter")
         check_folder(out)
-    opened = open_book(book)
+    opened = open_book(book, as_of)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("claim", lang)

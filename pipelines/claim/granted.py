@@ -18,7 +18,9 @@ from engine.errors import InputError
 from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import PAYOUT_COLUMNS, Known, known
 from engine.payouts.bridge import TERMS
+from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.shown.errors import output_may_fail
+from pipelines.shown.head import head_facts
 from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.spreadsheet import guarded
 from pipelines.shown.terminal import output, plain, print_json, table
@@ -56,6 +58,7 @@ def claim_granted(
     month: str | None,
     final: bool,
     lapsed: Sequence[str] = (),
+    as_of: int | None = None,
     out: Path | None = None,
     as_json: bool = False,
 ) -> int:
@@ -75,25 +78,11 @@ def claim_granted(
             "--lapsed: what lapsed in fact is claimed for in the end",
             hint="leave it out, or give --final",
         )
-    at = known(book)
+    opened = open_book(book, as_of)
+    at = known(book, opened.runs)
     if out is not None:
         check_folder(out)
-    answers = _answers(at)
-    actual = _lapsed(lapsed, at)
-    lines = _of_month(at, answers, month) if month else _of_all(at, answers, actual)
-    value = {
-        "book": str(at.book.path),
-        "month": month,
-        "payout_runs": at.payout_runs,
-        "services": [
-            {name: getattr(line, name) for name in Line.__slots__}
-            | {"lapse_rate": at.asked(dt.date.min).service(line.service_id).lapse_rate}
-            for line in lines
-        ],
-        "total": {name: sum(getattr(line, name) for line in lines) for name in _SUMS},
-    }
-    if final:
-        value["bridge"] = _bridge(at)
+    lines, value = granted(opened, at, month, _lapsed(lapsed, at))
     if out is not None:
         _write(out, lines, value)
     with output_may_fail():
@@ -102,6 +91,41 @@ def claim_granted(
         else:
             _print(lines, value, Texts("claim", lang), out)
     return 0
+
+
+def granted(
+    opened: OpenedBook, at: Known, month: str | None, lapsed: Mapping[str, int]
+) -> tuple[list[Line], dict[str, Any]]:
+    """The claim, by service and for machines.
+
+    Args:
+        opened: the book.
+        at: its payouts.
+        month: of the answers; None for all.
+        lapsed: by service, points that lapsed in fact.
+
+    Raises:
+        InputError: nothing was answered in the month.
+    """
+    answers = _answers(at)
+    lines = _of_month(at, answers, month) if month else _of_all(at, answers, lapsed)
+    value = {
+        "book": str(at.book.path),
+        "month": month,
+        "payout_runs": at.payout_runs,
+        "last_run": opened.record(opened.runs).run_id,
+        "chain_sha256": opened.chain_sha256,
+        "seals": opened.seals,
+        "services": [
+            {name: getattr(line, name) for name in Line.__slots__}
+            | {"lapse_rate": at.asked(dt.date.min).service(line.service_id).lapse_rate}
+            for line in lines
+        ],
+        "total": {name: sum(getattr(line, name) for line in lines) for name in _SUMS},
+    }
+    if month is None:
+        value["bridge"] = _bridge(at)
+    return lines, value
 
 
 def _answers(at: Known) -> pl.DataFrame:
@@ -198,6 +222,8 @@ def _print(lines: Sequence[Line], value: Mapping[str, Any], texts: Texts, out: P
     console = output()
     key = "title_granted_final" if value["month"] is None else "title_granted_month"
     console.print(plain(texts(key, month=value["month"] or "")), style="bold")
+    for label, fact in head_facts(value["chain_sha256"], value["seals"], texts.lang):
+        console.print(plain(f"{label}: {fact}"))
     columns = [(texts("column_service"), False)]
     columns += [(texts(f"column_{name}"), True) for name in _SUMS]
     rows = [(line.service_id, *(getattr(line, name) for name in _SUMS)) for line in lines]

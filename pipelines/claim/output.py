@@ -11,6 +11,7 @@ import polars as pl
 from pipelines.claim.settlement import Claim, Sums
 from pipelines.desk.terms import TermsUsed, rate
 from pipelines.shown import terminal
+from pipelines.shown.head import head_facts
 from pipelines.shown.spreadsheet import Spreadsheet, guarded
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
@@ -115,7 +116,7 @@ def cover(claim: Claim, texts: Texts) -> list[tuple[str, object]]:
             texts("last_run"),
             texts("last_run_value", run_id=claim.last_run, booked_on=claim.last_booked_on),
         ),
-        (texts("chain"), claim.chain_sha256),
+        *head_facts(claim.chain_sha256, claim.seals, texts.lang),
         *((texts("terms"), _terms(terms, texts)) for terms in claim.terms),
         (texts("verification"), texts("verification_value")),
         (texts("ties"), texts("ties_value")),
@@ -182,6 +183,7 @@ def value(claim: Claim) -> dict[str, Any]:
         "last_run": claim.last_run,
         "last_booked_on": claim.last_booked_on,
         "chain_sha256": claim.chain_sha256,
+        "seals": claim.seals,
         "terms": [terms.value() for terms in claim.terms],
         "verified": False,
         "services": lines_of(claim).to_dicts(),

@@ -68,6 +68,7 @@ class Claim:
     Attributes:
         month: the month of booking; None for the final settlement, which takes all.
         runs: the runs that it takes in; ``terms`` are those that they awarded by.
+        seals: those that the book keeps of its last record.
         lines: one a service, by ``service_id``.
         months: one a service and month of booking.
         people: who have an entry with any service.
@@ -81,6 +82,7 @@ class Claim:
     last_run: str
     last_booked_on: str
     chain_sha256: str
+    seals: list[str]
     terms: list[TermsUsed]
     lines: list[Line]
     months: list[MonthLine]
@@ -126,6 +128,7 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
         last_run=last.run_id,
         last_booked_on=last.booked_on.isoformat(),
         chain_sha256=opened.chain_sha256,
+        seals=opened.seals,
         terms=terms_used(opened, numbers),
         lines=[
             Line(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.types import PositiveInt
 
 from pipelines.commands.options import Arguments, Id, Json, Paths, Settings
 from pipelines.shown.texts import Lang, lang_of_locale
@@ -22,6 +23,7 @@ def verify(
     trust: Path | None = None,
     head: list[str] | None = None,
     seal: list[Path] | None = None,
+    claim: list[Path] | None = None,
     show_ids: bool = False,
     out: Path | None = None,
     lang: Lang | None = None,
@@ -53,6 +55,8 @@ def verify(
         A last hash of the chain that was written down earlier; may be repeated.
     seal: list[Path]
         A seal of the book that was kept elsewhere; may be repeated.
+    claim: list[Path]
+        A filed claim (claim.json): the book as it was then must still give it; may be repeated.
     show_ids: bool
         Name people and accounts, too.
     out: Path
@@ -74,6 +78,7 @@ def verify(
         trust=trust,
         heads=head or [],
         seals=seal or [],
+        claims=claim or [],
         show_ids=show_ids,
         out=out,
         lang=lang or lang_of_locale(),
@@ -124,6 +129,7 @@ def explain(
         Parameter(allow_leading_hyphen=True),
     ] = None,
     declined: bool = False,
+    as_of: PositiveInt | None = None,
     html: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -143,6 +149,8 @@ def explain(
         SERVICE_ID TRANSACTION_ID: booked, declined, set aside, or never delivered, and why.
     declined: bool
         With --person: also the account's declined transactions; looks at every declined row.
+    as_of: int
+        Take the book as it was after this run, such as 3 or 000003.
     html: Path
         Also write one self-contained page, with a picture of the spending against the cap.
     lang: Lang
@@ -158,6 +166,7 @@ def explain(
         transaction,
         lang=lang or lang_of_locale(),
         declined=declined,
+        as_of=as_of,
         html=html,
         as_json=as_json,
     )
@@ -196,6 +205,43 @@ def browse(
     return browse_a_book(book, port=port, log=log, show_ids=show_ids, lang=lang or lang_of_locale())
 
 
+def diff(
+    book: Path,
+    before: PositiveInt,
+    after: PositiveInt,
+    /,
+    *,
+    out: Path | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Say what changed between two runs / 2 つの記帳回の間の変化を示す.
+
+    Entries and points by service, people with more and with fewer points, what became of rows,
+    and changed terms: what the runs after the first, up to the second, did.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    before: int
+        The earlier run, such as 3 or 000003.
+    after: int
+        The later run.
+    out: Path
+        A new or empty folder for people.parquet and people.csv: whose points changed.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print the changes as JSON.
+    """
+    from pipelines.diff.command import diff as diff_two_runs
+
+    return diff_two_runs(
+        book, before, after, out=out, lang=lang or lang_of_locale(), as_json=as_json
+    )
+
+
 def reconcile(
     book: Path,
     claim: Path,
@@ -203,6 +249,7 @@ def reconcile(
     *,
     out: Path,
     month: str | None = None,
+    as_of: PositiveInt | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
 ) -> int:
@@ -221,6 +268,8 @@ def reconcile(
         A new or empty folder for breaks.parquet, breaks.csv, breaks.xlsx and summary.json.
     month: str
         Hold the claim against what was booked in this month alone, YYYY-MM.
+    as_of: int
+        Take the book as it was after this run, such as 3 or 000003.
     lang: Lang
         ja or en; by default the locale's.
     as_json: bool
@@ -229,7 +278,13 @@ def reconcile(
     from pipelines.reconcile.command import reconcile as reconcile_a_claim
 
     return reconcile_a_claim(
-        book, claim, out, month=month, lang=lang or lang_of_locale(), as_json=as_json
+        book,
+        claim,
+        out,
+        month=month,
+        as_of=as_of,
+        lang=lang or lang_of_locale(),
+        as_json=as_json,
     )
 
 
@@ -241,6 +296,7 @@ def claim(
     final: bool = False,
     granted: bool = False,
     lapsed: list[str] | None = None,
+    as_of: PositiveInt | None = None,
     out: Path | None = None,
     lang: Lang | None = None,
     as_json: Json = False,
@@ -263,6 +319,8 @@ def claim(
         taken back and of the service's lapse rate.
     lapsed: list[str]
         With --granted --final: SERVICE_ID=POINTS that lapsed in fact; may be repeated.
+    as_of: int
+        Take the book as it was after this run, such as 3 or 000003.
     out: Path
         Also write claim.parquet, claim.csv, claim.xlsx and claim.json to this new or empty folder.
     lang: Lang
@@ -278,6 +336,7 @@ def claim(
         final=final,
         granted=granted,
         lapsed=lapsed or [],
+        as_of=as_of,
         out=out,
         lang=lang or lang_of_locale(),
         as_json=as_json,
@@ -291,6 +350,11 @@ def report(
     out: Path,
     xlsx: Path | None = None,
     verify: bool = False,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    events: Paths | None = None,
+    also_unbooked: bool = False,
+    as_of: PositiveInt | None = None,
     lang: Lang | None = None,
 ) -> int:
     """Report on a book, on one page / 台帳の報告書を作る.
@@ -310,12 +374,35 @@ def report(
     verify: bool
         Verify the book first, as mynapoint verify does; without it the report says that the
         book was not verified.
+    transactions: list[str]
+        With --verify: all nights' delivered transactions, for every run to be decided again.
+    enrollments: list[str]
+        With --verify: all nights' delivered enrollments, likewise.
+    events: list[str]
+        With --verify: all nights' delivered events, likewise.
+    also_unbooked: bool
+        With --verify: more deliveries are given than have been booked.
+    as_of: int
+        Take the book as it was after this run, such as 3 or 000003.
     lang: Lang
         ja or en; by default the locale's.
     """
     from pipelines.report.command import report_on_book
 
-    return report_on_book(book, out=out, xlsx=xlsx, verify=verify, lang=lang or lang_of_locale())
+    return report_on_book(
+        book,
+        out=out,
+        xlsx=xlsx,
+        verify=verify,
+        deliveries={
+            "transactions": transactions or [],
+            "enrollments": enrollments or [],
+            "events": events or [],
+        },
+        also_unbooked=also_unbooked,
+        as_of=as_of,
+        lang=lang or lang_of_locale(),
+    )
 
 
 def simulate(

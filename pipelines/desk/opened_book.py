@@ -226,11 +226,15 @@ class OpenedBook:
             return names_of_seals(self.book, self.chain[-1].place)
 
 
-def open_book(path: str | Path) -> OpenedBook:
+def open_book(path: str | Path, as_of: int | None = None) -> OpenedBook:
     """Opens a book to read from it.
 
+    Args:
+        path: the book.
+        as_of: take it as it was after this run: what later ones did is not there.
+
     Raises:
-        InputError: there is no book, or no run is in it yet.
+        InputError: there is no book, no run is in it yet, or it has no such run.
         BookError: its log or a record is damaged, or it has lost a run.
     """
     book = Book.at(path)
@@ -243,7 +247,13 @@ def open_book(path: str | Path) -> OpenedBook:
             hint="name the folder of a book that a run has made",
             code="no_book",
         )
-    return OpenedBook(book, tuple(book.record(number) for number in range(1, committed + 1)))
+    if as_of is not None and not 0 < as_of <= committed:
+        raise InputError(
+            f"{book.path}: there is no run {as_of}, the last is {committed}",
+            hint="name a run by its number, such as 3 or 000003",
+        )
+    last = committed if as_of is None else as_of
+    return OpenedBook(book, tuple(book.record(number) for number in range(1, last + 1)))
 
 
 # Arrow's errors are of the built-in kinds.

@@ -65,14 +65,16 @@ class Due:
         return int(late["lines"].sum())
 
 
-def forecast(path: Path, on: dt.date, *, by_day: bool, overdue_days: int) -> Due:
-    """What is due on a day, by all that a book knows.
+def forecast(
+    path: Path, on: dt.date, *, by_day: bool, overdue_days: int, runs: int | None = None
+) -> Due:
+    """What is due on a day, by all that a book knows, or knew after a run.
 
     Raises:
         InputError: there is no book.
         BookError: a file of it is damaged.
     """
-    at = known(path)
+    at = known(path, runs)
     sums = _Sums()
     with tempfile.TemporaryDirectory(prefix="mynapoint-due-") as scratch:
         calculation = Calculation(at, on, Path(scratch))

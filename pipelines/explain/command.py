@@ -22,6 +22,7 @@ def explain(
     transaction: tuple[str, str] | None,
     *,
     lang: Lang,
+    as_of: int | None = None,
     declined: bool = False,
     html: Path | None = None,
     as_json: bool = False,
@@ -41,7 +42,7 @@ def explain(
         )
     if html is not None:
         require_extra("explain --html", "desk", "pygal")
-    opened, words = open_book(book), Words(lang)
+    opened, words = open_book(book, as_of), Words(lang)
     if html is not None:
         check_file(html)
     story: Person | Transaction
@@ -52,7 +53,7 @@ def explain(
         story = transaction_of(opened, *transaction)
     if html is not None:
         write_page(html, story, opened, words)
-    payouts = None if person is None else payouts_of(book, person)
+    payouts = None if person is None else payouts_of(book, person, opened.runs)
     with output_may_fail():
         if as_json:
             print_json(story, words, None if payouts is None else payouts.value())

@@ -72,13 +72,13 @@ def _values(items: Sequence[Due] | Sequence[Line]) -> list[dict[str, Any]]:
 _DUE: Final = ("service_id", "transaction_id", "kind", "points", "due_on")
 
 
-def payouts_of(book: Path, person_id: str) -> Payouts | None:
-    """What became of a person's points; None if the book has no payout runs.
+def payouts_of(book: Path, person_id: str, runs: int | None = None) -> Payouts | None:
+    """What became of a person's points, up to a run; None if the book has no payout runs.
 
     Raises:
         BookError: a file of the book is damaged.
     """
-    at = known(book)
+    at = known(book, runs)
     if at.payout_runs == 0:
         return None
     of_person = pl.col("person_id") == person_id

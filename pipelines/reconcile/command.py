@@ -32,6 +32,7 @@ def reconcile(
     *,
     lang: Lang,
     month: str | None = None,
+    as_of: int | None = None,
     as_json: bool = False,
 ) -> int:
     """Holds a claim against a book's ledger, and writes every difference to ``out``.
@@ -44,7 +45,7 @@ def reconcile(
     """
     require_extra("reconcile", "desk", "duckdb", "xlsxwriter")
     check_folder(out)
-    opened = open_book(book)
+    opened = open_book(book, as_of)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("reconcile", lang)
@@ -73,6 +74,7 @@ def _reconciled(
             book=str(opened.book.path),
             last_run=last.run_id,
             chain_sha256=opened.chain_sha256,
+            seals=opened.seals,
             claim=str(path),
             claim_bytes=path.stat().st_size,
             claim_sha256=sha256_of(path),

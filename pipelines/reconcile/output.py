@@ -12,6 +12,7 @@ from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown import terminal
+from pipelines.shown.head import head_facts
 from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
@@ -112,7 +113,7 @@ def facts_of(reconciled: Reconciled, texts: Texts) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         (texts("book"), reconciled.book),
         (texts("last_run"), reconciled.last_run),
-        (texts("chain"), reconciled.chain_sha256),
+        *head_facts(reconciled.chain_sha256, reconciled.seals, texts.lang),
         (texts("claim"), reconciled.claim),
         (texts("claim_sha256"), reconciled.claim_sha256),
         (texts("claim_rows"), reconciled.claim_rows),

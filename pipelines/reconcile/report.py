@@ -12,7 +12,7 @@ class Reconciled:
     """A claim and a ledger, held against each other.
 
     Attributes:
-        last_run, chain_sha256: the state of the book that was looked at.
+        last_run, chain_sha256, seals: the state of the book that was looked at.
         key: the column that makes the claim's form.
         month: the month of booking that was taken of the ledger; None for all of it.
     """
@@ -20,6 +20,7 @@ class Reconciled:
     book: str
     last_run: str
     chain_sha256: str
+    seals: list[str]
     claim: str
     claim_bytes: int
     claim_sha256: str
@@ -40,6 +41,7 @@ class Reconciled:
             "book": self.book,
             "last_run": self.last_run,
             "chain_sha256": self.chain_sha256,
+            "seals": self.seals,
             "claim": {
                 "name": self.claim,
                 "bytes": self.claim_bytes,

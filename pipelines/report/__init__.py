@@ -4,15 +4,18 @@
 was checked, ``page`` and ``workbook`` write it down. Nothing in it names a person or an account.
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.errors import BookError, InputError
 from engine.extras import require_extra
 from engine.paths import local_path
 from pipelines.desk.opened_book import OpenedBook, open_book
+from pipelines.shown.head import head_facts
 from pipelines.shown.result_files import check_file, whole_file
 from pipelines.shown.texts import Lang, Texts
 
@@ -36,7 +39,15 @@ class Written:
 
 
 def write_report(
-    path: str | Path, *, out: Path, xlsx: Path | None, lang: Lang, verify: bool
+    path: str | Path,
+    *,
+    out: Path,
+    xlsx: Path | None,
+    lang: Lang,
+    verify: bool,
+    deliveries: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    also_unbooked: bool = False,
+    as_of: int | None = None,
 ) -> Written:
     """Writes a book's report; files that are there are replaced when the new ones are whole.
 
@@ -46,9 +57,13 @@ def write_report(
         xlsx: the workbook, if wanted.
         lang: the language of both.
         verify: whether the book is to be verified first; else the report says that it was not.
+        deliveries: by role, what the verification decides again.
+        also_unbooked: whether more deliveries are given than have been booked.
+        as_of: report on the book as it was after this run.
 
     Raises:
-        InputError: a library is missing, or a file cannot be written there.
+        InputError: a library is missing, a file cannot be written there, or the options
+            contradict each other.
         BookError: there is no book, or it cannot be read.
     """
     require_extra("report", "report", "jinja2", "vl_convert")
@@ -56,14 +71,28 @@ def write_report(
         require_extra("report --xlsx", "report", "xlsxwriter")
     if verify:
         require_extra("report --verify", "verify", "duckdb")
-    opened = open_book(path)
+    elif any(deliveries.values()):
+        raise InputError(
+            "report: deliveries say nothing without --verify", hint="leave them out, or add it"
+        )
+    if verify and as_of is not None:
+        raise InputError(
+            "report: --verify is of the whole book, --as-of of a part", hint="leave one out"
+        )
+    opened = open_book(path, as_of)
     wanted = [out] if xlsx is None else [out, xlsx]
     _check_places(wanted)
     verified = None
     if verify:
         from pipelines.verify import verify as verify_a_book
 
-        verified = verify_a_book(path)
+        verified = verify_a_book(
+            path,
+            transactions=deliveries.get("transactions", ()),
+            enrollments=deliveries.get("enrollments", ()),
+            events=deliveries.get("events", ()),
+            also_unbooked=also_unbooked,
+        )
         opened = open_book(path)
         if opened.runs != verified.runs:
             raise BookError(
@@ -99,7 +128,7 @@ def _facts(opened: OpenedBook, status: "Status", texts: Texts) -> list[tuple[str
         (texts("title"), None),
         (texts("wb_book"), opened.book.path.resolve().name),
         (texts("wb_as_of"), texts("as_of", run=last.run_id, day=last.booked_on)),
-        (texts("wb_chain"), opened.chain_sha256),
+        *head_facts(opened.chain_sha256, opened.seals, texts.lang),
         (status.title, status.note),
     ]
 

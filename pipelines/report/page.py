@@ -12,6 +12,7 @@ from pipelines.report.figures import Figures
 from pipelines.report.status import Status
 from pipelines.report.table import Table, share, shown
 from pipelines.report.tables import Tables
+from pipelines.shown.head import head_facts
 from pipelines.shown.terminal import plain
 from pipelines.shown.texts import Texts
 
@@ -60,7 +61,10 @@ def page(
         programme_changed=len({record.programme.sha256 for record in records}) > 1,
         services_changed=len({record.services_sha256 for record in records}) > 1,
         version=version("mynapoint"),
-        chain=opened.chain_sha256,
+        head="; ".join(
+            f"{label}: {fact}"
+            for label, fact in head_facts(opened.chain_sha256, opened.seals, texts.lang)
+        ),
     )
 
 

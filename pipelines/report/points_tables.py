@@ -5,7 +5,6 @@ from typing import Final
 
 import polars as pl
 
-from engine.io.book.payouts import PayoutBook
 from engine.payouts.bridge import TERMS
 from pipelines.due.forecast import OVERDUE_DAYS, forecast
 from pipelines.report.book_tables import BookTables
@@ -115,11 +114,13 @@ class PointsTables(BookTables):
 
     def payouts(self) -> Iterator[Table]:
         """From award to grant, by service, on the day of the last booking; none without payouts."""
-        places = PayoutBook(self._opened.book.path)
-        if not places.log.exists():
+        opened = self._opened
+        if not any(record.is_payout_run for record in opened.chain):
             return
         on = self._opened.records[-1].booked_on
-        due = forecast(places.path, on, by_day=False, overdue_days=OVERDUE_DAYS)
+        due = forecast(
+            opened.book.path, on, by_day=False, overdue_days=OVERDUE_DAYS, runs=opened.runs
+        )
         rows: list[tuple[Value, ...]] = [*due.services.rows()]
         rows.append((self._t("total"), *due.total.values()))
         words = Texts("due", self._t.lang)

@@ -47,8 +47,9 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
     ]
     found = sum(verified.findings.totals.values()) if verified else 0
     wrong = len(totals) + len(splits) + len(links)
-    rows += [(t(f"p_{part}"), _part(part, verified, t)) for part in ("bytes", "arithmetic")]
-    rows.append((t("p_origin"), t("o_not_checked")))
+    rows += [
+        (t(f"p_{part}"), _part(part, verified, t)) for part in ("bytes", "arithmetic", "origin")
+    ]
     columns = (Column(t("c_checked"), long=True), Column(t("c_outcome")))
     tables = [Table("status", t("t_status"), columns, rows)]
     if verified and found:
@@ -59,7 +60,9 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
     elif wrong:
         title, note = t("s_disagree"), t("s_not_verified_note")
     elif verified:
-        title, note = t("s_sound"), t("s_sound_note")
+        decided_again = "origin" in verified.checked
+        title = t("s_sound")
+        note = t("s_sound_note_origin" if decided_again else "s_sound_note")
     else:
         title, note = t("s_not_verified"), t("s_not_verified_note")
     return Status(state, title, note, tables, found + wrong)
@@ -80,11 +83,12 @@ def _outcome(wrong: list[str], t: Texts) -> str:
 def _part(part: str, verified: "Verified | None", t: Texts) -> str:
     if verified is None:
         return t("o_not_checked")
-    if part not in verified.checked:
-        return t("o_unfinished")
-    # A finding does not say which question it answers; a book with any is not sound.
-    found = sum(verified.findings.totals.values())
-    return t("o_findings", findings=f"{found:,}") if found else t("o_agrees")
+    if part not in verified.by_check:
+        return t("o_not_checked")
+    found = verified.by_check[part].totals.total()
+    if found:
+        return t("o_findings", findings=f"{found:,}")
+    return t("o_agrees") if part in verified.checked else t("o_unfinished")
 
 
 def _findings(verified: "Verified", t: Texts) -> Table:
@@ -92,7 +96,7 @@ def _findings(verified: "Verified", t: Texts) -> Table:
     rows = [
         (
             finding.kind,
-            finding.promise,
+            finding.control,
             finding.where if finding.row is None else f"{finding.where}:{finding.row}",
             finding.what,
         )
@@ -100,7 +104,7 @@ def _findings(verified: "Verified", t: Texts) -> Table:
     ]
     columns = (
         Column(t("c_kind"), "code"),
-        Column(t("c_promise"), "number"),
+        Column(t("c_promise"), "code"),
         Column(t("c_where"), "code", long=True),
         Column(t("c_what"), long=True),
     )

@@ -13,6 +13,7 @@ from typing import Final
 from engine.errors import BookError, InputError
 from engine.io.book.chain import ChainRecord
 from engine.io.durable import make_folder, sync, write_bytes
+from engine.paths import local_path
 from pipelines.desk.opened_book import OpenedBook, book_readable, open_book
 from pipelines.desk.seals import SEALS_FOLDER, SealKind, name_of_seal
 from pipelines.seal.signatures import sign
@@ -49,7 +50,7 @@ def seal(path: Path, *, key: Path | None, tsa: str | None) -> Sealed:
         message = head.path.read_bytes()
     seals: list[tuple[SealKind, bytes]] = []
     if key is not None:
-        seals.append(("signature", sign(message, key)))
+        seals.append(("signature", sign(message, local_path(key))))
     if tsa is not None:
         seals.append(("timestamp", ask(tsa, message)))
     folder = opened.book.path / SEALS_FOLDER

@@ -22,6 +22,7 @@ from engine.io.delivered.deliveries import find_delivered
 from engine.io.run.arguments import check_delivered, check_paths
 from pipelines.verify.arithmetic import check_arithmetic
 from pipelines.verify.bytes import check_bytes
+from pipelines.verify.claims import FiledClaim, check_claims
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_index
 from pipelines.verify.kept_runs import Kept
@@ -40,6 +41,7 @@ ARITHMETIC: Final = "arithmetic"
 ORIGIN: Final = "origin"
 PAYOUTS: Final = "payouts"
 SEALS: Final = "seals"
+CLAIMS: Final = "claims"
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Verified:
         unused: deliveries that were given and that no run has booked.
         chain: the records of runs and payout runs that can be read.
         vouched: what stands for the book from outside of it.
+        claims: filed claims that the book still gives, with the record that they were made at.
         unproven: how many runs were booked in format 1: how that decided is no longer known, so
             deliveries do not prove their origin.
         payouts: how many payout runs there are, and the bridge from award to grant; None where the
@@ -67,6 +70,7 @@ class Verified:
     chain: list[ChainRecord] = field(default_factory=list)
     vouched: Vouched = field(default_factory=Vouched)
     payouts: CheckedPayouts | None = None
+    claims: list[tuple[FiledClaim, ChainRecord]] = field(default_factory=list)
 
     @property
     def checked(self) -> tuple[str, ...]:
@@ -105,6 +109,7 @@ def verify(
     events: Sequence[str | Path] = (),
     also_unbooked: bool = False,
     expected: Expected | None = None,
+    claims: Sequence[FiledClaim] = (),
 ) -> Verified:
     """Verifies a book; with its deliveries, their origin too.
 
@@ -116,6 +121,7 @@ def verify(
         also_unbooked: whether more deliveries are given than have been booked; else one that no
             run has booked is a finding.
         expected: whose seals and which heads the book is held against.
+        claims: filed claims that it is held against.
 
     Raises:
         InputError: there is no book, the deliveries cannot be found, or DuckDB is not installed.
@@ -136,6 +142,11 @@ def verify(
         with tempfile.TemporaryDirectory(prefix="mynapoint-verify-") as scratch:
             _check(book, delivered, Path(scratch), verified, also_unbooked=also_unbooked)
             _check_from_outside(book, verified, expected or Expected())
+            if claims:
+                found = verified.of(CLAIMS)
+                verified.claims = check_claims(
+                    book.path, verified.chain, claims, Path(scratch), found
+                )
     except OSError as error:
         raise BookError(
             f"{error.filename or book.path}: {error.strerror or error}",

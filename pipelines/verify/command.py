@@ -7,6 +7,7 @@ from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_new_file
 from pipelines.shown.texts import Lang, Texts
 from pipelines.verify import Expected, verify
+from pipelines.verify.claims import FiledClaim
 from pipelines.verify.evidence import now
 from pipelines.verify.output import present
 
@@ -22,6 +23,7 @@ def verify_book(
     trust: Path | None,
     heads: Sequence[str],
     seals: Sequence[Path],
+    claims: Sequence[Path],
     show_ids: bool,
     out: Path | None,
     lang: Lang,
@@ -43,6 +45,7 @@ def verify_book(
         events=events,
         also_unbooked=also_unbooked,
         expected=Expected.of(signers, trust, heads, seals),
+        claims=[FiledClaim.at(claim) for claim in claims],
     )
     texts = Texts("verify", lang)
     with output_may_fail():

@@ -8,13 +8,23 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
 from engine.io.book.chain import ChainRecord
-from pipelines.verify import ARITHMETIC, BYTES, INDEX, ORIGIN, PAYOUTS, PLACES, SEALS, Verified
+from pipelines.verify import (
+    ARITHMETIC,
+    BYTES,
+    CLAIMS,
+    INDEX,
+    ORIGIN,
+    PAYOUTS,
+    PLACES,
+    SEALS,
+    Verified,
+)
 from pipelines.verify.findings import PROMISES, Findings, control_of
 
 FORMAT: Final = 1
 SCHEMA: Final = "verification.schema.json"
 State = Literal["done", "unfinished", "not_asked", "nothing"]
-CHECKS: Final = (BYTES, PLACES, ARITHMETIC, PAYOUTS, INDEX, ORIGIN, SEALS)
+CHECKS: Final = (BYTES, PLACES, ARITHMETIC, PAYOUTS, INDEX, ORIGIN, SEALS, CLAIMS)
 _ENDED: Final = frozenset({BYTES, PLACES, INDEX, SEALS})
 _LIBRARIES: Final = ("mynapoint", "duckdb", "polars", "pyarrow")
 _JAPAN: Final = dt.timezone(dt.timedelta(hours=9))
@@ -37,10 +47,10 @@ def state_of(check: str, verified: Verified) -> State:
     """How far a check came."""
     if check == SEALS and not verified.vouched.seals and not verified.of(SEALS):
         return "nothing"
-    if check == PAYOUTS and not any(
-        record.place.startswith("payout_runs/") for record in verified.chain
-    ):
+    if check == PAYOUTS and not any(record.is_payout_run for record in verified.chain):
         return "nothing" if not verified.of(PAYOUTS) else "unfinished"
+    if check == CLAIMS:
+        return "done" if CLAIMS in verified.by_check else "not_asked"
     if check in verified.checked or check in _ENDED:
         return "done"
     return "unfinished" if check in verified.by_check else "not_asked"
@@ -112,6 +122,10 @@ def evidence(verified: Verified, *, made_at: dt.datetime, show_ids: bool) -> dic
         "seals": [seal.value() for seal in verified.vouched.seals],
         "heads": [
             {"record": record.place, "sha256": record.sha256} for record in verified.vouched.heads
+        ],
+        "claims": [
+            {"claim": str(claim.path), "record": record.place, "sha256": record.sha256}
+            for claim, record in verified.claims
         ],
         "totals": dict(findings.totals),
         "remark_totals": dict(findings.remark_totals),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+import pyarrow as pa
 
 from engine.errors import MynapointError
 from engine.io.book.folder import Book
@@ -45,6 +46,7 @@ from pipelines.verify.records import used_layouts
 
 _KEY: Final = ("service_id", "transaction_id")
 _ENTRY_KEY: Final = (*_KEY, "kind")
+_UNTOLD: Final = frozenset({"person_id", "account_id", "enrolled_account_id"})
 _ENDINGS: Final = (".csv.gz", ".csv.zst", ".csv", ".parquet")
 
 Deliveries = Mapping[str, Sequence[Delivered]]
@@ -247,9 +249,10 @@ def _differences(
     scratch: Path,
 ) -> Iterator[tuple[Finding, int]]:
     """How a run's files and record differ from those of the run decided again."""
+    said, now = run.record.to_json(), record.to_json()
     for part in ("counts", "yen", "points"):
-        if getattr(record, part) != getattr(run.record, part):
-            what = f"decided again from its deliveries, the run has other {part} than its record"
+        for name, kept_value, value in _unlike(part, said[part], now[part]):
+            what = f"decided again from its deliveries: {name}: record {kept_value}, now {value}"
             yield Finding("other_record", SAME_LEDGER, run.where, what), 1
     again = {output.name: output.sha256 for output in record.outputs}
     kept = {output.name: output.sha256 for output in run.record.outputs}
@@ -281,6 +284,15 @@ def _differences(
                 yield from _other_rows(kept_files[0], schema.names, database)
 
 
+def _unlike(name: str, kept: object, now: object) -> Iterator[tuple[str, str, str]]:
+    """Where figures differ: their name, and both values."""
+    if isinstance(kept, dict) and isinstance(now, dict):
+        for key in sorted(kept.keys() | now.keys()):
+            yield from _unlike(f"{name}.{key}", kept.get(key, 0), now.get(key, 0))
+    elif kept != now:
+        yield name, f"{kept:,}", f"{now:,}"
+
+
 def _other_files(
     run: KeptRun, kept: Mapping[str, str], again: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
@@ -307,7 +319,8 @@ def _other_entries(
     """Entries are matched by their key and kind; their other columns are compared."""
     compared = [name for name in columns if name not in _ENTRY_KEY]
     changed = ", ".join(
-        f"CASE WHEN k.{name} IS DISTINCT FROM a.{name} THEN '{name}' END" for name in compared
+        f"CASE WHEN k.{name} IS DISTINCT FROM a.{name} THEN {_both_values(name)} END"
+        for name in compared
     )
     same = " AND ".join(f"k.{name} IS NOT DISTINCT FROM a.{name}" for name in compared)
     key = ", ".join(_ENTRY_KEY)
@@ -316,7 +329,7 @@ def _other_entries(
     sql = (
         "SELECT count(*) OVER (), k.file, k.row, a.row, service_id, transaction_id, "  # noqa: S608
         "coalesce(k.person_id, a.person_id), coalesce(k.account_id, a.account_id), "
-        f"concat_ws(', ', {changed}) "
+        f"concat_ws('; ', {changed}) "
         f"FROM ({numbered} kept) AS k FULL JOIN ({numbered} again) AS a USING ({key}, nth) "
         f"WHERE k.row IS NULL OR a.row IS NULL OR NOT ({same}) "
         f"ORDER BY k.file, k.row, a.file, a.row LIMIT {MOST_SHOWN}"
@@ -330,10 +343,24 @@ def _other_entries(
         elif again is None:
             what = "decided again, the run does not book this transaction"
         else:
-            what = f"decided again, the entry has other values of {columns_of}"
+            what = f"decided again, the entry is another: {columns_of}"
         where = run.where if file is None else files[file]
         found = Finding("other_entry", SAME_LEDGER, where, what, row, service, transaction, *ids)
         yield found, total - len(shown) + 1 if place == len(shown) - 1 else 1
+
+
+def _both_values(column: str) -> str:
+    """In SQL, a column and what stands in it on either side; IDs of people and accounts are not
+    told.
+    """
+    if column in _UNTOLD:
+        return f"'{column}'"
+    is_number = arrow_schema(LedgerEntry).field(column).type == pa.int64()
+    form = "format('{{:,}}', {side}.{column})" if is_number else "{side}.{column}::VARCHAR"
+    ledger, deliveries = (
+        f"coalesce({form.format(side=side, column=column)}, 'none')" for side in ("k", "a")
+    )
+    return f"'{column}: ledger ' || {ledger} || ', deliveries ' || {deliveries}"
 
 
 def _other_rows(

@@ -116,6 +116,8 @@ def _vouched(verified: Verified, t: Texts) -> Iterator[str]:
         )
     for record in verified.vouched.heads:
         yield t("head", sha256=record.sha256, record=record.place)
+    for claim, record in verified.claims:
+        yield t("claim", claim=claim.path, record=record.place)
     sealed = sealed_up_to(verified)
     stamped = [
         seal

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.errors import InputError
 from engine.io.book.chain import ChainRecord
 from engine.io.book.folder import Book
+from engine.paths import local_path
 from pipelines.desk.seals import SEALS_FOLDER, Seal, SealKind, seal_at, seals_of
 from pipelines.seal.signatures import check_signers, checked, has_ssh_keygen
 from pipelines.seal.timestamps import is_trusted, load_trust, stamp_in
@@ -56,12 +57,13 @@ class Expected:
             InputError: something of it cannot be used.
         """
         if signers is not None:
+            signers = local_path(signers)
             check_signers(signers)
         return cls(
             signers,
-            None if trust is None else load_trust(trust),
+            None if trust is None else load_trust(local_path(trust)),
             tuple(_head(head) for head in heads),
-            tuple(_copy(path) for path in copies),
+            tuple(_copy(local_path(path)) for path in copies),
         )
 
 

@@ -71,6 +71,7 @@ def test_every_command_takes_a_books_name_letter_by_letter(
         (0, ["explain", book, "--transaction", "coin", "T010-9"]),
         (1, ["reconcile", book, claim, "--out", results / "breaks"]),
         (0, ["claim", book, "--final", "--out", results / "claim"]),
+        (0, ["diff", book, "1", "2", "--out", results / "changed"]),
         (0, ["quarantine", book, "1", "--csv", "--out", results / "quarantine"]),
         (
             0,
@@ -112,6 +113,8 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
     for arguments in (
         [*night.arguments(Path("BOOK"))],
         ["verify", "BOOK"],
+        ["seal", "BOOK", "--key", "key"],
+        ["diff", "BOOK", "1", "2"],
         ["explain", "BOOK", "--person", "P"],
         ["browse", "BOOK"],
         ["remarks", "BOOK"],
@@ -146,6 +149,8 @@ def test_what_is_no_book_is_exit_2_for_every_command(
     for name in ("nothing", "file", "empty"):
         for arguments in (
             ["verify", name],
+            ["seal", name, "--key", "key"],
+            ["diff", name, "1", "2"],
             ["explain", name, "--person", "P"],
             ["browse", name],
             ["remarks", name],
@@ -190,10 +195,10 @@ def test_a_tilde_is_the_users_folder_wherever_a_path_is_given(
         in (home / "book" / "runs" / "000001" / "record.json").read_text()
     )
     for words in (
-        ["verify", "~/book"],
         ["report", "~/book", "--out", "~/r.html", "--xlsx", "~/r.xlsx"],
         ["explain", "~/book", "--person", "P010", "--html", "~/p.html"],
         ["claim", "~/book", "--final", "--out", "~/claim"],
+        ["verify", "~/book", "--out", "~/verified", "--claim", "~/claim/claim.json"],
         ["pending", "~/book", "--out", "~/pending"],
         ["due", "~/book", "--on", "2020-10-31"],
         ["payout", "~/book", "--due-by", "2020-10-31", "--out", "~/payouts"],

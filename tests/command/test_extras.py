@@ -70,6 +70,7 @@ COMMANDS: Mapping[str, str | None] = {
     "explain BOOK --transaction rakuten-pay 20200901000502058769": WORKS_ALONE,
     "explain BOOK --person 5e9cbfa5c9c90f44 --html page.html": "desk",
     "browse BOOK": "browse",
+    "diff BOOK 1 2 --out changed": WORKS_ALONE,
     "reconcile BOOK claim.csv --out breaks": "desk",
     "draw BOOK --units 5 --seed 1 --out sample": "desk",
     "remarks BOOK": "desk",

@@ -94,6 +94,7 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 COMMANDS = (
     *((name,) for name in ("run", "verify", "explain", "reconcile", "claim", "report", "simulate")),
+    *(("seal",), ("diff",)),
     *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
     *(("draw",), ("remarks",)),

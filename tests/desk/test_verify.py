@@ -770,7 +770,7 @@ def test_a_changed_row_of_a_forged_book_is_found_by_its_origin_alone(book: Path)
     assert found(verified) == {("other_entry", 1)}
     (told,) = verified.findings
     assert f"{told.where} {told.row}" == place_of(forger, entry)
-    assert told.what == "decided again, the entry has other values of method"
+    assert told.what == "decided again, the entry is another: method: ledger bank, deliveries none"
 
 
 def test_a_row_missing_from_the_end_of_a_forged_book_is_found_by_its_origin(book: Path) -> None:

@@ -29,6 +29,10 @@ class ChainRecord:
     sha256: str
     run: int
 
+    @property
+    def is_payout_run(self) -> bool:
+        return self.place.startswith(PayoutBook.RECORDS)
+
 
 def chain_of(book: Book, runs: int, payout_runs: int) -> list[ChainRecord]:
     """The chain's records in order; those that cannot be read are left out.

@@ -126,8 +126,12 @@ class Known:
         return last
 
 
-def known(path: str | Path) -> Known:
+def known(path: str | Path, runs: int | None = None) -> Known:
     """A book as it stands, for those who read it and never write to it.
+
+    Args:
+        path: the book.
+        runs: take it as it was after this run, without the payout runs that know later ones.
 
     Raises:
         InputError: there is no book, or it holds no run.
@@ -135,12 +139,16 @@ def known(path: str | Path) -> Known:
     """
     book = Book.at(path)
     book.check_readable()
-    runs = book.committed_runs()
-    if runs == 0:
+    committed = book.committed_runs()
+    if committed == 0:
         raise no_book(book)
     payouts = PayoutBook(book.path)
     payouts.refuse_links()
-    return Known(book, runs, payouts.committed_runs())
+    payout_runs = payouts.committed_runs()
+    if runs is not None:
+        while payout_runs and int(payouts.payout_record(payout_runs).run_id) > runs:
+            payout_runs -= 1
+    return Known(book, committed if runs is None else runs, payout_runs)
 
 
 def accounts_of(book: Book, runs: int) -> Accounts:

@@ -97,13 +97,19 @@ def refused(layout: Path, text: str | bytes, why: str) -> InputError:
 
 
 @pytest.mark.parametrize(
-    "method", ["①②", "㈱", "髙島", "－", "～", "ﾏｲﾅﾎﾟｲﾝﾄ", "ソ表能", "￠￡￢", "―∥", "\u3000x"]
+    "method",
+    ["①②", "㈱", "髙島", "－", "～", "ﾏｲﾅﾎﾟｲﾝﾄ", "ソ表能", "￠￡￢", "―∥", "\u3000x", "x\u3000"],
 )
 def test_every_character_of_cp932_is_read_as_it_was_written(layout: Path, method: str) -> None:
     changed(layout, ('method = { from = "区分" }', 'method = { from = "メモ" }'))
     changed(layout, ('"金額"]', '"金額", "メモ"]'))
     made = read_text(layout, lines(f"N1,A1,2020/9/5,支払,100,{method}", header=f"{HEADER},メモ"))
     assert [row["method"] for row in made.rows] == [method.strip("\u3000")]
+
+
+def test_a_word_with_a_blank_of_either_width_behind_it_is_the_word(layout: Path) -> None:
+    made = read_text(layout, lines("N1,A1,2020/9/5,支払\u3000,100", "N2,A1,2020/9/5,支払 ,100"))
+    assert [(row["kind"], row["method"]) for row in made.rows] == [("purchase", "支払")] * 2
 
 
 def test_a_trail_byte_that_looks_like_a_mark_of_csv_is_none(layout: Path) -> None:

@@ -710,7 +710,7 @@ def test_a_name_that_is_not_utf_8_is_refused(desk: Desk) -> None:
         desk.run(f"{desk.folder}/t*")
 
 
-@pytest.mark.parametrize("change", ["appended to", "replaced", "removed"])
+@pytest.mark.parametrize("change", ["appended to", "rewritten", "replaced", "removed"])
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_file_that_changes_while_it_is_read_is_refused(
     desk: Desk, change: str, form: str
@@ -725,6 +725,10 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         status = path.stat()
         if change == "appended to":
             path.write_bytes(path.read_bytes() + b"\n")
+        elif change == "rewritten":
+            # The same file of the same size, and its time put back.
+            path.write_bytes(path.read_bytes().replace(b"100", b"900"))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         elif change == "replaced":
             # The same size and the same time, but another file.
             other = desk.write("other", path.read_bytes().replace(b"100", b"900"))

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deliveries import Desk
 
 from engine.errors import InputError
 from pipelines.cli import call
 from pipelines.shown import terminal
-from pipelines.shown.result_files import check_outside_books
+from pipelines.shown.result_files import check_outside_books, whole_file, whole_folder
 
 
 class _Terminal(io.StringIO):
@@ -67,3 +68,43 @@ def test_no_result_is_written_among_a_books_own_files(
 
 def test_beside_the_book_is_not_within_it(tmp_path: Path) -> None:
     check_outside_books(tmp_path / "book.html")
+
+
+def test_what_came_to_stand_there_while_a_result_was_made_is_not_replaced(tmp_path: Path) -> None:
+    """The second look, right before the result takes its name."""
+    folder, file = tmp_path / "result", tmp_path / "page.html"
+
+    def make_a_folder() -> None:
+        with whole_folder(folder) as fresh:
+            (fresh / "claim.csv").write_text("made")
+            folder.mkdir()
+            (folder / "own.txt").write_text("mine")
+
+    def make_a_file() -> None:
+        with whole_file(file) as fresh:
+            fresh.write_text("made")
+            file.write_text("mine")
+
+    with pytest.raises(InputError, match="result: there is something already"):
+        make_a_folder()
+    with pytest.raises(InputError, match="something already, and this command has not written it"):
+        make_a_file()
+    assert file.read_text() == "mine"
+    assert {path.name for path in tmp_path.rglob("*")} == {"result", "own.txt", "page.html"}
+
+
+def test_an_empty_folder_that_became_part_of_a_book_is_not_replaced(tmp_path: Path) -> None:
+    """The system itself would allow that."""
+    book = tmp_path / "place"
+    (book / "result").mkdir(parents=True)
+
+    def make_a_folder() -> None:
+        with whole_folder(book / "result"):
+            desk = Desk(tmp_path / "desk")
+            desk.run()
+            for made in desk.book.iterdir():
+                made.rename(book / made.name)
+
+    with pytest.raises(InputError, match="within the book"):
+        make_a_folder()
+    assert not list((book / "result").iterdir())

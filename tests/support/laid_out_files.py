@@ -346,7 +346,194 @@ def zengin_account_transfer(events: Sequence[Event], random: Random) -> Written:
     return Written(content, made, {"service_id": "bank", "as_of": "2020-12-31"}, ".txt")
 
 
+def card_statement(
+    names: Sequence[str],
+    cells: Callable[[Event, str, Random], list[str]],
+    *,
+    encoding: str = "cp932",
+    service: str | None = None,
+    before: str = "",
+    between: Callable[[int], list[str] | None] = lambda _: None,
+    method: str = "one_time",
+) -> Writer:
+    """A card's statement: no numbers, refunds as negative amounts with an original filled in."""
+
+    def write(events: Sequence[Event], random: Random) -> Written:
+        events = [e for e in events if e.kind != "charge"]
+        whole = [e for e in events if e.refund_of is None]
+        bare = [f"{ACCOUNT}-{e.day:%Y%m%d}-{e.amount}" for e in whole]
+        ids = dict(zip(map(id, whole), numbered(bare), strict=True))
+        rows, all_ids, originals = [], [], []
+        for number, event in enumerate(events):
+            original = ids[id(whole[0])] if event.kind == "refund" else ""
+            signed = -event.amount if original else event.amount
+            if (line := between(number)) is not None:
+                rows.append([*line, *[""] * (len(names) + 1 - len(line))])
+            rows.append([*cells(event, yen(signed, random), random), original])
+            end = f"-{original}" if original else ""
+            all_ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{signed}{end}")
+            originals.append(original)
+        made = [
+            canonical(event, its, service or "card", event.day, original, method=method)
+            for event, its, original in zip(events, numbered(all_ids), originals, strict=True)
+        ]
+        text = before + table([*names, "元取引ID"], rows, random)
+        parameters = {"account_id": ACCOUNT} | ({} if service else {"service_id": "card"})
+        return Written(text.encode(encoding), made, parameters)
+
+    return write
+
+
+def vpass(open_month: bool) -> Writer:
+    def write(events: Sequence[Event], random: Random) -> Written:
+        events = [e for e in events if e.kind == "purchase"]
+        ids = numbered([f"{ACCOUNT}-{e.day:%Y%m%d}-{e.amount}" for e in events])
+        rows = []
+        for number, event in enumerate(events):
+            if open_month:
+                row = [day(event, random), "書店", "ご本人", "1回払い", "", "'20/11"]
+                rows.append([*row, yen(event.amount, random), str(event.amount), *[""] * 5])
+                continue
+            if number % 3 == 0:
+                rows.append(["架空　花子　様", f"9999-9{number}**-****", "架空カード"])
+            amount = yen(event.amount, random)
+            rows.append([day(event, random), "書店", amount, "１", "１", str(event.amount), ""])
+        if not open_month:
+            rows.append(["", "", "", "", "", "8593", ""])
+        made = [
+            canonical(event, its, "smbc-card", event.day, method="one_time")
+            for event, its in zip(events, ids, strict=True)
+        ]
+        # Without a header: the first of the lines is left out.
+        text = table([""], rows, random).split("\n", 1)[1]
+        return Written(text.encode("cp932"), made, {"account_id": ACCOUNT})
+
+    return write
+
+
+def sfcard_viewer(events: Sequence[Event], random: Random) -> Written:
+    events = [e for e in events if e.kind != "refund"]
+    rows, ids = [], []
+    for number, event in enumerate(events):
+        signed = -event.amount if event.kind == "charge" else event.amount
+        place = ["", "", "", "", "", ""]
+        written = [yen(signed, random), str(number), "物販"]
+        rows.append([day(event, random), *place, *written])
+        ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{number}-{signed}")
+    made = [
+        canonical(event, its, "suica", event.day, method="goods")
+        for event, its in zip(events, numbered(ids), strict=True)
+    ]
+    names = ["利用年月日", "定期", "鉄道会社名", "入場駅/事業者名", "定期", "鉄道会社名"]
+    names += ["出場駅/降車場所", "利用額(円)", "残額(円)", "メモ"]
+    content = f"カードID={ACCOUNT}\r\n" + table(names, rows, random)
+    return Written(content.encode("cp932"), made, {"service_id": "suica"})
+
+
+def moneyforward_me(events: Sequence[Event], random: Random) -> Written:
+    events = [e for e in events if e.kind != "refund"]
+    rows, made = [], []
+    for number, event in enumerate(events):
+        signed = event.amount if event.kind == "charge" else -event.amount
+        at = f"{event.at:%Y/%m/%d}"
+        rows.append(["1", at, "書店", yen(signed, random), ACCOUNT, "", "", "", "0", f"n_{number}"])
+        made.append(canonical(event, f"n_{number}", "card", event.day))
+    names = ["計算対象", "日付", "内容", "金額（円）", "保有金融機関", "大項目", "中項目", "メモ"]
+    content = table([*names, "振替", "ID"], rows, random)
+    return Written(content.encode("cp932"), made, {"service_id": "card"})
+
+
+def stripe(events: Sequence[Event], random: Random) -> Written:
+    """A refund has its payment's time and customer."""
+    rows, made, refunds = [], [], []
+    for number, event in enumerate(e for e in events if e.kind == "purchase"):
+        refunded = random.choice((0, event.amount, 1))
+        status = {0: "Paid", event.amount: "Refunded"}.get(refunded, "Partially refunded")
+        fraction = random.choice(("", ".00"))
+        at = event.at - dt.timedelta(hours=9)
+        row = [f"ch_{number}", str(at), f"{event.amount}{fraction}", f"{refunded}{fraction}"]
+        rows.append([*row, "jpy", status, ACCOUNT])
+        made.append(canonical(event, f"ch_{number}", "card", event.at))
+        if refunded:
+            refund = Event(event.second, "refund", refunded)
+            its = f"ch_{number}-refund"
+            refunds.append(canonical(refund, its, "card", event.at, f"ch_{number}"))
+    names = ["id", "Created date (UTC)", "Amount", "Amount Refunded", "Currency", "Status"]
+    content = table([*names, "Customer ID"], rows, random)
+    return Written(content.encode(), [*made, *refunds], {"service_id": "card"})
+
+
+def ymd(event: Event) -> str:
+    return f"{event.at:%Y/%m/%d}"
+
+
+CARDS: Mapping[str, Writer] = {
+    "rakuten-card": card_statement(
+        ["利用日", "利用店名・商品名", "利用者", "支払方法", "利用金額", "10月支払金額"],
+        lambda e, amount, random: [day(e, random), "㈱書店", "本人", "1回払い", amount, ""],
+        encoding="utf-8-sig",
+        service="rakuten-card",
+    ),
+    "paypay-card": card_statement(
+        ["利用日/キャンセル日", "利用店名・商品名", "利用者", "支払区分", "利用金額", "手数料"],
+        lambda e, amount, random: [day(e, random), "書店", "本人*", "1回", amount, "0"],
+        encoding="utf-8-sig",
+    ),
+    "amex-card": card_statement(
+        ["ご利用日", "データ処理日", "ご利用内容", "カード会員様名", "会員番号 #", "金額"],
+        lambda e, amount, _: [ymd(e), ymd(e), "書店", "KAKU HANAKO", "-29015", amount],
+        method="",
+    ),
+    "aeon-card": card_statement(
+        ["ご利用日", "利用者区分", "ご利用先", "支払方法", "", "", "ご利用金額", "備考"],
+        lambda e, amount, _: [f"{e.at:%y%m%d}", "本人", "書店", "１回", "", "", amount, ""],
+        service="aeon-card",
+        before="ご利用カード,架空カード\r\n",
+    ),
+    "saison-card": card_statement(
+        [
+            *("利用日", "ご利用店名及び商品名", "本人・家族区分", "支払区分名称"),
+            *("締前入金区分", "利用金額", "備考"),
+        ],
+        lambda e, amount, _: [ymd(e), "書店", "1", "1回", "", amount, ""],
+        before="カード名称,架空カード\r\nお支払日,2020/12/04\r\n\r\n",
+        between=lambda number: [
+            "",
+            "ご利用者名:カクウ ハナコ     様" if number % 2 else "【小計】",
+        ],
+    ),
+    "epos-card": card_statement(
+        [
+            *("種別（ショッピング、キャッシング、その他）", "ご利用年月日", "ご利用場所"),
+            *("ご利用内容", "ご利用金額（キャッシングでは元金になります）", "支払区分"),
+        ],
+        lambda e, amount, _: [
+            *("ショッピング", f"{e.at.year}年{e.at.month}月{e.at.day}日", "書店"),
+            *("－", amount, "1回払い"),
+        ],
+        before="月別ご利用明細　架空　様,,,\r\n",
+        between=lambda number: ["※１　注釈"] if number == 1 else None,
+    ),
+    "jcb-card": card_statement(
+        [
+            *("ご利用者", "カテゴリ", "ご利用日", "ご利用先など", "ご利用金額(￥)"),
+            *("支払区分", "今回回数", "訂正サイン", "お支払い金額(￥)"),
+        ],
+        lambda e, amount, random: [
+            *("****-9901　様", f"≪ショッピング取組（{random.choice(('国内', '海外'))}）≫"),
+            *(f" {ymd(e)}", "書店", amount, "１回", "", "", amount),
+        ],
+        before='"","","今回のお支払日","2020/11/10"\r\n"【ご利用明細】"\r\n',
+    ),
+    "vpass": vpass(open_month=False),
+    "vpass-open": vpass(open_month=True),
+}
+
 WRITERS: Mapping[str, Writer] = {
+    **CARDS,
+    "sfcard-viewer": sfcard_viewer,
+    "moneyforward-me": moneyforward_me,
+    "stripe": stripe,
     "waon": waon,
     "mobile-suica": mobile_suica,
     "transit-card-reader": transit_card_reader,

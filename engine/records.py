@@ -21,7 +21,7 @@ MAX_AUTHORITY_CHARACTERS = 200
 # What every delivered value is trimmed of on both sides.
 BLANKS: Final = " \t\u3000\ufeff"
 
-RoleName = Literal["transactions", "enrollments", "events", "answers"]
+RoleName = Literal["transactions", "enrollments", "events", "answers", "claims"]
 
 KINDS = ("charge", "purchase", "refund")
 VOIDS = ("charge_void", "purchase_void", "refund_void")
@@ -81,6 +81,10 @@ EVENT_COLUMNS = EVENT_REQUIRED + EVENT_OPTIONAL
 ANSWER_REQUIRED = ("payout_id", "outcome", "answered_on")
 ANSWER_OPTIONAL = ("points", "code")
 ANSWER_COLUMNS = ANSWER_REQUIRED + ANSWER_OPTIONAL
+CLAIM_REQUIRED = ("service_id", "points")
+# One of them at most: it says what a row of the claim is for.
+CLAIM_OPTIONAL = ("transaction_id", "account_id", "month")
+CLAIM_COLUMNS = CLAIM_REQUIRED + CLAIM_OPTIONAL
 OUTCOMES = ("done", "partly", "refused")
 
 

@@ -14,6 +14,7 @@ from engine.layouts.row_tests import parse_codes
 from engine.records import (
     ANSWER_REQUIRED,
     BASES,
+    CLAIM_REQUIRED,
     ENROLLMENT_REQUIRED,
     EVENT_KINDS,
     EVENT_REQUIRED,
@@ -29,12 +30,14 @@ _REQUIRED: Final[Mapping[RoleName, tuple[str, ...]]] = {
     "enrollments": ENROLLMENT_REQUIRED,
     "events": EVENT_REQUIRED,
     "answers": ANSWER_REQUIRED,
+    "claims": CLAIM_REQUIRED,
 }
 _WORDS: Final[Mapping[RoleName, Mapping[str, tuple[str, ...]]]] = {
     "transactions": {"kind": KINDS},
     "enrollments": {"basis": BASES},
     "events": {"kind": EVENT_KINDS, "basis": BASES},
     "answers": {"outcome": OUTCOMES},
+    "claims": {},
 }
 _INSTANTS: Final = (
     *("occurred_at", "applied_at", "reserved_at", "certificate_issued_at"),

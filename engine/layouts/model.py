@@ -13,6 +13,7 @@ from engine.layouts.dates import Form
 from engine.layouts.look_alikes import plain
 from engine.records import (
     ANSWER_COLUMNS,
+    CLAIM_COLUMNS,
     ENROLLMENT_COLUMNS,
     EVENT_COLUMNS,
     TRANSACTION_COLUMNS,
@@ -30,6 +31,7 @@ CANONICAL_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "enrollments": ENROLLMENT_COLUMNS,
     "events": EVENT_COLUMNS,
     "answers": ANSWER_COLUMNS,
+    "claims": CLAIM_COLUMNS,
 }
 
 

@@ -4,7 +4,7 @@
 |---|---|
 | `layout_id` | lower-case letters, digits and hyphens, 40 at most |
 | `name`, `follows` | for people; the public form that it follows, and what of it is assumed |
-| `role` | `transactions`, `enrollments` or `events` |
+| `role` | `transactions`, `enrollments`, `events`, `answers` or `claims` |
 | `[file]` | a file with separators: see below |
 | `[fixed]` | in its place: records of one length, with columns by position |
 | `[ahead]` | values that stand in lines ahead of the header: name = what the line begins with |

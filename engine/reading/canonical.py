@@ -13,9 +13,16 @@ import polars as pl
 import pyarrow as pa
 
 from engine.reading.cells import Cells, Column, Form, marked
-from engine.reading.forms import ANSWER_FORMS, ENROLLMENT_FORMS, EVENT_FORMS, TRANSACTION_FORMS
+from engine.reading.forms import (
+    ANSWER_FORMS,
+    CLAIM_FORMS,
+    ENROLLMENT_FORMS,
+    EVENT_FORMS,
+    TRANSACTION_FORMS,
+)
 from engine.records import (
     ANSWER_REQUIRED,
+    CLAIM_REQUIRED,
     ENROLLMENT_REQUIRED,
     EVENT_BY_KIND,
     EVENT_MAY_HAVE,
@@ -83,6 +90,11 @@ def read_events(table: Delivery) -> Reading:
             cell.values, marked(faults | {"unexpected": unexpected, "missing": missing})
         )
     return _split(cells, table.shape[0])
+
+
+def read_claims(table: Delivery) -> Reading:
+    """Reads a batch of a claim that a layout describes; points and months are still text."""
+    return _split(_cells(table, CLAIM_FORMS, CLAIM_REQUIRED), table.shape[0])
 
 
 def read_answers(

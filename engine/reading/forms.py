@@ -166,6 +166,14 @@ ANSWER_FORMS: Final[Mapping[str, Form]] = {
     "answered_on": day,
     "code": free_text,
 }
+# What a claim says is looked at by whoever holds it against the ledger.
+CLAIM_FORMS: Final[Mapping[str, Form]] = {
+    "service_id": identifier,
+    "points": free_text,
+    "transaction_id": identifier,
+    "account_id": identifier,
+    "month": free_text,
+}
 
 
 def _is_whole_decimal(kind: pa.DataType) -> bool:

@@ -247,16 +247,20 @@ def reconcile(
     claim: Path,
     /,
     *,
-    out: Path,
+    out: Path | None = None,
+    history: Path | None = None,
     month: str | None = None,
     as_of: PositiveInt | None = None,
+    layout: str | None = None,
+    set_: Settings = None,
     lang: Lang | None = None,
     as_json: Json = False,
 ) -> int:
     """Hold a claim against the ledger / 請求を台帳と照合する.
 
     The claim has the columns service_id, points, and one of transaction_id, account_id and month
-    (YYYY-MM, of booking). Every difference is one row of the breaks. Exit 1 when there are any.
+    (YYYY-MM, of booking), or none of them: by service. Every difference is one row of the breaks.
+    Exit 1 when there are any that nobody has resolved.
 
     Parameters
     ----------
@@ -266,6 +270,13 @@ def reconcile(
         The claim: CSV (.gz, .zst) or Parquet.
     out: Path
         A new or empty folder for breaks.parquet, breaks.csv, breaks.xlsx and summary.json.
+    history: Path
+        Instead: a folder that keeps reconciliations, each in a numbered folder of its own, their
+        policy.toml, and resolutions.csv: what was decided of differences. Only open ones are shown.
+    layout: str
+        How the claim is written: a layout with the role claims, by ID or file.
+    set_: list[str]
+        What the layout asks for, NAME=VALUE.
     month: str
         Hold the claim against what was booked in this month alone, YYYY-MM.
     as_of: int
@@ -283,6 +294,9 @@ def reconcile(
         out,
         month=month,
         as_of=as_of,
+        history=history,
+        layout=layout,
+        settings=set_ or (),
         lang=lang or lang_of_locale(),
         as_json=as_json,
     )

@@ -92,7 +92,7 @@ def preview(
     *,
     layout: str | None = None,
     set_: Settings = None,
-    role: Literal["transactions", "enrollments", "answers"] | None = None,
+    role: Literal["transactions", "enrollments", "answers", "claims"] | None = None,
     rows: PositiveInt = 3,
     lang: Lang | None = None,
 ) -> int:

@@ -1,10 +1,13 @@
-"""A claim, as it came: which of the three forms it has, and whether all of it can be used.
+"""A claim, as it came: which of the forms it has, and whether all of it can be used.
 
 | form | columns |
 |---|---|
 | by transaction | `service_id`, `transaction_id`, `points` |
 | by account | `service_id`, `account_id`, `points` |
 | by service and month | `service_id`, `month` (`YYYY-MM`, of booking), `points` |
+| by service | `service_id`, `points`; each service once |
+
+So all of what `mynapoint claim --out` writes as CSV and Parquet can be held against the ledger.
 
 CSV (also `.gz`, `.zst`; UTF-8, a BOM is tolerated) or Parquet; other columns are ignored. Keys are
 taken as they stand, to the last space; points are whole numbers, with a minus where a claim takes
@@ -16,7 +19,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,14 +28,20 @@ from engine.errors import InputError
 from pipelines.desk.database import Database, as_the_user_knows_it, path_in_sql
 from pipelines.desk.months import MONTH_PATTERN
 
+if TYPE_CHECKING:
+    from engine.layouts.parameters import Described
+
 TRANSACTION: Final = "transaction_id"
 ACCOUNT: Final = "account_id"
 MONTH: Final = "month"
 KEYS: Final = (TRANSACTION, ACCOUNT, MONTH)
+SCOPE: Final = "scope"
+"""The key of a claim by service, which has no other: ``all`` in every row."""
+ALL: Final = "all"
 _HEADER_BYTES: Final = 1 << 16
 _MOST_REJECTED: Final = 10
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
-_FORMS: Final = "service_id, points and one of transaction_id, account_id and month (YYYY-MM)"
+_FORMS: Final = "service_id, points and at most one of transaction_id, account_id, month (YYYY-MM)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +51,15 @@ class ClaimFile:
     Attributes:
         ending: of its name, which says how to read it.
         columns: all of its columns, in their order.
-        key: the column that makes its form: one of ``KEYS``.
+        key: the column that makes its form: one of ``KEYS``, or ``SCOPE``.
+        described: how a provider's own file is written; None for a claim as above.
     """
 
     path: Path
     ending: str
     columns: tuple[str, ...]
     key: str
+    described: "Described | None" = None
 
 
 def recognised(path: Path) -> ClaimFile:
@@ -117,10 +128,9 @@ def _key_of(path: Path, columns: tuple[str, ...]) -> str:
         )
     missing = [name for name in ("service_id", "points") if name not in columns]
     keys = [name for name in KEYS if name in columns]
-    if missing or not keys:
-        what = missing[0] if missing else "transaction_id, account_id or month"
+    if missing:
         raise InputError(
-            f"{path}: column {what} is missing; a claim has the columns {_FORMS}",
+            f"{path}: column {missing[0]} is missing; a claim has the columns {_FORMS}",
             hint="name the columns so, in any order; others are ignored",
         )
     if len(keys) > 1:
@@ -128,7 +138,7 @@ def _key_of(path: Path, columns: tuple[str, ...]) -> str:
             f"{path}: the claim may be by {' or by '.join(keys)}: it has the columns of both",
             hint="leave out all but one of them",
         )
-    return keys[0]
+    return keys[0] if keys else SCOPE
 
 
 def load(claim: ClaimFile, database: Database) -> int:
@@ -153,7 +163,18 @@ def load(claim: ClaimFile, database: Database) -> int:
         raise _unreadable(claim.path, error) from error
     if claim.ending != ".parquet":
         _refuse_rejected(claim, database)
+    return check_delivered(claim, database)
+
+
+def check_delivered(claim: ClaimFile, database: Database) -> int:
+    """Makes the table ``delivered`` the view ``claim``; gives its rows.
+
+    Raises:
+        InputError: a row cannot be used.
+    """
     _refuse_unusable(claim, database)
+    if claim.key == SCOPE:
+        _refuse_several(claim, database)
     database.rows(
         "CREATE VIEW claim AS SELECT service_id, key, points::BIGINT AS points FROM delivered"
     )
@@ -165,7 +186,7 @@ def _reading(claim: ClaimFile, link: Path) -> str:
     quoted = path_in_sql(link)
     if claim.ending == ".parquet":
         return (
-            f'SELECT service_id, "{claim.key}", points::VARCHAR '  # noqa: S608 - a name of ours
+            f"SELECT service_id, {_key_in_sql(claim, claim.key)}, points::VARCHAR "  # noqa: S608
             f"FROM read_parquet('{quoted}')"
         )
     place = {name: f"c{number}" for number, name in enumerate(claim.columns)}
@@ -173,11 +194,33 @@ def _reading(claim: ClaimFile, link: Path) -> str:
     # A column that nothing asks for is not looked at, and a claim is UTF-8 in all of them.
     looked_at = " AND ".join(f"coalesce(strlen({name}), 0) >= 0" for name in place.values())
     return (
-        f"SELECT {place['service_id']}, {place[claim.key]}, {place['points']} "  # noqa: S608
+        f"SELECT {_WITHOUT_GUARD.format(place['service_id'])}, "  # noqa: S608 - names of ours
+        f"{_key_in_sql(claim, place.get(claim.key, ''))}, {place['points']} "
         f"FROM read_csv('{quoted}', delim = ',', quote = '\"', escape = '\"', header = true, "
         f"auto_detect = false, strict_mode = true, columns = {{{columns}}}, "
         f"store_rejects = true, rejects_limit = {_MOST_REJECTED}) WHERE {looked_at}"
     )
+
+
+# What ``guarded`` puts ahead of a service that a spreadsheet would calculate.
+_WITHOUT_GUARD: Final = "regexp_replace({}, '^''([=+@\\t\\r\\n＝＋－＠-])', '\\1')"
+
+
+def _key_in_sql(claim: ClaimFile, column: str) -> str:
+    return f"'{ALL}'" if claim.key == SCOPE else f'"{column}"'
+
+
+def _refuse_several(claim: ClaimFile, database: Database) -> None:
+    """A claim by service has one row a service: several may be of another form."""
+    several = database.rows(
+        "SELECT service_id FROM delivered GROUP BY service_id HAVING count(*) > 1 "
+        "ORDER BY service_id LIMIT 1"
+    )
+    for (service_id,) in several:
+        raise InputError(
+            f"{claim.path}: service_id {service_id} has several rows and no column says for what",
+            hint=f"a claim has the columns {_FORMS}",
+        )
 
 
 def _refuse_rejected(claim: ClaimFile, database: Database) -> None:

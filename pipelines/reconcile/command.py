@@ -2,7 +2,11 @@
 
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import polars as pl
 
 from engine.errors import InputError
 from engine.extras import require_extra
@@ -11,15 +15,21 @@ from engine.paths import local_path
 from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
+from pipelines.desk.ordered_options import parameters_of
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
+from pipelines.reconcile.history import RESOLUTIONS_FILE, History, open_history
+from pipelines.reconcile.laid_out_claim import laid_out, load_laid_out
 from pipelines.reconcile.output import (
     print_json,
     print_reconciled,
     too_many,
+    write_carried,
     write_results,
+    write_summary,
 )
-from pipelines.reconcile.report import Reconciled
+from pipelines.reconcile.report import Kept, Reconciled
+from pipelines.reconcile.resolutions import Resolution
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_folder, whole_folder
 from pipelines.shown.texts import Lang, Texts
@@ -28,29 +38,49 @@ from pipelines.shown.texts import Lang, Texts
 def reconcile(
     book: Path,
     claim: Path,
-    out: Path,
+    out: Path | None,
     *,
     lang: Lang,
     month: str | None = None,
     as_of: int | None = None,
+    history: Path | None = None,
+    layout: str | None = None,
+    settings: Sequence[str] = (),
     as_json: bool = False,
 ) -> int:
-    """Holds a claim against a book's ledger, and writes every difference to ``out``.
+    """Holds a claim against a book's ledger, and writes every difference to ``out``, or to the
+    next folder of ``history``.
 
-    Gives 1 when there are differences.
+    Gives 1 when there are differences that nobody has resolved.
 
     Raises:
         InputError: the claim cannot be used, or ``out`` holds something else.
         BookError: there is no book, a file of it is damaged, or it does not add up.
     """
     require_extra("reconcile", "desk", "duckdb", "xlsxwriter")
-    check_folder(out)
+    if (out is None) == (history is None):
+        raise InputError(
+            "reconcile: one of --out and --history is needed",
+            hint="--out DIR for one result, --history DIR to keep results and resolutions",
+        )
+    parameters = parameters_of(settings)
+    if out is not None:
+        check_folder(out)
     opened = open_book(book, as_of)
     if month is not None:
         checked_month(opened, month)
     texts = Texts("reconcile", lang)
+    kept = None if history is None else open_history(history)
+    if kept is not None:
+        out = kept.out
+        if layout is None:
+            layout, parameters = kept.policy.layout, dict(kept.policy.parameters) | parameters
+    assert out is not None
+    if parameters and layout is None:
+        raise InputError("--set: it is for a layout", hint="name it: --layout ID")
     with tempfile.TemporaryDirectory(prefix="mynapoint-reconcile-") as scratch:
-        reconciled = _reconciled(opened, claim, out, Path(scratch), month, texts)
+        asked = _Asked(local_path(claim), month, layout, parameters)
+        reconciled = _reconciled(opened, asked, out, Path(scratch), kept, texts)
     with output_may_fail():
         if as_json:
             print_json(reconciled)
@@ -58,18 +88,40 @@ def reconcile(
             print_reconciled(reconciled, out, texts)
     if reconciled.untold:
         sys.stderr.write(f"{too_many(reconciled, texts)}\n")
-    return 1 if reconciled.totals.breaks else 0
+    return 1 if reconciled.is_open else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A claim as it was named, and what it is held against."""
+
+    path: Path
+    month: str | None
+    layout: str | None
+    parameters: Mapping[str, str]
 
 
 def _reconciled(
-    opened: OpenedBook, path: Path, out: Path, scratch: Path, month: str | None, texts: Texts
+    opened: OpenedBook,
+    asked: _Asked,
+    out: Path,
+    scratch: Path,
+    history: History | None,
+    texts: Texts,
 ) -> Reconciled:
-    path = local_path(path)
-    claim = recognised(path)
-    last = opened.record(opened.runs)
+    last, path = opened.record(opened.runs), asked.path
     with readable_by_duckdb(opened.book.path), Database(scratch / "database") as database:
-        rows = load(claim, database)
-        totals = _compared(opened, claim, database, month)
+        skipped: dict[str, int] = {}
+        if asked.layout is None:
+            claim = recognised(path)
+            rows = load(claim, database)
+        else:
+            laid = laid_out(path, asked.layout, asked.parameters)
+            claim, skipped = laid.claim, laid.skipped
+            rows = load_laid_out(laid, database)
+        resolutions = () if history is None else history.resolutions
+        totals = _compared(opened, claim, database, asked.month, resolutions)
+        carried = None if history is None else history.carried(claim.key, asked.month)
         reconciled = Reconciled(
             book=str(opened.book.path),
             last_run=last.run_id,
@@ -80,21 +132,42 @@ def _reconciled(
             claim_sha256=sha256_of(path),
             claim_rows=rows,
             key=claim.key,
-            month=month,
+            month=asked.month,
             totals=totals,
+            layout=claim.described.layout.layout_id if claim.described else None,
+            skipped=skipped,
+            kept=None if history is None or carried is None else _kept(history, carried),
         )
         with whole_folder(out) as folder:
             write_results(folder, reconciled, database, texts, last.booked_on)
+            if history is not None and carried is not None:
+                write_carried(folder, carried)
+                (folder / RESOLUTIONS_FILE).write_bytes(history.resolutions_text)
+            write_summary(folder, reconciled)
     return reconciled
 
 
+def _kept(history: History, carried: pl.DataFrame) -> Kept:
+    return Kept(
+        history.out.name,
+        history.previous_sha256,
+        history.resolutions_sha256,
+        carried.height,
+        int(carried["difference"].sum()),
+    )
+
+
 def _compared(
-    opened: OpenedBook, claim: ClaimFile, database: Database, month: str | None
+    opened: OpenedBook,
+    claim: ClaimFile,
+    database: Database,
+    month: str | None,
+    resolutions: Sequence[Resolution],
 ) -> Totals:
     import duckdb
 
     try:
-        return compare(opened, database, claim.key, month)
+        return compare(opened, database, claim.key, month, resolutions)
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         raise InputError(
             f"{claim.path}: the points of one key, or what they differ by, come to more than 64 "

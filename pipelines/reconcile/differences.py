@@ -4,8 +4,8 @@ A key's points in the ledger are the sum over all its entries: refunds, voids, r
 is absent on one side counts as none there, so what earned nothing needs no row in the claim.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from engine.errors import BookError
 from engine.io.book.folder import run_id
 from engine.io.book.format import RunTable
-from engine.records import arrow_schema
+from engine.records import BLANKS, arrow_schema
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.desk.quarantined import fields_of
-from pipelines.reconcile.claim_file import ACCOUNT, MONTH, TRANSACTION
+from pipelines.reconcile.claim_file import ACCOUNT, ALL, MONTH, SCOPE, TRANSACTION
+from pipelines.reconcile.resolutions import OPEN, RESOLUTIONS, Resolution
 
 MISSING_IN_CLAIM: Final = "missing_in_claim"
 MISSING_IN_LEDGER: Final = "missing_in_ledger"
@@ -34,7 +35,10 @@ _LEDGER_KEYS: Final = {
     TRANSACTION: "transaction_id",
     ACCOUNT: "account_id",
     MONTH: "strftime(booked_on, '%Y-%m')",
+    SCOPE: f"'{ALL}'",
 }
+MEETINGS: Final = ("blanks", "apostrophes", "leading_zeros")
+"""What has to be dropped, each with those before it, for keys of the two sides to be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,16 @@ class Totals:
     """What the two sides come to.
 
     Attributes:
-        by_kind: of the breaks, by kind: how many, and the sum of their differences.
+        by_kind: of the open breaks, by kind: how many, and the sum of their differences.
+        resolved: likewise of those that are resolved, by resolution.
+        meetings: how many keys of the claim would be keys of the ledger if something were dropped.
     """
 
     ledger_points: int
     claim_points: int
     by_kind: dict[str, tuple[int, int]]
+    resolved: dict[str, tuple[int, int]] = field(default_factory=dict)
+    meetings: dict[str, int] = field(default_factory=dict)
 
     @property
     def breaks(self) -> int:
@@ -55,11 +63,20 @@ class Totals:
 
     @property
     def difference(self) -> int:
-        return sum(difference for _, difference in self.by_kind.values())
+        """What all breaks come to, open and resolved."""
+        parts = [*self.by_kind.values(), *self.resolved.values()]
+        return sum(difference for _, difference in parts)
 
 
-def compare(opened: OpenedBook, database: Database, key: str, month: str | None) -> Totals:
-    """Holds the table ``claim`` against the ledger; leaves the table ``breaks``.
+def compare(
+    opened: OpenedBook,
+    database: Database,
+    key: str,
+    month: str | None,
+    resolutions: Sequence[Resolution] = (),
+) -> Totals:
+    """Holds the table ``claim`` against the ledger; leaves the tables ``breaks``, of those that
+    are open, and ``resolved``.
 
     ``month`` takes of the ledger what was booked in it alone.
 
@@ -83,7 +100,7 @@ def compare(opened: OpenedBook, database: Database, key: str, month: str | None)
     )
     database.rows(
         """
-        CREATE TABLE difference AS
+        CREATE TABLE found AS
         SELECT
             service_id, key,
             sum(ledger)::BIGINT AS ledger, sum(claim)::BIGINT AS claim,
@@ -93,26 +110,102 @@ def compare(opened: OpenedBook, database: Database, key: str, month: str | None)
         HAVING sum(claimed) > 1 OR sum(booked) = 0 OR sum(ledger) <> sum(claim)
         """
     )
+    database.table("resolution", _RESOLUTION, [resolution.row for resolution in resolutions])
+    database.rows(
+        f"""
+        CREATE TABLE difference AS
+        SELECT f.*, coalesce(r.resolution, '{OPEN}') AS status
+        FROM (
+            SELECT *, {_KIND} AS kind, {_id_in_sql(key, month)} AS difference_id FROM found
+        ) AS f
+        LEFT JOIN resolution AS r USING (difference_id)
+        """  # noqa: S608 - names of ours, and a month that was checked
+    )
+    _meetings(database, key)
     totals = _totals(database)
     _check_against_records(opened, totals, month)
     _reasons(opened, database, key, month)
     database.rows(
         f"""
-        CREATE TABLE breaks AS
+        CREATE TABLE all_breaks AS
         SELECT
-            d.service_id, d.key AS {key}, {_KIND} AS kind,
+            d.service_id, d.key AS {key}, d.kind,
             ledger AS ledger_points, claim AS claim_points, claim - ledger AS difference,
             claimed AS claim_rows,
             coalesce(n.reason, q.reason) AS reason,
             coalesce(n.run_id, q.run_id) AS run_id,
             CASE WHEN n.reason IS NULL THEN q.file END AS quarantine_file,
-            CASE WHEN n.reason IS NULL THEN q.row END AS quarantine_row
+            CASE WHEN n.reason IS NULL THEN q.row END AS quarantine_row,
+            d.difference_id, m.other AS meets, d.status
         FROM difference AS d
+        LEFT JOIN meeting AS m USING (service_id, key)
         LEFT JOIN known AS n USING (service_id, key)
         LEFT JOIN quarantined AS q USING (service_id, key)
         """  # noqa: S608 - names of ours
     )
+    database.rows(
+        f"CREATE TABLE breaks AS SELECT * EXCLUDE (status) FROM all_breaks WHERE status = '{OPEN}'"  # noqa: S608
+    )
+    database.rows(
+        "CREATE TABLE resolved AS SELECT a.* EXCLUDE (status), r.* EXCLUDE (difference_id) "
+        "FROM all_breaks AS a JOIN resolution AS r USING (difference_id)"
+    )
     return totals
+
+
+_RESOLUTION: Final = {
+    "difference_id": "VARCHAR",
+    "resolution": "VARCHAR",
+    "resolved_by": "VARCHAR",
+    "resolved_on": "DATE",
+    "evidence_sha256": "VARCHAR",
+    "note": "VARCHAR",
+}
+
+
+def _id_in_sql(key: str, month: str | None) -> str:
+    """What a difference is known by: with other figures it is another one."""
+    parts = f"'{key}', '{month or ''}', service_id, key, ledger, claim, claimed"
+    # A letter ahead, so that no spreadsheet takes it for a number.
+    return f"'d' || substr(sha256(concat_ws(chr(10), {parts})), 1, 16)"
+
+
+def _meetings(database: Database, key: str) -> None:
+    """Leaves the table ``meeting``: keys without a partner, each with one that it would have if
+    blanks, an apostrophe ahead or zeros ahead were dropped.
+    """
+    database.rows(
+        f"""
+        CREATE TABLE bare AS
+        SELECT
+            *, ltrim(without_blanks, '''') AS without_apostrophes,
+            ltrim(ltrim(without_blanks, ''''), '0') AS without_zeros
+        FROM (
+            SELECT
+                service_id, key, booked = 0 AS of_claim, trim(service_id, '{BLANKS}') AS service,
+                trim(key, '{BLANKS}') AS without_blanks
+            FROM found
+            WHERE (booked = 0 OR claimed = 0) AND '{key}' NOT IN ('{MONTH}', '{SCOPE}')
+        )
+        """  # noqa: S608 - names of ours
+    )
+    blanks, apostrophes, zeros = MEETINGS
+    database.rows(
+        f"""
+        CREATE TABLE meeting AS
+        SELECT
+            a.service_id, a.key, a.of_claim, min(b.key) AS other,
+            CASE
+                WHEN bool_or(a.without_blanks = b.without_blanks) THEN '{blanks}'
+                WHEN bool_or(a.without_apostrophes = b.without_apostrophes) THEN '{apostrophes}'
+                ELSE '{zeros}'
+            END AS how
+        FROM bare AS a
+        JOIN bare AS b USING (service, without_zeros)
+        WHERE a.of_claim <> b.of_claim
+        GROUP BY a.service_id, a.key, a.of_claim
+        """  # noqa: S608 - names of ours
+    )
 
 
 _KIND: Final = (
@@ -125,12 +218,25 @@ def _totals(database: Database) -> Totals:
     [(ledger, claim)] = database.rows(
         "SELECT coalesce(sum(ledger), 0), coalesce(sum(claim), 0) FROM side"
     )
+    sums = "count(*), sum(claim - ledger)"
     by_kind = database.rows(
-        f"SELECT {_KIND} AS kind, count(*), sum(claim - ledger) "  # noqa: S608 - ours
-        "FROM difference GROUP BY ALL"
+        f"SELECT kind, {sums} FROM difference WHERE status = '{OPEN}' GROUP BY kind"  # noqa: S608
     )
-    found = {kind: (int(rows), int(difference)) for kind, rows, difference in by_kind}
-    totals = Totals(int(ledger), int(claim), {kind: found.get(kind, (0, 0)) for kind in KINDS})
+    by_status = database.rows(
+        f"SELECT status, {sums} FROM difference WHERE status <> '{OPEN}' GROUP BY status"  # noqa: S608
+    )
+    met = dict(database.rows("SELECT how, count(*) FROM meeting WHERE of_claim GROUP BY how"))
+    found, resolved = (
+        {name: (int(rows), int(difference)) for name, rows, difference in sums_of_names}
+        for sums_of_names in (by_kind, by_status)
+    )
+    totals = Totals(
+        int(ledger),
+        int(claim),
+        {kind: found.get(kind, (0, 0)) for kind in KINDS},
+        {word: resolved[word] for word in RESOLUTIONS if word in resolved},
+        {how: int(met[how]) for how in MEETINGS if how in met},
+    )
     if totals.ledger_points + totals.difference != totals.claim_points:
         raise BookError(
             f"the breaks do not add up: {totals.ledger_points} points in the ledger and "
@@ -205,6 +311,7 @@ def _declined_or_rejected(opened: OpenedBook, database: Database, key: str) -> N
     )
     declined = _with_run(opened, database, RunTable.DECLINED)
     keys = {TRANSACTION: "transaction_id", ACCOUNT: "account_id", MONTH: "month"}
+    keys[SCOPE] = f"'{ALL}'"
     queries = [
         f"SELECT service_id, {keys[key]} AS key, reason, run_id "  # noqa: S608 - names of ours
         f"FROM {declined} JOIN run_of_month USING (run_id)"
@@ -280,8 +387,9 @@ def _set_aside(opened: OpenedBook, key: str, month: str | None) -> Iterator[pa.T
                         laid_out, default=None, return_dtype=pl.String
                     )
                     named = named.with_columns(pl.concat_list("fields", service).list.drop_nulls())
-                if key == MONTH:
-                    named = named.with_columns(pl.col("fields").list.concat([pl.lit(booked_in)]))
+                if key in (MONTH, SCOPE):
+                    alike = booked_in if key == MONTH else ALL
+                    named = named.with_columns(pl.col("fields").list.concat([pl.lit(alike)]))
                 yield named.select(
                     "file",
                     "row",

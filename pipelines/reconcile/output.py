@@ -7,44 +7,71 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
+
+from engine.io.durable import sha256_of
 from pipelines.desk.database import Database, guarded_in_sql
 from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown import terminal
 from pipelines.shown.head import head_facts
-from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
+from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet, guarded
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
 
-PARQUET: Final = "breaks.parquet"
-CSV: Final = "breaks.csv"
 XLSX: Final = "breaks.xlsx"
 SUMMARY: Final = "summary.json"
 
 # A provider may have called a column with a comma.
 _FAULT: Final = re.compile(r"(.+?:[a-z_]+)(?:,|$)", re.DOTALL)
 _BATCH_ROWS: Final = 20_000
-_TEXTS: Final = ("reason", "run_id", "quarantine_file")
+_TEXTS: Final = ("reason", "run_id", "quarantine_file", "meets")
+RESOLVED: Final = "resolved"
+CARRIED: Final = "carried"
+_RESOLVED_TEXTS: Final = ("resolved_by", "note")
 
 
 def write_results(
     folder: Path, reconciled: Reconciled, database: Database, texts: Texts, made_on: dt.date
 ) -> None:
-    """Writes the breaks, as Parquet, CSV and a spreadsheet, and the summary."""
+    """Writes the breaks, as Parquet, CSV and a spreadsheet."""
     key = reconciled.key
-    order = f"FROM breaks ORDER BY breaks.service_id, breaks.{key}"
-    quoted = str(folder).replace("'", "''")
-    database.rows(
-        f"COPY (SELECT * {order}) TO '{quoted}/{PARQUET}' (FORMAT parquet, COMPRESSION zstd)"
-    )
-    guarded = guarded_in_sql(["service_id", key, *_TEXTS])
-    database.rows(
-        f"COPY (SELECT * REPLACE ({guarded}) {order}) TO '{quoted}/{CSV}' (FORMAT csv, HEADER true)"
-    )
+    _copy(folder, database, "breaks", ["service_id", key, *_TEXTS], key)
+    if reconciled.kept is not None:
+        _copy(folder, database, RESOLVED, ["service_id", key, *_TEXTS, *_RESOLVED_TEXTS], key)
     _write_spreadsheet(folder / XLSX, reconciled, database, texts, made_on)
-    summary = json.dumps(reconciled.value(), ensure_ascii=False, indent=1)
+
+
+def write_summary(folder: Path, reconciled: Reconciled) -> None:
+    """Writes the summary, with the digests of the other files; the last of them all."""
+    files = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
+    value = reconciled.value() | {"files_sha256": files}
+    summary = json.dumps(value, ensure_ascii=False, indent=1)
     (folder / SUMMARY).write_text(f"{summary}\n", encoding="utf-8")
+
+
+def write_carried(folder: Path, carried: pl.DataFrame) -> None:
+    """Writes what is still open of other months and forms."""
+    carried.write_parquet(folder / f"{CARRIED}.parquet")
+    guarded_columns = [
+        pl.Series(name, [guarded(text) for text in carried[name]], pl.String)
+        for name in ("service_id", "key")
+    ]
+    carried.with_columns(guarded_columns).write_csv(folder / f"{CARRIED}.csv")
+
+
+def _copy(folder: Path, database: Database, table_: str, text_columns: list[str], key: str) -> None:
+    """Writes a table as Parquet, and as CSV that no spreadsheet program calculates."""
+    order = f"FROM {table_} ORDER BY {table_}.service_id, {table_}.{key}"
+    quoted = f"{folder}/{table_}".replace("'", "''")
+    database.rows(
+        f"COPY (SELECT * {order}) TO '{quoted}.parquet' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    guards = guarded_in_sql(text_columns)
+    database.rows(
+        f"COPY (SELECT * REPLACE ({guards}) {order}) TO '{quoted}.csv' (FORMAT csv, HEADER true)"
+    )
 
 
 def _write_spreadsheet(
@@ -62,6 +89,8 @@ def _write_spreadsheet(
         ("run_id", 10),
         ("quarantine_file", 30),
         ("quarantine_row", 15),
+        ("difference_id", 20),
+        ("meets", 28),
         (texts("explanation"), 80),
     ]
     with Spreadsheet(path, made_on=made_on) as sheets:
@@ -87,7 +116,7 @@ def _rows(reconciled: Reconciled, database: Database, texts: Texts) -> Iterator[
 
 def explanation(row: Sequence[Any], texts: Texts) -> str:
     """A break in words."""
-    _, _, kind, _, _, difference, rows, codes, _, file, place = row
+    _, _, kind, _, _, difference, rows, codes, _, file, place, _, meets = row
     equal = "_equal" if kind == CLAIMED_TWICE and not difference else ""
     above_or_below = texts("above" if difference > 0 else "below")
     points = abs(difference)
@@ -105,6 +134,8 @@ def explanation(row: Sequence[Any], texts: Texts) -> str:
             sentences.append(words if rejected == code else texts("why_rejected", words=words))
     elif kind == MISSING_IN_LEDGER:
         sentences.append(texts("why_unknown"))
+    if meets is not None:
+        sentences.append(texts("why_meets", key=meets))
     return " ".join(sentences)
 
 
@@ -119,8 +150,17 @@ def facts_of(reconciled: Reconciled, texts: Texts) -> list[tuple[str, object]]:
         (texts("claim_rows"), reconciled.claim_rows),
         (texts("form"), texts(f"form_{reconciled.key}")),
     ]
+    if reconciled.layout is not None:
+        facts.append((texts("layout"), reconciled.layout))
+    for reason_, rows in reconciled.skipped.items():
+        facts.append((texts("skipped", reason=reason_), rows))
     if reconciled.month is not None:
         facts.append((texts("month"), reconciled.month))
+    if reconciled.kept is not None:
+        facts.append((texts("number"), reconciled.kept.number))
+        facts.append((texts("resolutions_sha256"), reconciled.kept.resolutions_sha256))
+    for how, times in reconciled.totals.meetings.items():
+        facts.append((texts(f"meet_{how}"), times))
     return facts
 
 
@@ -128,10 +168,16 @@ def sums(reconciled: Reconciled, texts: Texts) -> list[tuple[str, int | None, in
     """The sum that adds up: the ledger's total, the breaks by kind, the claim's total."""
     totals = reconciled.totals
     kinds = [(texts(kind), *of_kind) for kind, of_kind in totals.by_kind.items()]
+    resolved = [(texts(word), *of_word) for word, of_word in totals.resolved.items()]
     return [
         (texts("ledger_total"), None, totals.ledger_points),
         *kinds,
-        (texts("claim_total"), totals.breaks, totals.claim_points),
+        *resolved,
+        (
+            texts("claim_total"),
+            totals.breaks + sum(rows for rows, _ in totals.resolved.values()),
+            totals.claim_points,
+        ),
     ]
 
 
@@ -157,8 +203,14 @@ def print_reconciled(reconciled: Reconciled, folder: Path, texts: Texts) -> None
     if reconciled.totals.breaks:
         text = texts("differs", breaks=reconciled.totals.breaks, folder=folder)
         console.print(plain(text))
+    elif reconciled.totals.resolved:
+        console.print(plain(texts("nothing_open", folder=folder)))
     else:
         console.print(texts("agrees"))
+    kept = reconciled.kept
+    if kept is not None and kept.carried_rows:
+        carried = texts("carried", rows=kept.carried_rows, points=kept.carried_difference)
+        console.print(carried)
 
 
 def print_json(reconciled: Reconciled) -> None:

@@ -1,10 +1,27 @@
 """What a reconciliation found, before anything is made of it for people."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipelines.reconcile.differences import Totals
 from pipelines.shown.spreadsheet import MOST_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a reconciliation stands among those of its folder.
+
+    Attributes:
+        previous_sha256: of the summary of the one before; None for the first.
+        resolutions_sha256: of the file of resolutions, of which a copy is kept beside.
+        carried_rows, carried_difference: what is still open of other months and forms.
+    """
+
+    number: str
+    previous_sha256: str | None
+    resolutions_sha256: str
+    carried_rows: int
+    carried_difference: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +32,9 @@ class Reconciled:
         last_run, chain_sha256, seals: the state of the book that was looked at.
         key: the column that makes the claim's form.
         month: the month of booking that was taken of the ledger; None for all of it.
+        layout: the ID of the layout by which the claim was read, and ``skipped`` the rows that it
+            leaves out on purpose, by its reasons.
+        kept: where it stands among others; None where it stands alone.
     """
 
     book: str
@@ -28,6 +48,14 @@ class Reconciled:
     key: str
     month: str | None
     totals: Totals
+    layout: str | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+    kept: "Kept | None" = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is to be looked at, here or of earlier reconciliations."""
+        return bool(self.totals.breaks or (self.kept and self.kept.carried_rows))
 
     @property
     def untold(self) -> bool:
@@ -48,6 +76,8 @@ class Reconciled:
                 "sha256": self.claim_sha256,
                 "rows": self.claim_rows,
                 "form": ["service_id", self.key],
+                "layout": self.layout,
+                "skipped": self.skipped,
             },
             "month": self.month,
             "ledger_points": totals.ledger_points,
@@ -55,6 +85,12 @@ class Reconciled:
                 kind: {"rows": rows, "difference": difference}
                 for kind, (rows, difference) in totals.by_kind.items()
             },
+            "resolved": {
+                word: {"rows": rows, "difference": difference}
+                for word, (rows, difference) in totals.resolved.items()
+            },
             "difference": totals.difference,
             "claim_points": totals.claim_points,
+            "keys_that_meet_without": totals.meetings,
+            **({} if self.kept is None else {"kept": asdict(self.kept)}),
         }

@@ -313,8 +313,8 @@ UNUSABLE: dict[str, tuple[str, bytes, str]] = {
     "no points": ("c.csv", b"service_id,transaction_id\np,t\n", "column points is missing"),
     "no key": (
         "c.csv",
-        b"service_id,points\np,1\n",
-        "transaction_id, account_id or month is missing",
+        b"service_id,points\np,1\nq,2\np,3\n",
+        "service_id p has several rows and no column says for what",
     ),
     "a column twice": ("c.csv", b"service_id,transaction_id,points,points\n", "more than once"),
     "two forms": (

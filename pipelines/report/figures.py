@@ -47,6 +47,8 @@ class Figures:
             the stake is not known).
         corrections: ``kind`` of event, ``accepted``, ``rejected``, ``entries`` and ``points`` of
             the voids and recounts that they caused.
+        booked_later: ``paid`` and ``booked``, months of which the second is later, ``entries``,
+            ``awarded``, ``reversed``: the cut-off of monthly claims.
         disagreements: where a run's tables do not add up to its record: run and what.
     """
 
@@ -63,6 +65,7 @@ class Figures:
     accepted: pl.DataFrame
     waiting: pl.DataFrame
     corrections: pl.DataFrame
+    booked_later: pl.DataFrame
     disagreements: tuple[tuple[str, str], ...]
 
     @property
@@ -128,6 +131,7 @@ def gather(opened: OpenedBook) -> Figures:
         accepted=of["accepted"].sort("service_id"),
         waiting=of["waiting"].sort("reason", "service_id", "is_refund", "age"),
         corrections=of["corrections"].sort("kind"),
+        booked_later=of["booked_later"].sort("booked", "paid"),
         disagreements=tuple(_disagreements(opened, of)),
     )
 
@@ -159,6 +163,11 @@ def _of_the_ledger(opened: OpenedBook, cap_yen: int, most_points: int) -> dict[s
             awarded,
             reversed_,
         ),
+        "booked_later": ledger.group_by(
+            paid=pl.col("day").dt.truncate("1mo"), booked=pl.col("booked_on").dt.truncate("1mo")
+        )
+        .agg(pl.len().cast(pl.Int64).alias("entries"), awarded, reversed_)
+        .filter(pl.col("booked") > pl.col("paid")),
         "moves": _moves(
             ledger, pl.col("net_spend_after"), pl.col("net_spend_after") - net, cap_yen, ["day"]
         ),

@@ -73,6 +73,26 @@ class PointsTables(BookTables):
             total=bool(rows),
         )
 
+    def cut_off(self) -> Table:
+        """What was booked in a later month than it was paid in, by both months."""
+        rows = [
+            (
+                booked.strftime("%Y-%m"),
+                paid.strftime("%Y-%m"),
+                entries,
+                awarded,
+                back,
+                awarded - back,
+            )
+            for paid, booked, entries, awarded, back in self._figures.booked_later.iter_rows()
+        ]
+        return self._table(
+            "cut_off",
+            rows,
+            *("c_booked_month", "c_paid_month", "c_entries:number"),
+            *("c_awarded:number", "c_reversed:number", "c_net:number"),
+        )
+
     def bands(self) -> Table:
         """People by counted spend."""
         rows = self._bands(self._figures.people_by_band, self._figures.cap_yen, "band_cap")

@@ -13,7 +13,7 @@ class Tables(PointsTables, RowsTables, RunsTables):
         """All tables but those of the verification, in the report's order."""
         return [
             *(self.points(), self.by_service(), self.bands(), self.points_bands()),
-            *(self.reached(), self.declined(), self.declined_by_service()),
+            *(self.reached(), self.cut_off(), self.declined(), self.declined_by_service()),
             *(*self.waiting(), *self.corrections()),
             *(self.quarantined(), self.faults(), self.refunds(), self.applications()),
             *(self.runs(), self.runs_yen(), self.inputs(), self.rate(), self.terms()),

@@ -22,6 +22,7 @@ from pipelines.verify.findings import (
     NEVER_TOO_MUCH,
     NEVER_TWICE,
     NO_CHANGED_BYTE,
+    REMARK,
     Finding,
     Findings,
 )
@@ -53,6 +54,7 @@ def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) 
             script = files("pipelines.verify").joinpath("arithmetic.sql").read_text("utf-8")
             database.script(script)
             _report(runs, database, findings)
+            _remark_on_times(database, findings)
             _compare_totals(runs, database, findings)
     except duckdb.Error as error:
         what = f"not recalculated: {str(error).splitlines()[0]}"
@@ -149,6 +151,34 @@ def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None
         where = runs[file].file(RunTable.ACCEPTED.file_name)
         findings.add(Finding("enrolled_twice", NEVER_TWICE, where, what))
     _report_waiting(runs, database, findings)
+
+
+def _remark_on_times(database: Database, findings: Findings) -> None:
+    """Entries that are booked on a day before the one that they happened on."""
+    shown = database.rows(
+        "SELECT count(*) OVER (), l.name, r.row, r.booked_on, r.occurred_at::DATE, r.service_id, "
+        "r.transaction_id, r.person_id, r.account_id FROM ledger_rows AS r "
+        "JOIN ledger_file AS l USING (file) WHERE r.occurred_at::DATE > r.booked_on "
+        "AND r.kind IN ('charge', 'purchase', 'refund') ORDER BY r.file, r.row LIMIT ?",
+        [MOST_SHOWN],
+    )
+    for place, (total, name, row, booked_on, day, service, transaction, *ids) in enumerate(shown):
+        what = f"it was booked on {booked_on} and happened on {day}"
+        times = total - len(shown) + 1 if place == len(shown) - 1 else 1
+        person, account = ids
+        remark = Finding(
+            "ahead",
+            NEVER_TOO_MUCH,
+            name,
+            what,
+            row,
+            service,
+            transaction,
+            person,
+            account,
+            severity=REMARK,
+        )
+        findings.add(remark, times)
 
 
 def _report_waiting(runs: list[KeptRun], database: Database, findings: Findings) -> None:

@@ -1,9 +1,10 @@
 """The points engine of マイナポイント, for programs that embed it.
 
-``run`` books a night, or with ``dry_run=True`` says what it would book; ``verify``, ``explain``,
-``claim`` and ``open_book`` answer what an auditor asks; ``load_programme`` and ``load_services``
-read what a night is booked by; ``InputError`` and ``BookError`` say why nothing was booked, with a
-``code`` that does not change.
+``run`` books a night, or with ``dry_run=True`` says what it would book; ``payout`` instructs what
+is owed, ``take_answers`` takes in what became of it, ``due`` says what comes due when; ``verify``,
+``explain``, ``claim`` and ``open_book`` answer what an auditor asks; ``load_programme`` and
+``load_services`` read what a night is booked by; ``InputError`` and ``BookError`` say why nothing
+was booked, with a ``code`` that does not change.
 
 What happens is logged under the name ``engine`` (``logging``): runs begun and booked as ``INFO``,
 what someone should look at as ``WARNING``.
@@ -17,17 +18,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.errors import BookError, InputError, MynapointError
+    from engine.io.book.payout_record import PayoutRecord
     from engine.io.book.run_record import RunRecord
     from engine.io.delivered.deliveries import DeliveredAs
+    from engine.io.payout.payout_run import PayoutResult, payout, take_answers
     from engine.io.run.nightly import run
     from engine.io.run.one_run import RunResult
     from engine.io.run.order import Progress
     from engine.terms.gates import Gates, load_gates, parse_gates
     from engine.terms.programme import Programme, Terms, load_programme, parse_programme
     from engine.terms.services import Service, Services, load_services, parse_services
-    from pipelines.api import claim, explain, open_book
+    from pipelines.api import claim, due, explain, open_book
     from pipelines.claim.settlement import Claim
     from pipelines.desk.opened_book import OpenedBook
+    from pipelines.due.forecast import Due
     from pipelines.explain.story import Person, Transaction
     from pipelines.verify import Finding, Verified, verify
 
@@ -35,11 +39,14 @@ __all__ = [
     "BookError",
     "Claim",
     "DeliveredAs",
+    "Due",
     "Finding",
     "Gates",
     "InputError",
     "MynapointError",
     "OpenedBook",
+    "PayoutRecord",
+    "PayoutResult",
     "Person",
     "Programme",
     "Progress",
@@ -51,6 +58,7 @@ __all__ = [
     "Transaction",
     "Verified",
     "claim",
+    "due",
     "explain",
     "load_gates",
     "load_programme",
@@ -59,7 +67,9 @@ __all__ = [
     "parse_gates",
     "parse_programme",
     "parse_services",
+    "payout",
     "run",
+    "take_answers",
     "verify",
 ]
 
@@ -67,15 +77,18 @@ _MODULES = {
     "engine.errors": ("BookError", "InputError", "MynapointError"),
     "engine.io.book.run_record": ("RunRecord",),
     "engine.io.delivered.deliveries": ("DeliveredAs",),
+    "engine.io.book.payout_record": ("PayoutRecord",),
+    "engine.io.payout.payout_run": ("PayoutResult", "payout", "take_answers"),
     "engine.io.run.nightly": ("run",),
     "engine.io.run.one_run": ("RunResult",),
     "engine.io.run.order": ("Progress",),
     "engine.terms.gates": ("Gates", "load_gates", "parse_gates"),
     "engine.terms.programme": ("Programme", "Terms", "load_programme", "parse_programme"),
     "engine.terms.services": ("Service", "Services", "load_services", "parse_services"),
-    "pipelines.api": ("claim", "explain", "open_book"),
+    "pipelines.api": ("claim", "due", "explain", "open_book"),
     "pipelines.claim.settlement": ("Claim",),
     "pipelines.desk.opened_book": ("OpenedBook",),
+    "pipelines.due.forecast": ("Due",),
     "pipelines.explain.story": ("Person", "Transaction"),
     "pipelines.verify": ("Finding", "Verified", "verify"),
 }

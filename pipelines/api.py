@@ -1,16 +1,18 @@
 """The auditor's questions for programs: the same answers as the commands', as typed values."""
 
+import datetime as dt
 import tempfile
 from pathlib import Path
 
 from engine.errors import InputError
 from engine.extras import require_extra
-from engine.io.run.arguments import check_paths
+from engine.io.run.arguments import check_counts, check_paths, check_types_of_days
 from pipelines.claim.settlement import Claim, settled
 from pipelines.desk.database import readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.desk.opened_book import open_book as open_at
+from pipelines.due.forecast import OVERDUE_DAYS, Due, forecast
 from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.story import Person, Transaction
 
@@ -88,6 +90,24 @@ def claim(book: str | Path, *, month: str | None = None) -> Claim:
         readable_by_duckdb(opened.book.path),
     ):
         return settled(opened, month, Path(scratch))
+
+
+def due(book: str | Path, *, on: dt.date, overdue_days: int = OVERDUE_DAYS) -> Due:
+    """The bridge from award to grant on a day, and what comes due when; ``mynapoint due``.
+
+    Args:
+        book: the book's folder.
+        on: the day, past or ahead.
+        overdue_days: after how many days an instruction without an answer is overdue.
+
+    Raises:
+        InputError: there is no book.
+        BookError: the book is damaged.
+    """
+    check_paths(book=book)
+    check_types_of_days(needed="on", on=on)
+    check_counts(0, overdue_days=overdue_days)
+    return forecast(Path(book), on, by_day=True, overdue_days=overdue_days)
 
 
 def _wrong(name: str, what: str, value: object, hint: str) -> InputError:

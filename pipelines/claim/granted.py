@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from engine.errors import InputError
+from engine.extras import require_extra
 from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import PAYOUT_COLUMNS, Known, known
 from engine.payouts.bridge import TERMS
@@ -22,7 +23,7 @@ from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.head import head_facts
 from pipelines.shown.result_files import check_folder, whole_folder
-from pipelines.shown.spreadsheet import guarded
+from pipelines.shown.spreadsheet import Spreadsheet, guarded
 from pipelines.shown.terminal import output, plain, print_json, table
 from pipelines.shown.texts import Lang, Texts
 
@@ -81,15 +82,17 @@ def claim_granted(
     opened = open_book(book, as_of)
     at = known(book, opened.runs)
     if out is not None:
+        require_extra("claim --out", "desk", "xlsxwriter")
         check_folder(out)
     lines, value = granted(opened, at, month, _lapsed(lapsed, at))
+    texts = Texts("claim", lang)
     if out is not None:
-        _write(out, lines, value)
+        _write(out, lines, value, texts)
     with output_may_fail():
         if as_json:
             print_json(value)
         else:
-            _print(lines, value, Texts("claim", lang), out)
+            _print(lines, value, texts, out)
     return 0
 
 
@@ -114,6 +117,7 @@ def granted(
         "month": month,
         "payout_runs": at.payout_runs,
         "last_run": opened.record(opened.runs).run_id,
+        "last_booked_on": opened.record(opened.runs).booked_on.isoformat(),
         "chain_sha256": opened.chain_sha256,
         "seals": opened.seals,
         "services": [
@@ -204,7 +208,7 @@ def _bridge(at: Known) -> dict[str, dict[str, int]]:
     return {row.pop("service_id"): row for row in rows}
 
 
-def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any]) -> None:
+def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Texts) -> None:
     frame = pl.DataFrame(
         [[getattr(line, name) for name in Line.__slots__] for line in lines],
         schema=["service_id", *(name for name in Line.__slots__ if name != "service_id")],
@@ -216,18 +220,73 @@ def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any]) -> None:
         frame.with_columns(ids).write_csv(folder / "claim.csv")
         text = json.dumps(value, ensure_ascii=False, indent=1)
         (folder / "claim.json").write_text(f"{text}\n", encoding="utf-8")
+        _write_workbook(folder / "claim.xlsx", lines, value, texts)
+
+
+def _write_workbook(
+    path: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Texts
+) -> None:
+    """A cover, the claim, and in the end the bridge from award to grant."""
+    columns, rows, total = _table(lines, value, texts)
+    rates = {row["service_id"]: row["lapse_rate"] for row in value["services"]}
+    last_run = {"run_id": value["last_run"], "booked_on": value["last_booked_on"]}
+    facts: list[tuple[str, object]] = [
+        (_title(value, texts), None),
+        (texts("book"), value["book"]),
+        (texts("last_run"), texts("last_run_value", **last_run)),
+        (texts("payout_runs"), value["payout_runs"]),
+        *head_facts(value["chain_sha256"], value["seals"], texts.lang),
+        *(
+            (texts("lapse_rate", service=service), f"{rate[0]}/{rate[1]}")
+            for service, rate in rates.items()
+            if rate is not None
+        ),
+        (texts("verification"), texts("verification_value")),
+    ]
+    with Spreadsheet(path, made_on=dt.date.fromisoformat(value["last_booked_on"])) as sheets:
+        sheets.facts(texts("sheet_cover"), facts)
+        sheets.table(
+            texts("sheet_claim"),
+            [(heading, 18 if number else 22) for heading, number in columns],
+            rows,
+            totals=total,
+        )
+        if "bridge" in value:
+            words = Texts("due", texts.lang)
+            sheets.table(
+                texts("sheet_bridge"),
+                [(words(name), 18) for name in ("service", *TERMS)],
+                [(service, *terms.values()) for service, terms in value["bridge"].items()],
+                totals=(
+                    texts("total"),
+                    *(sum(terms[name] for terms in value["bridge"].values()) for name in TERMS),
+                ),
+            )
+
+
+def _title(value: Mapping[str, Any], texts: Texts) -> str:
+    key = "title_granted_final" if value["month"] is None else "title_granted_month"
+    return texts(key, month=value["month"] or "")
+
+
+def _table(
+    lines: Sequence[Line], value: Mapping[str, Any], texts: Texts
+) -> tuple[list[tuple[str, bool]], list[Sequence[object]], Sequence[object]]:
+    """Columns, each with whether it is a number, rows and total."""
+    columns = [(texts("column_service"), False)]
+    columns += [(texts(f"column_{name}"), True) for name in _SUMS]
+    rows: list[Sequence[object]] = [
+        (line.service_id, *(getattr(line, name) for name in _SUMS)) for line in lines
+    ]
+    return columns, rows, (texts("total"), *value["total"].values())
 
 
 def _print(lines: Sequence[Line], value: Mapping[str, Any], texts: Texts, out: Path | None) -> None:
     console = output()
-    key = "title_granted_final" if value["month"] is None else "title_granted_month"
-    console.print(plain(texts(key, month=value["month"] or "")), style="bold")
+    console.print(plain(_title(value, texts)), style="bold")
     for label, fact in head_facts(value["chain_sha256"], value["seals"], texts.lang):
         console.print(plain(f"{label}: {fact}"))
-    columns = [(texts("column_service"), False)]
-    columns += [(texts(f"column_{name}"), True) for name in _SUMS]
-    rows = [(line.service_id, *(getattr(line, name) for name in _SUMS)) for line in lines]
-    total = (texts("total"), *value["total"].values())
+    columns, rows, total = _table(lines, value, texts)
     console.print(table(columns, [*rows, total], total=True))
     for line in lines:
         if value["month"] is None and line.expected_lapse != line.lapse:

@@ -51,9 +51,9 @@ def explain(
     else:
         assert transaction is not None
         story = transaction_of(opened, *transaction)
-    if html is not None:
-        write_page(html, story, opened, words)
     payouts = None if person is None else payouts_of(book, person, opened.runs)
+    if html is not None:
+        write_page(html, story, opened, words, payouts)
     with output_may_fail():
         if as_json:
             print_json(story, words, None if payouts is None else payouts.value())

@@ -10,27 +10,35 @@ from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.chart import spending_chart
 from pipelines.explain.output import book_line, columns, row
+from pipelines.explain.payouts import DUE_COLUMNS, Payouts, due_row, line_told
 from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import ConcerningEvent, Person, Transaction
 from pipelines.explain.wording import Words
 from pipelines.shown.result_files import whole_file
 from pipelines.shown.terminal import cell, plain
+from pipelines.shown.texts import Texts
 
 
-def write_page(path: Path, story: Person | Transaction, opened: OpenedBook, words: Words) -> None:
-    """Writes a story's page.
+def write_page(
+    path: Path,
+    story: Person | Transaction,
+    opened: OpenedBook,
+    words: Words,
+    payouts: Payouts | None = None,
+) -> None:
+    """Writes a story's page; of a person also what was paid out, where the book has payouts.
 
     Raises:
         InputError: nothing can be written there.
     """
     if isinstance(story, Person):
         title = words.texts("person", person_id=story.person_id)
-        body = _person(story, words)
+        body = [*_person(story, words), *_payouts(payouts, Texts("due", words.lang))]
     else:
         title = words.texts(
             "transaction", service_id=story.service_id, transaction_id=story.transaction_id
         )
-        body = _transaction(story, words)
+        body = [*_transaction(story, words)]
     template = files("pipelines.explain").joinpath("page.html").read_text("utf-8")
     page = Template(template).substitute(
         lang=words.lang,
@@ -69,6 +77,29 @@ def _person(person: Person, words: Words) -> Iterable[str]:
         )
         if not person.declined:
             yield _paragraph(words.texts("no_declined"))
+
+
+def _payouts(payouts: Payouts | None, texts: Texts) -> Iterable[str]:
+    if payouts is None:
+        return
+    yield _heading(texts("story_due"))
+    marks = [' class="number"' if number else "" for _, number in DUE_COLUMNS]
+    head = "".join(
+        f'<th scope="col"{mark}>{escape(texts(name))}</th>'
+        for (name, _), mark in zip(DUE_COLUMNS, marks, strict=True)
+    )
+    rows = [
+        "".join(
+            f"<td{mark}>{escape(cell(value))}</td>"
+            for value, mark in zip(due_row(due), marks, strict=True)
+        )
+        for due in payouts.due
+    ]
+    yield _wide(texts("story_due"), head, rows)
+    yield _heading(texts("story_lines"))
+    yield _list([line_told(line, texts) for line in payouts.lines])
+    if not payouts.lines:
+        yield _paragraph(texts("story_no_line"))
 
 
 def _transaction(transaction: Transaction, words: Words) -> Iterable[str]:
@@ -129,10 +160,15 @@ def _table(entries: Sequence[Explained], words: Words) -> str:
         rows.append("".join(f"<td{mark}>{escape(cell(value))}</td>" for value, mark in cells))
         why = escape(words.joined(words.why(explained)))
         rows.append(f'<td class="why" colspan="{len(headings)}"><div>{why}</div></td>')
+    return _wide(words.texts("entries"), head, rows)
+
+
+def _wide(label: str, head: str, rows: Sequence[str]) -> str:
+    """A table that scrolls by itself where the screen is narrow."""
     body = "".join(f"<tr>{cells}</tr>" for cells in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    label = escape(words.texts("entries"))
-    return f'<div class="wide" role="region" aria-label="{label}" tabindex="0">{table}</div>'
+    named = f'role="region" aria-label="{escape(label)}" tabindex="0"'
+    return f'<div class="wide" {named}>{table}</div>'
 
 
 def escape(text: str) -> str:

@@ -100,38 +100,47 @@ def payouts_of(book: Path, person_id: str, runs: int | None = None) -> Payouts |
     return Payouts(due, [Line(*row) for row in lines.iter_rows()])
 
 
+DUE_COLUMNS: Final = (
+    ("service", False),
+    ("story_payment", False),
+    ("story_kind", False),
+    ("points", True),
+    ("day", False),
+)
+"""The columns of what is due, each with whether it is a number."""
+
+
+def due_row(due: Due) -> tuple[object, ...]:
+    """An entry's row of `DUE_COLUMNS`."""
+    return due.service_id, due.transaction_id, due.kind, due.points, due.due_on
+
+
+def line_told(line: Line, texts: Texts) -> str:
+    """A payout and its answer in a sentence."""
+    said = texts(
+        "story_line",
+        day=line.instructed_on,
+        direction=texts("word_pay" if line.direction == "pay" else "word_take_back_line"),
+        points=line.instructed,
+        service=line.service_id,
+        number=line.number,
+        payout_id=line.payout_id,
+    )
+    if line.answered is None:
+        return said + texts("story_open")
+    return said + texts(
+        "story_answer", points=line.answered, day=line.answered_on, code=line.code or "-"
+    )
+
+
 def print_payouts(payouts: Payouts, texts: Texts) -> None:
     """Prints when points are due, and what was instructed and answered."""
     console = output()
     console.print(f"\n{texts('story_due')}", style="bold")
-    columns = [(texts("service"), False), (texts("story_payment"), False)]
-    columns += [(texts("story_kind"), False), (texts("points"), True), (texts("day"), False)]
-    console.print(
-        table(
-            columns,
-            [
-                (due.service_id, due.transaction_id, due.kind, due.points, due.due_on)
-                for due in payouts.due
-            ],
-        )
-    )
+    columns = [(texts(name), number) for name, number in DUE_COLUMNS]
+    console.print(table(columns, [due_row(due) for due in payouts.due]))
     console.print(f"\n{texts('story_lines')}", style="bold")
     for line in payouts.lines:
-        said = texts(
-            "story_line",
-            day=line.instructed_on,
-            direction=texts("word_pay" if line.direction == "pay" else "word_take_back_line"),
-            points=line.instructed,
-            service=line.service_id,
-            number=line.number,
-            payout_id=line.payout_id,
-        )
-        if line.answered is None:
-            said += texts("story_open")
-        else:
-            said += texts(
-                "story_answer", points=line.answered, day=line.answered_on, code=line.code or "-"
-            )
-        console.print(plain(f"- {said}"))
+        console.print(plain(f"- {line_told(line, texts)}"))
     if not payouts.lines:
         console.print(texts("story_no_line"))

@@ -149,6 +149,9 @@ class PointsTables(BookTables):
         notes = []
         if due.overdue:
             notes.append(words("overdue", lines=due.overdue, days=OVERDUE_DAYS))
+        if due.late.height:
+            lines, points = due.late.select(pl.col("lines", "points").sum()).row(0)
+            notes.append(words("late_note", lines=lines, points=points))
         if due.overtaken:
             notes.append(words("overtaken", answers=due.overtaken))
         yield Table(

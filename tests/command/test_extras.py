@@ -77,7 +77,7 @@ COMMANDS: Mapping[str, str | None] = {
     "claim BOOK --final": "desk",
     "claim BOOK --final --out claim": "desk",
     "claim BOOK --granted --final": WORKS_ALONE,
-    "claim BOOK --granted --final --out claim": WORKS_ALONE,
+    "claim BOOK --granted --final --out claim": "desk",
     "report BOOK --out report.html": "report",
     "report BOOK --out report.html --xlsx report.xlsx": "report",
     "report BOOK --out report.html --verify": "report",

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import openpyxl
 import polars as pl
 import pytest
 from payout_books import PayoutBook, paid, service
@@ -75,7 +76,17 @@ def test_the_claim_is_written_to_a_folder(granted: PayoutBook, tmp_path: Path) -
         "claim.csv",
         "claim.json",
         "claim.parquet",
+        "claim.xlsx",
     ]
+    book = openpyxl.load_workbook(out / "claim.xlsx", read_only=True)
+    assert book.sheetnames == ["表紙", "請求", "付与の内訳"]
+    cover = {row[0]: row[1] for row in book["表紙"].iter_rows(values_only=True)}
+    assert cover["失効見込率 coin"] == "3/100"
+    claimed = list(book["請求"].iter_rows(values_only=True))
+    assert claimed[1][:4] == ("coin", 1_000_000, 20_000, 980_000)
+    assert claimed[-1] == ("合計", *claimed[1][1:])
+    bridge = list(book["付与の内訳"].iter_rows(values_only=True))
+    assert bridge[1][:4] == ("coin", 980_000, 1_000_000, 20_000)
 
 
 @pytest.mark.parametrize(

@@ -391,6 +391,10 @@ def test_what_was_granted_later_than_two_months_after_its_payment_is_told(
     capsys.readouterr()
     assert call(["due", str(paid.path), "--on", "2020-12-08", "--lang", "en"]) == 0
     assert "Granted later than two months after the payment" in capsys.readouterr().out
+    page = paid.folder / "report.html"
+    assert call(["report", str(paid.path), "--out", str(page), "--lang", "en"]) == 0
+    note = "1,400 points were granted later than two months after the payment (payouts: 1)."
+    assert note in page.read_text(encoding="utf-8")
 
 
 def test_what_comes_due_adds_up_to_what_is_not_yet_due(
@@ -429,8 +433,11 @@ def test_explain_tells_the_life_of_a_point(
     told = [(one["instructed"], one["answered"], one["code"]) for one in said["lines"]]
     assert told == [(1000, 400, "busy"), (600, None, None)]
     for lang, words in {"en": "400 points were done", "ja": "400 ポイント完了"}.items():
-        assert call([*explain, "--lang", lang]) == 0
+        page = coins.folder / f"{lang}.html"
+        assert call([*explain, "--lang", lang, "--html", str(page)]) == 0
         assert words in capsys.readouterr().out
+        assert words in page.read_text(encoding="utf-8")
+        assert "2020-10-02</td>" in page.read_text(encoding="utf-8")
 
 
 def test_the_report_shows_the_bridge(coins: PayoutBook) -> None:

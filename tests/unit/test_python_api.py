@@ -43,6 +43,22 @@ def test_an_auditors_questions_have_typed_answers(desk: Desk) -> None:
     assert not verified.findings
 
 
+def test_points_are_paid_out_answered_and_forecast(desk: Desk, tmp_path: Path) -> None:
+    day = dt.date(2020, 10, 31)
+    assert not mynapoint.payout(desk.book, due_by=day, out=None, dry_run=True).booked
+    paid = mynapoint.payout(desk.book, due_by=day, out=str(tmp_path / "out"))
+    assert isinstance(paid, mynapoint.PayoutResult)
+    assert isinstance(paid.record, mynapoint.PayoutRecord)
+    assert (paid.booked, paid.record.points["pay"]) == (True, 25)
+    answered = mynapoint.take_answers(
+        desk.book, others_done=1, answered_on=dt.date(2020, 11, 2), services=["coin"]
+    )
+    assert answered.record.points["granted"] == 25
+    due = mynapoint.due(desk.book, on=day)
+    assert isinstance(due, mynapoint.Due)
+    assert (due.total["granted"], due.total["due"]) == (25, 0)
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("run", {"booked_on": dt.datetime(2020, 9, 30, 5)}, "booked_on: must be a datetime.date"),
     ("run", {"booked_on": "2020-09-30"}, "booked_on: must be a datetime.date"),
@@ -54,6 +70,15 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("run", {"booked_on": dt.date(2020, 9, 30), "allowed_gates": "all"}, "allowed_gates: must be"),
     ("run", {"booked_on": dt.date(2020, 9, 30), "wait_seconds": "x"}, "wait_seconds: must be"),
     ("verify", {"transactions": "t.csv"}, "transactions: must be a list"),
+    ("payout", {"due_by": None, "out": "x"}, "due_by: must be a datetime.date"),
+    ("payout", {"due_by": dt.datetime(2020, 9, 30, 5), "out": "x"}, "due_by: must be"),
+    ("payout", {"due_by": dt.date(2020, 9, 30), "out": None}, "out: a folder for the files"),
+    ("payout", {"due_by": dt.date(2020, 9, 30), "out": "x", "services": "coin"}, "services: must"),
+    ("take_answers", {"answers": "answers.csv"}, "answers: must be a list"),
+    ("take_answers", {"others_done": 1}, "the two belong together"),
+    ("take_answers", {"others_done": "1", "answered_on": dt.date(2020, 9, 30)}, "others_done: mu"),
+    ("due", {"on": "2020-09-30"}, "on: must be a datetime.date"),
+    ("due", {"on": dt.date(2020, 9, 30), "overdue_days": -1}, "overdue_days: must be"),
     ("explain", {}, "one of person and transaction"),
     ("explain", {"person": 7}, "person: must be a str"),
     ("explain", {"transaction": "T1"}, "transaction: must be a tuple"),

@@ -25,6 +25,13 @@ from engine.io.payout.files import check_free, check_out, copy_files, files_of
 from engine.io.payout.instructing import Prepared, check_day, instruct
 from engine.io.payout.known import Known
 from engine.io.payout.record import now, today
+from engine.io.run.arguments import (
+    check_counts,
+    check_delivered,
+    check_names,
+    check_paths,
+    check_types_of_days,
+)
 from engine.paths import local_path
 
 MOST_DAYS_AHEAD: Final = 100
@@ -50,7 +57,7 @@ def payout(
     book: str | Path,
     *,
     due_by: dt.date,
-    out: Path | None,
+    out: str | Path | None,
     services: Sequence[str] = (),
     allow_far: bool = False,
     dry_run: bool = False,
@@ -72,28 +79,33 @@ def payout(
         BookError: the book is in use or damaged.
     """
     started_at = now()
+    check_paths(book=book, out=out)
+    check_types_of_days(needed="due_by", due_by=due_by)
+    check_names(services=services)
+    if out is None and not dry_run:
+        raise InputError("out: a folder for the files is needed", hint="pass one, or dry_run=True")
     far = (due_by - today()).days > MOST_DAYS_AHEAD
     if far and not allow_far:
         raise InputError(
             f"--due-by: {due_by} is more than {MOST_DAYS_AHEAD} days ahead",
             hint="check the year; --allow-far takes it all the same",
         )
-    if out is not None:
-        out = local_path(out)
-        check_out(out)
+    folder = None if out is None else local_path(out)
+    if folder is not None:
+        check_out(folder)
     with _locked(book, access) as (at, payouts):
         check_day(at, due_by, services)
         staged = payouts.stage()
         prepared = instruct(at, staged, due_by, services, started_at, far=far)
-        if out is not None:
-            check_free(sorted(staged.glob("payouts-*")), out)
-        if dry_run or out is None:
+        if folder is not None:
+            check_free(sorted(staged.glob("payouts-*")), folder)
+        if dry_run or folder is None:
             return PayoutResult(at.book.path, prepared.record, booked=False)
         number = at.payout_runs + 1
-        payouts.set_being_copied({**payouts.being_copied(), number: str(out)})
+        payouts.set_being_copied({**payouts.being_copied(), number: str(folder)})
         _publish(at, payouts, prepared)
-        _copy(payouts, number, out)
-    return PayoutResult(at.book.path, prepared.record, booked=True, copied_to=out)
+        _copy(payouts, number, folder)
+    return PayoutResult(at.book.path, prepared.record, booked=True, copied_to=folder)
 
 
 def take_answers(
@@ -128,6 +140,16 @@ def take_answers(
         raise InputError(
             f"--max-quarantined: must be between 0 and 1, is {max_quarantined}",
             hint="give 0.05 for five rows in a hundred",
+        )
+    check_paths(book=book)
+    check_delivered(answers=answers)
+    check_names(services=services)
+    check_types_of_days(answered_on=answered_on)
+    check_counts(others_done=others_done)
+    if (others_done is None) != (answered_on is None):
+        raise InputError(
+            "others_done, answered_on: the two belong together",
+            hint="pass both: others_done=1, answered_on=datetime.date(2021, 11, 2)",
         )
     if answered_on is not None and answered_on > today():
         raise InputError(

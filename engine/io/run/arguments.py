@@ -11,15 +11,15 @@ from engine.io.run.delivery_note import DeliveryNote
 _PATH: Final = (str, Path)
 
 
-def check_types_of_days(**days: object) -> None:
-    """Refuses what is not a day; None stands for the run's default.
+def check_types_of_days(*, needed: str = "booked_on", **days: object) -> None:
+    """Refuses what is not a day; None stands for a default but for the one that is needed.
 
     Raises:
         InputError: naming the argument.
     """
     for name, day in days.items():
         # A datetime is a date for Python, and a run record would have its time in it.
-        if day is None and name != "booked_on":
+        if day is None and name != needed:
             continue
         if not isinstance(day, dt.date) or isinstance(day, dt.datetime):
             raise _wrong(name, "a datetime.date", day, "pass datetime.date(2020, 11, 3)")

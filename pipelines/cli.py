@@ -33,6 +33,7 @@ from pipelines.commands.nightly import due, payout, pending, run
 from pipelines.commands.operator import (
     check,
     night,
+    replay,
     runs,
     show_config,
     status,
@@ -68,7 +69,7 @@ app = App(
 )
 
 for _command in (
-    *(run, night, check, runs, status, payout, due, pending),
+    *(run, night, check, runs, status, replay, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, diff, report, simulate),
     *(draw, remarks),
     *(sample, layouts, preview, quarantine, completion, manual),

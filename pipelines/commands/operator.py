@@ -252,3 +252,38 @@ def status(
     from pipelines.runs.command import show_status
 
     return show_status(book, max_age=max_age, as_json=as_json, lang=lang or lang_of_locale())
+
+
+def replay(
+    book: Path,
+    new: Path,
+    /,
+    *,
+    deliveries: Annotated[list[Path], Parameter(consume_multiple=True)],
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Book a book's nights once more, into a new one, and compare / 改めて記帳し比較する.
+
+    Every run is booked again by what it kept: day, terms, services and layouts. Exit 1 when the two
+    books differ.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    new: Path
+        A new or empty folder, for the new book.
+    deliveries: list[Path]
+        Folders with all nights' deliveries, or files; they are found by their sha256, whatever they
+        are called.
+    as_json: bool
+        Print the differences as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.replay.command import replay_book
+
+    return replay_book(
+        book, new, deliveries=deliveries, lang=lang or lang_of_locale(), as_json=as_json
+    )

@@ -100,12 +100,12 @@ def check_origin(
             return False, unused
         links = linked_deliveries(run, known, scratch / f"deliveries-{run.id}")
         try:
-            record = _decide_again(book, anew, run, links)
+            record = decide_again(book, anew, run, links)
         except MynapointError as error:
             _stop(findings, number, error.message)
             return False, unused
         names = {str(link): name for link, name, _ in links}
-        for finding in _differences(book, anew, run, record, names, scratch):
+        for finding in differences_of_run(book, anew, run, record, names, scratch):
             findings.add(*finding)
     return complete, unused
 
@@ -189,9 +189,10 @@ def linked_deliveries(
     return links
 
 
-def _decide_again(
+def decide_again(
     book: Book, anew: Book, run: KeptRun, links: Sequence[tuple[Path, str, str]]
 ) -> RunRecord:
+    """Books a run once more into another book, by what it kept; ``links`` are its deliveries."""
     delivered = [
         (as_it_was_read(book, run, link, delivery), role)
         for (link, _, role), delivery in zip(links, run.record.inputs, strict=True)
@@ -240,7 +241,7 @@ def _parameters(book: Book, run: KeptRun, used: UsedLayout) -> dict[str, str]:
     }
 
 
-def _differences(
+def differences_of_run(
     book: Book,
     anew: Book,
     run: KeptRun,

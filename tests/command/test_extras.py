@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, str | None] = {
     "night NEW --booked-on 2020-11-03 --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
     "config show --booked-on 2020-11-03 --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
     "config validate --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
+    "replay BOOK NEW --deliveries SAMPLE": "verify",
     "runs BOOK": WORKS_ALONE,
     "check BOOK --transactions NIGHT/transactions-* --enrollments NIGHT/enrollments.csv": (
         WORKS_ALONE

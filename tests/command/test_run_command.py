@@ -99,7 +99,7 @@ COMMANDS = (
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
     *(("draw",), ("remarks",)),
     *(("night",), ("config", "show"), ("config", "validate")),
-    *(("completion",), ("manual",)),
+    *(("completion",), ("manual",), ("replay",)),
 )
 
 

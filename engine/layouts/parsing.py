@@ -40,7 +40,7 @@ from engine.layouts.refunded_section import parse_refunded
 from engine.layouts.row_tests import parse_skips
 from engine.layouts.sections import parse_sections
 from engine.records import RoleName
-from engine.terms.strict_toml import parse
+from engine.terms.strict_toml import StrictTable, parse
 
 _LAYOUT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _TOP_KEYS: Final = (
@@ -48,6 +48,22 @@ _TOP_KEYS: Final = (
     *("columns", "skip", "sections", "refunded"),
 )
 _PARAMETER_KEYS: Final = ("asks", "form")
+
+
+def checked_layout_id(top: StrictTable) -> str:
+    """The layout's ID.
+
+    Raises:
+        InputError: it is missing, or cannot be one.
+    """
+    layout_id = top.identifier("layout_id")
+    if not _LAYOUT_ID.fullmatch(layout_id):
+        raise top.fault(
+            "layout_id",
+            f'"{layout_id}" is not lower-case letters, digits and hyphens, 40 at most',
+            "write it like my-provider",
+        )
+    return layout_id
 
 
 def parse_layout(text: str, where: str) -> Layout:
@@ -58,13 +74,7 @@ def parse_layout(text: str, where: str) -> Layout:
             is none of the file's; a required canonical column is not described.
     """
     top = parse(text, where, _TOP_KEYS)
-    layout_id = top.identifier("layout_id")
-    if not _LAYOUT_ID.fullmatch(layout_id):
-        raise top.fault(
-            "layout_id",
-            f'"{layout_id}" is not lower-case letters, digits and hyphens, 40 at most',
-            "write it like my-provider",
-        )
+    layout_id = checked_layout_id(top)
     role = top.word("role", get_args(RoleName))
     file, empty = parse_file(top)
     ahead = top.texts_by_name("ahead")

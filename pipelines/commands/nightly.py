@@ -208,7 +208,8 @@ def payout(
     answers: list[str]
         What the points systems answered: files, folders or quoted globs.
     layout: list[str]
-        How the answers that follow are written: a layout's ID or file, canonical, or auto.
+        How the answers that follow are written: a layout's ID or file, canonical, or auto. With
+        --due-by: a file that says how the points system wants the lines, written beside the others.
     set_: list[str]
         What a layout asks for, NAME=VALUE, for the files that follow.
     max_quarantined: float

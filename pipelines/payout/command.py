@@ -41,7 +41,7 @@ def pay_out(
         BookError: the book is in use or damaged.
     """
     delivered: Sequence[str | DeliveredAs] = answers
-    if layouts or settings:
+    if due_by is None and (layouts or settings):
         delivered = in_order(arguments, {"answers": answers})["answers"]
     texts = Texts("payout", lang)
     takes_answers = bool(answers) or others_done is not None
@@ -61,6 +61,8 @@ def pay_out(
             "--out": out is not None and takes_answers,
             "--service": bool(services) and due_by is None and others_done is None,
             "--max-quarantined": max_quarantined is not None and not answers,
+            "--layout, given twice,": due_by is not None and len(layouts) > 1,
+            "--set": bool(settings) and due_by is not None,
             "--allow-far": allow_far and due_by is None,
             "--dry-run": dry_run and again is not None,
         }
@@ -81,6 +83,7 @@ def pay_out(
             due_by=due_by,
             out=out,
             services=services,
+            layout=layouts[0] if layouts else None,
             allow_far=allow_far,
             dry_run=dry_run,
             access=access,

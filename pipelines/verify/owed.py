@@ -8,17 +8,22 @@ read as the engine reads events, as for the ledger.
 import datetime as dt
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from engine.io.book.folder import Book, run_id
-from engine.io.book.format import SERVICES_FILE
+from engine.io.book.format import SERVICES_FILE, layout_file
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.payouts import SCHEMA, PayoutBook
 from engine.io.payout.files import PREFIX, file_stem
+from engine.io.payout.form_file import SUFFIX, load_written_form
 from engine.io.payout.known import accounts_of
+from engine.payouts.entry import DIRECTIONS
+from engine.payouts.lines import FILE_COLUMNS
+from engine.payouts.write_form import read_back
+from engine.payouts.written_form import WrittenForm
 from pipelines.desk.database import Database
 from pipelines.verify.findings import MOST_SHOWN, NEVER_TOO_MUCH, NEVER_TWICE, Finding, Findings
 from pipelines.verify.payout_tables import TERMS, Bridge, Moment, PayoutTables
@@ -147,11 +152,12 @@ class Owed:
         sums: dict[str, dict[str, tuple[int, int]]] = {}
         for service, direction, rows, points in self._database.rows(_SUMS, [number]):
             sums.setdefault(service, {})[direction] = rows, points
+        form = _form_of(self._book, record)
         services = {file_stem(number, service): service for service in {*record.services, *sums}}
         seen = set()
         for output in record.outputs:
             path = self._book.path / output.name
-            if path.suffix not in (".csv", ".parquet") or not path.name.startswith(PREFIX):
+            if path.suffix == ".json" or not path.name.startswith(PREFIX):
                 continue
             service = services.get(path.stem)
             of_service = sums.get(service or "", {})
@@ -163,7 +169,7 @@ class Owed:
                 or entry["rows"] != sum(rows for rows, _ in of_service.values())
                 or entry["points"]
                 != {name: of_service.get(name, (0, 0))[1] for name in ("pay", "take_back")}
-                or self._differs(path, number, service)
+                or self._differs(path, number, service, form)
             ):
                 what = f"{path.name} or the list of files says something else than the table"
                 self._found("payout_file", number, what)
@@ -174,8 +180,10 @@ class Owed:
             what = f"there is no file {min(unseen or by_name)} for the points system"
             self._found("payout_file", number, what)
 
-    def _differs(self, path: Path, number: int, service: str) -> bool:
+    def _differs(self, path: Path, number: int, service: str, form: WrittenForm | None) -> bool:
         """Whether a file for the points systems has other lines than the table."""
+        if path.suffix == SUFFIX:
+            return form is None or self._written_otherwise(path, number, service, form)
         columns = (
             '{"payout_id": "VARCHAR", "service_id": "VARCHAR", "account_id": "VARCHAR", '
             '"direction": "VARCHAR", "points": "BIGINT", "due_on": "DATE", "instructed_on": "DATE"}'
@@ -198,6 +206,49 @@ class Owed:
             [str(link), number, service],
         )
         return bool(differ[0][0])
+
+    def _written_otherwise(self, path: Path, number: int, service: str, form: WrittenForm) -> bool:
+        """Whether a file in a points system's own form, read back, says other than the table."""
+        try:
+            found = read_back(form, path.read_bytes())
+        except ValueError:
+            return True
+        booked = self._database.rows(
+            f"SELECT {_TABLE_COLUMNS} FROM payout_row "  # noqa: S608 - columns of ours
+            "WHERE payout_run = ? AND service_id = ? AND entry = 'instructed' "
+            "ORDER BY enrolled_account_id",
+            [number, service],
+        )
+        lines = [dict(zip(FILE_COLUMNS, row, strict=True)) for row in booked]
+        told: list[Mapping[str, object]] = [
+            {name: line[name] for name in written}
+            for line, written in zip(lines, found.lines, strict=False)
+        ]
+        totals: dict[str, object] = {
+            "rows": len(lines),
+            "payout_run_id": run_id(number),
+            "service_id": service,
+        }
+        for direction in DIRECTIONS:
+            points = [line["points"] for line in lines if line["direction"] == direction]
+            totals |= {f"{direction}_rows": len(points), f"{direction}_points": sum(points)}
+        return (
+            len(lines) != len(found.lines)
+            or told != found.lines
+            or any(
+                totals.get(name, value) != value
+                for said in (found.first, found.last)
+                for name, value in said.items()
+            )
+        )
+
+
+def _form_of(book: Book, record: PayoutRecord) -> WrittenForm | None:
+    """The form that the payout run's files were written in, as it kept it."""
+    for output in record.outputs:
+        if Path(output.name).name.startswith(layout_file("").removesuffix(".toml")):
+            return load_written_form(book.path / output.name)
+    return None
 
 
 def _folder(number: int) -> str:

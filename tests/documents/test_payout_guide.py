@@ -20,6 +20,14 @@ def commands(guide: str) -> list[list[str]]:
     return [shlex.split(line) for line in re.findall(r"^\$ mynapoint (.*)$", text, re.MULTILINE)]
 
 
+def form(guide: str) -> str:
+    """The form that the guide shows."""
+    text = (DOCS / guide).read_text(encoding="utf-8")
+    shown: list[str] = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    [own_form] = [block for block in shown if 'role = "payouts"' in block]
+    return own_form
+
+
 @pytest.mark.parametrize("guide", GUIDES)
 def test_every_command_of_the_guide_can_be_typed(
     guide: str, six_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -27,7 +35,8 @@ def test_every_command_of_the_guide_can_be_typed(
     shutil.copytree(six_nights, tmp_path / "build" / "book")
     monkeypatch.chdir(tmp_path)
     typed = commands(guide)
-    assert len(typed) == 8
+    assert len(typed) == 9
+    (tmp_path / "own-system.toml").write_text(form(guide), encoding="utf-8")
     for arguments in typed:
         if "answers.csv" in arguments:
             _answer(tmp_path)

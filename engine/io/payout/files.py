@@ -49,6 +49,7 @@ class ServiceFile:
     lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DIRECTIONS, 0))
     points: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DIRECTIONS, 0))
     sha256: dict[str, str] = field(default_factory=dict)
+    written: list[NewFile] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._csv = NewFile(self.folder / f"{self.stem}.csv")
@@ -69,7 +70,12 @@ class ServiceFile:
             if error is None:
                 self._writer.close()
                 for file in (self._csv, self._parquet):
-                    self.sha256[file.path.name] = file.finish()
+                    self.add(file, file.finish())
+
+    def add(self, file: NewFile, sha256: str) -> None:
+        """Adds a file that holds all lines."""
+        self.written.append(file)
+        self.sha256[file.path.name] = sha256
 
     def write(self, rows: pl.DataFrame) -> None:
         """Writes further lines, columns of `FILE_COLUMNS`."""
@@ -82,14 +88,14 @@ class ServiceFile:
         self._writer.write_table(rows.to_arrow().cast(_SCHEMA))
 
     def outputs(self, folder: str) -> list[Output]:
-        """The two files as the record names them."""
+        """The files as the record names them."""
         return [
             Output(f"{folder}/{file.path.name}", file.bytes, self.sha256[file.path.name], self.rows)
-            for file in (self._csv, self._parquet)
+            for file in self.written
         ]
 
     def listed(self) -> list[dict[str, Any]]:
-        """The two files as the list of files has them."""
+        """The files as the list of files has them."""
         return [
             {"name": name, "rows": self.rows, "points": self.points, "sha256": sha256}
             for name, sha256 in self.sha256.items()

@@ -9,14 +9,19 @@ from typing import Final
 
 from engine.errors import BookError, InputError
 from engine.io.book.folder import part_name, run_id
+from engine.io.book.format import layout_file
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.payouts import PayoutBook, PayoutPart, write_payouts
+from engine.io.book.run_record import Output
+from engine.io.durable import write_text
 from engine.io.payout.calculation import Calculation
 from engine.io.payout.files import ServiceFile, file_stem, write_list
+from engine.io.payout.form_file import write_in_form
 from engine.io.payout.known import Known
 from engine.io.payout.record import Order, record_of
 from engine.payouts.entry import DIRECTIONS
 from engine.payouts.lines import as_file, instructed
+from engine.payouts.written_form import WrittenForm
 
 FAR: Final = "far"
 
@@ -59,10 +64,14 @@ def instruct(
     started_at: dt.datetime,
     *,
     far: bool,
+    form: WrittenForm | None = None,
 ) -> Prepared:
     """Calculates what is owed, and stages the payout run that instructs it.
 
+    With a form, each service's lines are written in it, too.
+
     Raises:
+        InputError: a value cannot be written in the form.
         BookError: a file of the book is damaged, or the disk gives back something else.
     """
     number = at.payout_runs + 1
@@ -91,6 +100,13 @@ def instruct(
                 file_of(service)
     written = [files[service] for service in sorted(files)]
     folder = f"{PayoutBook.RECORDS}/{run_id(number)}"
+    forms = []
+    if form is not None:
+        for service, file in files.items():
+            write_in_form(file, form, service, run_id(number), due_by)
+        name = layout_file(form.layout_id)
+        sha256 = write_text(staged / name, form.text)
+        forms.append(Output(f"{folder}/{name}", len(form.text.encode()), sha256))
     counts = {name: sum(file.lines[name] for file in written) for name in DIRECTIONS}
     if sum(counts.values()) != sum(part.rows for part in parts):
         raise BookError(
@@ -110,6 +126,7 @@ def instruct(
         outputs=[
             *(part.output() for part in parts),
             *(output for file in written for output in file.outputs(folder)),
+            *forms,
             write_list(staged, number, due_by.isoformat(), written),
         ],
     )

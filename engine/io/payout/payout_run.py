@@ -22,6 +22,7 @@ from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.durable import write_json
 from engine.io.payout.answering import Answers, Others
 from engine.io.payout.files import check_free, check_out, copy_files, files_of
+from engine.io.payout.form_file import load_written_form
 from engine.io.payout.instructing import Prepared, check_day, instruct
 from engine.io.payout.known import Known
 from engine.io.payout.record import now, today
@@ -59,6 +60,7 @@ def payout(
     due_by: dt.date,
     out: str | Path | None,
     services: Sequence[str] = (),
+    layout: str | Path | None = None,
     allow_far: bool = False,
     dry_run: bool = False,
     access: Access = USUAL_ACCESS,
@@ -70,6 +72,7 @@ def payout(
         due_by: the day.
         out: where the files are copied to; needed but for a trial.
         services: those that are asked for; none is all.
+        layout: how the points system wants the lines written, beside the canonical files.
         allow_far: let the day lie farther ahead than `MOST_DAYS_AHEAD`.
         dry_run: calculate everything, and book nothing.
         access: how the book is taken hold of.
@@ -79,7 +82,7 @@ def payout(
         BookError: the book is in use or damaged.
     """
     started_at = now()
-    check_paths(book=book, out=out)
+    check_paths(book=book, out=out, layout=layout)
     check_types_of_days(needed="due_by", due_by=due_by)
     check_names(services=services)
     if out is None and not dry_run:
@@ -90,13 +93,14 @@ def payout(
             f"--due-by: {due_by} is more than {MOST_DAYS_AHEAD} days ahead",
             hint="check the year; --allow-far takes it all the same",
         )
+    form = None if layout is None else load_written_form(layout)
     folder = None if out is None else local_path(out)
     if folder is not None:
         check_out(folder)
     with _locked(book, access) as (at, payouts):
         check_day(at, due_by, services)
         staged = payouts.stage()
-        prepared = instruct(at, staged, due_by, services, started_at, far=far)
+        prepared = instruct(at, staged, due_by, services, started_at, far=far, form=form)
         if folder is not None:
             check_free(sorted(staged.glob("payouts-*")), folder)
         if dry_run or folder is None:

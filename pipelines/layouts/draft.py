@@ -17,7 +17,11 @@ from engine.records import BLANKS, RoleName
 from pipelines.layouts.first_rows import Sample, read_sample
 from pipelines.layouts.guesses import (
     BALANCES,
+    CURRENCIES,
+    CUSTOMERS,
     DATES,
+    OF_A_MONTH,
+    REFUNDED,
     are_numbers,
     date_forms,
     guessed_column,
@@ -40,7 +44,7 @@ _COLUMNS: Final = {
 }
 _OPTIONAL: Final = ("method", "basis", "reserved_at", "certificate_issued_at", "preregistered_on")
 _TOTALS: Final = ("合計", "総合計", "総計", "小計")
-_FAILED: Final = ("失敗", "中止", "障害", "キャンセル", "エラー")
+_FAILED: Final = ("失敗", "中止", "障害", "キャンセル", "エラー", "Failed", "failed", "Error")
 
 
 def draft(path: Path, role: RoleName) -> str:
@@ -75,7 +79,11 @@ def draft(path: Path, role: RoleName) -> str:
         lines.append(f"separator = {_quoted(sample.separator)}")
     lines.append("header = [")
     # A column without a name cannot be named in the header.
-    lines += [f"    {_quoted(_AGAIN.sub('', name))}," for name in sample.names if _is_named(name)]
+    lines += [f"    {_quoted(_AGAIN.sub('', name))}," for name in sample.names if _is_kept(name)]
+    of_months = [name for name in sample.names if OF_A_MONTH.search(name)]
+    if of_months:
+        listed = ", ".join(map(_quoted, of_months))
+        lines.append(f"    # TODO: left out, since they seem to be named after a month: {listed}")
     lines += ["]", *_empty(sample)]
     if "original_transaction_id" not in taken and role == "transactions":
         lines.append(f"optional = [{_quoted(_ORIGINAL)}]  # a column for people to fill in")
@@ -87,14 +95,17 @@ def draft(path: Path, role: RoleName) -> str:
     for column in asked:
         lines += _parameter(column)
     if role == "transactions" and "amount" not in taken:
-        taken["amount"] = sample.names[-1]
-        lines += [
-            "# TODO: no column was recognised as the amount; below, the last one stands for it."
-        ]
+        free = [name for name in sample.names if _is_kept(name) and name not in taken.values()]
+        free = [name for name in free if not any(balance in name for balance in BALANCES)]
+        numbers = (name for name in free if reads_as(sample, name, are_numbers))
+        taken["amount"] = next(numbers, free[-1] if free else sample.names[-1])
+        guess = _quoted(taken["amount"])
+        lines += [f"# TODO: no column was recognised as the amount; {guess} is a guess."]
     for column in _COLUMNS[role]:
         lines += _column(column, sample, taken, asked)
     lines += _skips(sample)
     lines += _headings(sample)
+    lines += _doubts(sample, taken)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -133,6 +144,8 @@ def _column(column: str, sample: Sample, taken: dict[str, str], asked: Sequence[
         lines = _date(column, taken[column], sample)
     elif column in taken:
         lines = [f"from = {_quoted(taken[column])}"]
+        if column == "account_id" and any(c in taken[column].lower() for c in CUSTOMERS):
+            lines[0] += "  # TODO: a guess: is it the ID as in the enrollments?"
     elif column == "transaction_id":
         lines = _composed(sample, taken)
     else:
@@ -161,6 +174,7 @@ def _refunds(sample: Sample, taken: dict[str, str]) -> list[bool]:
 
 def _composed(sample: Sample, taken: dict[str, str]) -> list[str]:
     """An ID made of several columns, for files that do not number their transactions."""
+    todo = list[str]()
     parts = [_quoted(taken.get("account_id", "account_id"))]
     if "occurred_at" in taken:
         forms = ", ".join(map(_quoted, date_forms(sample, taken["occurred_at"])))
@@ -169,14 +183,15 @@ def _composed(sample: Sample, taken: dict[str, str]) -> list[str]:
         parts.append(_quoted(taken["kind"]))
     balance = next((name for name in sample.names if any(b in name for b in BALANCES)), None)
     if balance is not None and reads_as(sample, balance, are_numbers):
-        # It changes with each payment.
         parts.append(f"{{ amount = {_quoted(balance)} }}")
+        todo = ["# TODO: a guess: that the balance changes with each row."]
     else:
         both = kinds_by_column(sample, taken) or [taken["amount"]]
         parts += [f"{{ amount = {_quoted(name)} }}" for name in both]
     return [
         "# No column was recognised as the transaction's number: rows that are equal in these are",
         "# numbered in the file's order. Deliver whole days: see docs/layouts.md.",
+        *todo,
         "from = [",
         *(f"    {part}," for part in parts),
         "]",
@@ -193,6 +208,9 @@ def _date(column: str, name: str, sample: Sample) -> list[str]:
             listed = ", ".join(map(_quoted, both))
             return [f"from = [{_quoted(name)}, {_quoted(time)}]", f"forms = [{listed}]"]
         todo = [f"# TODO: the time stands in {_quoted(time)}, in a form that was not recognised."]
+    if column == "occurred_at" and "UTC" in name.upper():
+        listed = f"forms = [{', '.join(map(_quoted, forms))}]"
+        return [f"from = {_quoted(name)}", listed, 'zone = "+00:00"  # TODO: a guess']
     if forms == ["YYYY-MM-DD HH:mm:ss"]:
         return [*todo, f"from = {_quoted(name)}"]
     return [*todo, f"from = {_quoted(name)}", f"forms = [{', '.join(map(_quoted, forms))}]"]
@@ -205,7 +223,7 @@ def _has_negative(sample: Sample, amount: str) -> bool:
 def _kind(sample: Sample, name: str | None, amount: str) -> list[str]:
     if name is None:
         return [
-            "# No column was recognised as the kind: charge, purchase or refund.",
+            "# TODO: no column was recognised as the kind: charge, purchase or refund.",
             'constant = "purchase"',
         ]
     counted = Counter(value for value in sample.values(name) if value)
@@ -266,6 +284,37 @@ def _headings(sample: Sample) -> list[str]:
                 "",
             ]
     return lines
+
+
+def _doubts(sample: Sample, taken: dict[str, str]) -> list[str]:
+    """Columns that the draft does not read, and that may change what a row means."""
+    lines = []
+    for name in sample.names:
+        lowered = name.lower()
+        if name in taken.values() or not _is_named(name):
+            continue
+        if any(word in lowered for word in REFUNDED) and reads_as(sample, name, are_numbers):
+            lines += [
+                f"# TODO: {_quoted(name)} may say how much was refunded; for a refund of its own:",
+                "# [refunded]",
+                f"# amount = {_quoted(name)}",
+                '# suffix = "-refund"',
+                "",
+            ]
+        if any(word in lowered for word in CURRENCIES):
+            lines += [
+                f"# TODO: {_quoted(name)} may name other currencies; leave their rows out:",
+                "# [[skip]]",
+                '# reason = "other_currency"',
+                f"# column = {_quoted(name)}",
+                '# is = ["USD"]',
+                "",
+            ]
+    return lines
+
+
+def _is_kept(name: str) -> bool:
+    return _is_named(name) and not OF_A_MONTH.search(name)
 
 
 def _is_named(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Guesses at what a column holds, from its name and its first values."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -16,7 +17,11 @@ _DATE_FORMS: Final = (
     *("YYYY年M月D日 H時m分", "YYYY年M月D日 H:mm:ss", "YYYY年M月D日 H:mm", "GE年M月D日 H:mm"),
     *("YYYY-MM-DD", "YYYY/MM/DD", "YYYY/M/D", "YYYYMMDD", "YYMMDD", "YYYY年M月D日", "GE年M月D日"),
     *("GE.M.D", "GEE.MM.DD", "GEEMMDD"),
+    *("YYYY/M/D Ah:mm", "YYYY/M/D Ah:mm:ss", "YYYY/M/D A h:mm", "YYYY/M/D h:mm A"),
+    *("YYYY/M/D h:mm:ss A", "YYYY-MM-DD Ah:mm", "YYYY年M月D日 Ah:mm", "YYYY年M月D日 Ah時m分"),
 )
+# Whoever they are numbered by, a customer may be another than the account.
+CUSTOMERS: Final = ("顧客番号", "顧客ID", "顧客 ID", "お客様番号", "customer id")
 # For each canonical column, words that a provider's name for it may contain; the first that is
 # found in the header counts.
 _HINTS: Final[dict[str, tuple[str, ...]]] = {
@@ -31,6 +36,7 @@ _HINTS: Final[dict[str, tuple[str, ...]]] = {
         # What the programme calls an account with a payment service.
         "決済サービスID",
         "account",
+        *CUSTOMERS,
     ),
     "service_id": ("サービスID", "service_id"),
     "occurred_at": (
@@ -45,7 +51,17 @@ _HINTS: Final[dict[str, tuple[str, ...]]] = {
         "日",
     ),
     "amount": ("取引金額", "利用金額", "決済金額", "金額", "利用額", "amount"),
-    "kind": ("取引区分", "利用区分", "取引種別", "取引内容", "ステータス", "種別", "区分", "kind"),
+    "kind": (
+        "取引区分",
+        "利用区分",
+        "取引種別",
+        "取引内容",
+        "ステータス",
+        "種別",
+        "区分",
+        "kind",
+        "status",
+    ),
     "original_transaction_id": ("元取引番号", "元取引ID", "元伝票番号", "original"),
     "method": ("支払い方法", "支払方法", "決済方法", "取引方法", "支払区分", "method"),
     "person_id": ("申込者ID", "利用者番号", "マイキーID", "person_id"),
@@ -65,6 +81,10 @@ _KINDS: Final = (
     ("charge", ("チャージ", "入金", "ﾁｬｰｼﾞ", "charge")),
     ("purchase", ("支払", "売上", "利用", "購入", "決済", "完了", "物販", "purchase")),
 )
+REFUNDED: Final = ("返金額", "返金金額", "払戻額", "refunded")
+CURRENCIES: Final = ("通貨", "currency")
+# Such as 11月支払金額, which the next file calls 12月支払金額.
+OF_A_MONTH: Final = re.compile(r"(?:^|[^0-9０-９])(?:1[0-2]|[1-9]|１[０-２]|[１-９])月")
 # A balance is not what was paid.
 BALANCES: Final = ("残高", "残額", "balance", "Balance")
 
@@ -72,6 +92,7 @@ BALANCES: Final = ("残高", "残額", "balance", "Balance")
 def guessed_column(column: str, sample: Sample, taken: dict[str, str]) -> str | None:
     """The file's column that a canonical column may be made from, if one looks like it."""
     free = [name for name in sample.names if name and name not in taken.values()]
+    free = [name for name in free if not OF_A_MONTH.search(name)]
     if column == "service_id":
         free = [name for name in free if "決済サービスID" not in name]
     if column == "amount":
@@ -79,12 +100,14 @@ def guessed_column(column: str, sample: Sample, taken: dict[str, str]) -> str | 
     for hint in _HINTS[column]:
         for name in free:
             # Many names contain the character; names of dates end with it.
-            fits = name.endswith(hint) if hint == "日" else hint in name
+            fits = name.endswith(hint) if hint == "日" else hint.lower() in name.lower()
             of_original = name.startswith("元") and column != "original_transaction_id"
             if fits and not of_original and (column not in DATES or date_forms(sample, name)):
                 return name
     if column == "transaction_id":
-        return next((name for name in free if _is_a_number_of_its_own(sample, name)), None)
+        plain = (name for name in free if name.lower() == "id")
+        numbers = (name for name in free if _is_a_number_of_its_own(sample, name))
+        return next(plain, None) or next(numbers, None)
     if column == "original_transaction_id":
         return next((one for one in free if one == f"元{taken.get('transaction_id')}"), None)
     if column == "occurred_at":
@@ -158,5 +181,7 @@ def date_forms(sample: Sample, name: str, more: str | None = None) -> list[str]:
 
 
 def kind_of(value: str) -> str | None:
-    """The kind that a word of a provider seems to mean."""
+    """The kind that a word of a provider seems to mean; of a part that was refunded, none."""
+    if "一部" in value or "partial" in value.lower():
+        return None
     return next((kind for kind, words in _KINDS if any(word in value for word in words)), None)

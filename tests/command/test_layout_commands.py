@@ -448,6 +448,33 @@ def test_a_draft_of_two_tables_takes_the_first_and_says_that_there_is_another(
     assert "# TODO: row 3 is the header of another table" in text
 
 
+def test_a_draft_says_what_it_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = "id,Created (UTC),Amount,Amount Refunded,Currency,Status,Customer ID,11月支払金額"
+    rows = [
+        "c1,2020-10-01 10:00:00,1000.00,0.00,jpy,Paid,cus_A,1000",
+        "c2,2020-10-02 10:00:00,2000.00,500.00,jpy,Partially refunded,cus_B,2000",
+    ]
+    file, layout = tmp_path / "payments.csv", tmp_path / "payments.toml"
+    file.write_text("\n".join([names, *rows, ""]), encoding="utf-8")
+    assert call(["layout", "new", str(file)]) == 0
+    text = capsys.readouterr().out
+    layout.write_text(text, encoding="utf-8")
+    read = load_layout(layout).columns
+    assert [part.name for part in read["amount"].parts] == ["Amount"]
+    for guess in (
+        'left out, since they seem to be named after a month: "11月支払金額"',
+        '"Amount Refunded" may say how much was refunded',
+        '"Currency" may name other currencies',
+        "a guess: is it the ID as in the enrollments?",
+    ):
+        assert f"TODO: {guess}" in text
+    assert '"Partially refunded" = "purchase"  # TODO: a guess' in text
+    assert 'zone = "+00:00"  # TODO: a guess' in text
+    code, seen = preview(capsys, file, "--layout", layout, "--set", "service_id=x", "--lang", "en")
+    assert code in (0, 1)
+    assert "readable" in seen
+
+
 def test_a_draft_of_a_plain_file_reads_it_without_a_change(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:

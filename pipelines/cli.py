@@ -8,7 +8,7 @@ from importlib.metadata import version
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from engine.errors import InputError
-from pipelines.commands.audit import draw, remarks
+from pipelines.commands.audit import draw, remarks, workpapers
 from pipelines.commands.desk import (
     browse,
     claim,
@@ -71,7 +71,7 @@ app = App(
 for _command in (
     *(run, night, check, runs, status, replay, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, diff, report, simulate),
-    *(draw, remarks),
+    *(draw, remarks, workpapers),
     *(sample, layouts, preview, quarantine, completion, manual),
 ):
     app.command(_command)

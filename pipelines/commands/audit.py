@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pipelines.commands.options import Json
+from pipelines.commands.options import Json, Paths
 from pipelines.shown.texts import Lang, lang_of_locale
 
 
@@ -109,3 +109,66 @@ def remarks(
     from pipelines.remarks.command import remark_on
 
     return remark_on(book, out=out, lang=lang or lang_of_locale(), as_json=as_json)
+
+
+def workpapers(
+    book: Path,
+    /,
+    *,
+    out: Path,
+    transactions: Paths | None = None,
+    enrollments: Paths | None = None,
+    events: Paths | None = None,
+    signers: Path | None = None,
+    trust: Path | None = None,
+    differences: list[Path] | None = None,
+    sample: list[Path] | None = None,
+    lang: Lang | None = None,
+    as_json: Json = False,
+) -> int:
+    """Pack what an audit rests on into one file / 監査調書を一つのファイルにまとめる.
+
+    Verifies the book, and keeps the verification, the claim, the remarks, the records of the chain
+    with its seals and its head, and results of reconcile and draw, with the digests of all. Exit 1
+    when the verification has findings.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    out: Path
+        A new file, such as papers.zip; nothing is written over.
+    transactions: list[str]
+        All nights' delivered transactions, as for mynapoint verify.
+    enrollments: list[str]
+        All nights' delivered enrollments, likewise.
+    events: list[str]
+        All nights' delivered events, likewise.
+    signers: Path
+        Whose signatures over seals are trusted, as for mynapoint verify.
+    trust: Path
+        A folder with the roots of time-stamping authorities, likewise.
+    differences: list[Path]
+        A folder that mynapoint reconcile wrote; may be repeated.
+    sample: list[Path]
+        A folder that mynapoint draw wrote, filled in or not; may be repeated.
+    lang: Lang
+        ja or en; by default the locale's.
+    as_json: bool
+        Print what was written as JSON.
+    """
+    from pipelines.workpapers.command import workpapers as pack_workpapers
+
+    return pack_workpapers(
+        book,
+        out=out,
+        transactions=transactions or [],
+        enrollments=enrollments or [],
+        events=events or [],
+        signers=signers,
+        trust=trust,
+        differences=differences or [],
+        samples=sample or [],
+        lang=lang or lang_of_locale(),
+        as_json=as_json,
+    )

@@ -33,7 +33,7 @@ def present(
 ) -> None:
     """Prints a verification, and writes the same to a new file."""
     value = evidence(verified, made_at=made_at, show_ids=show_ids)
-    lines = list(_lines(verified, texts, made_at=made_at, show_ids=show_ids))
+    lines = list(lines_of(verified, texts, made_at=made_at, show_ids=show_ids))
     if out is not None:
         text = json.dumps(value, ensure_ascii=False, indent=1) if as_json else "\n".join(lines)
         with whole_new_file(out) as fresh:
@@ -47,7 +47,7 @@ def present(
         console.print(line)
 
 
-def _lines(
+def lines_of(
     verified: Verified, texts: Texts, *, made_at: dt.datetime, show_ids: bool
 ) -> Iterator[str]:
     """The verification, a line each: what it is of, what was checked, what was found."""

@@ -60,7 +60,8 @@ def run(
     booked_on: dt.date
         The day of booking, YYYY-MM-DD; or today or yesterday, in Japan.
     transactions: list[str]
-        Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst) or Parquet.
+        Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst, .bz2, .xz) or
+        Parquet.
     enrollments: list[str]
         Delivered enrollments (マイナポイントの申込), likewise.
     events: list[str]

@@ -24,7 +24,12 @@ from engine.io.book.format import (
     layout_file,
 )
 from engine.io.book.run_record import Input, RunRecord, UsedLayout
-from engine.io.delivered.deliveries import CANONICAL, Delivered, DeliveredAs
+from engine.io.delivered.deliveries import (
+    CANONICAL,
+    PACKED_ENDINGS,
+    Delivered,
+    DeliveredAs,
+)
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet
 from engine.io.run.nightly import run as book_a_night
@@ -47,7 +52,7 @@ from pipelines.verify.records import used_layouts
 _KEY: Final = ("service_id", "transaction_id")
 _ENTRY_KEY: Final = (*_KEY, "kind")
 _UNTOLD: Final = frozenset({"person_id", "account_id", "enrolled_account_id"})
-_ENDINGS: Final = (".csv.gz", ".csv.zst", ".csv", ".parquet")
+_ENDINGS: Final = (*(f".csv{ending}" for ending in PACKED_ENDINGS), ".csv", ".parquet")
 
 Deliveries = Mapping[str, Sequence[Delivered]]
 

@@ -2,15 +2,18 @@
 kept to the bounds that every real delivery stays within.
 """
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
 from typing import Final, Protocol
 
 import pyarrow as pa
 
 from engine.errors import InputError
-from engine.io.delivered.deliveries import Delivered, HashingFile
+from engine.io.delivered.deliveries import PACKED_ENDINGS, Delivered, HashingFile
+from engine.io.delivered.packed import BZIP2, XZ, XzStream
 
 MAX_RECORD_BYTES: Final = 1 << 20
 MOST_EXPANSION: Final = 100
@@ -21,7 +24,7 @@ _SKIPPABLE: Final = b"\x2a\x4d\x18"
 _LINE_ENDS: Final = b"\r\n"
 # Old systems, and some that copy files, pad a file after its last line with NULs or Ctrl-Z.
 PADDING: Final = b"\x00\x1a"
-PACKED_BADLY: Final = (OSError, EOFError, zlib.error)
+PACKED_BADLY: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Stream(Protocol):
@@ -47,7 +50,7 @@ def badly_packed(name: str, error: Exception) -> InputError:
 
 def text_bytes(delivered: Delivered) -> int:
     """About how many bytes of text a file holds, judged by its name and size."""
-    packed = delivered.name.lower().endswith((".gz", ".zst"))
+    packed = delivered.name.lower().endswith(PACKED_ENDINGS)
     return delivered.size_bytes * (COMPRESSION if packed else 1)
 
 
@@ -61,6 +64,10 @@ def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
         magic = file.peek(4)[:4]
     if magic.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
+    if magic.startswith(BZIP2):
+        return bz2.BZ2File(file)
+    if file.peek(len(XZ)).startswith(XZ):
+        return XzStream(file)
     if magic.startswith(_ZSTD):
         zstd: Stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
         return zstd

@@ -21,7 +21,8 @@ from engine.layouts.parameters import describe
 from engine.paths import expanded
 from engine.reading.canonical import Delivery
 
-_ENDINGS: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+PACKED_ENDINGS: Final = (".gz", ".zst", ".bz2", ".xz")
+_ENDINGS: Final = (".csv", *(f".csv{ending}" for ending in PACKED_ENDINGS), ".parquet")
 # Set in the place of a row that is a second one out of its record.
 SECOND: Final = 1 << 31
 

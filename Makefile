@@ -4,6 +4,8 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 
 	$(shell $(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
 # Neither the environment nor the command line can name another folder: a run of make removes it.
 override SAMPLE_BOOK := build/book
+# A copy of it that is paid out, with the files that went out and the answers to them.
+override SAMPLE_PAID := build/paid
 MADE_BY_MAKE := made-by-make-run
 BIN := .venv/bin
 # Nothing is installed but what requirements/ names, by its hash; sdists are built by what is installed.
@@ -34,12 +36,14 @@ ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 
 .venv/spark .venv/bench: .venv/dev
 
 run: .venv/run
-	@if [ -e $(SAMPLE_BOOK) ] && [ ! -e $(SAMPLE_BOOK)/$(MADE_BY_MAKE) ]; then \
-		echo 'error: $(SAMPLE_BOOK): this book was not made by "make run", which would remove it' >&2; \
-		echo 'hint: move it elsewhere, or remove it yourself' >&2; \
-		exit 2; \
-	fi
-	rm -rf $(SAMPLE_BOOK)
+	@for made in $(SAMPLE_BOOK) $(SAMPLE_PAID); do \
+		if [ -e $$made ] && [ ! -e $$made/$(MADE_BY_MAKE) ]; then \
+			echo "error: $$made: this book was not made by \"make run\", which would remove it" >&2; \
+			echo 'hint: move it elsewhere, or remove it yourself' >&2; \
+			exit 2; \
+		fi; \
+	done
+	rm -rf $(SAMPLE_BOOK) $(SAMPLE_PAID)
 	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
 	| while read -r night day; do \
 		set --; \
@@ -51,6 +55,12 @@ run: .venv/run
 			--transactions "sample_data/$$night/transactions-*" "$$@" || exit $$?; echo; \
 		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
 	done
+	@mkdir -p $(SAMPLE_PAID) && touch $(SAMPLE_PAID)/$(MADE_BY_MAKE)
+	@cp -R $(SAMPLE_BOOK) $(SAMPLE_PAID)/book
+	@$(BIN)/mynapoint payout $(SAMPLE_PAID)/book --due-by 2021-11-30 --out $(SAMPLE_PAID)/payouts
+	@$(BIN)/mynapoint sample $(SAMPLE_PAID) --answers-to $(SAMPLE_PAID)/payouts
+	@$(BIN)/mynapoint payout $(SAMPLE_PAID)/book --answers $(SAMPLE_PAID)/answers.csv
+	@$(BIN)/mynapoint due $(SAMPLE_PAID)/book --on 2021-12-02
 
 # Of all that is there, what is quick: parts on their own, and what holds of any input.
 quick: .venv/dev
@@ -104,4 +114,5 @@ dist: .venv/lock
 clean:
 	if [ -e .venv/pip ]; then rm -rf .venv; fi
 	if [ -e $(SAMPLE_BOOK)/$(MADE_BY_MAKE) ]; then rm -rf $(SAMPLE_BOOK); fi
+	if [ -e $(SAMPLE_PAID)/$(MADE_BY_MAKE) ]; then rm -rf $(SAMPLE_PAID); fi
 	rm -rf mynapoint.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -48,6 +48,7 @@ def sample(
     transactions: PositiveInt = 3000,
     nights: PositiveInt = 6,
     seed: NonNegativeInt = 2020,
+    answers_to: Path | None = None,
 ) -> int:
     """Write sample deliveries / サンプルの受信データを作成する.
 
@@ -63,8 +64,14 @@ def sample(
         Into how many nights they are cut.
     seed: int
         The same seed gives the same files.
+    answers_to: Path
+        Write answers.csv instead: what points systems would answer to the payout files in this
+        folder, with a few refusals.
     """
-    from pipelines.sample.command import write_deliveries
+    from pipelines.sample.command import write_answers_to, write_deliveries
+
+    if answers_to is not None:
+        return write_answers_to(folder, answers_to)
 
     return write_deliveries(
         folder, people=people, transactions=transactions, nights=nights, seed=seed

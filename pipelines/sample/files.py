@@ -134,6 +134,12 @@ in UTC (`qr`) or with an offset (`rakuten`), columns in another order (`rakuten`
 - corrections (`events.csv`): a replaced account, a payment voided by name, an enrollment stopped,
   and one voided and granted to another person.
 
+What points systems would answer to a payout, a few refusals among it, is made from its files:
+
+    mynapoint payout BOOK --due-by 2021-11-30 --out payouts
+    mynapoint sample answers --answers-to payouts
+    mynapoint payout BOOK --answers answers/answers.csv
+
 # サンプルデータ
 
 決済サービスから届く受信データを模した架空のデータです。上のコマンドで作成しました。シードが同じなら、
@@ -156,4 +162,7 @@ BOM と CRLF(`transit`)、協定世界時(`qr`)、時差付きの時刻(`rakuten
   申込のないアカウントの取引
 - 2021年3月末で終了したサービスから別のサービスへ移った人、上限(2万円)を超えて利用した人
 - 訂正(`events.csv`):アカウントの変更、取引の取消、申込の停止、取り消して別の人に付け替えた申込
+
+支払の指図に対するポイントシステムの結果(一部は拒否)も、指図ファイルから作成できます。
+`mynapoint sample answers --answers-to payouts` を実行してください。
 """

@@ -83,6 +83,25 @@ def test_a_book_that_make_did_not_make_is_left_alone(project: Path, target: str)
         assert 'error: build/book: this book was not made by "make run"' in done.stderr
 
 
+def test_a_paid_book_that_make_did_not_make_is_left_alone(project: Path) -> None:
+    ledger = ledger_in(project / "build" / "paid")
+    assert make(project, "run").returncode == 2
+    assert make(project, "clean").returncode == 0
+    assert ledger.read_text() == "awards"
+
+
+def test_run_pays_a_copy_out_and_takes_the_answers_in(project: Path) -> None:
+    command = project / ".venv" / "bin" / "mynapoint"
+    command.write_text('#!/bin/sh\nmkdir -p "$2"\necho "$1" "$2"\n')
+    said = make(project, "run").stdout.splitlines()
+    paid = [line for line in said if "build/paid" in line and not line.startswith("rm")]
+    book = "build/paid/book"
+    assert paid == [f"payout {book}", "sample build/paid", f"payout {book}", f"due {book}"]
+    assert (project / book / "made-by-make-run").exists()
+    assert make(project, "clean").returncode == 0
+    assert not (project / "build" / "paid").exists()
+
+
 def test_a_book_that_make_made_is_made_anew_and_cleaned_away(project: Path) -> None:
     assert make(project, "run").returncode == 0
     book = project / "build" / "book"

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pyarrow as pa
 import pytest
 from deliveries import ROOT
 
+import mynapoint
 from engine.records import TRANSACTION_COLUMNS
 from engine.terms.services import load_services
+from pipelines.cli import call
 from pipelines.sample import write_sample
 
 COMMITTED = ROOT / "sample_data"
@@ -217,3 +220,23 @@ def test_people_go_on_with_another_service_and_reach_the_cap(book: oracle.Book) 
     assert all("pasmo" in chosen for chosen in two)
     at_the_cap = {entry.person_id for entry in book.ledger if entry.net_spend_after >= 20_000}
     assert 0.2 < len(at_the_cap) / len(services) < 0.9
+
+
+def test_points_systems_answer_the_samples_payout_with_a_few_refusals(
+    six_nights: Path, tmp_path: Path
+) -> None:
+    day = dt.date(2021, 11, 30)
+    book = tmp_path / "book"
+    shutil.copytree(six_nights, book)
+    mynapoint.payout(book, due_by=day, out=tmp_path / "payouts")
+    for folder in ("one", "other"):
+        arguments = ["sample", str(tmp_path / folder), "--answers-to", str(tmp_path / "payouts")]
+        assert call(arguments) == 0
+    answers = tmp_path / "one" / "answers.csv"
+    assert answers.read_bytes() == (tmp_path / "other" / "answers.csv").read_bytes()
+    taken = mynapoint.take_answers(book, answers=[answers]).record
+    assert taken.counts["quarantined"] == 0
+    assert 0 < taken.points["refused"] < taken.points["granted"] / 5
+    assert mynapoint.due(book, on=day).total["unanswered"] > 0
+    with pytest.raises(mynapoint.InputError, match="no files of a payout run"):
+        call(["sample", str(tmp_path / "one"), "--answers-to", str(tmp_path / "one")])

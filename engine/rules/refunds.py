@@ -1,14 +1,14 @@
 """Refunds: a refund shares its original's eligibility, whenever it happens.
 
-The rate is of what was spent; what is given back was not. The four reasons take the place of
-those of a charge or a purchase.
+The rate is of what was spent; what is given back was not. The notice does not speak of refunds. The
+four reasons take the place of those of a charge or a purchase.
 """
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.rules import Rule, quotes
+from engine.rules import Rule
 
 ORIGINAL_NOT_BOOKED = "original_not_booked"
 REFUND_ACCOUNT_DIFFERS = "refund_account_differs"
@@ -31,13 +31,6 @@ def refund_before_original() -> Rule:
     return Rule(REFUND_BEFORE_ORIGINAL, pl.col("occurred_at") < pl.col("original_occurred_at"))
 
 
-@quotes(
-    "選択した決済サービスに対するチャージ(前払い)又は物品の購入額の25%",
-    ORIGINAL_NOT_BOOKED,
-    REFUND_ACCOUNT_DIFFERS,
-    REFUND_BEFORE_ORIGINAL,
-    REFUND_EXCEEDS_ORIGINAL,
-)
 def rules_for_refunds() -> list[Rule]:
     """What a refund must satisfy on its own, in the specification's order.
 

@@ -128,6 +128,10 @@ def explain(
         tuple[str, str] | None,
         Parameter(allow_leading_hyphen=True),
     ] = None,
+    account: Annotated[
+        tuple[str, str] | None,
+        Parameter(allow_leading_hyphen=True),
+    ] = None,
     declined: bool = False,
     as_of: PositiveInt | None = None,
     html: Path | None = None,
@@ -147,6 +151,8 @@ def explain(
         A person's ID: their applications, their entries, and why each earned what it did.
     transaction: tuple[str, str]
         SERVICE_ID TRANSACTION_ID: booked, declined, set aside, or never delivered, and why.
+    account: tuple[str, str]
+        SERVICE_ID ACCOUNT_ID: whose it is, and all that was delivered of it.
     declined: bool
         With --person: also the account's declined transactions; looks at every declined row.
     as_of: int
@@ -164,6 +170,7 @@ def explain(
         book,
         person,
         transaction,
+        account,
         lang=lang or lang_of_locale(),
         declined=declined,
         as_of=as_of,

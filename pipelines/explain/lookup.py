@@ -8,10 +8,15 @@ from engine.io.book.run_record import RunRecord
 from engine.records import KINDS
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.explain.account import Entry, Terms, explained
-from pipelines.explain.applications import applications_in, applications_that_decided
+from pipelines.explain.applications import (
+    applications_in,
+    applications_that_decided,
+    of_accounts,
+)
 from pipelines.explain.bookings import indexed_bookings, scanned_bookings
 from pipelines.explain.declined_rows import declined_in, declined_of_person, what_became_of
 from pipelines.explain.events import events_by_id, events_in, naming_the_person
+from pipelines.explain.facts import applications_with_facts, declined_with_facts
 from pipelines.explain.found_rows import entries_in
 from pipelines.explain.set_aside import (
     applications_set_aside,
@@ -19,7 +24,7 @@ from pipelines.explain.set_aside import (
     transactions_set_aside,
     without_ids,
 )
-from pipelines.explain.story import Person, Transaction
+from pipelines.explain.story import Account, Person, Transaction
 
 
 def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False) -> Person:
@@ -32,7 +37,10 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
         files = opened.ledger_files_of(person_id)
         entries = entries_in(opened.ledger(files).filter(pl.col("person_id") == person_id))
         applications = applications_in(opened, pl.col("person_id") == person_id)
-        declined = declined_of_person(opened, applications) if with_declined else None
+        applications = applications_with_facts(opened, applications)
+        declined = None
+        if with_declined:
+            declined = declined_with_facts(opened, declined_of_person(opened, applications))
         events = events_in(opened, naming_the_person(person_id, applications, entries))
         quarantined = applications_set_aside(opened, person_id)
         known = bool(entries or applications or quarantined or events)
@@ -51,6 +59,45 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
     )
 
 
+def account_of(opened: OpenedBook, service_id: str, account_id: str) -> Account:
+    """All that the book has of an account, and of the people whose it is or was.
+
+    Raises:
+        BookError: a file that is needed is missing or damaged.
+    """
+    own = (pl.col("service_id") == service_id) & (pl.col("account_id") == account_id)
+    fresh = (pl.col("service_id") == service_id) & (pl.col("other_id") == account_id)
+    with book_readable(opened.book):
+        applications = applications_with_facts(opened, applications_in(opened, own))
+        declined = declined_with_facts(opened, declined_in(opened, own))
+        quarantined = applications_set_aside(opened, account_id)
+        events = events_in(opened, own | fresh)
+        replaced = [
+            event.row["account_id"]
+            for event in events
+            if event.row["kind"] == "account_replaced" and event.row["other_id"] == account_id
+        ]
+        earlier = (
+            applications_in(opened, of_accounts((service_id, account) for account in replaced))
+            if replaced
+            else []
+        )
+    people = dict.fromkeys(
+        one.row["person_id"] for one in (*applications, *earlier) if one.reason is None
+    )
+    stories = [person_of(opened, person) for person in people]
+    entries = [told for person in stories for told in person.entries]
+    return Account(
+        service_id,
+        account_id,
+        stories,
+        applications,
+        what_became_of(declined, entries),
+        quarantined,
+        events,
+    )
+
+
 def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> Transaction:
     """What became of a transaction: of each row that was delivered of it.
 
@@ -62,7 +109,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
     scanned = sum(file.rows for file in unseen)
     bookings += scanned_bookings(opened, unseen, wanted)
     with book_readable(opened.book):
-        declined = declined_in(opened, wanted)
+        declined = declined_with_facts(opened, declined_in(opened, wanted))
         applications = applications_that_decided(opened, declined) if not bookings else []
         quarantined = transactions_set_aside(opened, service_id, transaction_id)
         events = events_in(opened, wanted)

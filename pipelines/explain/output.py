@@ -7,7 +7,14 @@ from typing import Any
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import Application, ConcerningEvent, Declined, Person, Transaction
+from pipelines.explain.story import (
+    Application,
+    ConcerningEvent,
+    Declined,
+    Fact,
+    Person,
+    Transaction,
+)
 from pipelines.explain.wording import Words
 from pipelines.shown import terminal
 from pipelines.shown.terminal import output, plain, table
@@ -82,8 +89,8 @@ def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
         console.print(plain(f"- {words.application(application)}"))
     if not person.applications:
         console.print(words.texts("no_application"))
-    _print_quarantined(person.quarantined, words)
-    _print_events(person.events, words)
+    print_quarantined(person.quarantined, words)
+    print_events(person.events, words)
     console.print(f"\n{words.texts('entries')}", style="bold")
     if not person.entries:
         console.print(words.texts("no_entries"))
@@ -127,13 +134,14 @@ def _print_transaction(transaction: Transaction, opened: OpenedBook, words: Word
         console.print(plain(words.terms(declined)))
     for application in transaction.applications:
         console.print(plain(words.of_the_account(application)))
-    _print_quarantined(transaction.quarantined, words)
-    _print_events(transaction.events, words)
+    print_quarantined(transaction.quarantined, words)
+    print_events(transaction.events, words)
     if transaction.outcome == "never_delivered":
         console.print(words.never_delivered(transaction))
 
 
-def _print_events(events: Sequence[ConcerningEvent], words: Words) -> None:
+def print_events(events: Sequence[ConcerningEvent], words: Words) -> None:
+    """Prints corrections, if there are any."""
     if not events:
         return
     console = output()
@@ -142,7 +150,8 @@ def _print_events(events: Sequence[ConcerningEvent], words: Words) -> None:
         console.print(plain(f"- {words.event(event)}"))
 
 
-def _print_quarantined(rows: Sequence[Quarantined], words: Words) -> None:
+def print_quarantined(rows: Sequence[Quarantined], words: Words) -> None:
+    """Prints rows that were not taken in."""
     console = output()
     for quarantined in rows:
         console.print(plain(words.quarantined(quarantined)))
@@ -170,15 +179,17 @@ def _person(person: Person, words: Words) -> dict[str, Any]:
         "counted_yen": person.counted_yen,
         "net_spend_yen": person.net_spend_yen,
         "cap_yen": person.cap_yen,
-        "applications": [_application(application, words) for application in person.applications],
-        "quarantined": [_quarantined(row, words) for row in person.quarantined],
+        "applications": [
+            application_value(application, words) for application in person.applications
+        ],
+        "quarantined": [quarantined_value(row, words) for row in person.quarantined],
         "entries": [_entry(explained, words) for explained in person.entries],
-        "corrections": [_event(event, words) for event in person.events],
+        "corrections": [event_value(event, words) for event in person.events],
         "agrees": not person.disagreeing,
         "without_ids": person.without_ids,
     }
     if person.declined is not None:
-        value["declined"] = [_declined(declined, words) for declined in person.declined]
+        value["declined"] = [declined_value(declined, words) for declined in person.declined]
     return value
 
 
@@ -189,18 +200,19 @@ def _transaction(transaction: Transaction, words: Words) -> dict[str, Any]:
         "outcome": transaction.outcome,
         "entry": _entry(transaction.entry, words) if transaction.entry else None,
         "entries": [_entry(explained, words) for explained in transaction.entries],
-        "corrections": [_event(event, words) for event in transaction.events],
-        "declined": [_declined(declined, words) for declined in transaction.declined],
+        "corrections": [event_value(event, words) for event in transaction.events],
+        "declined": [declined_value(declined, words) for declined in transaction.declined],
         "applications": [
-            _application(application, words) for application in transaction.applications
+            application_value(application, words) for application in transaction.applications
         ],
-        "quarantined": [_quarantined(row, words) for row in transaction.quarantined],
+        "quarantined": [quarantined_value(row, words) for row in transaction.quarantined],
         "rows_scanned": transaction.rows_scanned,
         "without_ids": transaction.without_ids,
     }
 
 
-def _quarantined(row: Quarantined, words: Words) -> dict[str, Any]:
+def quarantined_value(row: Quarantined, words: Words) -> dict[str, Any]:
+    """A row that was not taken in, for machines."""
     return {
         "run_id": row.run_id,
         "file": row.file,
@@ -225,7 +237,8 @@ def _entry(explained: Explained, words: Words) -> dict[str, Any]:
     }
 
 
-def _application(application: Application, words: Words) -> dict[str, Any]:
+def application_value(application: Application, words: Words) -> dict[str, Any]:
+    """An application for machines."""
     return {
         **{name: _value(value) for name, value in application.row.items()},
         "run_id": application.run_id,
@@ -233,11 +246,13 @@ def _application(application: Application, words: Words) -> dict[str, Any]:
         "accepted": application.reason is None,
         "reason": application.reason,
         "counts_from": _value(application.counts_from),
+        "facts": _facts(application.facts),
         "why": words.application(application),
     }
 
 
-def _declined(declined: Declined, words: Words) -> dict[str, Any]:
+def declined_value(declined: Declined, words: Words) -> dict[str, Any]:
+    """A declined transaction for machines."""
     return {
         **{name: _value(value) for name, value in declined.row.items()},
         "run_id": declined.run_id,
@@ -245,11 +260,21 @@ def _declined(declined: Declined, words: Words) -> dict[str, Any]:
         "waits": declined.waits,
         "taken_up": declined.taken_up,
         "terms": {name: _value(value) for name, value in asdict(declined.terms).items()},
+        "facts": _facts(declined.facts),
         "why": words.reason(declined.reason),
     }
 
 
-def _event(event: ConcerningEvent, words: Words) -> dict[str, Any]:
+def _facts(facts: Sequence[Fact]) -> list[dict[str, Any]]:
+    """The reasons that hold, with what makes them hold."""
+    return [
+        {"reason": fact.reason, **{name: _value(value) for name, value in fact.values.items()}}
+        for fact in facts
+    ]
+
+
+def event_value(event: ConcerningEvent, words: Words) -> dict[str, Any]:
+    """A correction for machines."""
     return {
         **{name: _value(value) for name, value in event.row.items()},
         "run_id": event.run_id,

@@ -1,6 +1,7 @@
 """The story of a person's account, and of a transaction: what is found of it, not yet worded."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,12 +15,23 @@ Outcome = Literal["booked", "voided", "declined", "quarantined", "never_delivere
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """A reason that holds of a row, and what makes it hold; without values, where that is not
+    known any more or nothing more is to be said.
+    """
+
+    reason: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """An application, as a run took it: accepted, or rejected for a reason.
 
     Attributes:
         row: the columns of the run's table.
         counts_from: the first instant whose spending counts, of an accepted one.
+        facts: of a rejected one, the reasons that hold, the recorded one first.
     """
 
     run_id: str
@@ -27,6 +39,7 @@ class Application:
     row: Row
     reason: str | None = None
     counts_from: dt.datetime | None = None
+    facts: list[Fact] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,7 @@ class Declined:
         terms: the terms that the run used, as its record has them.
         waits: whether a later run may book it.
         taken_up: the later run that booked it.
+        facts: the reasons that hold, the recorded one first.
     """
 
     run_id: str
@@ -45,6 +59,7 @@ class Declined:
     terms: UsedTerms
     waits: bool = False
     taken_up: str | None = None
+    facts: list[Fact] = field(default_factory=list)
 
     @property
     def reason(self) -> str:
@@ -104,6 +119,33 @@ class Person:
     @property
     def disagreeing(self) -> list[Explained]:
         return disagreeing(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The story of a payment service's account.
+
+    Attributes:
+        people: whose it is, or was, by accepted applications or by entries.
+        applications: those that name it, accepted or rejected.
+        declined: its declined transactions.
+        quarantined: applications that name it and were not taken in.
+        events: corrections that name it.
+    """
+
+    service_id: str
+    account_id: str
+    people: list[Person]
+    applications: list[Application]
+    declined: list[Declined]
+    quarantined: list[Quarantined]
+    events: list[ConcerningEvent]
+
+    @property
+    def known(self) -> bool:
+        return bool(
+            self.people or self.applications or self.declined or self.quarantined or self.events
+        )
 
 
 @dataclass(frozen=True, slots=True)

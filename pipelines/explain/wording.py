@@ -7,7 +7,14 @@ from pipelines.desk.reasons import fault, reason
 from pipelines.desk.terms import rate
 from pipelines.explain.account import REFUND, Entry, Explained, Worth
 from pipelines.explain.set_aside import Quarantined
-from pipelines.explain.story import Application, ConcerningEvent, Declined, Person, Transaction
+from pipelines.explain.story import (
+    Application,
+    ConcerningEvent,
+    Declined,
+    Fact,
+    Person,
+    Transaction,
+)
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -203,7 +210,8 @@ class Words:
             "booked_on": application.booked_on,
         }
         if application.reason is not None:
-            return self.texts("rejected", **values | {"reason": self.reason(application.reason)})
+            text = self.texts("rejected", **values | {"reason": self.reason(application.reason)})
+            return self.joined([text, *self.facts(application.facts)])
         text = self.texts("accepted", **values, counts_from=application.counts_from)
         if application.row["basis"]:
             text = self.texts("chosen", text=text, basis=self.texts(application.row["basis"]))
@@ -217,10 +225,37 @@ class Words:
         """Why a transaction earned nothing, and what has become of it since."""
         values = {**declined.row, "run_id": declined.run_id, "booked_on": declined.booked_on}
         values |= {"kind": self.texts(declined.row["kind"]), "reason": self.reason(declined.reason)}
-        text = self.texts("declined", **values)
+        text = self.joined([self.texts("declined", **values), *self.facts(declined.facts)])
         if declined.taken_up is not None:
             return self.joined([text, self.texts("taken_up", run_id=declined.taken_up)])
         return self.joined([text, self.texts("waits")]) if declined.waits else text
+
+    def facts(self, facts: Sequence[Fact]) -> Iterator[str]:
+        """What makes the reasons hold; the first is the one that was recorded."""
+        for place, fact in enumerate(facts):
+            if fact.reason != facts[0].reason:
+                yield self.texts("also_holds", reason=self.reason(fact.reason))
+            elif place == 0 and not fact.values:
+                continue
+            yield from self._fact(fact)
+
+    def _fact(self, fact: Fact) -> Iterator[str]:
+        """One fact in words; of some reasons there are several kinds."""
+        values = dict(fact.values)
+        if not values:
+            return
+        key = f"fact_{fact.reason}"
+        for name in ("rejected_for", "accepted_later_in", "booked_later_in", "is_refund", "chosen"):
+            if name in values:
+                key = f"{key}_{name}"
+        if fact.reason == "original_not_booked" and values.keys() == {"original"}:
+            key = "fact_original_unknown"
+        for name in ("kind", "basis"):
+            if name in values:
+                values[name] = self.texts(str(values[name]))
+        if "rejected_for" in values:
+            values["words"] = reason(str(values["rejected_for"]), self.lang).words
+        yield self.texts(key, **values)
 
     def event(self, event: ConcerningEvent) -> str:
         """A correction, and what became of it."""

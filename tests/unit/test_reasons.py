@@ -25,6 +25,10 @@ WITHOUT_A_CLAUSE = {
     "account_taken",
     "excluded_method",
     "enrollment_stopped",
+    "original_not_booked",
+    "refund_account_differs",
+    "refund_before_original",
+    "refund_exceeds_original",
 }
 REASONS = sorted({*oracle.DECLINE_REASONS, *oracle.ENROLLMENT_REASONS})
 

@@ -422,7 +422,7 @@ def test_a_declined_transaction_is_told_with_its_first_reason_and_clause(
     assert reason in out.out
     assert (clause_of(reason) or "該当する記載はなく") in out.out
     decided = {one.reason for one in told.declined} & {"before_application", "not_the_basis"}
-    assert ("アカウントの申込" in out.out) == bool(decided)
+    assert ("アカウントの申込: " in out.out) == bool(decided)
     assert out.err == ""
 
 
@@ -779,7 +779,7 @@ def test_neither_a_run_nor_looking_at_a_book_imports_pandera(
 
 @pytest.mark.parametrize("arguments", [[], ["--person", "P", "--transaction", "s", "t"]])
 def test_one_question_at_a_time(six_nights: Path, arguments: list[str]) -> None:
-    with pytest.raises(InputError, match="one of --person and --transaction"):
+    with pytest.raises(InputError, match="one of --person, --account and --transaction"):
         call(["explain", str(six_nights), *arguments])
 
 

@@ -217,7 +217,7 @@ def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Te
     with whole_folder(out) as folder:
         frame.write_parquet(folder / "claim.parquet")
         ids = pl.Series("service_id", [guarded(line.service_id) for line in lines], pl.String)
-        frame.with_columns(ids).write_csv(folder / "claim.csv")
+        frame.with_columns(ids).write_csv(folder / "claim.csv", include_bom=True)
         text = json.dumps(value, ensure_ascii=False, indent=1)
         (folder / "claim.json").write_text(f"{text}\n", encoding="utf-8")
         _write_workbook(folder / "claim.xlsx", lines, value, texts)

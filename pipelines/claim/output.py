@@ -64,7 +64,7 @@ def write_results(folder: Path, claim: Claim, texts: Texts) -> None:
         tables[_MONTHS] = months_of(claim)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
-        _guarded(frame).write_csv(folder / f"{name}.csv")
+        _guarded(frame).write_csv(folder / f"{name}.csv", include_bom=True)
     text = json.dumps(value(claim), ensure_ascii=False, indent=1)
     (folder / f"{_CLAIM}.json").write_text(f"{text}\n", encoding="utf-8")
     made_on = dt.date.fromisoformat(claim.last_booked_on)

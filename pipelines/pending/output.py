@@ -92,4 +92,4 @@ def write_rows(out: Path, waiting: Pending) -> None:
             texts = [name for name, dtype in rows.schema.items() if dtype == pl.String()]
             rows.with_columns(
                 pl.col(name).map_elements(guarded, return_dtype=pl.String) for name in texts
-            ).write_csv(folder / f"{role}.csv")
+            ).write_csv(folder / f"{role}.csv", include_bom=True)

@@ -281,3 +281,26 @@ def test_a_report_decides_again_from_the_deliveries(
     ):
         with pytest.raises(InputError, match=error):
             call([str(word) for word in (*line, *words)])
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+def test_csv_files_open_in_a_spreadsheet_of_japan_and_are_read_again(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its mark, Excel takes UTF-8 for CP932."""
+    for name, words in (
+        ("final", ("claim", desk.book, "--final")),
+        ("granted", ("claim", desk.book, "--granted", "--final")),
+        ("pending", ("pending", desk.book)),
+        ("changed", ("diff", desk.book, "1", "4")),
+    ):
+        assert said(*words, "--out", tmp_path / name, capsys=capsys)[0] == 0
+    files = sorted(tmp_path.rglob("*.csv"))
+    assert len(files) >= 5
+    for file in files:
+        assert file.read_bytes().startswith(b"\xef\xbb\xbf"), file
+    claim = tmp_path / "final" / "months.csv"
+    line = ("reconcile", desk.book, claim, "--out", tmp_path / "breaks")
+    assert said(*line, capsys=capsys)[0] == 0

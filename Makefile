@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
-.PHONY: run quick test test-slow test-spark bench check conformance conformance-spark lock dist clean
+.PHONY: run quick test test-slow test-spark bench check conformance conformance-spark lock dist docs clean
 .DELETE_ON_ERROR:
 
 .venv/pip: requirements/build.txt
@@ -29,7 +29,7 @@ ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/dev .venv/spark .venv/bench .venv/lock: .venv/%: .venv/run requirements/%.txt
+.venv/dev .venv/spark .venv/bench .venv/docs .venv/lock: .venv/%: .venv/run requirements/%.txt
 	$(BIN)/pip install $(LOCKED) requirements/$*.txt
 	touch $@
 
@@ -100,11 +100,16 @@ conformance-spark: .venv/spark
 # Writes requirements/ anew from pyproject.toml and constraints.txt, and the list of what a wheel needs.
 lock: .venv/lock
 	$(COMPILE) --output-file requirements/run.txt
-	for extra in dev spark bench; do $(COMPILE) --extra $$extra --output-file requirements/$$extra.txt || exit $$?; done
+	for extra in dev spark bench docs; do $(COMPILE) --extra $$extra --output-file requirements/$$extra.txt || exit $$?; done
 	for group in build lock; do \
 		$(COMPILE:pyproject.toml=--group $$group) --output-file requirements/$$group.txt || exit $$?; \
 	done
 	$(BIN)/python requirements/sbom.py
+
+# The site, in build/site; a link that leads nowhere is an error.
+docs: .venv/docs
+	$(BIN)/python docs/site.py
+	$(BIN)/zensical build --strict --clean
 
 # The wheel and the sdist: the same bytes whenever and wherever they are built from the same commit.
 dist: .venv/lock

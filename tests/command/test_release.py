@@ -21,7 +21,7 @@ from test_extras import COMMANDS, words_of
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT: dict[str, Any] = PYPROJECT["project"]
 REQUIREMENTS = ROOT / "requirements"
-LOCKED_EXTRAS = ("dev", "spark", "bench")
+LOCKED_EXTRAS = ("dev", "spark", "bench", "docs")
 PACKAGES = ("engine", "pipelines", "mynapoint")
 EXTRAS_OF_USERS = [name for name in PROJECT["optional-dependencies"] if name not in LOCKED_EXTRAS]
 

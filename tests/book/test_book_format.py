@@ -62,6 +62,7 @@ def command(name: str, book: Path, out: Path) -> list[str]:
         "simulate": ["--rate", "30/100", *delivered],
         "quarantine": ["1"],
         "remarks": ["--out", str(out / "remarks")],
+        "workpapers": ["--out", str(out / "papers.zip")],
         "draw": ["--units", "3", "--seed", "1", "--out", str(out / "sample")],
         "pending": ["--out", str(out / "pending")],
         "due": ["--on", "2021-01-31", "--by", "day"],
@@ -87,7 +88,7 @@ def exit_code(arguments: list[str]) -> int:
 EXIT_CODES = {
     **dict.fromkeys(("verify", "explain", "claim", "report", "simulate", "quarantine", "run"), 0),
     **dict.fromkeys(("pending", "due", "payout", "runs", "status", "check"), 0),
-    **dict.fromkeys(("draw", "remarks"), 0),
+    **dict.fromkeys(("draw", "remarks", "workpapers"), 0),
     "reconcile": 1,
 }
 

@@ -75,6 +75,7 @@ COMMANDS: Mapping[str, str | None] = {
     "reconcile BOOK claim.csv --out breaks": "desk",
     "draw BOOK --units 5 --seed 1 --out sample": "desk",
     "remarks BOOK": "desk",
+    "workpapers BOOK --out papers.zip": "desk",
     "claim BOOK --final": "desk",
     "claim BOOK --final --out claim": "desk",
     "claim BOOK --granted --final": WORKS_ALONE,

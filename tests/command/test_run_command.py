@@ -97,7 +97,7 @@ COMMANDS = (
     *(("seal",), ("diff",)),
     *(("sample",), ("layouts",), ("preview",), ("quarantine",), ("layout", "new")),
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
-    *(("draw",), ("remarks",)),
+    *(("draw",), ("remarks",), ("workpapers",)),
     *(("night",), ("config", "show"), ("config", "validate")),
     *(("completion",), ("manual",), ("replay",)),
 )

@@ -187,7 +187,7 @@ def test_the_guide_names_every_command_that_checks_a_book(lang: Lang) -> None:
     text = GUIDES[lang].read_text(encoding="utf-8")
     for command in (
         *("verify", "explain", "reconcile", "claim", "report", "simulate", "browse", "seal"),
-        *("draw", "remarks", "diff"),
+        *("draw", "remarks", "diff", "workpapers"),
         *("pending", "due", "payout"),
     ):
         assert f"mynapoint {command}" in text

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import this_machine  # noqa: F401 - before all that imports Polars
 from skips import Skips
 
 import mynapoint

@@ -3,9 +3,11 @@
 import datetime as dt
 import json
 import shutil
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import polars as pl
 import pytest
 from deliveries import Desk, enrollment, transaction
@@ -16,6 +18,7 @@ from pipelines.cli import call
 
 RUNS = 4
 AS_OF = 2
+SCHEMA = json.loads(files("pipelines.verify").joinpath("verification.schema.json").read_text())
 CLOSED = """\
 [[services]]
 service_id = "coin"
@@ -221,6 +224,7 @@ def filed(book: Path, path: Path, *words: object, capsys: pytest.CaptureFixture[
 def found(book: Path, *claims: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     words = [word for claim in claims for word in ("--claim", claim)]
     value: dict[str, Any] = json.loads(said("verify", book, *words, "--json", capsys=capsys)[1])
+    jsonschema.validate(value, SCHEMA)
     return value
 
 

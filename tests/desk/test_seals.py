@@ -302,6 +302,7 @@ def test_what_is_printed_is_as_the_schema_says_and_kept_in_a_file(
     assert {check["check"]: check["state"] for check in value["checks"]} == {
         **dict.fromkeys(("bytes", "places", "arithmetic", "index", "origin", "seals"), "done"),
         "payouts": "nothing",
+        "claims": "not_asked",
     }
     with pytest.raises(InputError, match="there is something already"):
         call(["verify", str(book), "--out", str(kept)])

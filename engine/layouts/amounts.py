@@ -1,6 +1,6 @@
 """Amounts as providers write them: `"10,000円"`, `¥1,200`, `-500`, `（１，０００）`, `▲300`.
 
-One or two zeros behind a point are no part of an amount in yen; anything else there makes it
+One or two zeros behind a point do not belong to an amount in yen; anything else there makes it
 unreadable.
 """
 

@@ -27,7 +27,7 @@ _FREE_TEXTS: Final = ("method", "authority", "note")
 def mapped_words(name: str, values: pl.Series, words: Mapping[str, str]) -> pl.Series:
     """What values mean; of those not mapped, free texts stay, all else becomes unreadable.
 
-    A value that is no word as it is written may be one that looks the same.
+    A value that is not a known word as it is written may look the same as one.
     """
     mapped = values.replace_strict(words, default=None, return_dtype=pl.String)
     unknown = mapped.is_null() & values.is_not_null()

@@ -102,7 +102,9 @@ def _check_kind(
     for column in kind.by_column:
         if column not in amount.names:
             raise outer.fault(
-                "kind", f'by_column: "{column}" is no column of the amount', "name an amount column"
+                "kind",
+                f'by_column: "{column}" is not a column of the amount',
+                "name an amount column",
             )
     for part in amount.parts:
         if part in amount.less:

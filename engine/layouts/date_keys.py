@@ -86,7 +86,7 @@ def _latest_by(table: StrictTable, names: Names) -> str | None:
         if parameter is None or parameter.form != "day":
             raise table.fault(
                 "latest_by",
-                f'"{latest_by[:MAX_ID_CHARACTERS]}" is no parameter of the form day',
+                f'"{latest_by[:MAX_ID_CHARACTERS]}" is not a parameter of the form day',
                 'write [parameters.as_of] with form = "day"',
             )
     return latest_by

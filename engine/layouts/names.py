@@ -82,7 +82,7 @@ class Names:
         if name not in self._names:
             raise table.fault(
                 key,
-                f'"{name[:MAX_ID_CHARACTERS]}" is no column, line ahead or parameter',
+                f'"{name[:MAX_ID_CHARACTERS]}" is not a column, a line ahead or a parameter',
                 f"there are {', '.join(self._names)}",
             )
         return name
@@ -92,7 +92,7 @@ class Names:
         if name not in self._of_file:
             raise table.fault(
                 key,
-                f'"{name[:MAX_ID_CHARACTERS]}" is no column of the file',
+                f'"{name[:MAX_ID_CHARACTERS]}" is not a column of the file',
                 f"there are {', '.join(self._of_file)}",
             )
         return name

@@ -74,7 +74,7 @@ def _check_sets(table: StrictTable, section: Section, file: Separated | Fixed) -
             if name not in first:
                 raise table.fault(
                     "sets",
-                    f'"{name}" is no field of the first record',
+                    f'"{name}" is not a field of the first record',
                     "name fields of [[fixed.first]]: the record has them at the same places",
                 )
         return
@@ -108,11 +108,11 @@ def _check_renamed(
     for theirs, ours in renamed.items():
         if theirs not in header:
             raise table.fault(
-                "renamed", f'"{theirs}" is no column of this header', "name one of the header's"
+                "renamed", f'"{theirs}" is not in this header', "name one of the header's"
             )
         if ours not in known:
             raise table.fault(
                 "renamed",
-                f'"{ours}" is no column of the first table',
+                f'"{ours}" is not a column of the first table',
                 f"there are {', '.join(known)}",
             )

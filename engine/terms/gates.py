@@ -147,7 +147,7 @@ def _gate(table: StrictTable) -> Gate:
         raise table.fault("in", f"{measure} has no yen", "leave it out")
     of = table.word("of", get_args(Reference), "value")
     if of == "read" and measure in get_args(Alone):
-        raise table.fault("of", f"{measure} is no part of what was read", "leave it out")
+        raise table.fault("of", f"{measure} is not counted among what was read", "leave it out")
     if of == "median" and measure in ("services_changed", "programme_changed"):
         raise table.fault("of", f"{measure} has no median", "leave it out")
     if of != "median" and table.has("nights"):

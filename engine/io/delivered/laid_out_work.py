@@ -194,7 +194,7 @@ class LaidOutWork:
     def _without_other_lines(
         self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
     ) -> CanonicalRows:
-        """The rows without blank ones; a line that is no row makes the file unusable."""
+        """The rows without blank ones; a line that is not a row makes the file unusable."""
         if self.table is None:
             return made
         layout = self.described.layout

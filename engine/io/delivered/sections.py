@@ -46,7 +46,7 @@ class Table:
     """The columns of a table.
 
     Attributes:
-        titles: of all columns, by position; an empty title is no column.
+        titles: of all columns, by position; an empty title is not a column.
         places: for each column that the layout uses, its position.
         blank: positions beyond the header, where rows have nothing but separators.
     """

@@ -1,8 +1,8 @@
 """Lines of a provider's file that its layout does not describe, and below which rows may mean
 something else: they make the file unusable.
 
-A damaged row is set aside alone. What is no row is a heading, another header, or what stands below
-the table; it is known by having one filled field at most, the names of columns, or neither a
+A damaged row is set aside alone. What is not a row is a heading, another header, or what stands
+below the table; it is known by having one filled field at most, the names of columns, or neither a
 number nor a day where these stand.
 """
 
@@ -89,7 +89,7 @@ def _places_of_values(table: Table, layout: Layout) -> Sequence[int]:
 
 
 def refused_line(kind: Line, raw: str, name: str, row: int, layout: Layout) -> InputError:
-    """The error for a line that is no row."""
+    """The error for a line that is not a row."""
     if kind == "header":
         return other_header(raw, name, row)
     return InputError(

@@ -18,7 +18,7 @@ def examine(
         gates: the book's.
         record: the run's.
         earlier: gives the records of so many nights before, the last one first; nights on which
-            nothing was read are no nights.
+            nothing was read do not count as nights.
     """
     nights = max((gate.nights for gate in gates.gates), default=0)
     before = earlier(max(nights, 1))

@@ -38,10 +38,10 @@ class SectionLine:
         assert isinstance(layout.file, Separated)
         return numbered(spelled(cells_of(self.raw, layout.file.separator), layout))
 
-    def is_ahead(self, layout: Layout) -> bool:
-        """Whether it begins as a line ahead of the header does that a layout takes a value from."""
+    def begins_ahead(self, layout: Layout) -> str | None:
+        """How it begins, if as a line ahead of the header does that a layout takes a value from."""
         text = self.raw.lstrip(_AHEAD_OF_TEXT)
-        return any(text.startswith(begins) for begins in layout.ahead.values())
+        return next((begins for begins in layout.ahead.values() if text.startswith(begins)), None)
 
     def values(self, separator: str) -> Mapping[str, str]:
         """What the line sets."""
@@ -133,7 +133,7 @@ def find_section_lines(
         start = int(starts[record])
         raw = data[start : int(ends[record])].removesuffix(b"\r").decode(encoding, "replace")
         line = SectionLine(record, start, raw, section_of(raw, layout))
-        if line.section is not None or line.is_ahead(layout):
+        if line.section is not None or line.begins_ahead(layout) is not None:
             yield line
 
 

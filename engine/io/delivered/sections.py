@@ -33,7 +33,6 @@ from engine.layouts.model import Layout, Section, Separated
 from engine.layouts.provider_column import FIRST_CELL
 from engine.records import BLANKS
 
-_SHOWN_CHARACTERS: Final = 60
 # What a table's first row is looked for in.
 _FITTED_BYTES: Final = 1 << 16
 # Columns without a name are numbered as those of one name are.
@@ -215,7 +214,9 @@ class _Cutting:
         for number, record in enumerate(records):
             section = section_of(record.raw, self.layout)
             line = SectionLine(number, 0, record.raw, section)
-            if (section is None and not line.is_ahead(self.layout)) or not self._is_taken(line):
+            if (section is None and line.begins_ahead(self.layout) is None) or not self._is_taken(
+                line
+            ):
                 continue
             if section is not None and section.begins_other_rows and number > begin:
                 yield self._irregular(records[begin:number], marks)
@@ -236,7 +237,7 @@ class _Cutting:
                 return False
             raise InputError(
                 f"{self.name}: a line that layout {self.layout.layout_id} takes from ahead of the "
-                f'header stands among the rows: "{line.raw[:_SHOWN_CHARACTERS]}"',
+                f"header stands among the rows: it begins with {line.begins_ahead(self.layout)}",
                 hint="rows below it may mean something else; describe the line with [[sections]], "
                 "or have each part delivered as a file of its own",
             )

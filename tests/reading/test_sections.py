@@ -160,6 +160,7 @@ NOT_DESCRIBED = {
     "a second header": ("日,番号,金額,区分,元番号", "second header"),
     "a second header of another width": ("日,番号,金額", "second header"),
     "a second header in other words": ("取引,年月日,種類,円,備考", "does not describe"),
+    "another card's line": ("架空　花子　様,9999-99**-****,架空カード", "does not describe"),
     "a header in other words and of another width": ("年月日,種類,円", "does not describe"),
 }
 PLAIN = LAYOUT[: LAYOUT.index("[[sections]]")]
@@ -192,8 +193,13 @@ def test_lines_of_another_width_below_the_table_make_the_file_unusable(
 
 @pytest.mark.usefixtures("cut")
 def test_a_damaged_row_among_others_is_set_aside_alone(tmp_path: Path) -> None:
-    made = read_lines(tmp_path, ROW, "N2,2020/9/5,支払", "N3,x9,支払,1x,", ROW, layout=PLAIN)
-    assert made.quarantined == {2: ["row:malformed"], 3: ["日:malformed", "金額:malformed"]}
+    rows = ("N2,2020/9/5,支払", "N3,x9,支払,1x,", "N,4,2020/9/5,支払,1,x")
+    made = read_lines(tmp_path, ROW, *rows, ROW, layout=PLAIN)
+    assert made.quarantined == {
+        2: ["row:malformed"],
+        3: ["日:malformed", "金額:malformed"],
+        4: ["row:malformed"],
+    }
     assert len(made.rows) == 2
 
 

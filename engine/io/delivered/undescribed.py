@@ -17,12 +17,16 @@ from engine.io.delivered.section_lines import cells_of
 from engine.io.delivered.sections import Table
 from engine.layouts.amounts import UNREADABLE
 from engine.layouts.canonical_values import BEYOND_ALL_YEARS_DAYS, BEYOND_ALL_YEARS_US
+from engine.layouts.look_alikes import plain
 from engine.layouts.model import Layout
 from engine.layouts.names import spelled
 
 _SHOWN_CHARACTERS: Final = 60
 _NUMBER: Final = re.compile(r"[0-9０-９]{4,}")
 _DIGIT: Final = re.compile(r"[0-9０-９元]")
+_LIKE_A_DAY: Final = re.compile(
+    r"\D{0,2}(?:[0-9]{1,4}|元)[/年.-]?[0-9]{1,2}[/月.-]?[0-9]{1,2}日?(?:[ T].*)?"
+)
 _FEWEST_NAMES: Final = 2
 _DAYS: Final = ("occurred_at", "applied_at", "effective_at", "answered_on")
 _DESCRIBE: Final = (
@@ -70,19 +74,26 @@ def kind_of_line(raw: str, table: Table, layout: Layout, separator: str) -> Line
     if len(filled) == 1 and len(table.titles) > 1:
         return "heading"
     if len(cells) != len(table.titles):
-        has_digit = any(_DIGIT.search(cell) for cell in cells)
-    else:
-        places = _places_of_values(table, layout)
-        has_digit = not places or any(_DIGIT.search(cells[place]) for place in places)
+        return "row" if _may_be_a_damaged_row(cells, table, layout) else "no_row"
+    places = _places_of_values(table, layout, (*_DAYS, "amount"))
+    has_digit = not places or any(_DIGIT.search(cells[place]) for place in places)
     return "row" if has_digit else "no_row"
 
 
-def _places_of_values(table: Table, layout: Layout) -> Sequence[int]:
-    """Where a table has days and amounts."""
+def _may_be_a_damaged_row(cells: Sequence[str], table: Table, layout: Layout) -> bool:
+    """Whether a record of another width has something like a day, or ends ahead of it."""
+    days = _places_of_values(table, layout, _DAYS)
+    if not days or max(days) >= len(cells):
+        return any(_DIGIT.search(cell) for cell in cells)
+    return any(_LIKE_A_DAY.fullmatch(plain(cell)) for cell in cells)
+
+
+def _places_of_values(table: Table, layout: Layout, columns: Sequence[str]) -> Sequence[int]:
+    """Where a table has what some canonical columns are made from."""
     names = [
         part.name
         for name, source in layout.columns.items()
-        if name in (*_DAYS, "amount")
+        if name in columns
         for part in source.parts
     ]
     return [table.places[name] for name in names if name in table.places]

@@ -339,6 +339,11 @@ def test_without_show_ids_no_page_and_no_export_has_an_id_of_a_person_or_an_acco
     ):
         address = found(pages, text, kind)
         asked += [address, address.replace("?", ".json?", 1)]
+    # Who holds an account, or had the original, is a fact behind these reasons.
+    taken = pages.get("applications?outcome=account_taken").text
+    other = pages.get("declined?reason=refund_account_differs").text
+    behind = [links(taken, "person")[0], links(taken, "account")[0], links(other, "transaction")[0]]
+    asked += [form for one in behind for form in (one, one.replace("?", ".json?", 1))]
     ids = ids_of(six_nights)
     assert len(ids) > 400
     pattern = re.compile("|".join(map(re.escape, sorted(ids, key=len, reverse=True))))

@@ -56,7 +56,7 @@ run: .venv/run
 		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
 	done
 	@mkdir -p $(SAMPLE_PAID) && touch $(SAMPLE_PAID)/$(MADE_BY_MAKE)
-	@cp -R $(SAMPLE_BOOK) $(SAMPLE_PAID)/book
+	@cp -R $(SAMPLE_BOOK) $(SAMPLE_PAID)/book && rm -f $(SAMPLE_PAID)/book/$(MADE_BY_MAKE)
 	@$(BIN)/mynapoint payout $(SAMPLE_PAID)/book --due-by 2021-11-30 --out $(SAMPLE_PAID)/payouts
 	@$(BIN)/mynapoint sample $(SAMPLE_PAID) --answers-to $(SAMPLE_PAID)/payouts
 	@$(BIN)/mynapoint payout $(SAMPLE_PAID)/book --answers $(SAMPLE_PAID)/answers.csv

@@ -97,7 +97,9 @@ def test_run_pays_a_copy_out_and_takes_the_answers_in(project: Path) -> None:
     paid = [line for line in said if "build/paid" in line and not line.startswith("rm")]
     book = "build/paid/book"
     assert paid == [f"payout {book}", "sample build/paid", f"payout {book}", f"due {book}"]
-    assert (project / book / "made-by-make-run").exists()
+    assert (project / "build" / "paid" / "made-by-make-run").exists()
+    # A book holds nothing that no run has made.
+    assert not (project / book / "made-by-make-run").exists()
     assert make(project, "clean").returncode == 0
     assert not (project / "build" / "paid").exists()
 

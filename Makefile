@@ -7,6 +7,10 @@ override SAMPLE_BOOK := build/book
 # A copy of it that is paid out, with the files that went out and the answers to them.
 override SAMPLE_PAID := build/paid
 MADE_BY_MAKE := made-by-make-run
+# The sample's book is known by its number in the file system, written beside it: a book holds nothing
+# that no run has made.
+BOOK_NUMBER = ls -di $(SAMPLE_BOOK) | awk '{print $$1}'
+BOOK_IS_MAKES = [ "$$($(BOOK_NUMBER))" = "$$(cat $(SAMPLE_BOOK).$(MADE_BY_MAKE) 2>/dev/null)" ]
 BIN := .venv/bin
 # Nothing is installed but what requirements/ names, by its hash; sdists are built by what is installed.
 LOCKED := --quiet --require-hashes --no-build-isolation --requirement
@@ -36,14 +40,15 @@ ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 
 .venv/spark .venv/bench: .venv/dev
 
 run: .venv/run
-	@for made in $(SAMPLE_BOOK) $(SAMPLE_PAID); do \
-		if [ -e $$made ] && [ ! -e $$made/$(MADE_BY_MAKE) ]; then \
-			echo "error: $$made: this book was not made by \"make run\", which would remove it" >&2; \
-			echo 'hint: move it elsewhere, or remove it yourself' >&2; \
-			exit 2; \
-		fi; \
-	done
-	rm -rf $(SAMPLE_BOOK) $(SAMPLE_PAID)
+	@not_ours=; \
+	if [ -e $(SAMPLE_BOOK) ] && ! $(BOOK_IS_MAKES); then not_ours=$(SAMPLE_BOOK); fi; \
+	if [ -e $(SAMPLE_PAID) ] && [ ! -e $(SAMPLE_PAID)/$(MADE_BY_MAKE) ]; then not_ours=$(SAMPLE_PAID); fi; \
+	if [ -n "$$not_ours" ]; then \
+		echo "error: $$not_ours: this book was not made by \"make run\", which would remove it" >&2; \
+		echo 'hint: move it elsewhere, or remove it yourself' >&2; \
+		exit 2; \
+	fi
+	rm -rf $(SAMPLE_BOOK) $(SAMPLE_BOOK).$(MADE_BY_MAKE) $(SAMPLE_PAID)
 	@sed -n 's/^| `\(night-[0-9]*\)` | \([0-9-]*\) .*/\1 \2/p' sample_data/README.md \
 	| while read -r night day; do \
 		set --; \
@@ -53,10 +58,10 @@ run: .venv/run
 		$(BIN)/mynapoint run $(SAMPLE_BOOK) --booked-on "$$day" \
 			--enrollments "sample_data/$$night/enrollments.csv" \
 			--transactions "sample_data/$$night/transactions-*" "$$@" || exit $$?; echo; \
-		touch $(SAMPLE_BOOK)/$(MADE_BY_MAKE); \
+		$(BOOK_NUMBER) > $(SAMPLE_BOOK).$(MADE_BY_MAKE); \
 	done
 	@mkdir -p $(SAMPLE_PAID) && touch $(SAMPLE_PAID)/$(MADE_BY_MAKE)
-	@cp -R $(SAMPLE_BOOK) $(SAMPLE_PAID)/book && rm -f $(SAMPLE_PAID)/book/$(MADE_BY_MAKE)
+	@cp -R $(SAMPLE_BOOK) $(SAMPLE_PAID)/book
 	@$(BIN)/mynapoint payout $(SAMPLE_PAID)/book --due-by 2021-11-30 --out $(SAMPLE_PAID)/payouts
 	@$(BIN)/mynapoint sample $(SAMPLE_PAID) --answers-to $(SAMPLE_PAID)/payouts
 	@$(BIN)/mynapoint payout $(SAMPLE_PAID)/book --answers $(SAMPLE_PAID)/answers.csv
@@ -118,6 +123,8 @@ dist: .venv/lock
 
 clean:
 	if [ -e .venv/pip ]; then rm -rf .venv; fi
-	if [ -e $(SAMPLE_BOOK)/$(MADE_BY_MAKE) ]; then rm -rf $(SAMPLE_BOOK); fi
+	if [ -e $(SAMPLE_BOOK) ] && $(BOOK_IS_MAKES); then \
+		rm -rf $(SAMPLE_BOOK) $(SAMPLE_BOOK).$(MADE_BY_MAKE); \
+	fi
 	if [ -e $(SAMPLE_PAID)/$(MADE_BY_MAKE) ]; then rm -rf $(SAMPLE_PAID); fi
 	rm -rf mynapoint.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

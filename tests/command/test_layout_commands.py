@@ -839,6 +839,7 @@ def test_a_run_that_is_none_is_refused_and_one_in_order_has_no_rows(
     run(desk, "--transactions", desk.transactions([transaction(1)]))
     with pytest.raises(InputError, match="there is no run 2"):
         call(["quarantine", str(desk.book), "2"])
+    capsys.readouterr()
     assert call(["quarantine", str(desk.book), "1", "--csv", "--lang", "en"]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""

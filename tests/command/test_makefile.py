@@ -98,8 +98,8 @@ def test_run_pays_a_copy_out_and_takes_the_answers_in(project: Path) -> None:
     book = "build/paid/book"
     assert paid == [f"payout {book}", "sample build/paid", f"payout {book}", f"due {book}"]
     assert (project / "build" / "paid" / "made-by-make-run").exists()
-    # A book holds nothing that no run has made.
-    assert not (project / book / "made-by-make-run").exists()
+    for made in (project / book, project / "build" / "book"):
+        assert list(made.iterdir()) == [], "a book holds nothing that no run has made"
     assert make(project, "clean").returncode == 0
     assert not (project / "build" / "paid").exists()
 

@@ -29,7 +29,7 @@ CASES = {
 }
 """The conformance cases that are booked without payouts, by name."""
 SAMPLE = ROOT / "sample_data"
-KEEPS_NO_RUN = {".lock", ".acknowledged"}
+KEEPS_NO_RUN = {".lock", ".acknowledged", "attempts.jsonl"}
 
 SERVICES = """\
 [[services]]

@@ -7,10 +7,10 @@ override SAMPLE_BOOK := build/book
 # A copy of it that is paid out, with the files that went out and the answers to them.
 override SAMPLE_PAID := build/paid
 MADE_BY_MAKE := made-by-make-run
-# The sample's book is known by its number in the file system, written beside it: a book holds nothing
-# that no run has made.
-BOOK_NUMBER = ls -di $(SAMPLE_BOOK) | awk '{print $$1}'
-BOOK_IS_MAKES = [ "$$($(BOOK_NUMBER))" = "$$(cat $(SAMPLE_BOOK).$(MADE_BY_MAKE) 2>/dev/null)" ]
+# The sample's book is known by its first run's record, whose checksum is written beside it: a book holds
+# nothing that no run has made.
+FIRST_RECORD = cksum $(SAMPLE_BOOK)/runs/000001/record.json 2>/dev/null
+BOOK_IS_MAKES = first=$$($(FIRST_RECORD)) && [ "$$first" = "$$(cat $(SAMPLE_BOOK).$(MADE_BY_MAKE) 2>/dev/null)" ]
 BIN := .venv/bin
 # Nothing is installed but what requirements/ names, by its hash; sdists are built by what is installed.
 LOCKED := --quiet --require-hashes --no-build-isolation --requirement
@@ -41,7 +41,7 @@ ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 
 
 run: .venv/run
 	@not_ours=; \
-	if [ -e $(SAMPLE_BOOK) ] && ! $(BOOK_IS_MAKES); then not_ours=$(SAMPLE_BOOK); fi; \
+	if [ -e $(SAMPLE_BOOK) ] && ! { $(BOOK_IS_MAKES); }; then not_ours=$(SAMPLE_BOOK); fi; \
 	if [ -e $(SAMPLE_PAID) ] && [ ! -e $(SAMPLE_PAID)/$(MADE_BY_MAKE) ]; then not_ours=$(SAMPLE_PAID); fi; \
 	if [ -n "$$not_ours" ]; then \
 		echo "error: $$not_ours: this book was not made by \"make run\", which would remove it" >&2; \
@@ -58,7 +58,7 @@ run: .venv/run
 		$(BIN)/mynapoint run $(SAMPLE_BOOK) --booked-on "$$day" \
 			--enrollments "sample_data/$$night/enrollments.csv" \
 			--transactions "sample_data/$$night/transactions-*" "$$@" || exit $$?; echo; \
-		$(BOOK_NUMBER) > $(SAMPLE_BOOK).$(MADE_BY_MAKE); \
+		$(FIRST_RECORD) > $(SAMPLE_BOOK).$(MADE_BY_MAKE); \
 	done
 	@mkdir -p $(SAMPLE_PAID) && touch $(SAMPLE_PAID)/$(MADE_BY_MAKE)
 	@cp -R $(SAMPLE_BOOK) $(SAMPLE_PAID)/book

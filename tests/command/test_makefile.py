@@ -18,12 +18,18 @@ REMOVING = sorted(
 )
 
 
+MAKES_A_BOOK = """\
+#!/bin/sh
+mkdir -p "$2"
+[ "$1" != run ] || { mkdir -p "$2/runs/000001"; echo "$2" > "$2/runs/000001/record.json"; }"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the Makefile, and a mynapoint that makes an empty book."""
+    """A folder with the Makefile, and a mynapoint that makes a book of one record."""
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     command = tmp_path / ".venv" / "bin" / "mynapoint"
-    command.write_text('#!/bin/sh\nmkdir -p "$2"\n')
+    command.write_text(f"{MAKES_A_BOOK}\n")
     command.chmod(0o755)
     (tmp_path / "sample_data").mkdir()
     (tmp_path / "requirements").mkdir()
@@ -92,16 +98,30 @@ def test_a_paid_book_that_make_did_not_make_is_left_alone(project: Path) -> None
 
 def test_run_pays_a_copy_out_and_takes_the_answers_in(project: Path) -> None:
     command = project / ".venv" / "bin" / "mynapoint"
-    command.write_text('#!/bin/sh\nmkdir -p "$2"\necho "$1" "$2"\n')
+    command.write_text(f'{MAKES_A_BOOK}\necho "$1" "$2"\n')
     said = make(project, "run").stdout.splitlines()
     paid = [line for line in said if "build/paid" in line and not line.startswith("rm")]
     book = "build/paid/book"
     assert paid == [f"payout {book}", "sample build/paid", f"payout {book}", f"due {book}"]
     assert (project / "build" / "paid" / "made-by-make-run").exists()
     for made in (project / book, project / "build" / "book"):
-        assert list(made.iterdir()) == [], "a book holds nothing that no run has made"
+        assert [file.name for file in made.iterdir()] == ["runs"], (
+            "a book holds nothing that no run has made"
+        )
     assert make(project, "clean").returncode == 0
     assert not (project / "build" / "paid").exists()
+
+
+def test_another_book_in_the_place_of_the_samples_is_left_alone(project: Path) -> None:
+    assert make(project, "run").returncode == 0
+    shutil.rmtree(project / "build" / "book")
+    ledger = ledger_in(project / "build" / "book")
+    record = project / "build" / "book" / "runs" / "000001" / "record.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("another run")
+    assert make(project, "run").returncode == 2
+    assert make(project, "clean").returncode == 0
+    assert ledger.read_text() == "awards"
 
 
 def test_a_book_that_make_made_is_made_anew_and_cleaned_away(project: Path) -> None:

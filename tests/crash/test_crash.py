@@ -497,6 +497,18 @@ def test_a_damaged_earlier_commit_is_damage(second_night: Story, tmp_path: Path,
     refused_and_unchanged(book, deliver(tmp_path, 5))
 
 
+def test_a_record_cut_short_is_damage_also_where_the_index_sums_it_up(
+    second_night: Story, tmp_path: Path
+) -> None:
+    book = second_night.copy("book")
+    second_night.night.book(book)
+    for number in (3, 4):
+        deliver(tmp_path, number).book(book)
+    record = book / "runs" / "000002" / "record.json"
+    record.write_bytes(record.read_bytes()[:200])
+    refused_and_unchanged(book, deliver(tmp_path, 5))
+
+
 @pytest.mark.parametrize("info", [{"operation": "OPTIMIZE"}, {"run_id": "000001"}])
 def test_a_commit_that_no_run_made_is_left_alone(second_night: Story, info: dict[str, str]) -> None:
     book = second_night.copy("book")

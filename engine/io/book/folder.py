@@ -11,6 +11,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple
 
@@ -236,10 +237,23 @@ class Book:
             if (
                 1 < last <= committed
                 and self.record_mark(last) == indexed.last_record
-                and self.commits.is_chained(last)
+                and self._is_chained(last)
             ):
                 return last
         return 1
+
+    def _is_chained(self, last: int) -> bool:
+        """Whether each commit up to the last names the digests of its run's record and of the
+        commit before it.
+        """
+        commits, before = self.commits, b""
+        for number in range(1, last + 1):
+            commit = commits.read(number)
+            named = [self._record_bytes(number), *([before] if before else ())]
+            if not all(sha256(data).hexdigest().encode() in commit for data in named):
+                return False
+            before = commit
+        return True
 
     def record_mark(self, number: int) -> str:
         """The digest of a run's record, which ties what is made from runs to their book."""
@@ -267,13 +281,15 @@ class Book:
         Raises:
             BookError: it is missing or cannot be read.
         """
-        # There may be years of them: a path is made once.
-        path = f"{self.path}/{self.RECORDS}/{run_id(number)}/{RECORD_FILE}"
         try:
-            with open(path, encoding="utf-8") as file:
-                return file.read()
+            return self._record_bytes(number).decode()
         except (OSError, ValueError) as error:
-            raise _damaged_record(Path(path)) from error
+            raise _damaged_record(self.run_folder(number) / RECORD_FILE) from error
+
+    def _record_bytes(self, number: int) -> bytes:
+        # There may be years of them: a path is made once.
+        with open(f"{self.path}/{self.RECORDS}/{run_id(number)}/{RECORD_FILE}", "rb") as file:
+            return file.read()
 
     def _read_record(self, number: int) -> tuple[object, Path]:
         path = self.run_folder(number) / RECORD_FILE

@@ -4,7 +4,6 @@ The commits are written and read here and not by delta-rs, which takes paths for
 nothing, and passes over a commit at which a look-up fails. Tests read them with delta-rs.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -65,16 +64,6 @@ class Log:
         # There may be years of them: a path is made once.
         with open(f"{self.path}/{_file_name(number)}", "rb") as file:
             return file.read()
-
-    def is_chained(self, last: int) -> bool:
-        """Whether each commit up to the last names the digest of the one before it."""
-        before = self.read(1)
-        for number in range(2, last + 1):
-            commit = self.read(number)
-            if hashlib.sha256(before).hexdigest().encode() not in commit:
-                return False
-            before = commit
-        return True
 
     def actions(self, number: int) -> list[Action]:
         """What a commit says.

@@ -1,13 +1,13 @@
 """The log of look-ups: whose data was looked at, when and by which user of this machine."""
 
 import datetime as dt
-import getpass
 import json
 import os
 from pathlib import Path
 from typing import Final
 
 from engine.errors import InputError
+from engine.io.users import user_name
 from engine.paths import local_path
 from pipelines.shown.result_files import check_outside_books
 
@@ -55,7 +55,7 @@ class LookupLog:
         """
         line = {
             "at": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
-            "user": getpass.getuser(),
+            "user": user_name(),
             "book": self._book,
             "page": page,
             **asked,

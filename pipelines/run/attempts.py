@@ -6,7 +6,6 @@ a line that cannot be written stops no run, and whoever does not want it may del
 """
 
 import datetime as dt
-import getpass
 import json
 import os
 import socket
@@ -19,8 +18,11 @@ from uuid import uuid4
 
 from engine.io.book.folder import Book
 from engine.io.durable import append_line
+from engine.io.users import user_name
 
 ATTEMPTS_FILE: Final = "attempts.jsonl"
+_LONGEST_PID: Final = 10
+_BEGUN: Final = ("attempt", "begun_at", "booked_on", "user", "host", "process", "command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def attempts_of(book: Book) -> list[Attempt]:
     """
     found: dict[str, dict[str, Any]] = {}
     for line in _lines(book):
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
+        # Whatever a line is: deep nesting is a RecursionError.
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             values = json.loads(line)
             if "begun_at" in values:
                 found[values["attempt"]] = values
@@ -84,25 +87,39 @@ def attempts_of(book: Book) -> list[Attempt]:
                 found[values["attempt"]] |= values
     attempts = []
     for values in found.values():
+        if not _is_understood(values):
+            continue
         with suppress(ValueError, TypeError):
             times: dict[str, Any] = {
                 name: dt.datetime.fromisoformat(values[name])
                 for name in ("begun_at", "ended_at")
                 if name in values
             }
-            attempts.append(Attempt(**(values | times)))
+            if all(time.tzinfo for time in times.values()):
+                attempts.append(Attempt(**(values | times)))
     return attempts
 
 
+def _is_understood(values: Mapping[str, Any]) -> bool:
+    return all(
+        value is None or (type(value) is int if name == "exit" else isinstance(value, str))
+        for name, value in values.items()
+    ) and all(isinstance(values.get(name), str) for name in _BEGUN)
+
+
 def _lines(book: Book) -> Iterable[str]:
+    path = book.path / ATTEMPTS_FILE
     try:
-        return (book.path / ATTEMPTS_FILE).read_text(encoding="utf-8").split("\n")
+        # A pipe of that name would never be read to its end.
+        return path.read_text(encoding="utf-8").split("\n") if path.is_file() else ()
     except (OSError, ValueError):
         return ()
 
 
 class Notes:
-    """Notes one attempt in its book, as far as there is a book."""
+    """Notes one attempt in its book, as far as there is a book. What cannot be noted is not noted:
+    nothing that is wrong with the notes is an error of the run.
+    """
 
     def __init__(self, book: Book, booked_on: dt.date, command: str) -> None:
         self._book = book
@@ -110,7 +127,7 @@ class Notes:
             uuid4().hex,
             dt.datetime.now(dt.UTC),
             booked_on.isoformat(),
-            getpass.getuser(),
+            user_name(),
             socket.gethostname(),
             _this_process(),
             command,
@@ -119,14 +136,17 @@ class Notes:
 
     def begin(self) -> None:
         """Notes that the attempt begins, and which ones before it were killed."""
+        with suppress(Exception):
+            self._begin()
+
+    def _begin(self) -> None:
         if self._is_begun or not self._book.is_begun() or not _is_ours(self._book):
             return
         self._is_begun = True
         for killed in _killed(attempts_of(self._book)):
             self._note({"attempt": killed.attempt, "ended_at": _now(), "code": "killed"})
         values = self.attempt.to_json() | {"process": self.attempt.process}
-        names = ("attempt", "begun_at", "booked_on", "user", "host", "process", "command")
-        self._note({name: values[name] for name in names})
+        self._note({name: values[name] for name in _BEGUN})
 
     def end(self, exit_code: int, code: str | None, run_id: str | None) -> None:
         """Notes how the attempt ended; that of a first run, which made the book, in whole."""
@@ -136,9 +156,12 @@ class Notes:
             self._note(ended | {"exit": exit_code, "code": code, "run_id": run_id})
 
     def _note(self, values: Mapping[str, object]) -> None:
-        with suppress(OSError):
-            line = json.dumps(values, ensure_ascii=False)
-            append_line(self._book.path / ATTEMPTS_FILE, line)
+        path = self._book.path / ATTEMPTS_FILE
+        # The command may hold bytes that are no text, which UTF-8 has no form for.
+        with suppress(OSError, ValueError):
+            # A pipe of that name would keep the run until someone reads it.
+            if path.is_file() or not os.path.lexists(path):
+                append_line(path, json.dumps(values, ensure_ascii=False))
 
 
 def _is_ours(book: Book) -> bool:
@@ -175,13 +198,13 @@ def _process(pid: int) -> str:
 
 def _is_alive(process: str) -> bool:
     pid, _, more = process.partition(" ")
-    if not pid.isdecimal():
+    if not pid.isdecimal() or len(pid) > _LONGEST_PID:
         return False
     if more:
         return _process(int(pid)) == process
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

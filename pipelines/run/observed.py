@@ -71,12 +71,11 @@ def observed(
     on_finish = _words(watchers.on_finish)
     notes = Notes(place, booked_on, command)
     attempt = Observed(progress)
-    log.event("begun", book=str(place.path), booked_on=booked_on.isoformat(), dry_run=dry_run)
+    log.begin(book=str(place.path), booked_on=booked_on.isoformat(), dry_run=dry_run)
     exit_code, error = 0, None
     try:
         if not dry_run:
-            with suppress(OSError):
-                notes.begin()
+            notes.begin()
         with log.watching(progress) as attempt.progress:
             yield attempt
     except BaseException as failure:
@@ -88,8 +87,7 @@ def observed(
         code = None if error is None else str(error["code"])
         run_id = None if result is None else result.record.run_id
         if not dry_run:
-            with suppress(OSError):
-                notes.end(exit_code, code, run_id)
+            notes.end(exit_code, code, run_id)
         ended_at = dt.datetime.now(dt.UTC)
         ended = replace(notes.attempt, ended_at=ended_at, exit=exit_code, code=code, run_id=run_id)
         value = {"error": error} if result is None else record_value(result)
@@ -108,8 +106,10 @@ def observed(
 def _only_warned_of() -> Iterator[None]:
     try:
         yield
-    except MynapointError as error:
-        sys.stderr.write(f"warning: {error.message}\n")
+    except Exception as error:  # noqa: BLE001 - a run that is booked stays so
+        what = error.message if isinstance(error, MynapointError) else str(error)
+        with suppress(Exception):
+            sys.stderr.write(f"warning: {what}\n")
 
 
 def _words(command: str | None) -> Sequence[str]:
@@ -131,7 +131,12 @@ def _tell(command: Sequence[str], value: dict[str, Any]) -> None:
     text = json.dumps(value, ensure_ascii=False)
     try:
         done = subprocess.run(  # noqa: S603 - the operator's own words, and no shell
-            command, input=text, text=True, encoding="utf-8", stdout=subprocess.PIPE, check=False
+            command,
+            input=text,
+            encoding="utf-8",
+            errors="replace",
+            stdout=subprocess.PIPE,
+            check=False,
         )
     except OSError as error:
         raise InputError(

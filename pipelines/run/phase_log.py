@@ -2,9 +2,10 @@
 
 import datetime as dt
 import json
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,11 @@ _UNITS: Final = {"enrollments": "rows", "transactions": "rows", "booking": "slic
 
 
 class PhaseLog:
-    """Adds a line to a file when a phase ends; ``None`` adds nothing."""
+    """Adds a line to a file when a phase ends; ``None`` adds nothing.
+
+    Only the first line may refuse a run. When a later one cannot be written, that is said once, and
+    the log ends there: a run does not fail for its log, and may be booked already.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -37,23 +42,38 @@ class PhaseLog:
         check_outside_books(path)
         return cls(path)
 
-    def event(self, event: str, **values: object) -> None:
-        """Adds a line.
+    def begin(self, **values: object) -> None:
+        """Adds the first line.
 
         Raises:
             InputError: it cannot be written.
         """
+        try:
+            self._add("begun", values)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"--log-json: {self._path}: {_why(error)}",
+                hint="name a file that can be written to; nothing was booked",
+            ) from error
+
+    def event(self, event: str, **values: object) -> None:
+        """Adds a line, as long as that can be done."""
+        try:
+            self._add(event, values)
+        except (OSError, ValueError) as error:
+            path, self._path = self._path, None
+            # The terminal may be gone, too.
+            with suppress(OSError, ValueError):
+                sys.stderr.write(
+                    f"warning: --log-json: {path}: {_why(error)}; the log of this run ends here\n"
+                )
+
+    def _add(self, event: str, values: Mapping[str, object]) -> None:
         if self._path is None:
             return
         at = dt.datetime.now(dt.UTC).isoformat()
-        line = json.dumps({"at": at, "event": event} | values, ensure_ascii=False)
-        try:
-            append_line(self._path, line)
-        except OSError as error:
-            raise InputError(
-                f"--log-json: {self._path}: {error.strerror or error}",
-                hint="name a file that can be written to; what is booked is recognised",
-            ) from error
+        line = json.dumps({"at": at, "event": event, **values}, ensure_ascii=False)
+        append_line(self._path, line)
 
     def ends(self) -> None:
         """Says that the phase under way, if there is one, has ended."""
@@ -80,3 +100,7 @@ class PhaseLog:
 
         yield report
         self.ends()
+
+
+def _why(error: OSError | ValueError) -> str:
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

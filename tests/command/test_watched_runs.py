@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,14 @@ from typing import Any
 import pytest
 from deliveries import Desk, bodies, transaction
 
+import mynapoint
 from engine.errors import InputError
 from engine.io.book.folder import Book
+from engine.io.durable import append_line
 from engine.io.run import calculation
 from pipelines.cli import call
 from pipelines.desk.opened_book import open_book
+from pipelines.run import phase_log
 from pipelines.run.attempts import ATTEMPTS_FILE, Notes, attempts_of
 from pipelines.runs.history import status_of
 
@@ -237,3 +242,120 @@ def test_who_cannot_be_told_is_said_before_anything_is_booked(desk: Desk) -> Non
             call(night(desk, option, value))
     assert len(desk.record()) > 0
     assert not (desk.book / "runs" / "000002").exists()
+
+
+# --- A run that is booked stays so ----------------------------------------------------------------
+
+
+def test_a_terminal_that_is_gone_after_the_commit_fails_no_run(desk: Desk) -> None:
+    def progress(phase: str, done: int, _: int) -> None:
+        if (phase, done) == ("commit", 1):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    result = mynapoint.run(
+        desk.book,
+        booked_on=dt.date(2020, 9, 30),
+        transactions=[desk.transactions([transaction(1)])],
+        progress=progress,
+    )
+    assert (result.record.run_id, result.already_booked) == ("000002", False)
+
+
+@pytest.mark.parametrize("full_from", ["begun", "transactions", "commit", "ended"])
+def test_a_log_whose_disk_is_full_refuses_a_run_before_it_begins_alone(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    full_from: str,
+) -> None:
+    is_full = False
+
+    def append(path: Path, line: str) -> None:
+        nonlocal is_full
+        is_full = is_full or f'"{full_from}"' in line
+        if is_full:
+            raise OSError(28, "No space left on device")
+        append_line(path, line)
+
+    monkeypatch.setattr(phase_log, "append_line", append)
+    words = night(desk, "--log-json", desk.folder / "log.jsonl")
+    if full_from == "begun":
+        with pytest.raises(InputError, match="No space left"):
+            call(words)
+        assert not (desk.book / "runs" / "000002").exists()
+        return
+    assert call(words) == 0
+    assert capsys.readouterr().err.count("No space left") == 1
+    assert (desk.book / "runs" / "000002").exists()
+
+
+def test_bytes_that_a_command_prints_need_not_be_text(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(night(desk, "--on-finish", r"printf 'told \223\372'")) == 0
+    assert "told" in capsys.readouterr().err
+
+
+def test_no_fault_of_a_watcher_fails_a_booked_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a fault of its own")
+
+    monkeypatch.setattr("pipelines.run.observed.subprocess.run", fail)
+    assert call(night(desk, "--on-finish", "true")) == 0
+    assert "a fault of its own" in capsys.readouterr().err
+
+
+def test_no_damage_of_the_attempts_stops_a_run(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = {
+        "attempt": "a",
+        "begun_at": "2026-01-01T00:00:00+00:00",
+        "booked_on": "x",
+        "user": "u",
+        "host": socket.gethostname(),
+        "process": "1",
+        "command": "c",
+    }
+    faults: list[dict[str, object]] = [
+        {"process": 123},
+        {"process": "9" * 9},
+        {"process": "9" * 30},
+        {"process": "9" * 5000},
+        {"host": None},
+        {"begun_at": "2026-01-01", "ended_at": "2026-01-02T00:00:00+00:00"},
+        {"exit": "0"},
+        {"attempt": ["a"]},
+    ]
+    notes = desk.book / ATTEMPTS_FILE
+    with notes.open("a") as file:
+        for number, fault in enumerate(faults):
+            file.write(json.dumps(begun | {"attempt": str(number)} | fault) + "\n")
+        file.write("[" * 200_000 + "\n")
+    assert call(night(desk)) == 0
+    # A process of a number that there cannot be is gone; the rest is not understood.
+    attempts = said(["runs", str(desk.book), "--attempts", "--json"], capsys)
+    assert [one["code"] for one in attempts] == [None, "killed", "killed", "killed", None]
+
+
+def test_a_pipe_in_the_place_of_the_attempts_keeps_no_run_waiting(desk: Desk) -> None:
+    notes = desk.book / ATTEMPTS_FILE
+    notes.unlink()
+    os.mkfifo(notes)
+    assert call(night(desk)) == 0
+    assert not attempts_of(Book(desk.book))
+
+
+def test_a_user_without_a_name_is_named_by_number(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", fail)
+    assert call(night(desk)) == 0
+    name = f"uid {os.getuid()}"
+    assert desk.record(2)["ran"]["user"] == name
+    assert attempts_of(Book(desk.book))[-1].user == name

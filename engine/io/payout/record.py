@@ -1,12 +1,10 @@
 """The record of a payout run: what was asked, what went out or came in, and the chain."""
 
 import datetime as dt
-import getpass
 import shlex
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from engine.io.book.folder import run_id
@@ -15,6 +13,7 @@ from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, Ran
 from engine.io.payout.known import Known
 from engine.io.run.changes import JAPAN
+from engine.io.users import user_name
 from engine.io.versions import versions
 
 
@@ -30,11 +29,7 @@ def now() -> dt.datetime:
 
 def ran(started_at: dt.datetime) -> Ran:
     """Who ran what, where and when."""
-    user = ""
-    # A process may run under a number that has no name.
-    with suppress(OSError, KeyError):
-        user = getpass.getuser()
-    return Ran(started_at, now(), user, socket.gethostname(), shlex.join(sys.argv))
+    return Ran(started_at, now(), user_name(), socket.gethostname(), shlex.join(sys.argv))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """One run on a locked book: calculated, counted once more, published and committed."""
 
 import datetime as dt
-import getpass
 import logging
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -34,6 +34,7 @@ from engine.io.run.changes import check_number
 from engine.io.run.delivery_note import check_delivered_as_noted
 from engine.io.run.gating import check, examine
 from engine.io.run.order import Deliveries, Order
+from engine.io.users import user_name
 from engine.terms.gates import Gates
 from engine.terms.programme import Programme, built_in_programmes, load_programme
 from engine.terms.services import Services
@@ -132,19 +133,25 @@ class Run:
             self.order.progress("commit", 0, 1)
             book.publish(self.number)
             commit(book, self.number, prepared.parts, record_sha256=prepared.record_sha256)
+        # The run is in the book, whatever becomes of a terminal or a log that is told so.
+        with suppress(Exception):
+            self._tell(prepared.result)
+        return prepared.result
+
+    def _tell(self, result: RunResult) -> None:
+        if not result.already_booked:
             self.order.progress("commit", 1, 1)
-        record = prepared.result.record
-        state = "was booked before" if prepared.result.already_booked else "is booked"
+        record = result.record
+        state = "was booked before" if result.already_booked else "is booked"
         _LOG.info(
             "%s: run %s %s: %d rows read, %d booked, %d points net",
-            book.path,
+            self.book.path,
             record.run_id,
             state,
             record.counts.read,
             record.counts.booked,
             record.points.net,
         )
-        return prepared.result
 
     def prepare(self) -> PreparedRun:
         """Calculates the run; its files are staged then."""
@@ -212,7 +219,7 @@ class Run:
         return Ran(
             self.started_at,
             dt.datetime.now(dt.UTC),
-            getpass.getuser(),
+            user_name(),
             socket.gethostname(),
             self.order.command,
         )

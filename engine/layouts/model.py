@@ -188,7 +188,8 @@ class Section:
             ``line_begins`` up to the next separator; of fixed records the fields of the first.
         kind: of the rows below; ``as_written`` leaves it to the rows again.
         renamed: of another table's columns, which of the first table's each stands for.
-        ends: whether all records below are left out, up to the header of another table.
+        ends: whether all records below are left out, up to the header of another table; of fixed
+            records, up to the first record of another file.
     """
 
     reason: str

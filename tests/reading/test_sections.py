@@ -180,6 +180,25 @@ def test_a_line_that_the_layout_does_not_describe_makes_the_file_unusable_and_is
         assert "row 3" in caught.value.message
 
 
+NAMED = PLAIN.replace('"金額"]', '"金額", "店"]') + '[columns.method]\nfrom = "店"\n'
+NAMED_AHEAD = "カード番号,A1\r\n番号,日,区分,金額,店\r\n"
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_cell_that_is_called_as_its_column_makes_no_header_of_a_row(tmp_path: Path) -> None:
+    rows = ("N1,2020/9/5,支払,100,店", "N2,2020/9/5,支払,200,架空")
+    made = read_lines(tmp_path, *rows, layout=NAMED, ahead=NAMED_AHEAD)
+    assert [row["method"] for row in made.rows] == ["店", "架空"]
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("line", ["架空花子,x,区分,金額,9", "架空花子,区分,金額"])
+def test_of_a_second_header_nothing_is_shown_but_titles(tmp_path: Path, line: str) -> None:
+    rows = ("N1,2020/9/5,支払,100,架空", line, "N2,2020/9/5,支払,200,架空")
+    with pytest.raises(InputError, match=r"row 2: a second header .*, with 区分, 金額$"):
+        read_lines(tmp_path, *rows, layout=NAMED, ahead=NAMED_AHEAD)
+
+
 @pytest.mark.usefixtures("cut")
 @pytest.mark.parametrize(
     "below", [["件数,3件"], ["2020/9/8,架空,1", "2020/9/9,架空,2"], ["終わり"]]
@@ -381,3 +400,26 @@ def test_a_second_first_record_holds_for_the_records_below_it_where_the_layout_s
     assert days == ["2020-10-05", "2020-10-05", "2020-10-06"]
     assert made.skipped == {"header": (1, 0)}
     assert made.quarantined == {}
+
+
+HEADER_RECORD = '\n[[sections]]\nreason = "header"\nline_begins = "1"\nsets = ["日"]\n'
+
+
+def test_a_later_first_record_of_another_length_is_not_believed(tmp_path: Path) -> None:
+    path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
+    layout.write_text(FIXED + HEADER_RECORD, encoding="utf-8")
+    cut = [*BANK[:3], BANK[3].replace("1006", "106"), BANK[4]]
+    path.write_text("".join(f"{record}\n" for record in cut))
+    with pytest.raises(InputError, match=r"record 4 holds for those below .* 12 bytes, but 11"):
+        read(path, layout)
+
+
+def test_an_end_record_holds_up_to_the_first_record_of_another_file(tmp_path: Path) -> None:
+    path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
+    end = '\n[[sections]]\nreason = "end"\nline_begins = "9"\nends = true\n'
+    layout.write_text(FIXED + HEADER_RECORD + end, encoding="utf-8")
+    ended = [*BANK[:2], "9".ljust(12), BANK[2], *BANK[3:], "9".ljust(12)]
+    path.write_text("".join(f"{record}\n" for record in ended))
+    made = read(path, layout)
+    assert [row["occurred_at"][:10] for row in made.rows] == ["2020-10-05", "2020-10-06"]
+    assert {reason: rows for reason, (rows, _) in made.skipped.items()} == {"header": 1, "end": 3}

@@ -2,7 +2,6 @@
 kept to the bounds that every real delivery stays within.
 """
 
-import bz2
 import gzip
 import io
 import lzma
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import PACKED_ENDINGS, Delivered, HashingFile
-from engine.io.delivered.packed import BZIP2, XZ, XzStream
+from engine.io.delivered.packed import BZIP2, XZ, bzip2_stream, xz_stream
 
 MAX_RECORD_BYTES: Final = 1 << 20
 MOST_EXPANSION: Final = 100
@@ -65,9 +64,9 @@ def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
     if magic.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
     if magic.startswith(BZIP2):
-        return bz2.BZ2File(file)
+        return bzip2_stream(file)
     if file.peek(len(XZ)).startswith(XZ):
-        return XzStream(file)
+        return xz_stream(file)
     if magic.startswith(_ZSTD):
         zstd: Stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
         return zstd

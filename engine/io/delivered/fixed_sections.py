@@ -5,6 +5,7 @@ values hold up to the next one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,7 +27,8 @@ def fixed_parts(
     """The parts of a file, below its first record.
 
     Raises:
-        InputError: a record begins as the first does, and no section describes it.
+        InputError: a record begins as the first does, and no section describes it; or one that a
+            section describes does not have the length of a record.
     """
     frame = FixedFrame(file, name)
     first = first_record(frame, stream)
@@ -49,8 +51,18 @@ def fixed_parts(
                     hint="records below it may mean something else; describe it with [[sections]] "
                     "of the layout, or have each file of the bank delivered on its own",
                 )
+            if len(record) != file.record_bytes:
+                # Its fields may stand elsewhere, and the records below it would be read by them.
+                raise InputError(
+                    f"{name}: record {ahead + place + 1} holds for those below it and does not "
+                    f"have {file.record_bytes} bytes, but {len(record)}",
+                    hint="have the file delivered again, as it was made",
+                )
             at.append(place)
             reasons.append(section.reason)
+            if section.sets or (kind and record.startswith(kind)):
+                # Another file begins: what was left out below the end of the one ahead ends here.
+                in_force = replace(in_force, left_out=None)
             in_force = in_force.after(section, _values(record, section, file))
             below.append(in_force)
         yield block, Sections(np.array(at, np.int64), tuple(reasons), tuple(below))

@@ -12,14 +12,16 @@ from engine.io.delivered.csv_block import Block
 from engine.io.delivered.deliveries import SECOND, Batch, Ragged, Work
 from engine.io.delivered.encodings import wrong_encoding
 from engine.io.delivered.irregular_csv import IrregularBlock
-from engine.io.delivered.section_lines import skip_of
+from engine.io.delivered.section_lines import cells_of, skip_of
 from engine.io.delivered.sections import NO_SECTIONS, Records, Sections, Table
 from engine.io.delivered.undescribed import (
+    FEWEST_NAMES,
     Line,
     kind_of_line,
     other_header,
     refused_line,
     rows_without_day_and_amount,
+    titles_in,
 )
 from engine.layouts.canonical_rows import CanonicalRows, lay_out
 from engine.layouts.model import Encoding, Separated
@@ -237,14 +239,16 @@ class LaidOutWork:
         for name, title in titles.items():
             same = columns[name].map(_equals(_as_written(title)))
             again += same.fill_null(value=False).to_numpy()
-        headers = np.flatnonzero(again)
+        # A merchant may be called as its column is.
+        headers = np.flatnonzero(again >= max(1, min(FEWEST_NAMES, len(titles))))
         if headers.size == 0:
             return
         left_out = ~np.isin(headers, made.kept)
         for row in headers[~(left_out & (again[headers] == len(titles)))].tolist():
             place = int(batch.places[row])
             number = self.row_number(int(records[place]))
-            raise other_header(batch.raw([place])[0], self.name, number)
+            cells = cells_of(batch.raw([place])[0], self._separator)
+            raise other_header(titles_in(cells, table, layout), self.name, number)
 
     def _kept(self, batch: Batch, records: Records, skipped: Skipped) -> tuple[Ragged, ...]:
         """The ragged records that the layout does not leave out."""
@@ -267,8 +271,10 @@ class LaidOutWork:
         return tuple(kept)
 
     def _refused(self, kind: Line, line: str, record: int) -> Exception:
-        row = self.row_number(record)
-        return refused_line(kind, line, self.name, row, self.described.layout)
+        layout, row = self.described.layout, self.row_number(record)
+        assert self.table is not None
+        titles = titles_in(cells_of(line, self._separator), self.table, layout)
+        return refused_line(kind, titles, self.name, row, layout)
 
 
 def _with_refunds(laid_out: Batch, made: CanonicalRows, batch: Batch) -> Batch:

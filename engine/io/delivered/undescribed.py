@@ -21,13 +21,12 @@ from engine.layouts.look_alikes import plain
 from engine.layouts.model import Layout
 from engine.layouts.names import spelled
 
-_SHOWN_CHARACTERS: Final = 60
-_NUMBER: Final = re.compile(r"[0-9０-９]{4,}")
+_SHOWN_TITLES: Final = 5
 _DIGIT: Final = re.compile(r"[0-9０-９元]")
 _LIKE_A_DAY: Final = re.compile(
     r"\D{0,2}(?:[0-9]{1,4}|元)[/年.-]?[0-9]{1,2}[/月.-]?[0-9]{1,2}日?(?:[ T].*)?"
 )
-_FEWEST_NAMES: Final = 2
+FEWEST_NAMES: Final = 2
 _DAYS: Final = ("occurred_at", "applied_at", "effective_at", "answered_on")
 _DESCRIBE: Final = (
     "rows below it may mean something else; describe it with [[sections]] or [[skip]] of the "
@@ -68,8 +67,7 @@ def kind_of_line(raw: str, table: Table, layout: Layout, separator: str) -> Line
     filled = [cell for cell in cells if cell]
     if not filled:
         return "blank"
-    titles = {title for title in table.titles if title}
-    if len(titles.intersection(spelled(filled, layout))) >= _FEWEST_NAMES:
+    if len(titles_in(cells, table, layout)) >= FEWEST_NAMES:
         return "header"
     if len(filled) == 1 and len(table.titles) > 1:
         return "heading"
@@ -78,6 +76,12 @@ def kind_of_line(raw: str, table: Table, layout: Layout, separator: str) -> Line
     places = _places_of_values(table, layout, (*_DAYS, "amount"))
     has_digit = not places or any(_DIGIT.search(cells[place]) for place in places)
     return "row" if has_digit else "no_row"
+
+
+def titles_in(cells: Sequence[str], table: Table, layout: Layout) -> list[str]:
+    """The table's titles that stand in a line, in the table's order."""
+    written = {*spelled(cells, layout)}
+    return [title for title in table.titles if title and title in written]
 
 
 def _may_be_a_damaged_row(cells: Sequence[str], table: Table, layout: Layout) -> bool:
@@ -99,10 +103,12 @@ def _places_of_values(table: Table, layout: Layout, columns: Sequence[str]) -> S
     return [table.places[name] for name in names if name in table.places]
 
 
-def refused_line(kind: Line, raw: str, name: str, row: int, layout: Layout) -> InputError:
-    """The error for a line that is not a row."""
+def refused_line(
+    kind: Line, titles: Sequence[str], name: str, row: int, layout: Layout
+) -> InputError:
+    """The error for a line that is not a row; ``titles`` are those of the table that it has."""
     if kind == "header":
-        return other_header(raw, name, row)
+        return other_header(titles, name, row)
     return InputError(
         f"{name}: row {row}: a line that layout {layout.layout_id} does not describe stands among "
         "the rows",
@@ -110,11 +116,14 @@ def refused_line(kind: Line, raw: str, name: str, row: int, layout: Layout) -> I
     )
 
 
-def other_header(raw: str, name: str, row: int) -> InputError:
-    """The error for a second header."""
-    shown = _NUMBER.sub("…", raw)[:_SHOWN_CHARACTERS]
+def other_header(titles: Sequence[str], name: str, row: int) -> InputError:
+    """The error for a second header, which has these titles of the first one.
+
+    Of the line itself nothing is shown: what else stands in it may be somebody's.
+    """
+    shown = ", ".join(titles[:_SHOWN_TITLES]) + (", …" if len(titles) > _SHOWN_TITLES else "")
     return InputError(
-        f'{name}: row {row}: a second header stands among the rows: "{shown}"', hint=_DESCRIBE
+        f"{name}: row {row}: a second header stands among the rows, with {shown}", hint=_DESCRIBE
     )
 
 

@@ -333,7 +333,9 @@ def test_rows_that_are_left_out_do_not_thin_out_those_that_cannot_be_read(layout
     rows = [f"N{n},A1,2020/9/5,失敗,300円" for n in range(19)] + ["N20,A1,2020/9/5,不明,400円"]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
     delivered = mynapoint.DeliveredAs(path, layout)
-    with pytest.raises(InputError, match=r"1 of 2 rows would go to quarantine.*1 unreadable \("):
+    with pytest.raises(
+        InputError, match=r"1 of 2 rows would go to quarantine.*1 unreadable: 区分:unknown 1 \("
+    ):
         desk.run(delivered, max_quarantined=0.49)
     assert desk.holds_nothing()
     assert desk.run(delivered, max_quarantined=0.5).record.counts.quarantined == 1

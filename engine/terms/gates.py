@@ -9,7 +9,8 @@ A TOML file, a list of ``[[gates]]``:
 | `reason` | all | of `declined`, `enrollments_rejected`, `events_rejected`: one reason alone |
 | `in` | `rows` | `rows` or `yen` (of transactions) |
 | `of` | `value` | what the bounds are: `value`, as they stand; `read`, a percentage of what was \
-read; `median`, a percentage of the median of the last `nights` nights |
+read (nothing read: not asked); `median`, a percentage of the median of the last `nights` nights, \
+which of a median of 0 is 0 |
 | `nights` | | of `median`: 1 to 366; a book with fewer nights does not ask this gate |
 | `warn_below`, `fail_below`, `warn_above`, `fail_above` | none | the bounds, whole numbers; at \
 least one |

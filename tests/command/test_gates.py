@@ -78,7 +78,8 @@ def test_a_night_is_held_to_the_median_of_the_nights_before(desk: Desk) -> None:
     )
     # The night with the enrollment is one of them; there are not three yet.
     assert run(desk, rows(desk, 4, 100), gates=path) == []
-    assert run(desk, rows(desk, 2, 200)) == []
+    # Of the night with the enrollment, on which nothing was spent, and 4.
+    assert run(desk, rows(desk, 2, 200)) == [("gate 2", "warn_above", 2, 0)]
     # Nights without deliveries do not count: of 0, 4 and 2 the median is 2; of 4 and 2, 2.
     desk.run(enrollments=[])
     assert run(desk, rows(desk, 1, 300)) == [("gate 1", "warn_below", 1, 2)]
@@ -150,7 +151,7 @@ def test_every_reason_can_be_named_and_no_other(desk: Desk) -> None:
         ('measure = "read"\nreason = "duplicate"\nwarn_above = 1', "has no reasons"),
         ('measure = "declined"\nreason = "not_enroled"\nwarn_above = 1', "not_enroled"),
         ('measure = "files"\nin = "yen"\nwarn_above = 1', "has no yen"),
-        ('measure = "files"\nof = "read"\nwarn_above = 1', "no part of what was read"),
+        ('measure = "files"\nof = "read"\nwarn_above = 1', "not counted among what was read"),
         ('measure = "read"\nof = "median"\nwarn_above = 1', "nights"),
         ('measure = "read"\nnights = 3\nwarn_above = 1', "nights"),
         ('measure = "services_changed"\nof = "median"\nnights = 1\nwarn_above = 1', "no median"),
@@ -167,3 +168,29 @@ def test_two_gates_of_one_name_are_refused() -> None:
     gate = '[[gates]]\nname = "a"\nmeasure = "read"\nwarn_above = 1\n'
     with pytest.raises(InputError, match="twice"):
         parse_gates(gate + gate, "gates.toml")
+
+
+def test_a_median_of_nothing_is_a_bound_too(desk: Desk) -> None:
+    path = gates(
+        desk,
+        'measure = "declined"\nof = "median"\nnights = 1\nwarn_above = 200',
+        'measure = "declined"\nof = "median"\nnights = 1\nwarn_below = 50',
+    )
+    assert run(desk, rows(desk, 1, 100), gates=path) == []
+    assert run(desk, rows(desk, 1, 200)) == []
+    assert run(desk, rows(desk, 2, 300, account_id="nobody")) == [("gate 1", "warn_above", 2, 0)]
+
+
+def test_gates_that_come_with_a_night_that_is_booked_already_are_said_not_to_be_taken(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    night, path = rows(desk, 1, 100), gates(desk, 'measure = "files"\nwarn_above = 0')
+    run(desk, night)
+    assert desk.run(night, enrollments=[], gates=path).already_booked
+    assert "gates that were given are not taken" in caplog.text
+    assert run(desk, rows(desk, 1, 200)) == []
+    # Those that the book keeps may be given again.
+    run(desk, again := rows(desk, 1, 300), gates=path)
+    caplog.clear()
+    assert desk.run(again, enrollments=[], gates=path).already_booked
+    assert not caplog.text

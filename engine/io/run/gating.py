@@ -53,24 +53,24 @@ def _examined(gate: Gate, record: RunRecord, before: Sequence[RunRecord]) -> Gat
     if gate.of == "value":
         return _found(gate, value, None, value)
     if gate.of == "read":
-        whole = _value_of(_read_of(gate.measure), gate, record)
-        reference = whole or None
+        reference = _value_of(_read_of(gate.measure), gate, record)
+        if reference == 0:
+            # Of nothing there is no share.
+            return None
     else:
         last = before[: gate.nights]
         if len(last) < gate.nights:
             return None
         # The lower of two in the middle: a whole number that a night had.
-        reference = median_low(_value(gate, night, ()) for night in last) or None
-    if reference is None:
-        # Of nothing there is no percentage.
-        return None
+        reference = median_low(_value(gate, night, ()) for night in last)
     return _found(gate, value * 100, reference, value)
 
 
 def _found(gate: Gate, scaled: int, reference: int | None, value: int) -> GateFinding | None:
     """The first bound that the figure breaks; a failure ahead of a warning."""
     for bound, limit in gate.bounds.items():
-        allowed = limit * (reference or 1)
+        # Of a median of 0 every percentage is 0: anything is above it.
+        allowed = limit if reference is None else limit * reference
         if scaled < allowed if bound.endswith("_below") else scaled > allowed:
             what = _words(gate, bound, limit, reference, value)
             return GateFinding(gate.name, bound, limit, value, reference, what)

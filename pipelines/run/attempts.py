@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from engine.io.book.folder import Book
+from engine.io.book.writing import owner_of
 from engine.io.durable import append_line
 from engine.io.users import user_name
 
@@ -166,7 +167,7 @@ class Notes:
 
 def _is_ours(book: Book) -> bool:
     """Whether the book is this user's; another's file its owner could not add to."""
-    return not hasattr(os, "geteuid") or book.path.stat().st_uid == os.geteuid()
+    return not hasattr(os, "geteuid") or owner_of(book) == os.geteuid()
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -155,7 +156,7 @@ def test_existing_refuses_a_book_that_has_no_run_yet(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     with pytest.raises(InputError):
         desk.run(desk.write("bad.csv", "x\n"))
-    assert set(bodies(desk.book)) == KEEPS_NO_RUN
+    assert set(bodies(desk.book)) <= KEEPS_NO_RUN
     with pytest.raises(InputError) as caught:
         desk.run(existing=True)
     assert caught.value.code == "no_book"
@@ -228,3 +229,24 @@ def test_enrollments_are_counted_by_fault_too(desk: Desk) -> None:
     rows = [enrollment(3, applied_at="yesterday"), enrollment(4, applied_at="")]
     with pytest.raises(InputError, match=r"applied_at:malformed 1, applied_at:missing 1 \("):
         desk.run(enrollments=[desk.write("more.csv", as_csv(rows))], max_quarantined=0.05)
+
+
+def test_a_folder_that_another_made_for_the_user_who_books_is_no_book_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, user = Desk(tmp_path), os.geteuid()
+    desk.book.mkdir()
+    other, its_status = user + 12345, Path.stat
+
+    def status(path: Path, **options: Any) -> os.stat_result:
+        found = its_status(path, **options)
+        if path != desk.book:
+            return found
+        return os.stat_result((*found[:4], other, *found[5:]))
+
+    monkeypatch.setattr(Path, "stat", status)
+    for number in (1, 2):
+        assert desk.run(desk.transactions([transaction(number)])).record.number == number
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    with pytest.raises(InputError, match="belongs to"):
+        desk.run(desk.transactions([transaction(3)]))

@@ -397,7 +397,7 @@ def test_past_the_share_for_the_quarantine_nothing_is_booked_and_at_it_all_is(de
     path.write_text(path.read_text() + "ragged\n")
     delivered = ("--enrollments", desk.enrollments, "--transactions", path)
     says_no(run(desk, *delivered), 2, "the share of 0.05")
-    assert set(bodies(desk.book)) == KEEPS_NO_RUN
+    assert set(bodies(desk.book)) <= KEEPS_NO_RUN
     desk.run()
     before = bodies(desk.book, without=["index/"])
     with pytest.raises(InputError, match="3 of 12 rows"):

@@ -311,9 +311,9 @@ def _check_owner(book: Book) -> None:
     Raises:
         InputError: naming both users.
     """
-    if not hasattr(os, "geteuid") or not book.path.exists():
+    if not hasattr(os, "geteuid") or not book.is_begun():
         return
-    owner, user = book.path.stat().st_uid, os.geteuid()
+    owner, user = owner_of(book), os.geteuid()
     if owner != user:
         raise InputError(
             f"{book.path}: the book belongs to {_user_name(owner)}, and this command is run by "
@@ -322,6 +322,12 @@ def _check_owner(book: Book) -> None:
             "--any-owner",
             code="other_owner",
         )
+
+
+def owner_of(book: Book) -> int:
+    """The user who began a book; its folder may have been made for them by another."""
+    places = (book.log, book.acknowledgement, book.path)
+    return next(place for place in places if place.exists()).stat().st_uid
 
 
 def _user_name(uid: int) -> str:

@@ -115,3 +115,61 @@ def test_what_was_delivered_after_all_and_a_folder_that_is_gone_are_refused(desk
     assert caught.value.code == "something_delivered"
     with pytest.raises(InputError, match="no such file"):
         book(desk, "--transactions", desk.folder / "gone", "--nothing-delivered")
+
+
+def test_two_files_of_one_name_are_no_match_for_a_note(desk: Desk) -> None:
+    paths = [desk.transactions([transaction(n)], f"{n}/t.csv") for n in (1, 2)]
+    note = desk.write("note.csv", "name,rows,yen\nt.csv,1,100\n")
+    with pytest.raises(InputError, match=r"1/t\.csv and .*2/t\.csv have one name") as caught:
+        book(desk, "--transactions", *paths, "--manifest", note)
+    assert caught.value.hint
+    assert desk.holds_nothing()
+
+
+def test_notes_that_say_different_things_of_a_file_are_refused_and_others_complete_each_other(
+    desk: Desk,
+) -> None:
+    path = desk.transactions([transaction(1)])
+    wrong = desk.write("wrong.csv", f"name,rows\n{path.name},99\n")
+    right = desk.write("right.csv", f"name,rows\n{path.name},1\n")
+    yen = desk.write("yen.csv", f"name,yen\n{path.name},7\n")
+    with pytest.raises(InputError, match=r"right\.csv: .*rows is 1, and another note says 99"):
+        book(desk, "--transactions", path, "--manifest", wrong, right)
+    with pytest.raises(InputError, match="rows is 1, noted is 99"):
+        book(desk, "--transactions", path, "--manifest", wrong, yen)
+    assert desk.holds_nothing()
+
+
+def test_a_note_counts_a_providers_records_and_not_their_second_rows(desk: Desk) -> None:
+    layout = desk.write(
+        "layout.toml",
+        """\
+layout_id = "paid"
+name = "paid"
+role = "transactions"
+follows = "an example"
+[file]
+encoding = "utf-8"
+header = ["number", "account", "day", "yen", "returned"]
+[columns]
+service_id = { constant = "coin" }
+transaction_id = { from = "number" }
+account_id = { from = "account" }
+occurred_at = { from = "day", forms = ["YYYY/M/D"] }
+kind = { constant = "purchase" }
+amount = { from = "yen" }
+[refunded]
+amount = "returned"
+suffix = "-r"
+""",
+    )
+    rows = ["1,A1,2020/9/5,200,30", "2,A1,2020/9/6,100,", "3,A1,2020/9/x,50,20"]
+    path = desk.write("paid.csv", "number,account,day,yen,returned\n" + "\n".join(rows) + "\n")
+    note = desk.write("note.csv", "name,rows,yen\npaid.csv,3,350\n")
+    told = ("--layout", layout, "--transactions", path, "--manifest")
+    wrong = desk.write("wrong.csv", "name,rows,yen\npaid.csv,5,400\n")
+    with pytest.raises(InputError, match=r"rows is 3, noted is 5; .*yen is 350, noted is 400"):
+        book(desk, *told, wrong)
+    assert book(desk, *told, note) == 0
+    # The record has both rows of a record, as before.
+    assert desk.record()["inputs"][0]["rows"] == desk.record()["counts"]["read"] == 5

@@ -34,7 +34,7 @@ class Input:
 
     Attributes:
         name: the path, as it was given.
-        rows: how many records it has.
+        rows: how many records it has, and second rows that its layout makes of them.
         layout: how it was read; None for the canonical form.
     """
 

@@ -45,7 +45,9 @@ class Files:
         warnings: rows that were read, and that someone should look at.
         methods: the values of ``method``, counted.
         spreadsheet_ids: IDs as spreadsheets leave them.
-        yen: by number of the file, the sum of its amounts, as far as they can be read.
+        yen: by number of the file, the sum of its amounts, as far as they can be read; without
+            those of second rows out of a record.
+        second_rows: by number of the file, how many of its rows are second ones out of a record.
         whole_lines: whether a file whose last record lacks a line end is refused.
     """
 
@@ -60,6 +62,7 @@ class Files:
     methods: MethodCounts = field(default_factory=MethodCounts)
     spreadsheet_ids: SpreadsheetIds = field(default_factory=SpreadsheetIds)
     yen: Counter[int] = field(default_factory=Counter)
+    second_rows: Counter[int] = field(default_factory=Counter)
     _described: dict[int, Described | None] = field(default_factory=dict)
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
@@ -98,17 +101,17 @@ class Files:
             index, work = numbered
             return index, read_part(self.role, work, part, self.screen, counted)
 
-        rows, split_rows = [0] * len(self.delivered), [0] * len(self.delivered)
+        rows = [0] * len(self.delivered)
         for index, (records, split, made, skipped) in in_order(pool, ahead, works(), read):
-            self._finish(files, index, rows, split_rows)
+            self._finish(files, index, rows)
             self._file_of_part.append(index)
             self._first_row_of_part.append(rows[index])
             rows[index] += records
-            split_rows[index] += split
+            self.second_rows[index] += split
             self.skip(skipped)
             self.add_yen(sum(yen for _, yen in skipped.values()))
             yield made, records + split
-        self._finish(files, len(files), rows, split_rows)
+        self._finish(files, len(files), rows)
         for row_ref, what in self.spreadsheet_ids.found():
             file, row = self._place(row_ref)
             self.warnings.append(RowWarning(file, row, what))
@@ -118,13 +121,12 @@ class Files:
         files: Sequence[CsvFile | LaidOutFile | ParquetFile],
         before: int,
         rows: Sequence[int],
-        split_rows: Sequence[int],
     ) -> None:
         """Notes the files ahead of number ``before``, whose last parts have been read."""
         for index in range(len(self.inputs), before):
             sha256 = files[index].sha256
             check_unchanged(self.delivered[index])
-            self.add_input(index, sha256, rows[index] + split_rows[index])
+            self.add_input(index, sha256, rows[index] + self.second_rows[index])
             self._check_end(index, rows[index], is_cut=files[index].is_cut)
 
     def _check_end(self, index: int, row: int, *, is_cut: bool) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from engine.booking.registry import Numbers
-from engine.io.delivered.deliveries import Batch, Work
+from engine.io.delivered.deliveries import SECOND, Batch, Work
 from engine.io.delivered.roles import Role
 from engine.reading.canonical import Reading
 from engine.reading.individual_number import Screen
@@ -50,6 +50,14 @@ class Rows:
     faulty: pl.DataFrame
     batch: Batch
     first_ref: int
+
+    def yen(self, *, second: bool = False) -> int:
+        """The sum of all amounts that can be read; ``second``: of second rows out of a record."""
+        which = pl.col("row_ref") & SECOND != 0 if second else pl.lit(value=True)
+        return sum(
+            int(rows.select(pl.col("amount").filter(which).sum()).item())
+            for rows in (self.good, self.faulty)
+        )
 
     def all_at_fault(self, error: str) -> pl.DataFrame:
         """The good rows as faulty ones; for a batch that holds nothing else."""

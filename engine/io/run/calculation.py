@@ -288,7 +288,7 @@ class Calculation:
             self.tally.read += records
             for taken in pieces:
                 self.tally.read_yen += taken.yen
-                files.add_yen(taken.yen)
+                files.add_yen(taken.yen - taken.second_rows_yen)
                 self.tally.quarantine(taken.faulty)
                 self._quarantine(files, taken.faulty, Kind.WITH_LEDGER)
                 self._decline(taken.declined)

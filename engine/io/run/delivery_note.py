@@ -2,8 +2,9 @@
 
 A CSV file with the columns ``name`` and any of ``sha256``, ``bytes``, ``rows``, ``yen``, in any
 order; an empty cell says nothing. Or the lines that ``sha256sum`` writes. ``name`` is a file's own
-name, without its folder. ``yen`` is the sum of the amounts of a file of transactions, refunds
-included as they stand.
+name, without its folder. ``rows`` are its records, without the header; those that a layout leaves
+out are among them. ``yen`` is the sum of the amounts of a file of transactions, refunds included as
+they stand. A second row that ``[refunded]`` makes of a record counts in neither.
 """
 
 import csv
@@ -109,11 +110,12 @@ def check_delivered_as_noted(
 
     Args:
         notes: those that were given; those that cover the same inputs together name all of them.
-        inputs: what was read.
+        inputs: what was read; ``rows`` are the provider's own records.
         yen: by an input's name, the sum of its amounts; of transactions alone.
 
     Raises:
-        InputError: naming files and figures that differ.
+        InputError: naming files and figures that differ; or two inputs have one name, or two notes
+            say different things of one.
     """
     for covers in dict.fromkeys(note.covers for note in notes):
         _check(
@@ -124,8 +126,8 @@ def check_delivered_as_noted(
 
 
 def _check(notes: Sequence[DeliveryNote], inputs: Sequence[Input], yen: Mapping[str, int]) -> None:
-    noted = {name: said for note in notes for name, said in note.files.items()}
-    delivered = {PurePath(read.name).name: read for read in inputs}
+    noted = _noted(notes)
+    delivered = _by_own_name(notes, inputs)
     differences = [
         *(f"{name} was not delivered" for name in noted if name not in delivered),
         *(f"{name} is not noted" for name in delivered if name not in noted),
@@ -144,6 +146,38 @@ def _check(notes: Sequence[DeliveryNote], inputs: Sequence[Input], yen: Mapping[
             code="manifest_differs",
             details={"differences": differences},
         )
+
+
+def _noted(notes: Sequence[DeliveryNote]) -> dict[str, dict[str, str | int]]:
+    """What all notes together say, by a file's name."""
+    noted: dict[str, dict[str, str | int]] = {}
+    for note in notes:
+        for name, said in note.files.items():
+            before = noted.setdefault(name, {})
+            for figure, value in said.items():
+                if before.setdefault(figure, value) != value:
+                    raise _fault(
+                        f"--manifest: {note.where}: {name}: {figure} is {value}, and another note "
+                        f"says {before[figure]}; nothing was booked",
+                        "ask the provider which note holds, and leave the other one out",
+                    )
+    return noted
+
+
+def _by_own_name(notes: Sequence[DeliveryNote], inputs: Sequence[Input]) -> dict[str, Input]:
+    """The inputs by their names without folders, by which notes call them."""
+    delivered: dict[str, Input] = {}
+    for read in inputs:
+        name = PurePath(read.name).name
+        other = delivered.setdefault(name, read)
+        if other is not read:
+            where = ", ".join(note.where for note in notes)
+            raise _fault(
+                f"--manifest: {where}: {other.name} and {read.name} have one name, so that no note "
+                "can tell them apart; nothing was booked",
+                "give each file a name of its own, or book them in two runs, each with its note",
+            )
+    return delivered
 
 
 def _differences(

@@ -61,12 +61,14 @@ class Taken:
         declined: rows that the book has already, columns of ``Declined``.
         wanted: hashes of the originals, unknown to the book, of enrolled accounts' refunds.
         yen: of all rows whose amount can be read.
+        second_rows_yen: that part of it which is of second rows out of a record.
     """
 
     faulty: pl.DataFrame
     declined: pl.DataFrame
     wanted: Hashes
     yen: int
+    second_rows_yen: int
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ class Intake:
     def take(self, rows: Rows) -> Taken:
         """Takes in a part of a file; may be called by several threads at once."""
         good = rows.good
-        yen = int(good["amount"].sum()) + int(rows.faulty["amount"].sum())
+        yen, second_rows_yen = rows.yen(), rows.yen(second=True) if rows.batch.split else 0
         keys = hash_pair(good["service_id"], good["transaction_id"])
         known = against_the_book(good, keys, self.past)
         if known.differs.any():
@@ -113,7 +115,7 @@ class Intake:
             declined = good.filter(pl.Series(~fresh & ~conflict))
             good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
         self.seen.add(Occurrences.of(keys, contents, good["row_ref"].to_numpy()))
-        return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen)
+        return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen, second_rows_yen)
 
     def take_waiting(self, rows: pl.DataFrame) -> Hashes:
         """Takes in rows that waited in the book: canonical columns and negative ``row_ref``;

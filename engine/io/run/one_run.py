@@ -25,7 +25,7 @@ from engine.io.book.format import (
 from engine.io.book.kept import kept_gates, kept_programme, kept_services
 from engine.io.book.ledger import Part, commit
 from engine.io.book.payouts import previous_sha256
-from engine.io.book.run_record import Output, Ran, RunRecord, RunRequest, UsedProgramme
+from engine.io.book.run_record import Input, Output, Ran, RunRecord, RunRequest, UsedProgramme
 from engine.io.book.tables import WrittenTable
 from engine.io.book.tally import Tally
 from engine.io.book.writing import LockedBook
@@ -159,11 +159,12 @@ class Run:
         calculated = self._calculate(self, staged)
         if self.earlier_record is not None and not _changes_the_book(calculated):
             check_number(self.earlier_record.number, self.order)
+            self._warn_of_gates_not_taken()
             return PreparedRun(
                 RunResult(self.book.path, already_booked=True, record=self.earlier_record)
             )
         check_number(self.number, self.order)
-        check_delivered_as_noted(self.order.delivery_notes, self.request.inputs, self._yen())
+        check_delivered_as_noted(self.order.delivery_notes, self._delivered(), self._yen())
         outputs = self._outputs(staged, calculated)
         record = calculated.tally.record(
             self.request, calculated.parts, outputs, previous_sha256(self.book, self.number - 1)
@@ -176,6 +177,16 @@ class Run:
         record_sha256 = write_json(staged / RECORD_FILE, record.to_json())
         result = RunResult(self.book.path, already_booked=False, record=record)
         return PreparedRun(result, list(calculated.parts), record_sha256)
+
+    def _warn_of_gates_not_taken(self) -> None:
+        """Gates are no part of what a run is: a night that is repeated is not held to others."""
+        kept = kept_gates(self.book, self.number - 1)
+        if self.gates is not None and self.gates.text != (kept.text if kept else ""):
+            _LOG.warning(
+                "warning: %s: the gates that were given are not taken: this very run was booked "
+                "before; give them with the next night",
+                self.book.path,
+            )
 
     def _outputs(self, staged: Path, calculated: Calculated) -> list[Output]:
         folder = f"runs/{run_id(self.number)}"
@@ -195,6 +206,14 @@ class Run:
             sha256 = write_text(staged / name, text)
             outputs.append(Output(f"{folder}/{name}", len(text.encode()), sha256))
         return sorted(outputs, key=lambda output: output.name)
+
+    def _delivered(self) -> list[Input]:
+        """The inputs with the number of records that they have, which may give two rows each."""
+        return [
+            replace(read, rows=read.rows - files.second_rows[n])
+            for files in self.deliveries
+            for n, read in enumerate(files.inputs)
+        ]
 
     def _yen(self) -> dict[str, int]:
         """By name, the sum of the amounts of each file of transactions."""

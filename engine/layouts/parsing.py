@@ -38,7 +38,7 @@ from engine.layouts.model import Fixed, Layout, Parameter, ParameterForm
 from engine.layouts.names import Names
 from engine.layouts.refunded_section import parse_refunded
 from engine.layouts.row_tests import parse_skips
-from engine.layouts.sections import parse_sections
+from engine.layouts.sections import check_other_tables, parse_sections
 from engine.records import RoleName
 from engine.terms.strict_toml import StrictTable, parse
 
@@ -89,7 +89,7 @@ def parse_layout(text: str, where: str) -> Layout:
     sections = parse_sections(top, file)
     names = Names(top, file, ahead, parameters, sections)
     columns = parse_columns(top, role, names, sections)
-    return Layout(
+    layout = Layout(
         layout_id=layout_id,
         name=top.text("name"),
         follows=top.text("follows"),
@@ -105,3 +105,5 @@ def parse_layout(text: str, where: str) -> Layout:
         text=text,
         sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
     )
+    check_other_tables(top, layout)
+    return layout

@@ -7,7 +7,7 @@ from typing import Final, get_args
 
 import polars as pl
 
-from engine.layouts.model import Fixed, Section, SectionKind, Separated
+from engine.layouts.model import Fixed, Layout, Section, SectionKind, Separated
 from engine.layouts.names import NAME, numbered
 from engine.layouts.row_tests import pattern
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
@@ -63,6 +63,20 @@ def _section(table: StrictTable, file: Separated | Fixed) -> Section:
     _check_sets(table, section, file)
     _check_renamed(table, section.renamed, section.header, file)
     return section
+
+
+def check_other_tables(top: StrictTable, layout: Layout) -> None:
+    """Refuses the header of another table that has no column of those that are read."""
+    tables = top.optional_tables("sections", _KEYS)
+    for table, section in zip(tables, layout.sections, strict=True):
+        names = {section.renamed.get(name, name) for name in section.header}
+        if section.header and names.isdisjoint(layout.used):
+            raise table.fault(
+                "header",
+                "names no column that the layout reads",
+                "name one, with renamed where it is called otherwise; a table to be left out is "
+                "known by line_begins or line_matches and ends = true",
+            )
 
 
 def _check_sets(table: StrictTable, section: Section, file: Separated | Fixed) -> None:

@@ -269,6 +269,52 @@ def test_what_stands_beyond_the_headers_columns_is_not_passed_over(tmp_path: Pat
     assert len(made.rows) == 2
 
 
+@pytest.mark.usefixtures("cut")
+def test_a_table_is_fitted_to_a_row_and_not_to_a_part_of_a_section_line(tmp_path: Path) -> None:
+    # A vertical tab ends a line for Python alone.
+    ahead = "カード番号,A1\r\n番号,日,区分,金額,\r\n"
+    rows = ("【利用】\x0ba,b,c,d", "N1,2020/9/5,支払,1,覚え")
+    made = read_lines(tmp_path, *rows, ahead=ahead)
+    assert short(made) == ["N1 A1 purchase 1"]
+
+
+# --- Tabs as separators ---------------------------------------------------------------------------
+
+TABS = LAYOUT.replace('encoding = "cp932"', 'encoding = "cp932"\nseparator = "\\t"')
+TABS_AHEAD = "カード番号\tA1\r\n元番号\t番号\t日\t区分\t金額\r\n"
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("stray", ["", 'a"b'], ids=["regular", "irregular"])
+def test_an_empty_first_cell_is_not_passed_over_where_tabs_separate(
+    tmp_path: Path, stray: str
+) -> None:
+    rows = (
+        f"{stray}\tN1\t2020/9/5\t支払\t100",
+        "\t【取消】1\t2020/9/5\t支払\t200",
+        "\t合計\t2020/9/5\t支払\t300",
+        "\tカード番号\t2020/9/5\t支払\t400",
+        " カード番号\tA2",
+        "\tN2\t2020/9/5\t支払\t500",
+        "カード番号\t\tA3",
+        "\tN3\t2020/9/5\t支払\t600",
+    )
+    made = read_lines(tmp_path, *rows, layout=TABS, ahead=TABS_AHEAD)
+    assert [line.split(" purchase")[0] for line in short(made)] == [
+        *("N1 A1", "【取消】1 A1", "合計 A1", "カード番号 A1", "N2 A2"),
+    ]
+    assert made.quarantined == {8: ["account_id:missing"]}
+    assert made.skipped == {"card_line": (2, 0)}
+
+
+@pytest.mark.usefixtures("cut")
+def test_tabs_at_the_ends_of_lines_are_no_columns(tmp_path: Path) -> None:
+    rows = ("\tN1\t2020/9/5\t支払\t1", "\tN2\t2020/9/5\t支払\t2\t\t", "\tN3\t2020/9/5\t支払\t3")
+    made = read_lines(tmp_path, *rows, layout=TABS, ahead=TABS_AHEAD)
+    assert short(made) == [f"N{n} A1 purchase {n}" for n in (1, 2, 3)]
+    assert made.quarantined == {}
+
+
 # --- There and back -------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.errors import InputError
 from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
+from engine.io.delivered.section_lines import blanks_of
 from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator
 from engine.layouts.names import numbered, spelled
 from engine.records import BLANKS
@@ -79,12 +80,13 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
 
 def _ahead(layout: Layout, lines: Sequence[str]) -> dict[str, str]:
     assert isinstance(layout.file, Separated)
-    values = {}
+    values, separator = {}, layout.file.separator
+    trimmed = [line.strip(blanks_of(separator)) for line in lines]
     for name, begins in layout.ahead.items():
-        line = next((line for line in lines if line.strip(BLANKS).startswith(begins)), None)
+        line = next((line for line in trimmed if line.startswith(begins)), None)
         if line is not None:
-            value = line.strip(BLANKS).removeprefix(begins).lstrip(layout.file.separator)
-            values[name] = value.split(layout.file.separator)[0].strip(BLANKS)
+            value = line.removeprefix(begins).lstrip(separator)
+            values[name] = value.split(separator)[0].strip(BLANKS)
     return values
 
 

@@ -5,17 +5,14 @@ parts, which have none, cost a look for a few texts.
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import polars as pl
 
 from engine.io.delivered.csv_framing import Dialect, Places, bounds
-from engine.layouts.model import Layout, Section, Separated, Skip
+from engine.layouts.model import Fixed, Layout, Section, Separated, Skip
 from engine.layouts.names import numbered, spelled
 from engine.records import BLANKS
-
-_AHEAD_OF_TEXT: Final = f'{BLANKS}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +37,35 @@ class SectionLine:
 
     def begins_ahead(self, layout: Layout) -> str | None:
         """How it begins, if as a line ahead of the header does that a layout takes a value from."""
-        text = self.raw.lstrip(_AHEAD_OF_TEXT)
+        text = self.raw.lstrip(_ahead_of_text(layout.file))
         return next((begins for begins in layout.ahead.values() if text.startswith(begins)), None)
 
-    def values(self, separator: str) -> Mapping[str, str]:
+    def values(self, file: Separated) -> Mapping[str, str]:
         """What the line sets."""
         section = self.section
         if section is None or not section.sets:
             return {}
-        text = self.raw.lstrip(_AHEAD_OF_TEXT)
+        passed, separator = _ahead_of_text(file), file.separator
         if section.line_begins is not None:
-            after = text.removeprefix(section.line_begins).lstrip(_AHEAD_OF_TEXT)
+            after = self.raw.lstrip(passed).removeprefix(section.line_begins).lstrip(passed)
             cells = cells_of(after.removeprefix(separator), separator)
-            return {section.sets[0]: cells[0].strip(_AHEAD_OF_TEXT) if cells else ""}
+            return {section.sets[0]: cells[0].strip(passed) if cells else ""}
         assert section.line_matches is not None
         groups = pl.Series([self.raw]).str.extract_groups(section.line_matches)[0]
         return {
-            name: (value or "").strip(_AHEAD_OF_TEXT)
+            name: (value or "").strip(f'{BLANKS}"')
             for name, value in zip(section.sets, groups.values(), strict=True)
         }
+
+
+def blanks_of(separator: str) -> str:
+    """What a whole line is trimmed of: a separator stands for an empty cell."""
+    return BLANKS.replace(separator, "")
+
+
+def _ahead_of_text(file: Separated | Fixed) -> str:
+    blanks = blanks_of(file.separator) if isinstance(file, Separated) else BLANKS
+    return f'{blanks}"'
 
 
 def cells_of(raw: str, separator: str) -> list[str]:
@@ -72,7 +79,7 @@ def cells_of(raw: str, separator: str) -> list[str]:
 
 def skip_of(raw: str, layout: Layout) -> Skip | None:
     """By what a layout leaves a line out, whatever its number of fields."""
-    text = raw.lstrip(_AHEAD_OF_TEXT)
+    text = raw.lstrip(_ahead_of_text(layout.file))
     skips = (skip for skip in layout.skips if skip.line_begins is not None)
     return next((skip for skip in skips if text.startswith(skip.line_begins or "")), None)
 
@@ -80,7 +87,7 @@ def skip_of(raw: str, layout: Layout) -> Skip | None:
 def section_of(raw: str, layout: Layout) -> Section | None:
     """The first section that describes a line."""
     assert isinstance(layout.file, Separated)
-    text = raw.lstrip(_AHEAD_OF_TEXT)
+    text = raw.lstrip(_ahead_of_text(layout.file))
     for section in layout.sections:
         if section.line_begins is not None:
             if text.startswith(section.line_begins):
@@ -99,7 +106,7 @@ def find_section_lines(
     data: bytes, layout: Layout, dialect: Dialect, *, quoted: bool
 ) -> Iterator[SectionLine]:
     """The section lines among a part's whole records, in their order."""
-    encoding = dialect.encoding
+    encoding, ahead_of_text = dialect.encoding, _ahead_of_text(layout.file)
     patterns = [one.line_matches for one in layout.sections if one.line_matches is not None]
     beginnings = [one.line_begins for one in layout.sections if one.line_begins is not None]
     beginnings += layout.ahead.values()
@@ -113,7 +120,7 @@ def find_section_lines(
     starts, ends = bounds(data, quoted=quoted)
     found = set[int]()
     for needle in begun:
-        found.update(np.flatnonzero(_begin(data, needle, starts, encoding)).tolist())
+        found.update(np.flatnonzero(_begin(data, needle, starts, ahead_of_text, encoding)).tolist())
     for needle in named:
         found.update(_records_with(data, needle, starts))
     if patterns:
@@ -137,11 +144,13 @@ def find_section_lines(
             yield line
 
 
-def _begin(data: bytes, text: bytes, starts: Places, encoding: str) -> np.ndarray:
+def _begin(
+    data: bytes, text: bytes, starts: Places, ahead_of_text: str, encoding: str
+) -> np.ndarray:
     """Which records begin with a text, behind blanks and quotes."""
     view = np.frombuffer(data, np.uint8)
     at = starts.copy()
-    passed = [mark.encode(encoding) for mark in _AHEAD_OF_TEXT if _has(mark, encoding)]
+    passed = [mark.encode(encoding) for mark in ahead_of_text if _has(mark, encoding)]
     moved = True
     while moved:
         moved = False

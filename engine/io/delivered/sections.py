@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.io.delivered.byte_stream import Stream
 from engine.io.delivered.csv_block import Block
 from engine.io.delivered.csv_file import regular_lines
-from engine.io.delivered.csv_framing import Dialect, blocks
+from engine.io.delivered.csv_framing import Dialect, blocks, bounds
 from engine.io.delivered.irregular_csv import (
     IrregularBlock,
     IrregularRecord,
@@ -24,6 +24,7 @@ from engine.io.delivered.irregular_csv import (
 )
 from engine.io.delivered.section_lines import (
     SectionLine,
+    blanks_of,
     cells_of,
     find_section_lines,
     section_of,
@@ -31,10 +32,7 @@ from engine.io.delivered.section_lines import (
 )
 from engine.layouts.model import Layout, Section, Separated
 from engine.layouts.provider_column import FIRST_CELL
-from engine.records import BLANKS
 
-# What a table's first row is looked for in.
-_FITTED_BYTES: Final = 1 << 16
 # Columns without a name are numbered as those of one name are.
 _NO_TITLE: Final = re.compile(r" \([0-9]+\)")
 Records = npt.NDArray[np.int64]
@@ -63,7 +61,8 @@ class Table:
         if width > own and not any(cells[own:]):
             blank = tuple(range(own, width))
             return Table((*self.titles, *[""] * (width - own)), self.places, blank)
-        if width < own and not any(self.titles[width:]) and width > max(self.places.values()):
+        used = max(self.places.values(), default=-1)
+        if used < width < own and not any(self.titles[width:]):
             return Table(self.titles[:width], self.places)
         return self
 
@@ -71,8 +70,9 @@ class Table:
         """A record of another width with the table's, where the two differ by separators."""
         cells, own = cells_of(raw, separator), len(self.titles)
         more = len(cells) - own
-        if more > 0 and raw.rstrip(BLANKS).endswith(separator * more) and not any(cells[own:]):
-            return raw.rstrip(BLANKS)[:-more]
+        text = raw.rstrip(blanks_of(separator))
+        if more > 0 and text.endswith(separator * more) and not any(cells[own:]):
+            return text[:-more]
         if more < 0 and any(cells) and not any(self.titles[more:]):
             return raw + separator * -more
         return None
@@ -188,8 +188,7 @@ class _Cutting:
 
     def _part(self, data: bytes, quoted: bool, marks: "_Marks") -> TablePart:  # noqa: FBT001
         if not self.is_fitted:
-            some = data[:_FITTED_BYTES].decode(self.dialect.encoding, "replace")
-            self._fit(some.splitlines(), marks)
+            self._fit(_records(data, self.dialect.encoding, quoted=quoted), marks)
         columns = self._columns()
         block = Block(data, quoted, len(self.table.titles), columns, self.name, self.dialect)
         return TablePart(block, self.table, marks.sections)
@@ -199,10 +198,10 @@ class _Cutting:
         places = [*self.table.places.values(), *self.table.blank]
         return {str(place): place for place in places}
 
-    def _fit(self, lines: Iterable[str], marks: "_Marks") -> None:
+    def _fit(self, records: Iterable[str], marks: "_Marks") -> None:
         """Fits the table to its first row, if the part has one."""
         separator = self.dialect.separator
-        for number, raw in enumerate(raw for raw in lines if raw):
+        for number, raw in enumerate(records):
             cells = cells_of(raw, separator)
             if number in marks.at or not any(cells) or skip_of(raw, self.layout):
                 continue
@@ -246,12 +245,20 @@ class _Cutting:
     def _take(self, line: SectionLine, record: int, marks: "_Marks") -> None:
         section = line.section
         assert section is not None
-        separator = self.dialect.separator
         if section.header:
             self.table = table_of(line.names(self.layout), self.layout, section.renamed)
             self.in_force, self.is_fitted = replace(self.in_force, left_out=None), False
-        self.in_force = self.in_force.after(section, line.values(separator))
+        assert isinstance(self.layout.file, Separated)
+        self.in_force = self.in_force.after(section, line.values(self.layout.file))
         marks.add(record, section.reason, self.in_force)
+
+
+def _records(data: bytes, encoding: str, *, quoted: bool) -> Iterator[str]:
+    """The records of a part, as they are numbered."""
+    if not data:
+        return
+    for start, end in zip(*bounds(data, quoted=quoted), strict=True):
+        yield data[start:end].removesuffix(b"\r").decode(encoding, "replace")
 
 
 @dataclass(slots=True)

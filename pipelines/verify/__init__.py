@@ -124,7 +124,8 @@ def verify(
         claims: filed claims that it is held against.
 
     Raises:
-        InputError: there is no book, the deliveries cannot be found, or DuckDB is not installed.
+        InputError: there is no book or no run in it, the deliveries cannot be found, or DuckDB is
+            not installed.
         BookError: the book may not be read.
     """
     require_extra("verify", "verify", "duckdb")
@@ -168,6 +169,12 @@ def _check(
     if verified.payouts is not None and verified.payouts.bridge is not None:
         verified.completed.append(PAYOUTS)
     _check_what_runs_change(book, kept, scratch, verified.of(INDEX))
+    if not kept.runs and not verified.findings:
+        raise InputError(
+            f"{book.path}: no run is in this book",
+            hint="name the folder of a book that a run has made; restore one that had runs",
+            code="no_book",
+        )
     if any(delivered.values()):
         proven, verified.unused = check_origin(
             book, kept, delivered, scratch, verified.of(ORIGIN), also_unbooked=also_unbooked

@@ -5,6 +5,7 @@ same claim; or it was changed.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,16 @@ from engine.paths import local_path
 from pipelines.claim.granted import granted
 from pipelines.claim.output import value as claim_value
 from pipelines.claim.settlement import settled
+from pipelines.desk.database import readable_by_duckdb
+from pipelines.desk.months import MONTH_PATTERN, checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.verify.findings import NEVER_TOO_MUCH, NO_CHANGED_BYTE, REMARK, Finding, Findings
 
-_SAID_AGAIN: Final = ("month", "services", "months", "total", "runs", "bridge", "payout_runs")
+_SAID_AGAIN: Final = (
+    *("month", "months", "total", "runs", "booked_from", "booked_to"),
+    *("bridge", "payout_runs", "last_run", "last_booked_on"),
+)
+_NOT_SAID_AGAIN: Final = ("book", "chain_sha256", "seals", "terms", "verified", "services")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +51,12 @@ class FiledClaim:
         path = local_path(path)
         try:
             value = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             value = None
-        if not isinstance(value, dict) or not {"chain_sha256", "services", "month"} <= value.keys():
+        fault = next(_faults(value), None)
+        if fault is not None:
             raise InputError(
-                f"--claim: {path}: not a claim",
+                f"--claim: {path}: not a claim: {fault}",
                 hint="name a claim.json of mynapoint claim --out, or what claim --json printed",
             )
         return cls(path, value)
@@ -56,6 +64,52 @@ class FiledClaim:
     @property
     def is_of_granted(self) -> bool:
         return "payout_runs" in self.value
+
+
+def _faults(value: object) -> Iterator[str]:
+    """Why a value is not a claim; the first counts, since later ones may follow from it."""
+    if not isinstance(value, dict):
+        yield "it cannot be read as JSON with keys and values"
+        return
+    is_of_granted = "payout_runs" in value
+    counted = "payout_runs" if is_of_granted else "runs"
+    for key in ("chain_sha256", "last_run", "month", "services", "total", counted):
+        if key not in value:
+            yield f"{key} is missing"
+    for key in value:
+        if key not in (*_SAID_AGAIN, *_NOT_SAID_AGAIN):
+            yield f"no claim has the key {json.dumps(key)}"
+    month, total, runs = value["month"], value["total"], value[counted]
+    if month is not None and not (isinstance(month, str) and re.fullmatch(MONTH_PATTERN, month)):
+        yield "month is neither null nor a month such as 2021-03"
+    if not isinstance(total, dict):
+        yield "total holds no sums"
+    if is_of_granted and not _is_count(runs):
+        yield "payout_runs is not a number"
+    if not is_of_granted and not _is_list_of(str, runs):
+        yield "runs is not a list of runs"
+    yield from _faults_of_services(value["services"], with_lapse=is_of_granted and month is None)
+
+
+def _faults_of_services(services: object, *, with_lapse: bool) -> Iterator[str]:
+    if not isinstance(services, list) or not _is_list_of(dict, services):
+        yield "services is not a list of services"
+        return
+    ids = [line.get("service_id") for line in services]
+    if not _is_list_of(str, ids):
+        yield "a service has no service_id"
+    if len(set(ids)) < len(ids):
+        yield "a service is there twice"
+    if with_lapse and not all(_is_count(line.get("lapse")) for line in services):
+        yield "a service has no number of points as lapse"
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
 
 
 def check_claims(
@@ -78,7 +132,8 @@ def check_claims(
         folder = scratch / f"claim-{number}"
         folder.mkdir()
         try:
-            wrong = list(_differences(book, claim, record, folder))
+            payout_runs = _payout_runs(chain[: chain.index(record) + 1])
+            wrong = list(_differences(book, claim, record, payout_runs, folder))
             grown = _grown(book, claim, folder)
         except MynapointError as error:
             wrong, grown = [f"it cannot be made again: {error.message}"], None
@@ -92,11 +147,18 @@ def check_claims(
     return agreeing
 
 
+def _payout_runs(chain: Sequence[ChainRecord]) -> int:
+    """The number of the last payout run in a chain."""
+    return max(
+        (int(record.path.parent.name) for record in chain if record.is_payout_run), default=0
+    )
+
+
 def _differences(
-    book: Path, claim: FiledClaim, record: ChainRecord, scratch: Path
+    book: Path, claim: FiledClaim, record: ChainRecord, payout_runs: int, scratch: Path
 ) -> Iterator[str]:
     """What the book, as it was then, says otherwise, with both values."""
-    again = _made_again(open_book(book, record.run), claim, scratch / "then")
+    again = _made_again(open_book(book, record.run), claim, payout_runs, scratch / "then")
     said, now = _by_service(claim.value), _by_service(again)
     for service in sorted(said.keys() | now.keys()):
         old, new = said.get(service, {}), now.get(service, {})
@@ -104,19 +166,22 @@ def _differences(
             if old.get(name) != new.get(name):
                 yield f"{service}: claim {name} {old.get(name)}, book {new.get(name)}"
     for name in _SAID_AGAIN:
-        if name != "services" and claim.value.get(name) != again.get(name):
+        if claim.value.get(name) != again.get(name):
             yield f"the claim has another {name} than the book"
 
 
-def _made_again(opened: OpenedBook, claim: FiledClaim, scratch: Path) -> Mapping[str, Any]:
+def _made_again(
+    opened: OpenedBook, claim: FiledClaim, payout_runs: int, scratch: Path
+) -> Mapping[str, Any]:
     month = claim.value["month"]
     if not claim.is_of_granted:
+        if month is not None:
+            checked_month(opened, month)
         scratch.mkdir()
-        return _as_read(claim_value(settled(opened, month, scratch)))
-    lapsed = {
-        str(line["service_id"]): int(line["lapse"]) for line in claim.value["services"] if not month
-    }
-    at = Known(opened.book, opened.runs, int(claim.value["payout_runs"]))
+        with readable_by_duckdb(opened.book.path):
+            return _as_read(claim_value(settled(opened, month, scratch)))
+    lapsed = {line["service_id"]: line["lapse"] for line in claim.value["services"] if not month}
+    at = Known(opened.book, opened.runs, payout_runs)
     return _as_read(granted(opened, at, month, lapsed)[1])
 
 
@@ -127,17 +192,14 @@ def _as_read(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_service(value: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    try:
-        return {str(line["service_id"]): line for line in value["services"]}
-    except (TypeError, KeyError):
-        return {}
+    return {line["service_id"]: line for line in value["services"]}
 
 
 def _grown(book: Path, claim: FiledClaim, scratch: Path) -> str | None:
     """What was booked since then of what the claim is of."""
     if claim.is_of_granted:
         return None
-    now = _made_again(open_book(book), claim, scratch / "now")
+    now = _made_again(open_book(book), claim, 0, scratch / "now")
     then, today = (value["total"].get("points") for value in (claim.value, now))
     if then == today and claim.value["runs"] == now["runs"]:
         return None

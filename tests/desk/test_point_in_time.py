@@ -261,6 +261,55 @@ def test_what_is_not_a_claim_is_named(desk: Desk) -> None:
         call(["verify", str(desk.book), "--claim", str(desk.services)])
 
 
+@pytest.mark.parametrize(
+    ("harm", "fault"),
+    [
+        ({"month": 5}, "month is neither"),
+        ({"month": "2021-13"}, "month is neither"),
+        ({"total": None}, "total is missing"),
+        ({"total": 3}, "total holds no sums"),
+        ({"runs": None}, "runs is missing"),
+        ({"payout_runs": "a"}, "payout_runs is not a number"),
+        ({"payout_runs": 1}, "a service has no number of points as lapse"),
+        ({"services": [{"points": 1}]}, "a service has no service_id"),
+        ({"services": [{"service_id": "coin"}] * 2}, "a service is there twice"),
+        ({"paid_to": "X"}, 'no claim has the key "paid_to"'),
+    ],
+)
+def test_what_a_claim_lacks_is_named(
+    cut: Path, tmp_path: Path, harm: dict[str, Any], fault: str
+) -> None:
+    value: dict[str, Any] = {
+        "chain_sha256": "0",
+        "last_run": "000001",
+        "month": None,
+        "services": [{"service_id": "coin"}],
+        "total": {},
+        "runs": [],
+    }
+    path = tmp_path / "claim.json"
+    kept = {key: said for key, said in (value | harm).items() if said is not None or key == "month"}
+    path.write_text(json.dumps(kept))
+    with pytest.raises(InputError, match=fault):
+        call(["verify", str(cut), "--claim", str(path)])
+
+
+def test_a_claim_of_grants_holds_no_answers_that_came_later(
+    desk: Desk, cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = filed(desk.book, tmp_path / "granted.json", "--granted", "--final", capsys=capsys)
+    value = json.loads(path.read_text())
+    before = said("claim", cut, "--granted", "--final", "--json", capsys=capsys)[1]
+    path.write_text(json.dumps(value | {"chain_sha256": json.loads(before)["chain_sha256"]}))
+    whats = [finding["what"] for finding in found(desk.book, path, capsys=capsys)["findings"]]
+    assert "the claim has another payout_runs than the book" in whats
+    assert "the claim has another last_run than the book" in whats
+    # No run is of that month.
+    path = filed(cut, tmp_path / "final.json", "--final", capsys=capsys)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"month": "2035-01"}))
+    assert found(cut, path, capsys=capsys)["totals"] == {"claim": 1}
+
+
 # --- The report -----------------------------------------------------------------------------------
 
 

@@ -97,6 +97,15 @@ def after(name: str) -> pl.Expr:
     return pl.col(name).shift(-1).over(PERSON)
 
 
+def test_a_book_whose_runs_are_all_gone_is_not_proven(book: Path) -> None:
+    for name in ("ledger", "runs", "index"):
+        shutil.rmtree(book / name)
+    (book / ".acknowledged").write_text("0\n")
+    with pytest.raises(InputError, match="no run is in this book") as caught:
+        verify_origin(book)
+    assert caught.value.code == "no_book"
+
+
 # --- A clean book ---------------------------------------------------------------------------------
 
 

@@ -72,7 +72,7 @@ class Asked:
 
     def safe(self, value: Any) -> Any:  # noqa: ANN401 - whatever a story is made of
         """A story or a part of it, as it may be shown."""
-        return value if self.browsed.show_ids else masked(value)
+        return value if self.browsed.show_ids else masked(value, self.service)
 
     def link(self, value: str | int | None, page: str, **changed: str | None) -> Link:
         """A value that leads to a page with some filters changed."""

@@ -1,5 +1,6 @@
 """IDs of people and accounts, masked wherever they stand in what was found."""
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -18,15 +19,18 @@ def masked_id(text: str) -> str:
     return f"…{text[-_SHOWN:]}" if len(text) >= _LONG_ENOUGH else "…"
 
 
-def masked(value: _T) -> _T:
-    """A copy of rows, entries or whole stories without the IDs of people and accounts."""
-    return _masked(value)  # type: ignore[no-any-return]
+def masked(value: _T, service: Callable[[str], str]) -> _T:
+    """A copy of rows, entries or whole stories without the IDs of people and accounts.
+
+    ``service`` gives a delivered service's ID as it may be shown.
+    """
+    return _masked(value, service)  # type: ignore[no-any-return]
 
 
-def _masked(value: Any) -> Any:  # noqa: ANN401 - whatever a story is made of
+def _masked(value: Any, service: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a story is made of
     if is_dataclass(value) and not isinstance(value, type):
         changed = {
-            field.name: _of(field.name, getattr(value, field.name))
+            field.name: _of(field.name, getattr(value, field.name), service)
             for field in fields(value)
             if field.init
         }
@@ -35,17 +39,19 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - whatever a story is made of
         # What is undone is an event, and its ID names nobody.
         undone = value.get("kind") == "undone"
         return {
-            name: item if undone and name == "other_id" else _of(name, item)
+            name: item if undone and name == "other_id" else _of(name, item, service)
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [_masked(item) for item in value]
+        return [_masked(item, service) for item in value]
     return value
 
 
-def _of(name: object, value: Any) -> Any:  # noqa: ANN401
+def _of(name: object, value: Any, service: Callable[[str], str]) -> Any:  # noqa: ANN401
     if isinstance(value, str) and name in _PERSONAL:
         return masked_id(value)
     if isinstance(value, str) and name in _FREE:
         return "…"
-    return _masked(value)
+    if isinstance(value, str) and name == "service_id":
+        return service(value)
+    return _masked(value, service)

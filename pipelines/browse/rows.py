@@ -1,5 +1,6 @@
 """The rows of one page of a section, read from where the page before ended."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,9 @@ from pipelines.desk.opened_book import LedgerFile, OpenedBook, book_readable
 
 MOST_LOOKED_AT: Final = 4_000_000
 """A page ends after so many rows that did not fit the filters: it then says so, and leads on."""
+
+_MOST_DIGITS: Final = 15
+"""Of a number in a cursor; a slice of rows takes no greater one."""
 
 _TABLES: Final = {
     "declined": (RunTable.DECLINED,),
@@ -51,10 +55,10 @@ def parse_cursor(text: str | None) -> Cursor:
     """
     if not text:
         return Cursor(0, 0)
-    file, dot, row = text.partition(".")
-    if not (dot and file.isascii() and row.isascii() and file.isdigit() and row.isdigit()):
+    place = re.fullmatch(rf"([0-9]{{1,{_MOST_DIGITS}}})[.]([0-9]{{1,{_MOST_DIGITS}}})", text)
+    if place is None:
         raise InputError("from: not a place in the rows", hint="go back to the first page")
-    return Cursor(int(file), int(row))
+    return Cursor(int(place[1]), int(place[2]))
 
 
 @dataclass(frozen=True, slots=True)

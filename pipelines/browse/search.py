@@ -49,7 +49,8 @@ def _transactions(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
         rows = frame.filter(by_id).select(pl.col("service_id").unique())
         services |= set(rows.collect(engine="streaming")["service_id"])
     for service in sorted(services | _set_aside(asked, text)):
-        yield asked.t("found_transaction"), service, asked.transaction(service, text)
+        shown = asked.service(service)
+        yield asked.t("found_transaction"), shown, asked.transaction(service, text)
 
 
 def _set_aside(asked: Asked, text: str) -> set[str]:

@@ -69,7 +69,9 @@ def transaction(asked: Asked) -> Page:
     _corrections(asked, draft, story.events, words)
     if story.outcome == "never_delivered":
         draft.add(Block(sentences=[words.never_delivered(story)]))
-    title = words.texts("transaction", service_id=service_id, transaction_id=transaction_id)
+    title = words.texts(
+        "transaction", service_id=asked.service(service_id), transaction_id=transaction_id
+    )
     value = story_value(asked.safe(story), words)
     return Page("transaction", title, draft.blocks, value=value)
 
@@ -117,7 +119,7 @@ def account(asked: Asked) -> Page:
     draft.add(_declined(asked, declined))
     if not draft.blocks:
         draft.add(Block(sentences=[asked.t("account_unknown")]))
-    title = asked.t("p_account", service=service_id, account=asked.id(account_id))
+    title = asked.t("p_account", service=asked.service(service_id), account=asked.id(account_id))
     return Page("account", title, draft.blocks)
 
 
@@ -139,7 +141,7 @@ def payouts(asked: Asked) -> Page:
         ),
         [
             (
-                line.service_id,
+                asked.service(line.service_id),
                 asked.transaction(line.service_id, line.transaction_id),
                 asked.kind(line.kind),
                 line.points,
@@ -158,7 +160,7 @@ def payouts(asked: Asked) -> Page:
         [
             (
                 line.payout_id,
-                line.service_id,
+                asked.service(line.service_id),
                 asked.id(line.number),
                 texts("word_pay" if line.direction == "pay" else "word_take_back_line"),
                 line.instructed,
@@ -182,7 +184,7 @@ def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listin
                 entry.entry_seq,
                 str(entry.occurred_at),
                 asked.link(entry.run_id, "runs", run=entry.run_id),
-                entry.service_id,
+                asked.service(entry.service_id),
                 words.texts(entry.kind),
                 entry.amount,
                 entry.counted_amount,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import polars as pl
 import pytest
 from browsing import Pages, found, links, served
-from deliveries import ROOT, bodies
+from deliveries import ROOT, Desk, bodies, transaction
 from sample_book import hostile_book
 
 import mynapoint
@@ -236,7 +236,14 @@ def test_filters_hold_on_every_page_that_a_page_leads_to(pages: Pages, six_night
 
 
 def test_a_run_that_is_not_there_and_a_place_that_is_none_are_said_so(pages: Pages) -> None:
-    for page in ("runs?run=7", "runs?run=x", "runs?run=0", "entries?from=x", "entries?from=1"):
+    for page in (
+        "runs?run=7",
+        "runs?run=x",
+        "runs?run=0",
+        "entries?from=x",
+        "entries?from=1",
+        f"entries?from=0.{10**20}",
+    ):
         answer = pages.get(page)
         assert answer.status == 400, page
         assert "Traceback" not in answer.text
@@ -353,6 +360,21 @@ def test_without_show_ids_no_page_and_no_export_has_an_id_of_a_person_or_an_acco
         assert not pattern.search(answer.text), page
     assert pattern.search(open_pages.get("entries").text)
     assert pattern.search(open_pages.get("quarantined").text)
+
+
+def test_what_stands_in_place_of_a_service_is_masked_wherever_it_stands(tmp_path: Path) -> None:
+    desk, number = Desk(tmp_path), "018592613078"
+    swapped = transaction(2, service_id=number, account_id="coin")
+    desk.run(desk.transactions([transaction(1), swapped]))
+    with served(desk.book, tmp_path / "log") as pages:
+        row = links(pages.get("declined").text, "transaction")[0]
+        theirs = links(pages.get(row).text, "account")[0]
+        for page in (row, row.replace("?", ".json?", 1), theirs):
+            answer = pages.get(page)
+            assert answer.status == 200
+            assert number not in answer.text, page
+        assert number not in pages.search("T2").text
+        assert ">coin<" in pages.search("T1").text
 
 
 def test_every_look_up_of_a_person_is_logged_before_it_is_shown(pages: Pages) -> None:

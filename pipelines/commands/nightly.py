@@ -131,17 +131,14 @@ def run(
     as_json: bool
         Print the run record as JSON.
     """
-    from pipelines.run.command import book_deliveries
+    from pipelines.run.command import Delivered, book_deliveries, in_their_layouts
     from pipelines.run.observed import Watchers
 
+    named = Delivered(transactions or [], enrollments or [], events or [], manifest or [])
     return book_deliveries(
         book,
         booked_on=booked_on,
-        transactions=transactions or [],
-        enrollments=enrollments or [],
-        events=events or [],
-        layouts=layout or [],
-        settings=set_ or [],
+        find_delivered=lambda: in_their_layouts(named, layout or [], set_ or [], arguments),
         services=services,
         programme=programme,
         terms_as_of=terms_as_of,
@@ -150,7 +147,6 @@ def run(
         rejects=rejects,
         gates=gates,
         allowed_gates=allow_gate or [],
-        manifests=manifest or [],
         nothing_delivered=nothing_delivered,
         existing=existing,
         expected_run=expect_run,
@@ -168,7 +164,6 @@ def run(
         watchers=Watchers(log_json, metrics, on_finish),
         quiet=quiet,
         as_json=as_json,
-        arguments=arguments,
     )
 
 

@@ -5,12 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.io.delivered.deliveries import DeliveredAs
 from engine.layouts.catalogue import load_layout
 from engine.terms.gates import load_gates
 from engine.terms.programme import load_programme
 from engine.terms.services import load_services
-from pipelines.night.sources import NIGHT_ROLES, Sources, arrivals, load_sources
-from pipelines.run.command import book_deliveries
+from pipelines.night.sources import (
+    NIGHT_ROLES,
+    NightRole,
+    Sources,
+    arrivals,
+    is_dated,
+    load_sources,
+)
+from pipelines.run.command import Delivered, book_deliveries
 from pipelines.run.observed import Watchers
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.terminal import output, plain, print_json, table
@@ -42,29 +50,19 @@ def run_night(
     """
     sources = load_sources(config)
     options = sources.options
-    found = arrivals(sources, booked_on, nothing_delivered=nothing_delivered)
-    delivered = {
-        role: [file for arrival in found if arrival.source.role == role for file in arrival.files]
-        for role in NIGHT_ROLES
-    }
     numerator, denominator = options.max_quarantined
     return book_deliveries(
         book,
         booked_on=booked_on,
-        transactions=delivered["transactions"],
-        enrollments=delivered["enrollments"],
-        events=delivered["events"],
-        layouts=(),
-        settings=(),
+        find_delivered=lambda: _delivered(sources, booked_on, nothing_delivered=nothing_delivered),
         services=sources.optional_path(options.services, booked_on),
-        programme=options.programme,
+        programme=sources.programme(booked_on),
         terms_as_of=None,
         max_quarantined=numerator / denominator,
         quarantined_rows_allowed=options.allow_quarantined,
         rejects=sources.optional_path(options.rejects, booked_on),
         gates=sources.optional_path(options.gates, booked_on),
         allowed_gates=allowed_gates,
-        manifests=[note for arrival in found if (note := arrival.note()) is not None],
         nothing_delivered=nothing_delivered,
         existing=options.existing and not new_book,
         expected_run=expected_run,
@@ -86,8 +84,16 @@ def run_night(
         ),
         quiet=quiet,
         as_json=as_json,
-        arguments=(),
     )
+
+
+def _delivered(sources: Sources, booked_on: dt.date, *, nothing_delivered: bool) -> Delivered:
+    found = arrivals(sources, booked_on, nothing_delivered=nothing_delivered)
+    files: dict[NightRole, list[DeliveredAs]] = {role: [] for role in NIGHT_ROLES}
+    for arrival in found:
+        files[arrival.source.role] += arrival.files
+    notes = [note for arrival in found if (note := arrival.note()) is not None]
+    return Delivered(files["transactions"], files["enrollments"], files["events"], notes)
 
 
 def validate_config(config: Path, *, lang: Lang) -> int:
@@ -99,17 +105,18 @@ def validate_config(config: Path, *, lang: Lang) -> int:
     sources = load_sources(config)
     any_day = dt.date(2020, 1, 1)
     for source in sources.sources:
-        if source.layout not in (None, "canonical"):
+        if source.layout not in (None, "canonical") and not is_dated(source.layout):
             assert source.layout is not None
             is_file = source.layout.endswith(".toml")
             load_layout(sources.path(source.layout, any_day) if is_file else source.layout)
     options = sources.options
-    if options.gates is not None:
+    if options.gates is not None and not is_dated(options.gates):
         load_gates(sources.path(options.gates, any_day))
-    if options.services is not None:
+    if options.services is not None and not is_dated(options.services):
         load_services(sources.path(options.services, any_day))
-    if options.programme is not None:
-        load_programme(options.programme)
+    programme = sources.programme(any_day)
+    if programme is not None and not is_dated(options.programme):
+        load_programme(programme)
     with output_may_fail():
         output().print(plain(Texts("night", lang)("valid", sources=len(sources.sources))))
     return 0
@@ -149,9 +156,13 @@ def _option_values(sources: Sources, booked_on: dt.date) -> dict[str, Any]:
     paths = ("rejects", "gates", "services", "log_json", "metrics")
     values: dict[str, Any] = {
         name: getattr(options, name)
-        for name in ("existing", "wait", "allow_quarantined", "whole_lines", "programme")
+        for name in ("existing", "wait", "allow_quarantined", "whole_lines")
     }
-    values |= {"max_quarantined": list(options.max_quarantined), "on_finish": options.on_finish}
+    values |= {
+        "programme": sources.programme(booked_on),
+        "max_quarantined": list(options.max_quarantined),
+        "on_finish": options.on_finish,
+    }
     for name in paths:
         path = sources.optional_path(getattr(options, name), booked_on)
         values[name] = None if path is None else str(path)

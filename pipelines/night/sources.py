@@ -16,7 +16,8 @@ parameters |
 | `manifest` | none | a delivery note of its files |
 
 In paths, ``{booked_on}`` stands for the day, as ``{booked_on:%Y%m%d}`` in another form. Relative
-paths begin at the folder of the sources file.
+paths begin at the folder of the sources file. A ``layout`` or ``programme`` that ends in ``.toml``
+is a path.
 """
 
 from __future__ import annotations
@@ -101,7 +102,21 @@ class Sources:
 
     def path(self, text: str, booked_on: dt.date) -> str:
         """A path of the file, whole, for a day."""
-        return os.path.join(self.folder, expanded(text.format(booked_on=booked_on)))  # noqa: PTH118
+        return os.path.join(self.folder, _filled(text, booked_on))  # noqa: PTH118
+
+    def matching(self, text: str, booked_on: dt.date) -> list[str]:
+        """The paths that a pattern of the file, or a path, means on a day."""
+        path = self.path(text, booked_on)
+        if os.path.lexists(path):
+            return [path]
+        # The pattern is the file's own; its folder is called as it is called.
+        pattern = os.path.join(glob.escape(str(self.folder)), _filled(text, booked_on))  # noqa: PTH118
+        return sorted(glob.glob(pattern))  # noqa: PTH207
+
+    def programme(self, booked_on: dt.date) -> str | None:
+        """The programme of a run on a day: an ID, or a file's whole path."""
+        text = self.options.programme
+        return self.path(text, booked_on) if text is not None and _is_file(text) else text
 
     def optional_path(self, text: str | None, booked_on: dt.date) -> Path | None:
         """As ``path``, of an option that may be missing."""
@@ -168,7 +183,7 @@ def _source(table: StrictTable) -> Source:
         name=table.text("name"),
         role=table.word("role", NIGHT_ROLES, "transactions"),
         files=_path(table, "files", table.text("files")),
-        layout=table.optional_text("layout"),
+        layout=_file_or_id(table, "layout"),
         parameters=table.texts_by_name("parameters"),
         parameters_from_name=compiled,
         required=table.boolean("required", default=True),
@@ -186,7 +201,7 @@ def _options(table: StrictTable) -> RunOptions:
         rejects=_optional_path(table, "rejects"),
         gates=_optional_path(table, "gates"),
         services=_optional_path(table, "services"),
-        programme=table.optional_text("programme"),
+        programme=_file_or_id(table, "programme"),
         log_json=_optional_path(table, "log_json"),
         metrics=_optional_path(table, "metrics"),
         on_finish=table.optional_text("on_finish"),
@@ -200,6 +215,25 @@ def _whole(table: StrictTable, key: str, most: int) -> int:
 def _optional_path(table: StrictTable, key: str) -> str | None:
     text = table.optional_text(key)
     return None if text is None else _path(table, key, text)
+
+
+def _file_or_id(table: StrictTable, key: str) -> str | None:
+    text = table.optional_text(key)
+    return _path(table, key, text) if text is not None and _is_file(text) else text
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith(".toml")
+
+
+def _filled(text: str, booked_on: dt.date) -> str:
+    return expanded(text.format(booked_on=booked_on))
+
+
+def is_dated(text: str | None) -> bool:
+    """Whether a path of the file, if there is one, is not the same each night."""
+    days = (dt.date(2020, 1, 1), dt.date(2021, 12, 31))
+    return text is not None and len({text.format(booked_on=day) for day in days}) > 1
 
 
 def _path(table: StrictTable, key: str, text: str) -> str:
@@ -230,9 +264,9 @@ def arrivals(sources: Sources, booked_on: dt.date, *, nothing_delivered: bool) -
 
 def _arrival(sources: Sources, source: Source, booked_on: dt.date) -> Arrival:
     pattern = sources.path(source.files, booked_on)
-    matches = [pattern] if os.path.lexists(pattern) else sorted(glob.glob(pattern))  # noqa: PTH207
+    matches = sources.matching(source.files, booked_on)
     layout = source.layout
-    if layout is not None and layout.endswith(".toml"):
+    if layout is not None and _is_file(layout):
         layout = sources.path(layout, booked_on)
     files = [DeliveredAs(match, layout, _parameters(source, match)) for match in matches]
     return Arrival(source, pattern, files, sources.optional_path(source.manifest, booked_on))

@@ -1,7 +1,8 @@
 """The command's body: read the options, book the deliveries, print what became of them."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,15 +19,44 @@ from pipelines.shown.progress import progress_bar
 from pipelines.shown.summary import print_record, print_summary, print_warnings
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a night has: the deliveries by role, and their delivery notes."""
+
+    transactions: Sequence[str | DeliveredAs]
+    enrollments: Sequence[str | DeliveredAs]
+    events: Sequence[str | DeliveredAs]
+    manifests: Sequence[Path | DeliveryNote]
+
+
+def in_their_layouts(
+    delivered: Delivered, layouts: Sequence[str], settings: Sequence[str], arguments: Sequence[str]
+) -> Delivered:
+    """What a command line names, each with the layout and parameters ahead of it.
+
+    Raises:
+        InputError: as ``in_order``.
+    """
+    if not (layouts or settings):
+        return delivered
+    named = {
+        "transactions": delivered.transactions,
+        "enrollments": delivered.enrollments,
+        "events": delivered.events,
+    }
+    by_role = in_order(
+        arguments, {role: [str(path) for path in paths] for role, paths in named.items()}
+    )
+    return Delivered(
+        by_role["transactions"], by_role["enrollments"], by_role["events"], delivered.manifests
+    )
+
+
 def book_deliveries(
     book: Path,
     *,
     booked_on: dt.date,
-    transactions: Sequence[str | DeliveredAs],
-    enrollments: Sequence[str | DeliveredAs],
-    events: Sequence[str | DeliveredAs],
-    layouts: Sequence[str],
-    settings: Sequence[str],
+    find_delivered: Callable[[], Delivered],
     services: Path | None,
     programme: str | None,
     terms_as_of: dt.date | None,
@@ -35,7 +65,6 @@ def book_deliveries(
     rejects: Path | None,
     gates: Path | None,
     allowed_gates: Sequence[str],
-    manifests: Sequence[Path | DeliveryNote],
     nothing_delivered: bool,
     existing: bool,
     expected_run: int | None,
@@ -53,9 +82,11 @@ def book_deliveries(
     watchers: Watchers,
     quiet: bool,
     as_json: bool,
-    arguments: Sequence[str],
 ) -> int:
     """Books one night's deliveries.
+
+    ``find_delivered`` is called with the attempt under way, so that the watchers hear of what
+    cannot be found, too.
 
     Raises:
         InputError: something delivered, or an option, cannot be used; nothing was booked.
@@ -67,25 +98,18 @@ def book_deliveries(
             hint="leave --engine out",
             code="wrong_usage",
         )
-    deliveries: dict[str, Sequence[str | DeliveredAs]] = {
-        "transactions": transactions,
-        "enrollments": enrollments,
-        "events": events,
-    }
-    if layouts or settings:
-        paths = {role: [str(path) for path in named] for role, named in deliveries.items()}
-        deliveries = {**in_order(arguments, paths)}
     with (
         engine_of(engine, master, conf) as how,
         progress_bar(wanted=not quiet) as shown,
         observed(book, booked_on, command_line(), watchers, shown, dry_run=dry_run) as attempt,
     ):
+        delivered = find_delivered()
         attempt.result = result = book_a_night(
             book,
             booked_on=booked_on,
-            transactions=deliveries["transactions"],
-            enrollments=deliveries["enrollments"],
-            events=deliveries["events"],
+            transactions=delivered.transactions,
+            enrollments=delivered.enrollments,
+            events=delivered.events,
             services=services,
             programme=programme,
             terms_as_of=terms_as_of,
@@ -94,7 +118,7 @@ def book_deliveries(
             rejects=rejects,
             gates=gates,
             allowed_gates=allowed_gates,
-            manifests=manifests,
+            manifests=delivered.manifests,
             nothing_delivered=nothing_delivered,
             existing=existing,
             expected_run=expected_run,

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,21 @@ def test_a_required_source_that_is_missing_is_named_and_nothing_booked(
     assert desk.record()["inputs"] == []
 
 
+def test_watchers_hear_of_a_night_whose_required_source_is_missing(desk: Desk) -> None:
+    told = f'metrics = "night.prom"\non_finish = "tee {desk.folder / "told.json"}"\n'
+    desk.write("mynapoint.toml", CONFIG.replace("[run]\n", f"[run]\n{told}"))
+    assert call(["night", "book", "--booked-on", "2020-09-29", "--quiet"]) == 0
+    with pytest.raises(InputError, match="source coin: there is no file"):
+        call(["night", "book", "--booked-on", "2020-09-30"])
+    log = (desk.folder / "log" / "2020-09-30.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["exit"] == 2
+    attempts = (desk.book / "attempts.jsonl").read_text().splitlines()
+    assert json.loads(attempts[-1])["exit"] == 2
+    assert "source coin" in json.loads((desk.folder / "told.json").read_text())["error"]["message"]
+    metrics = (desk.folder / "night.prom").read_text()
+    assert re.search(r"^mynapoint_attempt_exit_code[{].*[}] 2[.]0$", metrics, re.MULTILINE)
+
+
 def test_a_note_of_a_source_speaks_of_its_own_files(desk: Desk) -> None:
     desk.write("in/20200929/SHA256SUMS", f"{'0' * 64}  coin-1.csv\n")
     with pytest.raises(InputError, match="the deliveries are not what is noted") as caught:
@@ -156,6 +172,37 @@ def test_today_and_yesterday_are_japans(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_file_is_read_strictly(desk: Desk, old: str, new: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         load_sources(desk.write("bad.toml", CONFIG.replace(old, new)))
+
+
+def test_a_programme_that_is_a_file_begins_at_the_folder_of_the_sources_file(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = CONFIG.replace("[run]\n", '[run]\nprogramme = "terms.toml"\n')
+    desk.write("etc/mynapoint.toml", own)
+    show = ["config", "show", "--config", "etc/mynapoint.toml", "--booked-on", "2020-09-29"]
+    assert call([*show, "--json"]) == 1
+    options = json.loads(capsys.readouterr().out)["options"]
+    assert options["programme"] == str(desk.folder / "etc" / "terms.toml")
+    for name in ("services.toml", "gates.toml"):
+        desk.write(f"etc/{name}", (desk.folder / name).read_bytes())
+    with pytest.raises(InputError, match=r"etc/terms\.toml"):
+        call(["config", "validate", "--config", "etc/mynapoint.toml"])
+
+
+def test_validate_leaves_out_what_is_another_file_each_night(desk: Desk) -> None:
+    desk.write("mynapoint.toml", CONFIG.replace("gates.toml", "gates-{booked_on:%Y}.toml"))
+    assert call(["config", "validate"]) == 0
+
+
+def test_a_folder_may_be_called_like_a_pattern(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.write("[1]/mynapoint.toml", CONFIG)
+    desk.write("[1]/in/20200929/coin-1.csv", "x\n")
+    show = ["config", "show", "--config", "[1]/mynapoint.toml", "--booked-on", "2020-09-29"]
+    assert call([*show, "--json"]) == 0
+    [coin, _] = json.loads(capsys.readouterr().out)["sources"]
+    assert coin["files"] == [str(desk.folder / "[1]" / "in" / "20200929" / "coin-1.csv")]
 
 
 def test_validate_reads_what_the_file_names(desk: Desk) -> None:

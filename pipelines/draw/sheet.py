@@ -128,9 +128,16 @@ def read_sheet(path: Path, sample: Sample) -> dict[int, int]:
             raise InputError(
                 f"{path}: the text is neither UTF-8 nor CP932", hint="save the sheet as CSV UTF-8"
             ) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.reader.line_num}: {error}", hint="save the sheet as CSV UTF-8"
+        ) from error
     found: dict[int, int] = {}
     booked = {unit.number: unit.points for unit in sample.units}
-    for place, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+    for place, row in enumerate(rows, 2):
         where = f"{path}: line {place}"
         number = _whole(row.get("unit"), where, "unit")
         if number in found:

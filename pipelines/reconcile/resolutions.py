@@ -52,6 +52,18 @@ def parse_resolutions(data: bytes, path: Path, *, evidence_required: bool) -> li
         InputError: a line cannot be used; all lines must be.
     """
     reader = csv.DictReader(io.StringIO(_decoded(data, path), newline=""))
+    try:
+        return _resolutions(reader, path, evidence_required=evidence_required)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.reader.line_num}: {error}",
+            hint="save it as CSV, a line for each break",
+        ) from error
+
+
+def _resolutions(
+    reader: "csv.DictReader[str]", path: Path, *, evidence_required: bool
+) -> list[Resolution]:
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise InputError(

@@ -251,8 +251,12 @@ def test_a_sheet_is_read_as_spreadsheet_programs_save_it(
         (lambda rows: [rows[0] | {"unit": "61"}, *rows[1:]], "is not as the sample's seed"),
         (lambda rows: [*rows, rows[0]], "unit 1 is there twice"),
         (lambda rows: rows[1:], "unit 1 is missing"),
+        (lambda rows: [rows[0] | {"remark": "x" * 140_000}], "line 2: field larger than"),
     ],
-    ids=["empty", "a share", "negative", "other points", "another unit", "twice", "missing"],
+    ids=[
+        *("empty", "a share", "negative", "other points", "another unit", "twice", "missing"),
+        "too long",
+    ],
 )
 def test_a_sheet_that_is_not_the_samples_is_refused(
     six_nights: Path, tmp_path: Path, change: Callable[[list[Row]], list[Row]], why: str

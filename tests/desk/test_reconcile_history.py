@@ -208,8 +208,9 @@ def test_resolutions_are_read_as_spreadsheet_programs_save_them(
         ({"on": "April"}, "resolved_on is not a day"),
         ({"id": "d12"}, 'difference_id cannot be "d12"'),
         ({"twice": "yes"}, "is resolved twice"),
+        ({"note": "x" * 140_000}, "field larger than"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_resolution_that_cannot_be_understood_is_refused(
     desk: Desk,

@@ -43,18 +43,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = local_path(path)
     check_file(path)
-    with writable(path):
-        # The system makes it its owner's alone.
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        fresh = Path(name)
-        try:
-            yield fresh
-            sync(fresh)
-            check_file(path)
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+    with _fresh_file(path) as fresh:
+        yield fresh
+        sync(fresh)
+        check_file(path)
+        fresh.replace(path)
 
 
 @contextmanager
@@ -64,10 +57,35 @@ def whole_new_file(path: Path) -> Iterator[Path]:
     Raises:
         InputError: nothing can be written there, or there is something already.
     """
+    path = local_path(path)
     check_new_file(path)
-    with whole_file(path) as fresh:
+    with _fresh_file(path) as fresh:
         yield fresh
+        sync(fresh)
         check_new_file(path)
+        # To look is not enough: the name is taken in one act, or somebody else has it.
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError as error:
+            raise _taken(path) from error
+        fresh.replace(path)
+
+
+@contextmanager
+def _fresh_file(path: Path) -> Iterator[Path]:
+    with writable(path):
+        # The system makes it its owner's alone.
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        fresh = Path(name)
+        try:
+            yield fresh
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> InputError:
+    return InputError(f"{path}: there is something already", hint="name a new file")
 
 
 def check_file(path: Path) -> None:
@@ -96,7 +114,7 @@ def check_new_file(path: Path) -> None:
     check_outside_books(path)
     with writable(path):
         if os.path.lexists(path):
-            raise InputError(f"{path}: there is something already", hint="name a new file")
+            raise _taken(path)
 
 
 def _is_ours(path: Path) -> bool:

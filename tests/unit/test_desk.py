@@ -11,8 +11,13 @@ from deliveries import Desk
 
 from engine.errors import InputError
 from pipelines.cli import call
-from pipelines.shown import terminal
-from pipelines.shown.result_files import check_outside_books, whole_file, whole_folder
+from pipelines.shown import result_files, terminal
+from pipelines.shown.result_files import (
+    check_outside_books,
+    whole_file,
+    whole_folder,
+    whole_new_file,
+)
 
 
 class _Terminal(io.StringIO):
@@ -91,6 +96,24 @@ def test_what_came_to_stand_there_while_a_result_was_made_is_not_replaced(tmp_pa
         make_a_file()
     assert file.read_text() == "mine"
     assert {path.name for path in tmp_path.rglob("*")} == {"result", "own.txt", "page.html"}
+
+
+def test_a_file_that_appears_at_the_last_moment_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "evidence.zip"
+    theirs = f'<meta name="generator" content="{result_files.MAKER}">'
+    looks = iter([None, lambda: path.write_text(theirs)])
+
+    def look(_: Path) -> None:
+        if (somebody := next(looks)) is not None:
+            somebody()
+
+    monkeypatch.setattr(result_files, "check_new_file", look)
+    with pytest.raises(InputError, match="there is something already"), whole_new_file(path) as new:
+        new.write_text("made")
+    assert path.read_text() == theirs
+    assert [file.name for file in tmp_path.iterdir()] == ["evidence.zip"]
 
 
 def test_an_empty_folder_that_became_part_of_a_book_is_not_replaced(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -127,6 +127,14 @@ class Database:
     def given(self, name: str, rows: pa.Table) -> None:
         """Makes rows that are in memory a view; another of its name gives way."""
         self._connection.register(name, rows)
+
+    def function_of_text(
+        self, name: str, function: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    ) -> None:
+        """Makes a function from text to text, of whole columns."""
+        from duckdb.func import ARROW
+
+        self._connection.create_function(name, function, ["VARCHAR"], "VARCHAR", type=ARROW)
 
     def batches(self, sql: str, rows: int) -> Iterator[list[tuple[Any, ...]]]:
         """What a statement gives, so many rows at a time."""

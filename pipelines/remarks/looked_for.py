@@ -10,17 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-# Letters and digits alone, half-width and in capitals, without zeros ahead.
-_NARROW: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_WIDE: Final = "".join(chr(ord(character) + 0xFEE0) for character in _NARROW)
+# The function of the database that gives a text in Unicode's form NFKC.
+NFKC: Final = "in_nfkc"
 
 
 def spelled(column: str) -> str:
-    """An ID as all its spellings have it, in SQL."""
-    return (
-        f"ltrim(regexp_replace(translate(upper({column}), '{_WIDE}', '{_NARROW}'), "
-        "'[^0-9A-Z]', '', 'g'), '0')"
-    )
+    """An ID as all its spellings have it, in SQL: in small letters of Unicode's form NFKC, without
+    punctuation, spaces and zeros ahead; null if nothing remains.
+    """
+    narrow = f"lower(upper({NFKC}({column})))"
+    return f"nullif(ltrim(regexp_replace({narrow}, '[\\pP\\pZ\u2212]', '', 'g'), '0'), '')"
+
+
+def _of_first(columns: str, *, alias: str = "") -> str:
+    """Columns of a group, all of one row: the first by them in their order."""
+    names = [f"{alias}{name}" for name in columns.split()]
+    order = f"row({', '.join(names)})"
+    return ", ".join(f"arg_min({name}, {order}) AS {name.removeprefix(alias)}" for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +45,17 @@ class Pattern:
 PATTERNS: Final = (
     Pattern(
         "charge_and_refund_cycles",
-        """
+        f"""
         SELECT
-            max(run_id) AS run_id, min(service_id) AS service_id, min(account_id) AS account_id,
+            max(run_id) AS run_id, {_of_first("service_id account_id")},
             person_id, NULL AS transaction_id, max(occurred_at) AS occurred_at,
             sum(points) AS points, count(*) FILTER (kind = 'refund') AS detail
         FROM standing
         GROUP BY person_id
-        HAVING count(*) FILTER (kind = 'refund') >= {refunds}
+        HAVING count(*) FILTER (kind = 'refund') >= {{refunds}}
             AND 100 * sum(-net_amount) FILTER (kind = 'refund')
-                >= {percent} * sum(net_amount) FILTER (kind <> 'refund')
-        """,
+                >= {{percent}} * sum(net_amount) FILTER (kind <> 'refund')
+        """,  # noqa: S608 - columns of ours
         {"refunds": 3, "percent": 50},
     ),
     Pattern(
@@ -66,27 +72,28 @@ PATTERNS: Final = (
     ),
     Pattern(
         "same_second",
-        """
+        f"""
         SELECT
-            max(run_id) AS run_id, service_id, account_id, min(person_id) AS person_id,
-            min(transaction_id) AS transaction_id, occurred_at, sum(points) AS points,
+            max(run_id) AS run_id, service_id, account_id,
+            {_of_first("transaction_id person_id")}, occurred_at, sum(points) AS points,
             count(*) AS detail
         FROM standing
         WHERE kind <> 'refund'
         GROUP BY service_id, account_id, occurred_at
-        HAVING count(*) >= {payments}
-        """,
+        HAVING count(*) >= {{payments}}
+        """,  # noqa: S608 - columns of ours
         {"payments": 2},
     ),
     Pattern(
         "transactions_spelled_alike",
         f"""
         SELECT
-            max(run_id) AS run_id, service_id, min(account_id) AS account_id,
-            min(person_id) AS person_id, min(transaction_id) AS transaction_id,
+            max(run_id) AS run_id, service_id,
+            {_of_first("account_id person_id transaction_id")},
             max(occurred_at) AS occurred_at, sum(points) AS points,
             count(DISTINCT transaction_id) AS detail
         FROM standing
+        WHERE {spelled("transaction_id")} IS NOT NULL
         GROUP BY service_id, {spelled("transaction_id")}
         HAVING count(DISTINCT transaction_id) > 1
         """,  # noqa: S608 - a column of ours
@@ -95,10 +102,12 @@ PATTERNS: Final = (
         "accounts_spelled_alike",
         f"""
         SELECT
-            max(run_id) AS run_id, service_id, min(account_id) AS account_id,
-            min(person_id) AS person_id, NULL AS transaction_id, max(applied_at) AS occurred_at,
+            max(run_id) AS run_id, service_id,
+            {_of_first("account_id person_id")},
+            NULL AS transaction_id, max(applied_at) AS occurred_at,
             0 AS points, count(DISTINCT account_id) AS detail
         FROM enrolled
+        WHERE {spelled("account_id")} IS NOT NULL
         GROUP BY service_id, {spelled("account_id")}
         HAVING count(DISTINCT account_id) > 1 AND count(DISTINCT person_id) > 1
         """,  # noqa: S608 - a column of ours
@@ -107,10 +116,11 @@ PATTERNS: Final = (
         "people_spelled_alike",
         f"""
         SELECT
-            max(run_id) AS run_id, min(service_id) AS service_id, min(account_id) AS account_id,
-            min(person_id) AS person_id, NULL AS transaction_id, max(applied_at) AS occurred_at,
+            max(run_id) AS run_id, {_of_first("service_id account_id person_id")},
+            NULL AS transaction_id, max(applied_at) AS occurred_at,
             0 AS points, count(DISTINCT person_id) AS detail
         FROM enrolled
+        WHERE {spelled("person_id")} IS NOT NULL
         GROUP BY {spelled("person_id")}
         HAVING count(DISTINCT person_id) > 1
         """,  # noqa: S608 - a column of ours
@@ -130,20 +140,20 @@ PATTERNS: Final = (
     ),
     Pattern(
         "awards_before_a_stop",
-        """
+        f"""
         SELECT
-            max(s.run_id) AS run_id, s.service_id, min(s.account_id) AS account_id,
-            min(s.person_id) AS person_id, NULL AS transaction_id,
+            max(s.run_id) AS run_id, s.service_id,
+            {_of_first("account_id person_id", alias="s.")}, NULL AS transaction_id,
             max(s.occurred_at) AS occurred_at, sum(s.points) AS points, count(*) AS detail
         FROM standing AS s
         JOIN stopped AS e
             ON e.service_id = s.service_id
             AND e.account_id = coalesce(s.enrolled_account_id, s.account_id)
             AND s.occurred_at < e.effective_at
-            AND s.occurred_at >= e.effective_at - INTERVAL {days} DAY
+            AND s.occurred_at >= e.effective_at - INTERVAL {{days}} DAY
         GROUP BY s.service_id, e.account_id, e.effective_at
-        HAVING sum(s.points) >= {points}
-        """,
+        HAVING sum(s.points) >= {{points}}
+        """,  # noqa: S608 - columns of ours
         {"days": 3, "points": 1000},
     ),
     Pattern(

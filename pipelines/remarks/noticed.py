@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pyarrow.compute as pc
+
 from engine.io.book.format import RunTable
 from engine.records import arrow_schema
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook, book_readable
-from pipelines.remarks.looked_for import PATTERNS, Pattern
+from pipelines.remarks.looked_for import NFKC, PATTERNS, Pattern
 
 _STANDING: Final = """
 CREATE VIEW standing AS
@@ -66,6 +68,7 @@ def look_through(opened: OpenedBook, database: Database) -> list[Remark]:
     with book_readable(opened.book):
         files = [file.path for file in opened.ledger_files]
     database.ledger(files)
+    database.function_of_text(NFKC, lambda texts: pc.utf8_normalize(texts, form="NFKC"))
     for statement in (_VOIDS, _STANDING, _BY_RUN):
         database.rows(statement)
     for view, table in (("accepted", RunTable.ACCEPTED), ("event", RunTable.ACCEPTED_EVENTS)):

@@ -53,6 +53,7 @@ class Given:
                 run, sha256 = int(value["last_run"]), value["last_record_sha256"]
             else:
                 run, sha256 = int(value["last_run"]), value["chain_sha256"]
+            files = dict(value["files_sha256"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             command = "draw" if self.kind == SAMPLES else "reconcile"
             raise InputError(
@@ -65,6 +66,14 @@ class Given:
                 f"{self.folder}: it was made from another book, or the book has changed since",
                 hint="name a result of this book, or make it again",
             )
+        # A sample's sheet is filled in after it was drawn, and its workbook may be.
+        for name in sorted(files) if self.kind == DIFFERENCES else ():
+            path = self.folder / name
+            if not path.is_file() or sha256_of(path) != files[name]:
+                raise InputError(
+                    f"{path}: this is not the file that {described_by.name} names",
+                    hint="name the folder of one result as it was made, or make it again",
+                )
 
 
 def make_papers(
@@ -113,7 +122,7 @@ def _records_and_seals(folder: Path, opened: OpenedBook) -> None:
             shutil.copyfile(record.path, folder / "chain" / record.place / record.path.name)
         seals = opened.book.path / "seals"
         if seals.is_dir():
-            _copy(seals, folder / "seals")
+            _copy(seals, folder / "seals", files_alone=True)
 
 
 def _head(folder: Path, opened: OpenedBook, verified: Verified, made_at: dt.datetime) -> None:
@@ -133,11 +142,19 @@ def _head(folder: Path, opened: OpenedBook, verified: Verified, made_at: dt.date
     )
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copies the files of a folder, and looks that what was copied is what stands there."""
+def _copy(source: Path, target: Path, *, files_alone: bool = False) -> None:
+    """Copies the files of a folder, and looks that what was copied is what stands there.
+
+    Args:
+        source: the folder.
+        target: where they are copied to.
+        files_alone: what is not a file is left out, instead of refused.
+    """
     target.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         if path.is_symlink() or not path.is_file():
+            if files_alone:
+                continue
             raise InputError(
                 f"{path}: this is not a file", hint="name the folder of one result, as it was made"
             )

@@ -110,6 +110,24 @@ def test_each_pattern_is_found_where_it_was_laid(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_remark_names_an_account_that_somebody_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = [
+        enrollment(1, person_id="ab-1", service_id="tap", account_id="A1", basis="charge"),
+        enrollment(2, person_id="ＡＢ1", service_id="coin", account_id="Z9"),
+        enrollment(3, person_id="会員一", account_id="口座一"),
+        enrollment(4, person_id="会員二", account_id="口座二"),
+        enrollment(5, person_id="ｶﾞ1", account_id="K1"),
+        enrollment(6, person_id="ガ１", account_id="K2"),
+    ]
+    found = remarks(booked(tmp_path, [], people), tmp_path / "out", capsys)
+    assert found == NOTHING | {"people_spelled_alike": 2}
+    rows = pl.read_parquet(tmp_path / "out" / "remarks.parquet")
+    named = rows.select("service_id", "account_id", "person_id").rows()
+    assert {("coin", "Z9", "ＡＢ1"), ("coin", "K1", "ｶﾞ1")} == set(named)
+
+
 def test_what_stays_below_the_thresholds_is_not_remarked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from deliveries import Desk, bodies, transaction
 
 import mynapoint
+from engine.errors import InputError
 from pipelines.cli import call
 
 
@@ -31,6 +32,19 @@ def packed(
     code = call(["workpapers", str(desk.book), "--out", str(out), "--json", *map(str, options)])
     value: dict[str, Any] = json.loads(capsys.readouterr().out)
     return code, out, value
+
+
+def test_results_that_were_altered_are_refused_and_seals_are_files(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = desk.write("claim.csv", "service_id,account_id,points\ncoin,A1,1\n")
+    breaks = desk.folder / "breaks"
+    call(["reconcile", str(desk.book), str(claim), "--out", str(breaks)])
+    (desk.book / "seals" / "old").mkdir(parents=True)
+    assert packed(desk, capsys, "--differences", breaks)[1].exists()
+    (breaks / "breaks.csv").write_text("service_id\n")
+    with pytest.raises(InputError, match="this is not the file that"):
+        packed(desk, capsys, "--differences", breaks, name="altered.zip")
 
 
 def test_one_file_has_all_papers_and_their_digests(

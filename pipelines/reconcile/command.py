@@ -120,6 +120,9 @@ def _reconciled(
             claim, skipped = laid.claim, laid.skipped
             rows = load_laid_out(laid, database)
         resolutions = () if history is None else history.resolutions
+        if history is not None:
+            chain = [record.sha256 for record in open_book(opened.book.path).chain]
+            history.check_state(claim.key, asked.month, chain, opened.chain_sha256)
         totals = _compared(opened, claim, database, asked.month, resolutions)
         carried = None if history is None else history.carried(claim.key, asked.month)
         reconciled = Reconciled(

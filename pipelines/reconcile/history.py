@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +81,33 @@ class History:
     def resolutions_sha256(self) -> str:
         """The digest of the file of resolutions."""
         return hashlib.sha256(self.resolutions_text).hexdigest()
+
+    def check_state(self, key: str, month: str | None, chain: Sequence[str], head: str) -> None:
+        """Makes sure that the folder is of this book, and that the state of the book that is
+        looked at is not older than the one that its month and form were last reconciled at.
+
+        Args:
+            key: the form of the claim.
+            month: that is compared.
+            chain: the digests of all records of the book.
+            head: the digest of the last record that is looked at.
+
+        Raises:
+            InputError: it is not so.
+        """
+        for number in _numbers(self.folder):
+            path = self.folder / f"{number:06}" / SUMMARY
+            before = _summary(path)["chain_sha256"]
+            if before not in chain:
+                raise InputError(
+                    f"{path}: it was made from another book, or the book has changed since",
+                    hint="name a folder of its own with --history for each book",
+                )
+            if _scope(path) == (key, month) and chain.index(before) > chain.index(head):
+                raise InputError(
+                    f"{path}: it was made from a later state of the book than this one",
+                    hint="leave out --as-of, or write this result elsewhere with --out",
+                )
 
     def carried(self, key: str, month: str | None) -> pl.DataFrame:
         """Differences of other months or forms that were open there, and have not been resolved
@@ -152,6 +179,7 @@ def open_history(folder: Path) -> History:
                     hint="restore the folder from a copy: its reconciliations are never changed",
                 )
             previous = sha256_of(summary)
+            _check_files(summary)
     except OSError as error:
         raise InputError(
             f"{folder}: the folder of reconciliations cannot be used: {error.strerror or error}",
@@ -180,11 +208,26 @@ def _summary(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if len(value["claim"]["form"]) == 2 and "month" in value:
-            _ = value["kept"]["previous_sha256"]
+            _ = (
+                value["kept"]["previous_sha256"],
+                value["chain_sha256"],
+                value["files_sha256"].items(),
+            )
             return value
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path) from error
     raise _unreadable(path)
+
+
+def _check_files(summary: Path) -> None:
+    """Makes sure that a reconciliation's files are those that its summary names."""
+    for name, sha256 in sorted(_summary(summary)["files_sha256"].items()):
+        path = summary.parent / name
+        if not path.is_file() or sha256_of(path) != sha256:
+            raise InputError(
+                f"{path}: this is not the file that {SUMMARY} names",
+                hint="restore the folder from a copy: its reconciliations are never changed",
+            )
 
 
 def _unreadable(path: Path) -> InputError:

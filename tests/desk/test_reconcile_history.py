@@ -253,10 +253,32 @@ def test_a_reconciliation_that_was_changed_afterwards_is_noticed(
     history, claim = tmp_path / "history", claimed(tmp_path, A1=1500)
     for _ in range(2):
         reconciled(desk, claim, capsys, "--history", history)
+    emptied = history / "000001" / "breaks.parquet"
+    kept = emptied.read_bytes()
+    pl.read_parquet(emptied).clear().write_parquet(emptied)
+    with pytest.raises(mynapoint.InputError, match="this is not the file that"):
+        call(["reconcile", str(desk.book), str(claim), "--history", str(history)])
+    emptied.write_bytes(kept)
     summary = history / "000001" / "summary.json"
     summary.write_text(summary.read_text("utf-8").replace("1500", "1501") + " ")
     with pytest.raises(mynapoint.InputError, match="does not follow"):
         call(["reconcile", str(desk.book), str(claim), "--history", str(history)])
+
+
+def test_a_folder_is_of_one_book_and_goes_on_in_time(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history, claim = tmp_path / "history", claimed(tmp_path, A1=1500)
+    other = Desk(tmp_path / "other")
+    for night in (1, 2):
+        other.run(other.transactions([transaction(night, amount="4000")]))
+    line = ["reconcile", str(other.book), str(claim), "--history", str(history)]
+    assert call(line) == 1
+    with pytest.raises(mynapoint.InputError, match="a later state of the book"):
+        call([*line, "--as-of", "1"])
+    with pytest.raises(mynapoint.InputError, match="another book"):
+        call(["reconcile", str(desk.book), str(claim), "--history", str(history)])
+    assert reconciled(other, claim, capsys, "--history", history)[0] == 1
 
 
 def test_wrong_usage_is_said_so(desk: Desk, tmp_path: Path) -> None:

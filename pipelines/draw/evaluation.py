@@ -2,16 +2,18 @@
 
 Monetary-unit samples: an error's tainting is its share of the booked points. Each drawn point
 stands for an interval (all points / units), so taintings times the interval are the projected
-error; the upper limit is Stringer's, with the factors of the Poisson distribution.
+error; the upper limit is Stringer's, with the factors of the Poisson distribution. Points too few
+have none: rows of few points or none are hardly drawn.
 
 Stratified samples: the mean difference of each stratum times its rows is the projected error; the
 upper limit adds its standard error, for a normal distribution. The share of rows in error has an
-upper limit by the Poisson distribution, and holds also where no error was found.
+upper limit by the Poisson distribution, and holds also where no error was found: each row in error
+stands for as many rows as one of the stratum of which the smallest share was drawn.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import NormalDist
@@ -98,11 +100,13 @@ def evaluate(sample: Sample, audited_points: Mapping[int, int], confidence: floa
     under = [error for error in errors if error.over_points < 0]
     if sample.drawn.method == "monetary":
         sides = [_monetary(sample, side, confidence) for side in (over, under)]
+        sides[1] = replace(sides[1], upper=None)
         rate = None
     else:
         sides = [_stratified(sample, side, confidence) for side in (over, under)]
-        units = len(sample.units)
-        rate = min(1.0, poisson_upper(len(errors), confidence) / units)
+        stands_for = max(Fraction(stratum.rows, stratum.units) for stratum in sample.strata)
+        upper_rows = poisson_upper(len(errors), confidence) * float(stands_for)
+        rate = min(1.0, upper_rows / sample.rows)
     return Evaluation(confidence, len(sample.units), errors, sides[0], sides[1], rate)
 
 

@@ -174,6 +174,7 @@ def test_without_an_error_the_limit_is_three_intervals(
     assert (code, value["units_in_error"]) == (0, 0)
     limit = math.ceil(759_814 / 60 * -math.log(0.05))
     assert value["too_many"] == {"found": 0, "projected": 0, "upper": limit}
+    assert value["too_few"] == {"found": 0, "projected": 0, "upper": None}
     _, less = evaluated(six_nights, tmp_path / "sample", capsys, "--confidence", "80")
     assert less["too_many"]["upper"] < limit
 
@@ -212,7 +213,10 @@ def test_a_stratified_sample_finds_awards_that_are_missing(
     fill(tmp_path / "sample", as_booked)
     code, value = evaluated(six_nights, tmp_path / "sample", capsys)
     assert (code, value["too_many"]["upper"]) == (0, None)
-    assert value["upper_rate"] == pytest.approx(-math.log(0.05) / 120)
+    strata = json.loads((tmp_path / "sample" / "sample.json").read_text("utf-8"))["strata"]
+    stands_for = max(stratum["rows"] / stratum["units"] for stratum in strata)
+    upper_rows = -math.log(0.05) * stands_for
+    assert value["upper_rate"] == pytest.approx(upper_rows / sum(one["rows"] for one in strata))
     [missed, *_] = [row for row in rows if row["person_id"] == "" and row["stratum"] == "paypay"]
     fill(
         tmp_path / "sample",

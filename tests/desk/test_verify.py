@@ -869,10 +869,10 @@ def test_a_delivery_that_no_run_has_booked_is_a_finding_unless_it_is_allowed(
 
 
 def test_a_clean_book_exits_0_and_its_result_is_all_of_stdout(
-    sample_book: Path, capsys: pytest.CaptureFixture[str]
+    six_nights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """So that a file kept as evidence says what was checked."""
-    assert call(["verify", str(sample_book)]) == 0
+    assert call(["verify", str(six_nights)]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[-1] == "verified: 0 findings, 0 remarks"
     for check in ("bytes", "places", "arithmetic", "index"):

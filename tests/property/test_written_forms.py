@@ -40,7 +40,7 @@ AMOUNTS: dict[str, int | None] = {
     "100,": None,
     "10,00,000": None,
     "1.5": None,
-    "100.0": None,
+    "100.0": 100,
     "1 000": None,
     "一万円": None,
     "円": None,

@@ -196,7 +196,9 @@ def test_a_second_header_makes_a_file_unusable_unless_it_is_the_same_and_left_ou
     path = desk.write("own.csv", (LAID_OUT + second).encode("cp932"))
     is_the_same = ",金額" in second and skipped
     if refused and not is_the_same:
-        with pytest.raises(InputError, match="a second header stands among the rows, with 番号, 会員"):
+        with pytest.raises(
+            InputError, match="a second header stands among the rows, with 番号, 会員"
+        ):
             read(path, layout)
     else:
         assert len(read(path, layout).rows) == len(ROWS) + is_the_same

@@ -113,8 +113,7 @@ def award(
     they were taken in ``order``.
     """
     first = begins(rows.ranks)
-    starts = np.flatnonzero(first)
-    lengths = np.diff(starts, append=order.size)
+    starts, lengths = stretches(first)
     people = rows.person_nos[starts]
 
     net_after = running(rows.net_yen, starts, lengths, past.balances.net_spend_yen[people])
@@ -140,8 +139,7 @@ def needs_recounting(rows: Booked, past: Past, programme: Programme) -> Flags:
     several = (rows.roundings != CUMULATIVE) | past.registry.several[rows.person_nos]
     if not (rows.refunds & several).any():
         return np.zeros(rows.refunds.size, np.bool_)
-    starts = np.flatnonzero(begins(rows.ranks))
-    lengths = np.diff(starts, append=rows.ranks.size)
+    starts, lengths = stretches(begins(rows.ranks))
     held = past.balances.net_spend_yen[rows.person_nos[starts]]
     net_before = running(rows.net_yen, starts, lengths, held) - rows.net_yen
     gives_room = rows.refunds & several & (net_before > programme.cap_yen)
@@ -153,6 +151,12 @@ def begins(numbers: Integers) -> Flags:
     first = np.ones(numbers.size, np.bool_)
     first[1:] = numbers[1:] != numbers[:-1]
     return first
+
+
+def stretches(first: Flags) -> tuple[Numbers, Numbers]:
+    """Where each stretch begins that is marked so, and its length."""
+    starts = np.flatnonzero(first)
+    return starts, np.diff(starts, append=first.size)
 
 
 def running(values: Integers, starts: Numbers, lengths: Numbers, before: Integers) -> Integers:
@@ -211,8 +215,8 @@ def group_running(counted: Integers, group_first: Flags, before: Integers) -> In
     """The running sum of each group, which begins where it is marked, on top of what it held
     before: the same for all of a group.
     """
-    starts = np.flatnonzero(group_first)
-    return running(counted, starts, np.diff(starts, append=counted.size), before[starts])
+    starts, lengths = stretches(group_first)
+    return running(counted, starts, lengths, before[starts])
 
 
 def _mixed(rows: Booked, first: Flags) -> Flags:

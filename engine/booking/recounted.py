@@ -17,6 +17,7 @@ from engine.booking.awarding import (
     begins,
     group_running,
     running,
+    stretches,
 )
 from engine.booking.deciding import Originals
 from engine.booking.recounting import Counting
@@ -139,8 +140,7 @@ class Spendings(NamedTuple):
 
     def counted_yen(self, programme: Programme) -> Integers:
         """What each counts, when these are all."""
-        starts = np.flatnonzero(begins(self.person_nos))
-        lengths = np.diff(starts, append=self.person_nos.size)
+        starts, lengths = stretches(begins(self.person_nos))
         after = running(self.left_yen, starts, lengths, np.zeros(starts.size, np.int64))
         return counted_spend(after, programme) - counted_spend(after - self.left_yen, programme)
 
@@ -338,8 +338,7 @@ def _entries(
     put right what the book counted otherwise.
     """
     at = spendings.places_of(moves.of)
-    starts = np.flatnonzero(begins(moves.person_nos))
-    lengths = np.diff(starts, append=at.size)
+    starts, lengths = stretches(begins(moves.person_nos))
     held = before.balances.net_spend_yen[moves.person_nos[starts]]
     net_after = running(moves.net_yen, starts, lengths, held)
     net_before = net_after - moves.net_yen
@@ -398,8 +397,7 @@ def _sums(
     programme: Programme,
 ) -> Awards:
     """What the entries say, of which ``held`` is what the book counted of each rounding group."""
-    starts = np.flatnonzero(begins(person_nos))
-    lengths = np.diff(starts, append=person_nos.size)
+    starts, lengths = stretches(begins(person_nos))
     balances = Balances(*(column[person_nos[starts]] for column in before.balances))
     together = np.argsort(groups, kind="stable")
     groups = groups[together]

@@ -11,11 +11,23 @@ from engine.layouts.look_alikes import plain
 from engine.layouts.model import Fixed, Layout, Parameter, Section, Separated
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
 
-# Of a parameter, and of a reason to skip rows.
+# Of a parameter, and of a reason to leave rows or lines out.
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 _NUMBER: Final = re.compile(r" \([0-9]+\)$")
+
+
+def reason_of(table: StrictTable, example: str) -> str:
+    """The name under which a table's rows or lines are counted."""
+    reason = table.text("reason")
+    if not NAME.fullmatch(reason):
+        raise table.fault(
+            "reason",
+            f'"{reason[:MAX_ID_CHARACTERS]}" is not lower-case letters, digits and underscores',
+            f"write it like {example}",
+        )
+    return reason
 
 
 def numbered(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from engine.layouts.model import Code, Skip, Test
-from engine.layouts.names import NAME, Names
+from engine.layouts.names import Names, reason_of
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
 
 _TESTS: Final = ("is", "begins", "contains", "matches", "filled")
@@ -21,13 +21,7 @@ def parse_skips(top: StrictTable, names: Names) -> tuple[Skip, ...]:
 
 
 def _skip(table: StrictTable, names: Names) -> Skip:
-    reason = table.text("reason")
-    if not NAME.fullmatch(reason):
-        raise table.fault(
-            "reason",
-            f'"{reason[:MAX_ID_CHARACTERS]}" is not lower-case letters, digits and underscores',
-            "write it like failed_payment",
-        )
+    reason = reason_of(table, "failed_payment")
     if table.has("line_begins"):
         for key in ("column", *_TESTS):
             if table.has(key):

@@ -8,9 +8,9 @@ from typing import Final, get_args
 import polars as pl
 
 from engine.layouts.model import Fixed, Layout, Section, SectionKind, Separated
-from engine.layouts.names import NAME, numbered
+from engine.layouts.names import numbered, reason_of
 from engine.layouts.row_tests import pattern
-from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
+from engine.terms.strict_toml import StrictTable
 
 _KNOWN_BY: Final = ("line_begins", "line_matches", "header")
 _KEYS: Final = ("reason", *_KNOWN_BY, "sets", "kind", "renamed", "ends")
@@ -22,13 +22,7 @@ def parse_sections(top: StrictTable, file: Separated | Fixed) -> tuple[Section, 
 
 
 def _section(table: StrictTable, file: Separated | Fixed) -> Section:
-    reason = table.text("reason")
-    if not NAME.fullmatch(reason):
-        raise table.fault(
-            "reason",
-            f'"{reason[:MAX_ID_CHARACTERS]}" is not lower-case letters, digits and underscores',
-            "write it like card_line",
-        )
+    reason = reason_of(table, "card_line")
     known_by = [key for key in _KNOWN_BY if table.has(key)]
     if len(known_by) != 1:
         raise table.fault(

@@ -1,15 +1,18 @@
 """The pages of `browse` in a real browser, by keyboard and mouse: read, filtered, searched."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from axe_core_python.selenium import Axe
 from browser import Driver, chromium, console, needs_chromium, requests, show_address
 from browsing import Pages, found, links, served
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 from pipelines.browse import app as browse_app
 from pipelines.shown.texts import LANGS
@@ -95,33 +98,44 @@ def test_at_common_widths_tables_need_no_scrolling(driver: Driver, pages: Pages)
         assert scrolling == [], page
 
 
+def go(driver: Driver, leave: Callable[[], object]) -> None:
+    """Leaves this page: a click may return before the next one is there."""
+    page = driver.find_element(By.TAG_NAME, "html")
+    leave()
+    # A page that is unloaded while it is looked at is an error of the driver's, too.
+    WebDriverWait(driver, 60, ignored_exceptions=[WebDriverException]).until(staleness_of(page))
+
+
 def test_an_auditor_finds_and_filters_without_a_script(driver: Driver, pages: Pages) -> None:
     show_address(driver, pages.address, width=DESKTOP, dark=False)
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        driver.find_element(By.LINK_TEXT, "Declined").click()
+        go(driver, driver.find_element(By.LINK_TEXT, "Declined").click)
         form = driver.find_element(By.CSS_SELECTOR, "form.sift")
         Select(form.find_element(By.NAME, "service")).select_by_value("paypay")
         Select(form.find_element(By.NAME, "reason")).select_by_value("not_enrolled")
-        form.find_element(By.TAG_NAME, "button").click()
+        go(driver, form.find_element(By.TAG_NAME, "button").click)
         assert "service=paypay" in driver.current_url
         assert "reason=not_enrolled" in driver.current_url
         rows = driver.find_elements(By.CSS_SELECTOR, "#table-declined tbody tr")
         assert rows
         assert all("not_enrolled" in row.text and "paypay" in row.text for row in rows)
         # What was chosen holds where one goes, and can be taken away there.
-        driver.find_element(By.LINK_TEXT, "Runs").click()
+        go(driver, driver.find_element(By.LINK_TEXT, "Runs").click)
         assert "service=paypay" in driver.current_url
-        driver.find_element(By.CSS_SELECTOR, "[aria-label='Remove the filter service']").click()
+        go(
+            driver,
+            driver.find_element(By.CSS_SELECTOR, "[aria-label='Remove the filter service']").click,
+        )
         assert "service" not in driver.current_url
         box = driver.find_element(By.NAME, "text")
-        box.send_keys(PERSON, Keys.ENTER)
+        go(driver, lambda: box.send_keys(PERSON, Keys.ENTER))
         assert PERSON not in driver.current_url
-        driver.find_element(By.CSS_SELECTOR, "#table-found a").click()
+        go(driver, driver.find_element(By.CSS_SELECTOR, "#table-found a").click)
         assert "3,502" in driver.find_element(By.TAG_NAME, "main").text
         assert PERSON not in driver.current_url
         assert PERSON not in driver.page_source
-        driver.find_element(By.LINK_TEXT, "日本語").click()
+        go(driver, driver.find_element(By.LINK_TEXT, "日本語").click)
         assert "付与ポイント 3,502" in driver.find_element(By.TAG_NAME, "main").text
     finally:
         driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

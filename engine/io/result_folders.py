@@ -5,15 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from engine.errors import InputError
 from engine.io.book.folder import refuse_within_books
 from engine.io.durable import remove_folder
 from engine.paths import local_path
-
-FORMULA_MARKS: Final = "=+-@\t\r\n＝＋－＠"
-"""What a spreadsheet takes for a formula when it opens a CSV file, full-width marks included."""
 
 
 @contextmanager

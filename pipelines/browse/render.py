@@ -1,24 +1,24 @@
 """A page as HTML, CSV or JSON."""
 
-import csv
 import io
 import json
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
+
+from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.browse.asked import Asked
 from pipelines.browse.counts import APPLIES, SECTIONS
 from pipelines.browse.listing import Link, Listing, Page, value_of
 from pipelines.report.table import Value, shown
-from pipelines.shown.spreadsheet import guarded
 from pipelines.shown.terminal import plain
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 NAVIGATION: Final = ("overview", "runs", *SECTIONS)
-_BOM: Final = "\ufeff"
 # Pages that can be asked for by address as CSV and JSON; a search is not one.
 _ABOUT_ONE: Final = ("transaction", "person", "account", "payouts")
 
@@ -153,16 +153,19 @@ def _exports(page: Page, asked: Asked, again: dict[str, str]) -> dict[str, list[
     }
 
 
-def csv_of(listing: Listing) -> str:
-    """A table as CSV: with a mark that says UTF-8, and no text that a spreadsheet calculates."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    keys = [column.key for column in listing.columns]
-    writer.writerow([*keys, *(["why"] if listing.notes else [])])
-    for row in listing.values():
-        cells = row.values()
-        writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in cells])
-    return _BOM + text.getvalue()
+def csv_of(listing: Listing) -> bytes:
+    """A table as CSV for people."""
+    rows, kinds = listing.values(), {column.key: column.kind for column in listing.columns}
+    columns = []
+    for key in (*kinds, *["why"] * bool(listing.notes)):
+        is_number = kinds.get(key) == "number"
+        cells = (row[key] for row in rows)
+        values = [cell if cell is None or is_number else str(cell) for cell in cells]
+        columns.append(pl.Series(key, values, pl.Int64 if is_number else pl.String))
+    file = io.BytesIO()
+    days = [key for key, kind in kinds.items() if kind == "day"]
+    spreadsheet_csv(pl.DataFrame(columns), file, as_written=days)
+    return file.getvalue()
 
 
 def json_of(page: Page, asked: Asked, table: str | None) -> str:

@@ -18,12 +18,13 @@ from engine.errors import InputError
 from engine.extras import require_extra
 from engine.io.payout.calculation import Calculation
 from engine.io.payout.known import PAYOUT_COLUMNS, Known, known
+from engine.io.spreadsheet_csv import spreadsheet_csv
 from engine.payouts.bridge import TERMS
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.head import head_facts
 from pipelines.shown.result_files import check_folder, whole_folder
-from pipelines.shown.spreadsheet import Spreadsheet, guarded
+from pipelines.shown.spreadsheet import Spreadsheet
 from pipelines.shown.terminal import output, plain, print_json, table
 from pipelines.shown.texts import Lang, Texts
 
@@ -216,8 +217,7 @@ def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Te
     )
     with whole_folder(out) as folder:
         frame.write_parquet(folder / "claim.parquet")
-        ids = pl.Series("service_id", [guarded(line.service_id) for line in lines], pl.String)
-        frame.with_columns(ids).write_csv(folder / "claim.csv", include_bom=True)
+        spreadsheet_csv(frame, folder / "claim.csv")
         text = json.dumps(value, ensure_ascii=False, indent=1)
         (folder / "claim.json").write_text(f"{text}\n", encoding="utf-8")
         _write_workbook(folder / "claim.xlsx", lines, value, texts)

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import polars as pl
 
+from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.claim.settlement import Claim, Sums
 from pipelines.desk.terms import TermsUsed, rate
 from pipelines.shown import terminal
 from pipelines.shown.head import head_facts
-from pipelines.shown.spreadsheet import Spreadsheet, guarded
+from pipelines.shown.spreadsheet import Spreadsheet
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
 
@@ -64,7 +65,7 @@ def write_results(folder: Path, claim: Claim, texts: Texts) -> None:
         tables[_MONTHS] = months_of(claim)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
-        _guarded(frame).write_csv(folder / f"{name}.csv", include_bom=True)
+        spreadsheet_csv(frame, folder / f"{name}.csv")
     text = json.dumps(value(claim), ensure_ascii=False, indent=1)
     (folder / f"{_CLAIM}.json").write_text(f"{text}\n", encoding="utf-8")
     made_on = dt.date.fromisoformat(claim.last_booked_on)
@@ -81,15 +82,6 @@ def write_results(folder: Path, claim: Claim, texts: Texts) -> None:
             headings += [heading for heading, _ in _columns(texts)[3:]]
             rows = months_of(claim).rows()
             sheets.table(texts("sheet_months"), [(heading, 20) for heading in headings], rows)
-
-
-def _guarded(frame: pl.DataFrame) -> pl.DataFrame:
-    # A claim has a row a service: few enough to look at one by one.
-    return frame.with_columns(
-        pl.Series(name, [None if text is None else guarded(text) for text in frame[name]])
-        for name in ("service_id", "name")
-        if name in frame.columns
-    )
 
 
 def title(claim: Claim, texts: Texts) -> str:

@@ -10,7 +10,6 @@ from typing import Any, Final
 import pyarrow as pa
 
 from engine.errors import BookError, InputError
-from engine.io.result_folders import FORMULA_MARKS
 from engine.records import LedgerEntry, arrow_schema
 
 MEMORY_LIMIT: Final = "2GB"
@@ -50,16 +49,6 @@ def readable_by_duckdb(book: Path) -> Iterator[None]:
 def path_in_sql(path: Path) -> str:
     """A path as a literal of SQL, without its quotes: nothing in it is taken for a pattern."""
     return glob.escape(str(path.absolute())).replace("'", "''")
-
-
-def guarded_in_sql(columns: Sequence[str]) -> str:
-    """Columns of text for a CSV file, in SQL's ``REPLACE``: as ``guarded`` has them."""
-    marks = "".join(FORMULA_MARKS).replace("-", "\\-")
-    return ", ".join(
-        f"CASE WHEN regexp_matches({name}, '^[{marks}]') THEN '''' || {name} ELSE {name} END "
-        f"AS {name}"
-        for name in columns
-    )
 
 
 def as_the_user_knows_it(error: Exception) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.reasons import reason
 from pipelines.diff.changes import Changes, Point
-from pipelines.shown.spreadsheet import guarded
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
 
@@ -61,10 +61,7 @@ def write_people(changed: Changes, folder: Path) -> None:
         difference=pl.col("points_after") - pl.col("points_before")
     )
     people.write_parquet(folder / "people.parquet")
-    ids = [guarded(person) for person in people["person_id"]]
-    people.with_columns(pl.Series("person_id", ids, pl.String)).write_csv(
-        folder / "people.csv", include_bom=True
-    )
+    spreadsheet_csv(people, folder / "people.csv")
 
 
 def print_changes(changed: Changes, folder: Path | None, texts: Texts) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import polars as pl
+
 from engine.errors import InputError
 from engine.io.durable import sha256_of
+from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.draw.sample import Drawn, Method, Sample
-from pipelines.shown.spreadsheet import Spreadsheet, guarded
+from pipelines.shown.spreadsheet import Spreadsheet
 from pipelines.shown.texts import Texts
 
 SHEET: Final = "sample.csv"
@@ -38,17 +41,13 @@ _COLUMNS: Final = {
     "remark": 30,
     "why": 90,
 }
-_BOM: Final = "\ufeff"
 
 
 def write_sample(folder: Path, sample: Sample, texts: Texts, made_on: dt.date) -> None:
     """Writes the sheet as CSV and as a spreadsheet, and how the sample was drawn."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(_COLUMNS)
-    for row in _rows(sample):
-        writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row])
-    (folder / SHEET).write_text(_BOM + text.getvalue(), encoding="utf-8", newline="")
+    columns = zip(*_rows(sample), strict=True)
+    rows = pl.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+    spreadsheet_csv(rows, folder / SHEET, as_written=("occurred_at",))
     with Spreadsheet(folder / WORKBOOK, made_on=made_on) as sheets:
         sheets.facts(texts("sheet_about"), [(texts("title"), None), *facts_of(sample, texts)])
         sheets.table(texts("sheet_units"), list(_COLUMNS.items()), _rows(sample))

@@ -5,11 +5,11 @@ from typing import Any
 
 import polars as pl
 
+from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.reasons import reason
 from pipelines.pending.summary import ROLES, by_age, by_reason, by_run, total
 from pipelines.pending.waiting import AGES, Pending
 from pipelines.shown.result_files import whole_folder
-from pipelines.shown.spreadsheet import guarded
 from pipelines.shown.terminal import output, plain, print_json, table
 from pipelines.shown.texts import Texts
 
@@ -89,7 +89,4 @@ def write_rows(out: Path, waiting: Pending) -> None:
         for role in ROLES:
             rows: pl.DataFrame = getattr(waiting, role)
             rows.write_parquet(folder / f"{role}.parquet")
-            texts = [name for name, dtype in rows.schema.items() if dtype == pl.String()]
-            rows.with_columns(
-                pl.col(name).map_elements(guarded, return_dtype=pl.String) for name in texts
-            ).write_csv(folder / f"{role}.csv", include_bom=True)
+            spreadsheet_csv(rows, folder / f"{role}.csv")

@@ -10,8 +10,8 @@
 So all of what `mynapoint claim --out` writes as CSV and Parquet can be held against the ledger.
 
 CSV (also `.gz`, `.zst`; UTF-8, a BOM is tolerated) or Parquet; other columns are ignored. Keys are
-taken as they stand, to the last space; points are whole numbers, with a minus where a claim takes
-points back.
+taken as they stand, to the last space, but for a spreadsheet's `="0012"`, which is 0012; points
+are whole numbers, with a minus where a claim takes points back.
 """
 
 import csv
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
+from engine.io.spreadsheet_csv import without_guard_in_sql
 from pipelines.desk.database import Database, as_the_user_knows_it, path_in_sql
 from pipelines.desk.months import MONTH_PATTERN
 
@@ -194,16 +195,12 @@ def _reading(claim: ClaimFile, link: Path) -> str:
     # A column that nothing asks for is not looked at, and a claim is UTF-8 in all of them.
     looked_at = " AND ".join(f"coalesce(strlen({name}), 0) >= 0" for name in place.values())
     return (
-        f"SELECT {_WITHOUT_GUARD.format(place['service_id'])}, "  # noqa: S608 - names of ours
-        f"{_key_in_sql(claim, place.get(claim.key, ''))}, {place['points']} "
+        f"SELECT {without_guard_in_sql(place['service_id'])}, "  # noqa: S608 - names of ours
+        f"{without_guard_in_sql(_key_in_sql(claim, place.get(claim.key, '')))}, {place['points']} "
         f"FROM read_csv('{quoted}', delim = ',', quote = '\"', escape = '\"', header = true, "
         f"auto_detect = false, strict_mode = true, columns = {{{columns}}}, "
         f"store_rejects = true, rejects_limit = {_MOST_REJECTED}) WHERE {looked_at}"
     )
-
-
-# What ``guarded`` puts ahead of a service that a spreadsheet would calculate.
-_WITHOUT_GUARD: Final = "regexp_replace({}, '^''([=+@\\t\\r\\n＝＋－＠-])', '\\1')"
 
 
 def _key_in_sql(claim: ClaimFile, column: str) -> str:

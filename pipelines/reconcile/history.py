@@ -40,6 +40,8 @@ evidence_required = true
 # [set]
 # service_id = "paypay"
 """
+# With the mark by which spreadsheet programs in Japan know that it is UTF-8.
+_RESOLUTIONS_TEXT: Final = "\ufeff" + ",".join(COLUMNS) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def open_history(folder: Path) -> History:
     try:
         if not folder.is_dir():
             make_folder(folder)
-        for name, text in ((POLICY, _POLICY_TEXT), (RESOLUTIONS_FILE, ",".join(COLUMNS) + "\n")):
+        for name, text in ((POLICY, _POLICY_TEXT), (RESOLUTIONS_FILE, _RESOLUTIONS_TEXT)):
             if not (folder / name).exists():
                 write_text(folder / name, text)
         policy = _policy(folder / POLICY)

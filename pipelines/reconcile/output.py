@@ -10,13 +10,15 @@ from typing import Any, Final
 import polars as pl
 
 from engine.io.durable import sha256_of
-from pipelines.desk.database import Database, guarded_in_sql
+from engine.io.parquet import scan_parquet
+from engine.io.spreadsheet_csv import spreadsheet_csv
+from pipelines.desk.database import Database
 from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown import terminal
 from pipelines.shown.head import head_facts
-from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet, guarded
+from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
 
@@ -26,10 +28,8 @@ SUMMARY: Final = "summary.json"
 # A provider may have called a column with a comma.
 _FAULT: Final = re.compile(r"(.+?:[a-z_]+)(?:,|$)", re.DOTALL)
 _BATCH_ROWS: Final = 20_000
-_TEXTS: Final = ("reason", "run_id", "quarantine_file", "meets")
 RESOLVED: Final = "resolved"
 CARRIED: Final = "carried"
-_RESOLVED_TEXTS: Final = ("resolved_by", "note")
 
 
 def write_results(
@@ -37,9 +37,9 @@ def write_results(
 ) -> None:
     """Writes the breaks, as Parquet, CSV and a spreadsheet."""
     key = reconciled.key
-    _copy(folder, database, "breaks", ["service_id", key, *_TEXTS], key)
+    _copy(folder, database, "breaks", key)
     if reconciled.kept is not None:
-        _copy(folder, database, RESOLVED, ["service_id", key, *_TEXTS, *_RESOLVED_TEXTS], key)
+        _copy(folder, database, RESOLVED, key)
     _write_spreadsheet(folder / XLSX, reconciled, database, texts, made_on)
 
 
@@ -54,24 +54,17 @@ def write_summary(folder: Path, reconciled: Reconciled) -> None:
 def write_carried(folder: Path, carried: pl.DataFrame) -> None:
     """Writes what is still open of other months and forms."""
     carried.write_parquet(folder / f"{CARRIED}.parquet")
-    guarded_columns = [
-        pl.Series(name, [guarded(text) for text in carried[name]], pl.String)
-        for name in ("service_id", "key")
-    ]
-    carried.with_columns(guarded_columns).write_csv(folder / f"{CARRIED}.csv")
+    spreadsheet_csv(carried, folder / f"{CARRIED}.csv")
 
 
-def _copy(folder: Path, database: Database, table_: str, text_columns: list[str], key: str) -> None:
-    """Writes a table as Parquet, and as CSV that no spreadsheet program calculates."""
+def _copy(folder: Path, database: Database, table_: str, key: str) -> None:
+    """Writes a table as Parquet, and as CSV for people."""
     order = f"FROM {table_} ORDER BY {table_}.service_id, {table_}.{key}"
     quoted = f"{folder}/{table_}".replace("'", "''")
     database.rows(
         f"COPY (SELECT * {order}) TO '{quoted}.parquet' (FORMAT parquet, COMPRESSION zstd)"
     )
-    guards = guarded_in_sql(text_columns)
-    database.rows(
-        f"COPY (SELECT * REPLACE ({guards}) {order}) TO '{quoted}.csv' (FORMAT csv, HEADER true)"
-    )
+    spreadsheet_csv(scan_parquet(folder / f"{table_}.parquet"), folder / f"{table_}.csv")
 
 
 def _write_spreadsheet(

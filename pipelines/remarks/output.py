@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.desk.database import Database, guarded_in_sql
+from engine.io.parquet import scan_parquet
+from engine.io.spreadsheet_csv import spreadsheet_csv
+from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.remarks.noticed import Remark
 from pipelines.shown import terminal
@@ -15,7 +17,6 @@ CSV: Final = "remarks.csv"
 PARQUET: Final = "remarks.parquet"
 SUMMARY: Final = "remarks.json"
 _ORDER: Final = "ORDER BY pattern, run_id, service_id, account_id, person_id, transaction_id"
-_TEXTS: Final = ("service_id", "account_id", "person_id", "transaction_id")
 
 
 def value_of(opened: OpenedBook, remarks: list[Remark]) -> dict[str, Any]:
@@ -37,10 +38,7 @@ def write_remarks(
         f"COPY (SELECT * FROM remarks {_ORDER}) TO '{quoted}/{PARQUET}' "  # noqa: S608 - ours
         "(FORMAT parquet, COMPRESSION zstd)"
     )
-    database.rows(
-        f"COPY (SELECT * REPLACE ({guarded_in_sql(_TEXTS)}) FROM remarks {_ORDER}) "  # noqa: S608
-        f"TO '{quoted}/{CSV}' (FORMAT csv, HEADER true)"
-    )
+    spreadsheet_csv(scan_parquet(folder / PARQUET), folder / CSV)
     text = json.dumps(value_of(opened, remarks), ensure_ascii=False, indent=1)
     (folder / SUMMARY).write_text(f"{text}\n", encoding="utf-8")
 

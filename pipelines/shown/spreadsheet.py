@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from engine.io.result_folders import FORMULA_MARKS
 from pipelines.shown.result_files import MAKER
 from pipelines.shown.terminal import plain
 
@@ -16,11 +15,6 @@ _MOST_CHARACTERS: Final = 32_000
 
 # XlsxWriter has no types.
 _Sheet = Any
-
-
-def guarded(text: str) -> str:
-    """A text for a CSV cell: with an apostrophe ahead where it would be taken for a formula."""
-    return f"'{text}" if text.startswith(tuple(FORMULA_MARKS)) else text
 
 
 class Spreadsheet:

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import json
 import math
 import stat
@@ -14,6 +13,7 @@ import openpyxl
 import polars as pl
 import pytest
 from deliveries import Desk, bodies, transaction
+from spreadsheets import rows_of
 
 import mynapoint
 from pipelines.cli import call
@@ -28,10 +28,6 @@ def drawn(book: Path, out: Path, *options: str, units: int = 60, seed: int = SEE
     arguments = ["--units", str(units), "--seed", str(seed), "--out", str(out), "--lang", "en"]
     assert call(["draw", str(book), *arguments, *options]) == 0
     return rows_of(out / "sample.csv")
-
-
-def rows_of(sheet: Path) -> list[Row]:
-    return list(csv.DictReader(io.StringIO(sheet.read_text("utf-8-sig"), newline="")))
 
 
 def fill(folder: Path, audited: Callable[[Row], int | str], *, encoding: str = "utf-8") -> None:

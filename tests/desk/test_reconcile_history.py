@@ -82,7 +82,7 @@ def reconciled(
 
 def breaks(folder: Path, name: str = "breaks") -> list[dict[str, Any]]:
     frame = pl.read_parquet(folder / f"{name}.parquet")
-    rows = list(csv.DictReader(io.StringIO((folder / f"{name}.csv").read_text("utf-8"))))
+    rows = list(csv.DictReader(io.StringIO((folder / f"{name}.csv").read_text("utf-8-sig"))))
     assert [row["difference_id"] for row in rows] == frame["difference_id"].to_list()
     return frame.rows(named=True)
 
@@ -91,7 +91,7 @@ def resolve(history: Path, *lines: tuple[str, str], encoding: str = "utf-8", **m
     """Writes down what was decided of differences: their IDs, and the words."""
     path = history / "resolutions.csv"
     given = {"by": "監査人 山田", "on": "2021/4/1", "sha": SHA256, "note": "確認済み"} | more
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8-sig")
     for difference_id, word in lines:
         text += (
             f"{difference_id},{word},{given['by']},{given['on']},{given['sha']},{given['note']}\n"

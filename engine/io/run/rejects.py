@@ -2,16 +2,14 @@
 
 import shutil
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 
 from engine.io.durable import write_json
 from engine.io.parquet import scan_parquet
-from engine.io.result_folders import FORMULA_MARKS, whole_folder
+from engine.io.result_folders import whole_folder
 from engine.io.run.refusal import RefusedRunError
-
-_FORMULA: Final = f"^[{FORMULA_MARKS.replace('-', chr(92) + '-')}]"
+from engine.io.spreadsheet_csv import spreadsheet_csv
 
 
 def keep_rejects(quarantine: Path, refusal: RefusedRunError, folder: Path) -> None:
@@ -27,8 +25,6 @@ def keep_rejects(quarantine: Path, refusal: RefusedRunError, folder: Path) -> No
     """
     with whole_folder(folder) as fresh:
         shutil.copyfile(quarantine, fresh / "rejects.parquet")
-        texts = pl.col("file", "errors", "raw")
-        scan_parquet(quarantine).with_columns(pl.col("errors").list.join(" ")).with_columns(
-            pl.when(texts.str.contains(_FORMULA)).then("'" + texts).otherwise(texts).name.keep()
-        ).sink_csv(fresh / "rejects.csv", include_bom=True)
+        rows = scan_parquet(quarantine).with_columns(pl.col("errors").list.join(" "))
+        spreadsheet_csv(rows, fresh / "rejects.csv")
         write_json(fresh / "rejects.json", dict(refusal.details))

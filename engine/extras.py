@@ -5,13 +5,14 @@ from typing import Final, Literal
 
 from engine.errors import InputError
 
-Extra = Literal["verify", "desk", "report", "seal", "browse", "spark", "metrics", "man"]
+Extra = Literal["verify", "desk", "report", "seal", "browse", "spark", "metrics", "man", "xlsx"]
 
 # By module, the library's name.
 _NAMES: Final = {
     "docutils": "Docutils",
     "duckdb": "DuckDB",
     "jinja2": "Jinja2",
+    "openpyxl": "openpyxl",
     "prometheus_client": "prometheus-client",
     "pygal": "pygal",
     "pyspark": "PySpark",

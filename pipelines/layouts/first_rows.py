@@ -12,7 +12,7 @@ from typing import Final
 from engine.errors import InputError
 from engine.io.delivered.deliveries import find_delivered
 from engine.io.delivered.encodings import is_likely, likely_encoding, not_text
-from engine.io.delivered.recognising import first_bytes
+from engine.io.delivered.recognising import beginning_of
 from engine.layouts.model import MAX_LINES_AHEAD
 from engine.layouts.names import numbered
 from engine.records import BLANKS
@@ -55,7 +55,7 @@ def read_sample(path: Path) -> Sample:
     delivered = find_delivered([path], "layout new")
     if len(delivered) != 1:
         raise InputError(f"{path}: these are several files", hint="name one file")
-    data = first_bytes(delivered[0])[:_SAMPLED_BYTES]
+    data = beginning_of(delivered[0]).data[:_SAMPLED_BYTES]
     no_text = not_text(str(path), data)
     if no_text is not None:
         raise no_text
@@ -89,9 +89,6 @@ def read_sample(path: Path) -> Sample:
 
 
 def _encoding(data: bytes) -> str | None:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        # UTF-16; many of its byte pairs would be valid CP932, too.
-        return None
     return next((one for one in ("utf-8", "cp932") if is_likely(data, one)), None)
 
 

@@ -14,7 +14,7 @@ from engine.booking.state import content_hashes
 from engine.columns.hashing import hash_pair
 from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
-from engine.io.delivered.recognising import first_bytes, layout_of
+from engine.io.delivered.recognising import beginning_of, layout_of
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ROLES
 from engine.io.delivered.rows import REF_SHIFT, Rows
@@ -122,11 +122,11 @@ def _role(path: Path, layout: str | None) -> RoleName:
     delivered = find_delivered([path], "preview")
     if len(delivered) != 1:
         raise InputError(f"{path}: these are several files", hint="name one file")
-    data = first_bytes(delivered[0])
-    names = data.split(b"\n", 1)[0]
+    begins = beginning_of(delivered[0])
+    names = begins.data.split(b"\n", 1)[0]
     if b"event_id" in names:
         return "events"
-    if b"person_id" in names or layout_of(data, "enrollments", str(path)) is not None:
+    if b"person_id" in names or layout_of(begins, "enrollments", str(path)) is not None:
         return "enrollments"
     return "transactions"
 

@@ -23,7 +23,7 @@ from engine.io.delivered.deliveries import Delivered, find_delivered
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC
 from engine.io.delivered.provider_header import Found, find_header
-from engine.io.delivered.recognising import first_bytes
+from engine.io.delivered.recognising import beginning_of
 from engine.io.delivered.section_lines import section_of
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet
@@ -133,12 +133,12 @@ def find_originals(
 
 def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
     """A file's rows to be corrected, in its own form, with a column for the reasons."""
-    data = first_bytes(original)
+    layout = quarantined.layout
+    data = beginning_of(original, None if layout is None else layout.file).data
     reasons = quarantined.rows["errors"].list.join(" / ")
     raw = quarantined.rows["raw"]
     if data.startswith(MAGIC):
         return _canonical(quarantined, reasons)
-    layout = quarantined.layout
     if layout is not None and isinstance(layout.file, Fixed):
         return _fixed(layout.file, data, _with_section_lines(quarantined, original)["raw"])
     bom = _BOM if data.startswith(_BOM.encode()) else ""

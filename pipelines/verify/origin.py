@@ -26,7 +26,7 @@ from engine.io.book.format import (
 from engine.io.book.run_record import Input, RunRecord, UsedLayout
 from engine.io.delivered.deliveries import (
     CANONICAL,
-    PACKED_ENDINGS,
+    ENDINGS,
     Delivered,
     DeliveredAs,
 )
@@ -52,7 +52,6 @@ from pipelines.verify.records import used_layouts
 _KEY: Final = ("service_id", "transaction_id")
 _ENTRY_KEY: Final = (*_KEY, "kind")
 _UNTOLD: Final = frozenset({"person_id", "account_id", "enrolled_account_id"})
-_ENDINGS: Final = (*(f".csv{ending}" for ending in PACKED_ENDINGS), ".csv", ".parquet")
 
 Deliveries = Mapping[str, Sequence[Delivered]]
 
@@ -187,7 +186,7 @@ def linked_deliveries(
     folder.mkdir()
     links = []
     for number, delivery in enumerate(run.record.inputs):
-        ending = next((e for e in _ENDINGS if delivery.name.lower().endswith(e)), "")
+        ending = next((e for e in ENDINGS if delivery.name.lower().endswith(e)), "")
         link = folder / f"{number:06}{ending}"
         link.symlink_to(known[delivery.role, delivery.sha256].path.resolve())
         links.append((link, delivery.name, delivery.role))

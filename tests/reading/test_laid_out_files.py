@@ -169,8 +169,8 @@ def test_a_file_in_another_encoding_is_refused_and_the_likely_one_named(
     assert f"it looks like {likely}" in error.hint
 
 
-def test_a_file_in_utf_16_is_named_by_its_first_bytes(layout: Path) -> None:
-    refused(layout, lines(*ROWS).encode("utf-16"), "this is UTF-16 text")
+def test_a_file_in_utf_16_without_a_mark_is_named_by_its_first_bytes(layout: Path) -> None:
+    refused(layout, lines(*ROWS).encode("utf-16-le"), "this is UTF-16 text")
 
 
 def test_a_byte_that_no_text_has_makes_a_column_that_is_used_unreadable(layout: Path) -> None:

@@ -4,12 +4,13 @@ import bz2
 import gzip
 import io
 import lzma
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deliveries import Desk, as_csv, transaction
+from deliveries import Desk, as_csv, sha256, transaction
 
 from engine.errors import InputError
 from engine.io.delivered import byte_stream, packed
@@ -19,6 +20,15 @@ from engine.io.delivered.packed import bzip2_stream, xz_stream
 def zstd(data: bytes) -> bytes:
     packed: bytes = pa.compress(data, codec="zstd", asbytes=True)
     return packed
+
+
+def zipped(data: bytes, *others: str, name: str = "t.csv") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+        for other in others:
+            archive.writestr(other, data)
+    return file.getvalue()
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -38,11 +48,18 @@ def rows(count: int) -> bytes:
     return as_csv(transaction(n, method=f"m{n * 7919 % 1000}") for n in range(count)).encode()
 
 
-@pytest.mark.parametrize("ending", PACKERS)
+ARCHIVERS = PACKERS | {"zip": zipped}
+
+
+@pytest.mark.parametrize("ending", ARCHIVERS)
 def test_a_packed_file_is_read_as_what_is_in_it(desk: Desk, ending: str) -> None:
-    path = desk.write(f"in/t.csv.{ending}", PACKERS[ending](rows(2000)))
+    content = ARCHIVERS[ending](rows(2000))
+    path = desk.write(f"in/t.csv.{ending}", content)
     # By its folder, too: files of this kind are known there.
-    assert desk.run(path.parent).record.counts.booked == 2000
+    record = desk.run(path.parent).record
+    assert record.counts.booked == 2000
+    # The record names what was delivered, not what was in it.
+    assert record.inputs[-1].sha256 == sha256(content)
 
 
 @pytest.mark.parametrize("ending", PACKERS)
@@ -52,10 +69,10 @@ def test_several_streams_one_after_the_other_are_one_file(desk: Desk, ending: st
     assert desk.run(path).record.counts.booked == 50
 
 
-@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("ending", ARCHIVERS)
 @pytest.mark.parametrize("damage", ["cut", "changed"])
 def test_a_damaged_file_is_refused_by_name(desk: Desk, ending: str, damage: str) -> None:
-    data = PACKERS[ending](rows(2000))
+    data = ARCHIVERS[ending](rows(2000))
     middle = len(data) // 2
     bad = data[:middle] if damage == "cut" else data[:middle] + b"\0\0\0\0" + data[middle + 4 :]
     path = desk.write(f"t.csv.{ending}", bad)
@@ -91,12 +108,12 @@ def test_damage_to_a_later_stream_is_not_the_end_of_the_file(
     assert desk.holds_nothing()
 
 
-@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("ending", ARCHIVERS)
 def test_what_unpacks_to_far_more_than_it_is_is_refused(
     desk: Desk, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(byte_stream, "MOST_EXPANSION", 1)
-    path = desk.write(f"t.csv.{ending}", PACKERS[ending](rows(1) + b"\n" * (2 << 20)))
+    path = desk.write(f"t.csv.{ending}", ARCHIVERS[ending](rows(1) + b"\n" * (2 << 20)))
     with pytest.raises(InputError, match="unpacks to more than"):
         desk.run(path)
 
@@ -115,3 +132,38 @@ def test_padding_between_streams_is_passed_over(ending: str) -> None:
     pack, unpack = PACKERS[ending], {"bz2": bzip2_stream, "xz": xz_stream}[ending]
     stream = unpack(io.BytesIO(pack(b"one") + bytes(8) + pack(b"two") + bytes(4)))
     assert b"".join(iter(lambda: stream.read(2), b"")) == b"onetwo"
+
+
+def test_folders_and_what_a_mac_adds_are_no_tables(desk: Desk) -> None:
+    content = zipped(rows(20), "__MACOSX/._t.csv", "october/", name="october/t.csv")
+    assert desk.run(desk.write("t.zip", content)).record.counts.booked == 20
+
+
+def with_a_password(data: bytes) -> bytes:
+    # The flag in the archive's directory, which is looked at first.
+    at = data.index(b"PK\x01\x02") + 8
+    return data[:at] + b"\x01" + data[at + 1 :]
+
+
+def by_another_method(data: bytes) -> bytes:
+    at = data.index(b"PK\x01\x02") + 10
+    return data[:at] + b"\x5d" + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (zipped(rows(3), "more.csv"), "with 2 files in it, not with one table"),
+        (with_a_password(zipped(rows(3))), "with a password"),
+        (by_another_method(zipped(rows(3))), "packed in a way that is not read"),
+        (zipped(zipped(rows(3))), "packed once more"),
+        (gzip.compress(zipped(rows(3))), "packed once more"),
+        (zipped(rows(3), *(f"{n:02000}" for n in range(600))), "its directory is too large"),
+    ],
+)
+def test_an_archive_without_exactly_one_table_is_refused(
+    desk: Desk, content: bytes, why: str
+) -> None:
+    with pytest.raises(InputError, match=why):
+        desk.run(desk.write("t.zip", content))
+    assert desk.holds_nothing()

@@ -628,7 +628,7 @@ def test_a_folder_is_read_with_all_folders_in_it_but_nothing_hidden(desk: Desk) 
     assert names == [f"{desk.folder}/in/{name}" for name in ("b.csv", "a/c.csv", "a/d/e.CSV")]
 
 
-@pytest.mark.parametrize("stray", ["in/README.md", "in/a/rows.xlsx", "in/rows.csv.part", "in/rows"])
+@pytest.mark.parametrize("stray", ["in/README.md", "in/a/rows.xls", "in/rows.csv.part", "in/rows"])
 def test_a_stray_file_in_a_folder_is_refused(desk: Desk, stray: str) -> None:
     deliver(desk, "in/b.csv", stray)
     with pytest.raises(InputError, match=f"{stray}: a file of a kind that is not read"):

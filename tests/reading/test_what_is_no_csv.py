@@ -20,13 +20,15 @@ def packed(*names: str) -> bytes:
 
 
 KINDS = {
-    "zip": (packed("october.csv"), "this is a ZIP archive, not CSV"),
-    "xlsx": (packed("[Content_Types].xml", "xl/workbook.xml"), "this is an Excel workbook"),
+    "zip": (packed("october.csv", "november.csv"), "this is a ZIP archive with 2 files"),
+    "no workbook": (
+        packed("[Content_Types].xml", "xl/workbook.xml"),
+        "the Excel workbook cannot be read",
+    ),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "this is an old Excel workbook"),
     "pdf": (b"%PDF-1.7\n", "this is a PDF"),
     "page": (b"\n<!DOCTYPE html><html>sign in</html>", "this is a web page"),
     "json": (b'{"rows": []}', "this is JSON"),
-    "utf-16": (TEXT.encode("utf-16"), "this is UTF-16 text"),
     "utf-16 without a mark": (TEXT.encode("utf-16-le"), "this is UTF-16 text"),
     "utf-16 the other way": (TEXT.encode("utf-16-be"), "this is UTF-16 text"),
 }

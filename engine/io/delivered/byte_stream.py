@@ -1,76 +1,33 @@
-"""A delivered file's bytes as one stream: unpacked, without the padding after its last line, and
-kept to the bounds that every real delivery stays within.
+"""A delivered file's bytes as one stream, without the padding after its last line, and kept to the
+bounds that every real delivery stays within.
 """
 
-import gzip
 import io
-import lzma
-import zlib
-from typing import Final, Protocol
-
-import pyarrow as pa
+from typing import Final, Literal, Protocol
 
 from engine.errors import InputError
-from engine.io.delivered.deliveries import PACKED_ENDINGS, Delivered, HashingFile
-from engine.io.delivered.packed import BZIP2, XZ, bzip2_stream, xz_stream
+from engine.io.delivered.deliveries import Delivered
 
 MAX_RECORD_BYTES: Final = 1 << 20
 MOST_EXPANSION: Final = 100
-COMPRESSION: Final = 8
-_GZIP: Final = b"\x1f\x8b"
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_SKIPPABLE: Final = b"\x2a\x4d\x18"
 _LINE_ENDS: Final = b"\r\n"
 # Old systems, and some that copy files, pad a file after its last line with NULs or Ctrl-Z.
 PADDING: Final = b"\x00\x1a"
-PACKED_BADLY: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
+Form = Literal["bytes", "utf-16", "workbook"]
+"""What a file's text is made from: the bytes themselves, or what says by itself what it means."""
 
 
 class Stream(Protocol):
     """Bytes that can be read once."""
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
+        """About ``size`` bytes; none at the end."""
         ...
 
 
-def unpacked(file: HashingFile, delivered: Delivered) -> "Bounded":
-    """The bytes of a file, unpacked if it is compressed, within bounds."""
-    return Bounded(_decompressed(io.BufferedReader(file, 1 << 20)), delivered)
-
-
-def badly_packed(name: str, error: Exception) -> InputError:
-    """The error for a file that cannot be unpacked."""
-    return InputError(
-        f"{name}: the compressed file is cut short or damaged: {error}",
-        hint="have the file delivered again; nothing was booked",
-    )
-
-
-def text_bytes(delivered: Delivered) -> int:
-    """About how many bytes of text a file holds, judged by its name and size."""
-    packed = delivered.name.lower().endswith(PACKED_ENDINGS)
-    return delivered.size_bytes * (COMPRESSION if packed else 1)
-
-
-def _decompressed(file: "io.BufferedReader[HashingFile]") -> Stream:
-    magic = file.peek(4)[:4]
-    while magic[1:] == _SKIPPABLE and magic[0] & 0xF0 == 0x50:
-        # Frames of zstd that hold no data, such as parallel compressors write ahead of the others.
-        length = int.from_bytes(file.read(8)[4:], "little")
-        while length and (passed := file.read(min(length, 1 << 20))):
-            length -= len(passed)
-        magic = file.peek(4)[:4]
-    if magic.startswith(_GZIP):
-        return gzip.GzipFile(fileobj=file)
-    if magic.startswith(BZIP2):
-        return bzip2_stream(file)
-    if file.peek(len(XZ)).startswith(XZ):
-        return xz_stream(file)
-    if magic.startswith(_ZSTD):
-        zstd: Stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
-        return zstd
-    return file
+def most_bytes(delivered: Delivered) -> int:
+    """The most that a delivered file may unpack to."""
+    return MOST_EXPANSION * (delivered.size_bytes + (1 << 20))
 
 
 class Bounded:
@@ -79,14 +36,15 @@ class Bounded:
     Fails if they become far more than the file that they are unpacked from.
 
     Attributes:
+        form: what the bytes are made from.
         is_cut: whether the bytes, once all were read, end within a line.
     """
 
-    def __init__(self, stream: Stream, delivered: Delivered) -> None:
-        self._stream, self._name = stream, delivered.name
+    def __init__(self, stream: Stream, delivered: Delivered, form: Form = "bytes") -> None:
+        self._stream, self._name, self.form = stream, delivered.name, form
         self.is_plain = isinstance(stream, io.BufferedReader)
         self.is_cut = False
-        self._left = MOST_EXPANSION * (delivered.size_bytes + (1 << 20))
+        self._left = most_bytes(delivered)
         self._ready = b""
         self._padding = b""
 

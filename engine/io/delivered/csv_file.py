@@ -8,21 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.io.delivered.byte_stream import (
-    PACKED_BADLY,
-    PADDING,
-    Bounded,
-    Stream,
-    badly_packed,
-    read_fully,
-    text_bytes,
-    unpacked,
-)
+from engine.io.delivered.byte_stream import PADDING, Bounded, Stream, read_fully
 from engine.io.delivered.csv_block import Block
 from engine.io.delivered.csv_framing import CANONICAL, Dialect, blocks, without_marks
 from engine.io.delivered.csv_header import canonical_columns, read_header_at
 from engine.io.delivered.deliveries import Delivered, HashingFile, Stretch, Work, open_file
+from engine.io.delivered.encodings import is_utf_16
 from engine.io.delivered.irregular_csv import IrregularBlock, irregular_records
+from engine.io.delivered.unpacking import PACKED_BADLY, badly_packed, text_bytes, unpacked
 
 T = TypeVar("T")
 
@@ -67,6 +60,8 @@ class CsvFile:
             hashing = HashingFile(raw)
             try:
                 stream = unpacked(hashing, self.delivered)
+                if stream.form == "utf-16":
+                    raise is_utf_16(self.delivered.name)
                 yield from made_of(stream)
                 while hashing.read(1 << 20):
                     pass

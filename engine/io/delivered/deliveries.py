@@ -22,7 +22,11 @@ from engine.paths import expanded
 from engine.reading.canonical import Delivery
 
 PACKED_ENDINGS: Final = (".gz", ".zst", ".bz2", ".xz")
-_ENDINGS: Final = (".csv", *(f".csv{ending}" for ending in PACKED_ENDINGS), ".parquet")
+ENDINGS: Final = (
+    *(".csv", *(f".csv{ending}" for ending in PACKED_ENDINGS)),
+    *(".parquet", ".zip", ".xlsx"),
+)
+"""Of files that are read where a folder is delivered."""
 # Set in the place of a row that is a second one out of its record.
 SECOND: Final = 1 << 31
 
@@ -185,17 +189,23 @@ class Delivered:
 
 
 class HashingFile(io.RawIOBase):
-    """A file that remembers the sha256 of what was read from it."""
+    """A file that remembers the sha256 of what was read from it, from its beginning on.
+
+    Attributes:
+        file: the file itself, which may be read elsewhere meanwhile without being hashed.
+    """
 
     def __init__(self, file: io.FileIO) -> None:
-        self._file = file
+        self.file = file
+        self._place = 0
         self._digest = hashlib.sha256()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = self._file.readinto(buffer) or 0
+        count = os.preadv(self.file.fileno(), [buffer], self._place)
+        self._place += count
         self._digest.update(buffer[:count])
         return count
 
@@ -259,18 +269,17 @@ def _folder(folder: str, role: str, nothing_is_fine: bool) -> Iterator[Delivered
             if name.startswith((".", "_")):
                 continue
             path = f"{root}/{name}"
-            if not name.lower().endswith(_ENDINGS):
+            if not name.lower().endswith(ENDINGS):
                 raise InputError(
                     f"{role}: {path}: a file of a kind that is not read stands in the folder",
-                    hint="name the files one by one or with a glob; read are "
-                    + ", ".join(_ENDINGS),
+                    hint="name the files one by one or with a glob; read are " + ", ".join(ENDINGS),
                 )
             found = True
             yield _delivered(path, role)
     if not found and not nothing_is_fine:
         raise InputError(
             f"{role}: {folder}: the folder holds no file to read",
-            hint=f"read are {', '.join(_ENDINGS)}; leave --{role} out if nothing was delivered, "
+            hint=f"read are {', '.join(ENDINGS)}; leave --{role} out if nothing was delivered, "
             "or say --nothing-delivered",
         )
 

@@ -9,13 +9,15 @@ from engine.errors import InputError
 BOM: Final = "\ufeff"
 CALLED: Final = {"utf-8": "UTF-8", "cp932": "CP932 (Shift_JIS)", "euc_jp": "EUC-JP"}
 _MOST_BYTES_OF_A_CHARACTER: Final = 4
-_SAVE_AS_CSV: Final = "save the sheet as CSV (UTF-8), then run again"
+_SAVE_AS_CSV: Final = "save the sheet as .xlsx or as CSV (UTF-8), then run again"
 _UNPACK: Final = "unpack it, and name the files in it"
-_ZIP: Final = b"PK\x03\x04"
-_PARTS_OF_WORKBOOKS: Final = (b"[Content_Types].xml", b"docProps/", b"xl/")
 _NOT_TEXT: Final = (
-    (_ZIP, "this is a ZIP archive, not CSV", _UNPACK),
-    (b"\xd0\xcf\x11\xe0", "this is an old Excel workbook, not CSV", _SAVE_AS_CSV),
+    (b"PK\x03\x04", "this is a ZIP archive or an Excel workbook, packed once more", _UNPACK),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "this is an old Excel workbook, or one with a password, not CSV",
+        _SAVE_AS_CSV,
+    ),
     (b"%PDF", "this is a PDF, not CSV", "have the figures delivered as CSV"),
     (b"7z\xbc\xaf\x27\x1c", "this is a 7-Zip archive, not CSV", _UNPACK),
 )
@@ -33,18 +35,22 @@ def wrong_encoding(name: str, encoding: str, data: bytes, likely: str | None = N
 
 def not_text(name: str, data: bytes) -> InputError | None:
     """The error for a file whose first bytes show that it is not text; else None."""
-    if data.startswith(_ZIP) and any(part in data for part in _PARTS_OF_WORKBOOKS):
-        return InputError(f"{name}: this is an Excel workbook, not CSV", hint=_SAVE_AS_CSV)
     for begins, what, what_to_do in _NOT_TEXT:
         if data.startswith(begins):
             return InputError(f"{name}: {what}", hint=what_to_do)
     return None
 
 
+def is_utf_16(name: str) -> InputError:
+    """The error for UTF-16 text where nothing but UTF-8 is read."""
+    return InputError(
+        f"{name}: this is UTF-16 text, not UTF-8",
+        hint="save it as UTF-8; in a provider's own form, which a layout describes, it is read",
+    )
+
+
 def likely_encoding(data: bytes, other_than: str) -> str | None:
     """The encoding that some text seems to have, as people call it; None if nothing fits."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "UTF-16"
     if b"\x1b$" in data:
         return "ISO-2022-JP"
     likely = (

@@ -7,13 +7,8 @@ from engine.errors import InputError
 from engine.io.delivered.encodings import not_text
 
 _UTF_16: Final = (
-    "UTF-16 text, not UTF-8",
+    "UTF-16 text without a mark at its beginning",
     "save it as UTF-8, or in the encoding that its layout names",
-)
-_BY_FIRST_BYTES: Final = (
-    (b"\xff\xfe", *_UTF_16),
-    (b"\xfe\xff", *_UTF_16),
-    (b"{", "JSON, not CSV", "ask for the data as CSV"),
 )
 _PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|\?xml|table)", re.IGNORECASE)
 _LOOKED_AT: Final = 4096
@@ -33,9 +28,8 @@ def refuse_other_kinds(name: str, data: bytes) -> None:
 
 
 def _kind(data: bytes) -> tuple[str, str]:
-    for first, kind, hint in _BY_FIRST_BYTES:
-        if data.startswith(first):
-            return kind, hint
+    if data.startswith(b"{"):
+        return "JSON, not CSV", "ask for the data as CSV"
     if _PAGE.match(data.removeprefix(b"\xef\xbb\xbf")):
         return (
             "a web page (HTML or XML), not CSV",

@@ -9,15 +9,7 @@ from functools import partial
 from itertools import islice
 
 from engine.errors import InputError
-from engine.io.delivered.byte_stream import (
-    MAX_RECORD_BYTES,
-    PACKED_BADLY,
-    Bounded,
-    badly_packed,
-    read_fully,
-    text_bytes,
-    unpacked,
-)
+from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, Bounded, read_fully
 from engine.io.delivered.deliveries import Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.delivered.fixed_sections import fixed_parts
 from engine.io.delivered.kinds import refuse_other_kinds
@@ -32,6 +24,7 @@ from engine.io.delivered.provider_header import (
 from engine.io.delivered.section_lines import cells_of, section_of, skip_of
 from engine.io.delivered.sections import Sections, Table, TablePart, table_of, table_parts
 from engine.io.delivered.undescribed import below_the_table
+from engine.io.delivered.unpacking import PACKED_BADLY, badly_packed, text_bytes, unpacked
 from engine.layouts.model import Fixed, Layout, Separated
 from engine.layouts.parameters import Described
 
@@ -84,7 +77,7 @@ class LaidOutFile:
         with open_file(self.delivered) as raw:
             hashing = HashingFile(raw)
             try:
-                stream = unpacked(hashing, self.delivered)
+                stream = unpacked(hashing, self.delivered, self.described.layout.file)
                 parts = self._works(stream)
                 yield from numbered_works(parts) if self._numbers else parts
                 while hashing.read(1 << 20):
@@ -99,7 +92,8 @@ class LaidOutFile:
         """The section lines among the rows: each line's number among the records, and the line."""
         with open_file(self.delivered) as raw:
             ahead = 0
-            for work in self._works(unpacked(HashingFile(raw), self.delivered)):
+            file = self.described.layout.file
+            for work in self._works(unpacked(HashingFile(raw), self.delivered, file)):
                 batch, at = work.work.read(), work.sections.at.tolist()
                 yield from zip((ahead + place + 1 for place in at), batch.raw(at), strict=True)
                 ahead += batch.records
@@ -186,7 +180,8 @@ class LaidOutFile:
     def _row_number(self, part: int, record: int) -> int:
         """A record of a part as the file counts it; the parts ahead of it are read for it."""
         with open_file(self.delivered) as raw:
-            stream = unpacked(HashingFile(raw), self.delivered)
+            file = self.described.layout.file
+            stream = unpacked(HashingFile(raw), self.delivered, file)
             ahead = islice(self._works(stream), part)
             return sum(work.work.read().records for work in ahead) + record + 1
 

@@ -4,13 +4,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from engine.io.delivered.byte_stream import text_bytes
 from engine.io.delivered.csv_file import CsvFile
 from engine.io.delivered.deliveries import Delivered, open_file
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC, ROW_BYTES, ParquetFile
 from engine.io.delivered.recognising import recognised
 from engine.io.delivered.roles import FORMS, Role
+from engine.io.delivered.unpacking import text_bytes
 from engine.layouts.parameters import Described
 
 

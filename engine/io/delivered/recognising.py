@@ -2,38 +2,46 @@
 
 import io
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from engine.errors import InputError
-from engine.io.delivered.byte_stream import (
-    MAX_RECORD_BYTES,
-    PACKED_BADLY,
-    badly_packed,
-    read_fully,
-    unpacked,
-)
+from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, Form, read_fully
 from engine.io.delivered.csv_header import canonical_columns, read_header
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
-from engine.io.delivered.encodings import CALLED, not_text
+from engine.io.delivered.encodings import CALLED, is_utf_16, not_text
 from engine.io.delivered.kinds import refuse_other_kinds
 from engine.io.delivered.provider_header import find_header, nearest_header
+from engine.io.delivered.unpacking import PACKED_BADLY, badly_packed, unpacked
 from engine.layouts.catalogue import shipped
-from engine.layouts.model import Layout, Separated
+from engine.layouts.model import Fixed, Layout, Separated
 from engine.layouts.parameters import Described, describe
 from engine.records import RoleName
 
 _NEAR_ENOUGH: Final = 0.5
 
 
-def first_bytes(delivered: Delivered) -> bytes:
-    """As much of a file, unpacked, as a header may take."""
+class Beginning(NamedTuple):
+    """As much of a file, unpacked, as a header may take, and what it is made from."""
+
+    data: bytes
+    form: Form
+
+
+def beginning_of(delivered: Delivered, written: Separated | Fixed | None = None) -> Beginning:
+    """A file's beginning, in the form that a layout has ``written`` where it may be any.
+
+    Raises:
+        InputError: it cannot be opened or unpacked, or is of another kind.
+    """
     with open_file(delivered) as file:
         try:
-            data = read_fully(unpacked(HashingFile(file), delivered), MAX_RECORD_BYTES)
+            stream = unpacked(HashingFile(file), delivered, written)
+            data = read_fully(stream, MAX_RECORD_BYTES)
         except PACKED_BADLY as error:
             raise badly_packed(delivered.name, error) from error
     refuse_other_kinds(delivered.name, data)
-    return data
+    return Beginning(data, stream.form)
 
 
 def recognised(
@@ -49,31 +57,38 @@ def recognised(
         return describe(written.layout, written.parameters, name)
     if written.canonical:
         return None
-    data = first_bytes(delivered)
+    begins = beginning_of(delivered)
+    data = begins.data
     try:
         header, _ = read_header(io.BytesIO(data), name)
         canonical_columns(header, required, optional, name)
     except InputError as error:
-        layout = layout_of(data, role, name)
+        layout = layout_of(begins, role, name)
         if layout is None:
             no_text = not_text(name, data)
             if no_text is not None:
                 raise no_text from error
-            _refuse_another_encoding(data, role, name)
+            _refuse_another_encoding(begins, role, name)
             raise InputError(error.message, hint=f"{error.hint}; {_nearest(data, role)}") from error
     else:
+        if begins.form == "utf-16":
+            raise is_utf_16(name)
         return None
     asked = {key: value for key, value in written.parameters.items() if key in layout.parameters}
     return describe(layout, asked, name)
 
 
-def layout_of(data: bytes, role: RoleName, name: str) -> Layout | None:
+def layout_of(begins: Beginning, role: RoleName, name: str) -> Layout | None:
     """The one layout that ships whose header a file has; None when there is none.
 
     Raises:
         InputError: the file has the headers of several.
     """
-    fits = [layout for layout, _ in _with_headers(role) if find_header(data, layout)]
+    fits = [
+        layout
+        for layout, file in _with_headers(role)
+        if find_header(begins.data, _as_made(layout, file, begins.form))
+    ]
     if len(fits) > 1:
         ids = " and ".join(layout.layout_id for layout in fits)
         raise InputError(
@@ -83,6 +98,14 @@ def layout_of(data: bytes, role: RoleName, name: str) -> Layout | None:
     return fits[0] if fits else None
 
 
+def _as_made(layout: Layout, file: Separated, form: Form) -> Layout:
+    """A layout of the text that is made of a workbook or of UTF-16 before its layout is known."""
+    if form == "bytes":
+        return layout
+    separator = "," if form == "workbook" else file.separator
+    return replace(layout, file=replace(file, encoding="utf-8", separator=separator))
+
+
 def _with_headers(role: RoleName) -> Iterator[tuple[Layout, Separated]]:
     """The layouts that ship whose files have a header."""
     for layout in shipped(role):
@@ -90,11 +113,13 @@ def _with_headers(role: RoleName) -> Iterator[tuple[Layout, Separated]]:
             yield layout, layout.file
 
 
-def _refuse_another_encoding(data: bytes, role: RoleName, name: str) -> None:
+def _refuse_another_encoding(begins: Beginning, role: RoleName, name: str) -> None:
     """Refuses a file that has a layout's header, in another encoding than the layout's."""
+    if begins.form != "bytes":
+        return
     for layout, file in _with_headers(role):
         for encoding, called in CALLED.items():
-            if encoding != file.encoding and find_header(data, layout, encoding):
+            if encoding != file.encoding and find_header(begins.data, layout, encoding):
                 expected = CALLED[file.encoding]
                 raise InputError(
                     f"{name}: this is the header of layout {layout.layout_id}, but in {called}, "

@@ -7,6 +7,7 @@ from pipelines.replay.replayed import replay
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Lang, Texts
+from pipelines.verify.output import finding_line
 
 
 def replay_book(
@@ -35,7 +36,7 @@ def replay_book(
         else:
             texts, console = Texts("replay", lang), output()
             for finding in found:
-                console.print(plain(finding.line(show_ids=False)))
+                console.print(finding_line(finding, Texts("verify", lang), show_ids=False))
             console.print(plain(texts("booked", runs=made.runs, new=made.new)))
             if made.payout_runs:
                 console.print(texts("payouts", payout_runs=made.payout_runs))

@@ -57,16 +57,20 @@ class Finding:
         """The ID under which auditors file it."""
         return control_of(self.promise)
 
-    def line(self, *, show_ids: bool, severity: str = "", title: str = "") -> str:
-        """The finding on one line; ``severity`` and ``title`` in the reader's language."""
-        row = "" if self.row is None else f" row {self.row}"
+    def ids(self, *, show_ids: bool) -> list[tuple[str, str]]:
+        """Name and value of each ID that it has and that may be shown."""
         names = ["service_id", "transaction_id"]
         names += ["person_id", "account_id"] if show_ids else []
         given = [(name, getattr(self, name)) for name in names]
-        ids = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in given if value)
+        return [(name, value) for name, value in given if value]
+
+    def line(self, *, show_ids: bool, severity: str = "") -> str:
+        """The finding on one line, in English."""
+        row = "" if self.row is None else f" row {self.row}"
+        given = self.ids(show_ids=show_ids)
+        ids = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in given)
         head = f"{self.control} {severity}".strip()
-        what = f"{title} / {self.what}" if title else self.what
-        text = f"{head}: {self.where}{row}: {what}" + (ids and f" ({ids})")
+        text = f"{head}: {self.where}{row}: {self.what}" + (ids and f" ({ids})")
         # A name may hold any character, and a finding stays on one line.
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 

@@ -10,6 +10,7 @@ from pipelines.shown.result_files import whole_new_file
 from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Texts
 from pipelines.verify import Verified
+from pipelines.verify.details import detail
 from pipelines.verify.evidence import (
     CHECKS,
     evidence,
@@ -86,7 +87,7 @@ def lines_of(
         yield t("unproven", what=t(what.code, **what.values))
     findings = verified.findings
     for finding in (*findings, *findings.remarks()):
-        yield _finding(finding, t, show_ids=show_ids)
+        yield finding_line(finding, t, show_ids=show_ids)
     for kind, total in (*findings.untold().items(), *findings.untold_remarks().items()):
         yield t("untold", kind=kind, total=total)
     yield t("result", findings=findings.totals.total(), remarks=findings.remark_totals.total())
@@ -133,7 +134,20 @@ def _in_japan(at: dt.datetime) -> str:
     return at.astimezone(dt.timezone(dt.timedelta(hours=9))).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _finding(finding: Finding, t: Texts, *, show_ids: bool) -> str:
+def finding_line(finding: Finding, t: Texts, *, show_ids: bool) -> str:
+    """A finding or a remark on one line; ``t`` are the texts of ``verify``."""
     severity = t("remark" if finding.severity == REMARK else "finding")
-    title = t(f"kind_{finding.kind}") if t.lang == "ja" else ""
-    return finding.line(show_ids=show_ids, severity=severity, title=title)
+    if t.lang == "en":
+        return finding.line(show_ids=show_ids, severity=severity)
+    row = "" if finding.row is None else t("row", row=finding.row)
+    ids = t("between").join(t(name, value=value) for name, value in finding.ids(show_ids=show_ids))
+    said = t(
+        "finding_line",
+        control=finding.control,
+        severity=severity,
+        where=f"{finding.where}{row}",
+        title=t(f"kind_{finding.kind}"),
+        what=detail(finding.what, t.lang),
+        ids=t("ids", ids=ids) if ids else "",
+    )
+    return plain(said)

@@ -87,8 +87,10 @@ class _Check:
             # A payout run's, which is at work or was a moment ago.
             return
         if is_later:
-            what = f"payout run {number} has no commit: it died before it was booked, or its "
-            what += "commit was removed; look before the next payout run clears this away"
+            what = (
+                f"payout run {number} has no commit: it died before it was booked, or its "
+                "commit was removed; look before the next payout run clears this away"
+            )
             self.found("uncommitted", WHOLE_RUNS, path, what)
         else:
             what = "no payout run has made this; it belongs to no record"

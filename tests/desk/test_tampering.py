@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -23,8 +24,10 @@ from deliveries import Desk, enrollment, transaction
 from forger import Forger, log_of
 
 from pipelines.seal import seal
+from pipelines.shown.texts import Texts
 from pipelines.verify import ORIGIN, SEALS, Verified, verify
-from pipelines.verify.evidence import unproven
+from pipelines.verify.evidence import now, unproven
+from pipelines.verify.output import lines_of
 
 SERVICES: Final = """\
 [[services]]
@@ -483,6 +486,10 @@ def test_a_way_to_tamper_is_found_by_what_can_know(desk: Desk, tmp_path: Path, w
         way.delivered,
         way.sealed,
     ), [f.line(show_ids=True) for f in (*verified.findings, *verified.findings.remarks())]
+    shown = list(lines_of(verified, Texts("verify", "ja"), made_at=now(), show_ids=True))
+    found = [line for line in shown if re.match("C[1-5] (指摘|注記): ", line)]
+    assert len(found) == len([*verified.findings, *verified.findings.remarks()])
+    assert not [line for line in found if re.search("[a-z]+ [a-z]+ [a-z]+", line)]
     if way.delivered is None:
         said = {what.code for what in unproven(verified)}
         assert "unproven_times" in said

@@ -6,6 +6,7 @@ Every row is a pure function of its number, so a refund or a duplicate does not 
 its original, however far back: it makes it again. Of the rows, 1.5 % are refunds (of the last days
 mostly, some of months ago), 0.5 % duplicates, 0.01 % conflicts, 1 % of accounts that nobody
 enrolled, 0.5 % ahead of the application, 0.5 % not of the chosen basis; the rest can be booked.
+`--booked 0.25` deals more of these three, as where an operator delivers all customers' payments.
 People apply before the programme and in its first ten months; the early ones buy most.
 
 Written are `services.toml`, `enrollments.parquet` (a folder of files above 5 million people) and
@@ -108,6 +109,7 @@ USUAL_METHODS[:, 63] = METHODS.index("gift_card")
 
 SOUND, REFUNDING, REPEATED, CONFLICTING, STRANGER, EARLY, OFF_BASIS, BROKEN = range(8)
 PER_MILLION: Final = (15_000, 5_000, 100, 10_000, 5_000, 5_000)
+BOOKED: Final = 1 - sum(PER_MILLION) / 1_000_000
 
 
 OPENED: Final = second(2020, 7, 1)
@@ -152,6 +154,7 @@ class World:
     people: int
     seed: int
     broken_per_million: int
+    roles_per_million: tuple[int, ...] = PER_MILLION
 
     def bits(self, name: str, numbers: Integers) -> Bits:
         """64 well-mixed bits for each number."""
@@ -198,7 +201,7 @@ class World:
 
     def role(self, number: Integers) -> Integers:
         """What is the matter with each row."""
-        bounds = np.cumsum((*PER_MILLION, self.broken_per_million))
+        bounds = np.cumsum((*self.roles_per_million, self.broken_per_million))
         role = np.searchsorted(bounds, self.roll("role", number, 1_000_000), side="right") + 1
         return np.where(role > BROKEN, SOUND, role)
 
@@ -426,6 +429,13 @@ def write_csv(path: Path, frames: Iterator[pl.DataFrame]) -> None:
             frame.write_csv(file, include_header=number == 0, datetime_format="%Y-%m-%d %H:%M:%S")
 
 
+def roles_per_million(booked: float) -> tuple[int, ...]:
+    """How many rows of a million are not sound, by role, when that share is booked."""
+    aside, declined = PER_MILLION[:3], PER_MILLION[3:]
+    left = round((1 - booked) * 1_000_000) - sum(aside)
+    return *aside, *(left * rows // sum(declined) for rows in declined)
+
+
 def cut(total: int, pieces: int) -> list[tuple[int, int]]:
     """Bounds of pieces that are as even as can be; none is empty unless all of it is."""
     pieces = max(1, min(pieces, total))
@@ -444,13 +454,14 @@ def generate(
     night: int | None = None,
     enroll: str = "first",
     broken: float = 0.0,
+    booked: float = BOOKED,
     jobs: int = 2,
 ) -> list[Path]:
     """Writes the deliveries into the folder, or of the nights only one; returns the files.
 
     People enroll in the `first` night, or `nightly`, as they apply.
     """
-    world = World(rows, people, seed, round(broken * 1_000_000))
+    world = World(rows, people, seed, round(broken * 1_000_000), roles_per_million(booked))
     first = folder / "night-001" if nights else folder
     enrolled = [(first / f"enrollments.{file_format}", (0, people))]
     if people > PEOPLE_IN_A_FILE:
@@ -509,6 +520,7 @@ def main() -> None:
     parser.add_argument("--night", type=int, help="write that night alone, from 1 on")
     parser.add_argument("--enroll", choices=("first", "nightly"), default="first")
     parser.add_argument("--broken", type=float, default=0.0, help="share of unreadable rows")
+    parser.add_argument("--booked", type=float, default=BOOKED, help="share of rows that earn")
     parser.add_argument("--jobs", type=int, default=2, help="files written at a time")
     args = parser.parse_args()
     if args.night is not None and not 1 <= args.night <= (args.nights or 0):
@@ -525,6 +537,7 @@ def main() -> None:
         night=args.night,
         enroll=args.enroll,
         broken=args.broken,
+        booked=args.booked,
         jobs=args.jobs,
     )
     size = sum(path.stat().st_size for path in written)

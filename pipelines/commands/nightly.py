@@ -41,6 +41,7 @@ def run(
     dry_run: bool = False,
     out: Path | None = None,
     threads: PositiveInt | None = None,
+    memory: NonNegativeInt | None = None,
     engine: Literal["one-machine", "spark"] = "one-machine",
     master: str | None = None,
     conf: list[str] | None = None,
@@ -112,6 +113,9 @@ def run(
         With --dry-run: a new or empty folder for the tables that the run would leave.
     threads: int
         Parts and slices under way at once; by default one more than cores.
+    memory: int
+        So many MiB of rows may wait in memory for their turn, others on the disk; by default an
+        eighth of what is free, 512 at most.
     engine: str
         Where the run is calculated: on one-machine, or on a spark cluster. The book is the same.
     master: str
@@ -158,6 +162,7 @@ def run(
         dry_run=dry_run,
         out=out,
         threads=threads,
+        memory_mib=memory,
         engine=engine,
         master=master,
         conf=conf or [],

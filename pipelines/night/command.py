@@ -74,6 +74,7 @@ def run_night(
         dry_run=dry_run,
         out=out,
         threads=None,
+        memory_mib=None,
         engine="one-machine",
         master=None,
         conf=(),

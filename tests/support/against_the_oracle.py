@@ -109,6 +109,8 @@ def run_engine(
         max_quarantined=1.0,
         threads=threads,
         rows_per_slice=rows_per_slice,
+        # Where there are several slices, their rows wait on the disk.
+        memory_mib=None if rows_per_slice is None else 0,
         how=how,
     )
     kept = json.loads((book / "runs" / result.record.run_id / "record.json").read_bytes())

@@ -85,6 +85,7 @@ class Night:
                 max_quarantined=1,
                 threads=1,
                 rows_per_slice=12,
+                memory_mib=0,
             )
 
     def arguments(self, book: Path) -> list[str]:

@@ -37,6 +37,7 @@ from engine.io.run.changes import check_changes
 from engine.io.run.correcting import Corrected, KnownBook
 from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates
 from engine.io.run.joining import JoinedAccounts
+from engine.io.run.memory import Memory
 from engine.io.run.one_run import Calculated, Run
 from engine.io.run.reconsidering import Reconsidering, left_waiting, waiting_enrollments
 from engine.io.run.refusal import Kind, QuarantinedRows, RefusedRunError
@@ -270,8 +271,8 @@ class Calculation:
         files = self.deliveries.transactions
         expected = files.rows_expected + reconsidering.rows_expected
         slices = min(MOST_SLICES, max(1, -(-expected // self.order.rows_per_slice)))
-        in_memory = slices == 1 and self.folds_here
-        folder = None if in_memory else self.book.staging / "work"
+        folder = self.book.staging / "work"
+        memory = Memory(self.order.memory_bytes if self.folds_here else 0)
         corrections = past.corrections
         intake = Intake(
             past,
@@ -279,9 +280,9 @@ class Calculation:
             reconsidering,
             JoinedAccounts.of(Standing(corrections.taken, corrections.enrollments), reconsidering),
             _slices_of_people(past.registry, slices),
-            Shuffle("enrolled", slices, folder),
-            Shuffle("unenrolled", min(slices, MOST_SLICES_OF_UNENROLLED), folder),
-            SeenKeys(folder, expected),
+            Shuffle("enrolled", slices, folder, memory),
+            Shuffle("unenrolled", min(slices, MOST_SLICES_OF_UNENROLLED), folder, memory),
+            SeenKeys(folder, expected, memory),
         )
         wanted: list[Hashes] = [np.empty(0, np.uint64)]
         for pieces, records in files.read(pool, self.ahead, intake.take):

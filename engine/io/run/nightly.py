@@ -36,6 +36,7 @@ from engine.io.run.arguments import (
 from engine.io.run.calculation import Calculation
 from engine.io.run.changes import check_days, check_number
 from engine.io.run.delivery_note import DeliveryNote, load_delivery_note
+from engine.io.run.memory import usual_memory_bytes
 from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.io.run.sound_index import with_a_sound_index
@@ -65,6 +66,7 @@ def run(
     command: str | None = None,
     threads: int | None = None,
     rows_per_slice: int | None = None,
+    memory_mib: int | None = None,
     progress: Progress | None = None,
     how: Calculator | None = None,
     dry_run: bool = False,
@@ -100,6 +102,8 @@ def run(
         threads: how many parts or slices are under way at once; by default one more than there
             are cores, for one may wait for the disk.
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
+        memory_mib: how many MiB of rows may wait in memory for their slice, others on the disk; by
+            default an eighth of what is free, 512 at most.
         progress: is told how far the run is.
         how: calculates the run; by default this machine alone.
         dry_run: do all of it but the booking: the book's folder is only read.
@@ -131,7 +135,9 @@ def run(
     check_names(allowed_gates=allowed_gates)
     check_seconds(wait_seconds=wait_seconds)
     check_counts(threads=threads, rows_per_slice=rows_per_slice, expected_run=expected_run)
-    check_counts(at_least=0, quarantined_rows_allowed=quarantined_rows_allowed)
+    check_counts(
+        at_least=0, quarantined_rows_allowed=quarantined_rows_allowed, memory_mib=memory_mib
+    )
     check_share("--max-quarantined", max_quarantined)
     order = Order(
         booked_on,
@@ -139,6 +145,7 @@ def run(
         max_quarantined,
         threads or (os.cpu_count() or 1) + 1,
         rows_per_slice or ROWS_PER_SLICE,
+        usual_memory_bytes() if memory_mib is None else memory_mib << 20,
         progress or no_progress,
         command_line() if command is None else command,
         allow_backdating,

@@ -29,6 +29,7 @@ class Order:
     """How a run is to be done.
 
     Attributes:
+        memory_bytes: what waits for its slice stays in memory up to this.
         command: the command line, as the record keeps it.
         quarantined_rows_allowed: so many rows may go to quarantine, whatever share they are.
         rejects: the folder that keeps the rows for which the run is refused.
@@ -42,6 +43,7 @@ class Order:
     max_quarantined: float
     threads: int
     rows_per_slice: int
+    memory_bytes: int
     progress: Progress
     command: str
     allow_backdating: bool = False

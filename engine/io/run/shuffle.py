@@ -1,6 +1,6 @@
 """What a run sets down on its way from delivered files to slices of people.
 
-Small runs keep it in memory; large ones write it to the run's staging folder.
+It stays in memory as long as there is room; what comes later goes to the run's staging folder.
 """
 
 import threading
@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from engine.booking.duplicates import WHERE_SEEN, Occurrences
 from engine.io.durable import Scratch, ScratchFile
+from engine.io.run.memory import Memory
 from engine.records import Kind
 
-_ROWS_PER_PART: Final = 4_000_000
+_ROWS_PER_PART: Final = 1_000_000
 # Each is two open files, beside those of the slices.
 _MOST_PARTS_BITS: Final = 7
 
@@ -41,9 +42,14 @@ class RowsLeft:
 class Shuffle:
     """Rows on their way to slices: added in any order by any thread, taken slice by slice."""
 
-    def __init__(self, name: str, slices: int, folder: Path | None) -> None:
-        """Keeps rows in memory when ``folder`` is None; ``name`` is the shuffle's own there."""
+    def __init__(
+        self, name: str, slices: int, folder: Path | None, memory: Memory | None = None
+    ) -> None:
+        """Writes to files of its ``name`` in ``folder`` what has no room in ``memory``; nothing
+        where there is no folder.
+        """
         self._name, self._folder = name, folder
+        self._memory = memory or Memory(0)
         self._pieces: list[list[pl.DataFrame]] = [[] for _ in range(slices)]
         self._files: list[ScratchFile | None] = [None] * slices
         self._writers: list[pa.ipc.RecordBatchStreamWriter | None] = [None] * slices
@@ -52,7 +58,7 @@ class Shuffle:
 
     def add(self, frame: pl.DataFrame, bounds: Sequence[int]) -> None:
         """Adds rows, of which those from ``bounds[n]`` to ``bounds[n + 1]`` are slice ``n``'s."""
-        if self._folder is None:
+        if self._folder is None or self._memory.has_room(int(frame.estimated_size())):
             for number, (start, end) in enumerate(pairwise(bounds)):
                 if start < end:
                     with self._locks[number]:
@@ -81,22 +87,21 @@ class Shuffle:
 
     def take(self, number: int) -> pl.DataFrame:
         """The rows of a slice that has some; they are gone then."""
-        if self._folder is None:
-            pieces, self._pieces[number] = self._pieces[number], []
-            return pl.concat(pieces, rechunk=True)
-        left = self.leave(number)
-        frame = left()
-        left.file.remove()
-        return frame
+        pieces, self._pieces[number] = self._pieces[number], []
+        if self._writers[number] is not None:
+            left = self.leave(number)
+            pieces.append(left())
+            left.file.remove()
+        return pl.concat(pieces, rechunk=True)
 
     def taking(self, number: int) -> Callable[[], pl.DataFrame]:
         """What takes a slice."""
         return partial(self.take, number)
 
     def leave(self, number: int) -> "RowsLeft":
-        """The rows of a slice that has some, on the disk, for any process to read again and again.
+        """The slice's rows on the disk, for any process to read again and again.
 
-        Only of a shuffle that has a folder.
+        Only where there are some, as there are of every slice where nothing stays in memory.
         """
         writer, self._writers[number] = self._writers[number], None
         file, self._files[number] = self._files[number], None
@@ -114,30 +119,39 @@ class Shuffle:
 class SeenKeys:
     """The occurrences of a run's keys, cut by key so that each part fits into memory."""
 
-    def __init__(self, folder: Path | None, rows_expected: int) -> None:
-        """Keeps occurrences in memory when ``folder`` is None."""
+    def __init__(
+        self, folder: Path | None, rows_expected: int, memory: Memory | None = None
+    ) -> None:
+        """Writes to ``folder`` what has no room in ``memory``; nothing where there is none."""
         self._folder = folder
-        self._bits = min(_MOST_PARTS_BITS, max(1, (rows_expected // _ROWS_PER_PART).bit_length()))
+        self._memory = memory or Memory(0)
+        self._bits = min(_MOST_PARTS_BITS, (rows_expected // _ROWS_PER_PART).bit_length())
         self._lock = threading.Lock()
-        self._held: list[Occurrences] = []
+        self._held: list[list[Occurrences]] = [[] for _ in range(1 << self._bits)]
         self._files: dict[int, tuple[ScratchFile, ScratchFile]] = {}
 
     def add(self, seen: Occurrences) -> None:
         """Adds occurrences."""
-        if self._folder is None:
-            with self._lock:
-                self._held.append(seen)
-            return
+        size = seen.keys.nbytes + seen.where.nbytes
+        in_memory = self._folder is None or self._memory.has_room(size)
+        for number, part in enumerate(self._cut(seen)):
+            if part.keys.size:
+                with self._lock:
+                    if in_memory:
+                        self._held[number].append(part)
+                    else:
+                        keys_file, where_file = self._files_of(number)
+                        keys_file.write(part.keys.tobytes())
+                        where_file.write(part.where.tobytes())
+
+    def _cut(self, seen: Occurrences) -> list[Occurrences]:
+        if self._bits == 0:
+            return [seen]
         part = (seen.keys >> np.uint64(64 - self._bits)).astype(np.uint8)
         order = np.argsort(part, kind="stable")
-        bounds = np.searchsorted(part[order], np.arange((1 << self._bits) + 1))
+        bounds = np.searchsorted(part[order], np.arange((1 << self._bits) + 1)).tolist()
         keys, where = seen.keys[order], seen.where[order]
-        with self._lock:
-            for number, (start, end) in enumerate(pairwise(bounds.tolist())):
-                if start < end:
-                    keys_file, where_file = self._files_of(number)
-                    keys_file.write(keys[start:end].tobytes())
-                    where_file.write(where[start:end].tobytes())
+        return [Occurrences(keys[start:end], where[start:end]) for start, end in pairwise(bounds)]
 
     def _files_of(self, number: int) -> tuple[ScratchFile, ScratchFile]:
         if number not in self._files:
@@ -150,18 +164,17 @@ class SeenKeys:
 
     def parts(self) -> Iterator[Callable[[], Occurrences]]:
         """The occurrences, all of a key in one part; each can be had once, in any thread."""
-        if self._folder is None:
-            held, self._held = self._held, []
-            if held:
-                yield lambda: Occurrences(
-                    *(np.concatenate(arrays) for arrays in zip(*held, strict=True))
-                )
-            return
-        for number in sorted(self._files):
-            yield partial(_taken, *self._files.pop(number))
+        for number, held in enumerate(self._held):
+            if held or number in self._files:
+                yield partial(_taken, held, self._files.pop(number, None))
 
 
-def _taken(keys_file: ScratchFile, where_file: ScratchFile) -> Occurrences:
-    with keys_file, where_file:
-        keys = np.frombuffer(keys_file.take(), np.uint64)
-        return Occurrences(keys, np.frombuffer(where_file.take(), WHERE_SEEN))
+def _taken(held: list[Occurrences], files: tuple[ScratchFile, ScratchFile] | None) -> Occurrences:
+    if files is not None:
+        keys_file, where_file = files
+        with keys_file, where_file:
+            keys = np.frombuffer(keys_file.take(), np.uint64)
+            held.append(Occurrences(keys, np.frombuffer(where_file.take(), WHERE_SEEN)))
+    every = Occurrences(*(np.concatenate(arrays) for arrays in zip(*held, strict=True)))
+    held.clear()
+    return every

@@ -111,6 +111,16 @@ class CanonicalColumns:
         yen = self._amounts_and_kinds()[0].cast(pl.Int64, strict=False).abs()
         return yen.set(~yen.is_between(MIN_AMOUNT_YEN, MAX_AMOUNT_YEN).fill_null(value=False), 0)
 
+    def figures(self) -> pl.DataFrame:
+        """Each row's ``yen``, null where it cannot be read, and ``is_refund``."""
+        if "amount" not in self._sources:
+            empty = pl.repeat(None, self._rows, dtype=pl.Int64, eager=True)
+            return pl.DataFrame({"yen": empty, "is_refund": empty.is_not_null()})
+        amount, kind = self._amounts_and_kinds()
+        return pl.DataFrame(
+            {"yen": amount.cast(pl.Int64, strict=False), "is_refund": kind == "refund"}
+        )
+
     def _amounts_and_kinds(self) -> tuple[pl.Series, pl.Series]:
         if self._amounts_and_kinds_read is None:
             self._amounts_and_kinds_read = self._read_amounts_and_kinds()

@@ -29,6 +29,7 @@ class CanonicalRows:
         skipped: by reason, how many rows were left out and their yen, where it can be read.
         refunds: second rows, out of those that say how much of them was refunded.
         refunds_of: the places of the rows that these come from, among all.
+        figures: where a layout has totals, of all rows ``reason``, ``yen`` and ``is_refund``.
     """
 
     table: pl.DataFrame
@@ -36,6 +37,7 @@ class CanonicalRows:
     skipped: dict[str, tuple[int, int]]
     refunds: pl.DataFrame
     refunds_of: Places
+    figures: pl.DataFrame | None = None
 
 
 def lay_out(
@@ -59,10 +61,15 @@ def lay_out(
     made = CanonicalColumns(described, columns, rows)
     table = made.all()
     reasons = _skip_reasons(described, columns, rows)
+    figures = None
+    if described.layout.totals is not None:
+        why = pl.repeat(None, rows, dtype=pl.String, eager=True) if reasons is None else reasons
+        figures = made.figures().with_columns(why.alias("reason"))
     if reasons is None:
         table = _numbered(table, number)
-        kept_all = np.arange(rows)
-        return CanonicalRows(table, kept_all, {}, *_refunds(described, made, table, kept_all))
+        places = np.arange(rows)
+        refunds = _refunds(described, made, table, places)
+        return CanonicalRows(table, places, {}, *refunds, figures)
     kept = reasons.is_null()
     skipped: dict[str, tuple[int, int]] = {}
     left_out = pl.DataFrame({"reason": reasons, "yen": made.yen()}).filter(~kept)
@@ -72,7 +79,8 @@ def lay_out(
         skipped[reason] = (count, total)
     table = table if kept.all() else table.filter(kept)
     table, places = _numbered(table, number), np.flatnonzero(kept)
-    return CanonicalRows(table, places, skipped, *_refunds(described, made, table, places))
+    refunds = _refunds(described, made, table, places)
+    return CanonicalRows(table, places, skipped, *refunds, figures)
 
 
 def _refunds(

@@ -23,6 +23,7 @@ from engine.records import (
 Encoding = Literal["utf-8", "cp932"]
 Separator = Literal[",", "\t", ";", "|"]
 ParameterForm = Literal["text", "day", "id"]
+TotalsPlace = Literal["below", "ahead"]
 SectionKind = Literal["charge", "purchase", "refund", "as_written"]
 
 MAX_LINES_AHEAD: Final = 100
@@ -221,6 +222,24 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """A line that says what rows come to; they are held against it.
+
+    Attributes:
+        line_matches: a regular expression (of the Rust crate ``regex``) that the line matches; its
+            groups are named after the figures.
+        figures: of ``rows``, ``yen`` (all amounts) and ``net_yen`` (refunds taken off).
+        stand: whether the line stands below its rows, up to another such line, or ahead of them.
+        with_skipped: the reasons of ``skips`` whose rows are counted, too.
+    """
+
+    line_matches: str
+    figures: tuple[str, ...]
+    stand: TotalsPlace
+    with_skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """What whoever delivers a file must say of it."""
 
@@ -287,6 +306,7 @@ class Layout:
     skips: tuple[Skip, ...]
     sections: tuple[Section, ...]
     refunded: Refunded | None
+    totals: Totals | None
     text: str
     sha256: str
 

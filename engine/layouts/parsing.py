@@ -13,6 +13,7 @@
 | `[[skip]]` | rows that are left out on purpose, each with the layout's own `reason` |
 | `[refunded]` | a second row, a refund, of each row whose refunded amount has its own column |
 | `[[sections]]` | lines among the rows that change what the rows below them mean |
+| `[totals]` | a line that says what rows come to |
 
 `[file]`: `encoding` (`utf-8` or `cp932`), `separator` (a comma), `header` (names that the header
 has, in any order and among others; the first line that has them all is the header), or, where
@@ -39,13 +40,14 @@ from engine.layouts.names import Names
 from engine.layouts.refunded_section import parse_refunded
 from engine.layouts.row_tests import parse_skips
 from engine.layouts.sections import check_other_tables, parse_sections
+from engine.layouts.totals import parse_totals
 from engine.records import RoleName
 from engine.terms.strict_toml import StrictTable, parse
 
 _LAYOUT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _TOP_KEYS: Final = (
     *("layout_id", "name", "follows", "role", "file", "fixed", "ahead", "parameters"),
-    *("columns", "skip", "sections", "refunded"),
+    *("columns", "skip", "sections", "refunded", "totals"),
 )
 _PARAMETER_KEYS: Final = ("asks", "form")
 
@@ -89,6 +91,7 @@ def parse_layout(text: str, where: str) -> Layout:
     sections = parse_sections(top, file)
     names = Names(top, file, ahead, parameters, sections)
     columns = parse_columns(top, role, names, sections)
+    skips = parse_skips(top, names)
     layout = Layout(
         layout_id=layout_id,
         name=top.text("name"),
@@ -99,9 +102,10 @@ def parse_layout(text: str, where: str) -> Layout:
         ahead=ahead,
         parameters=parameters,
         columns=columns,
-        skips=parse_skips(top, names),
+        skips=skips,
         sections=sections,
         refunded=parse_refunded(top, role, names, columns),
+        totals=parse_totals(top, file, skips, columns),
         text=text,
         sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
     )

@@ -332,7 +332,8 @@ def zengin_account_transfer(events: Sequence[Event], random: Random) -> Written:
     first = events[0]
     records = [f"19100000012345{'ﾏｲﾅ':<40}{first.at:%m%d}".ljust(120)]
     made = []
-    for number, event in enumerate(e for e in events if e.kind == "charge"):
+    charges = [event for event in events if event.kind == "charge"]
+    for number, event in enumerate(charges):
         customer = f"C{number:04}"
         records.append(
             f"2{'0009':<4}{'ﾐﾂｲ':<15}001{'ﾎﾝﾃﾝ':<15}    17654321{'ﾔﾏﾀﾞ':<30}{event.amount:010}0"
@@ -340,7 +341,8 @@ def zengin_account_transfer(events: Sequence[Event], random: Random) -> Written:
         )
         its = f"{customer}-{first.day:%Y%m%d}"
         made.append(canonical(event, its, "bank", first.day) | {"account_id": customer})
-    records += ["8".ljust(120), "9".ljust(120)]
+    trailer = f"8{len(charges):06}{sum(event.amount for event in charges):012}"
+    records += [trailer.ljust(120), "9".ljust(120)]
     end = random.choice(("", "\n", "\r\n"))
     content = "".join(record + end for record in records).encode("cp932")
     return Written(content, made, {"service_id": "bank", "as_of": "2020-12-31"}, ".txt")

@@ -10,6 +10,7 @@ from itertools import islice
 
 from engine.errors import InputError
 from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, Bounded, read_fully
+from engine.io.delivered.control_totals import ControlTotals
 from engine.io.delivered.deliveries import Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.delivered.fixed_sections import fixed_parts
 from engine.io.delivered.kinds import refuse_other_kinds
@@ -57,6 +58,21 @@ class LaidOutFile:
     described: Described
     sha256: str = ""
     is_cut: bool = False
+    _totals: ControlTotals | None = None
+
+    def __post_init__(self) -> None:
+        totals = self.described.layout.totals
+        self._totals = None if totals is None else ControlTotals(totals)
+
+    def uncounted_rows(self) -> int:
+        """How many rows no line with totals counts, where the layout has such lines.
+
+        To be asked once all parts have been read.
+
+        Raises:
+            InputError: the rows do not come to what a line says.
+        """
+        return 0 if self._totals is None else self._totals.judge(self._name)
 
     def stretches(self) -> Iterator[Stretch]:
         """The file as one stretch: its rows depend on others, or its header may stand anywhere.
@@ -127,7 +143,10 @@ class LaidOutFile:
         sections: Sections,
     ) -> LaidOutWork:
         row_number = partial(self._row_number, number)
-        return LaidOutWork(work, self.described, given, self._name, row_number, table, sections)
+        note = None if self._totals is None else partial(self._totals.parts.__setitem__, number)
+        return LaidOutWork(
+            work, self.described, given, self._name, row_number, table, sections, note
+        )
 
     def _table(self, layout: Layout, stream: Bounded) -> tuple[Table, Mapping[str, str], bytes]:
         """The first table, the values from lines ahead of it, and the bytes read beyond it."""
@@ -145,6 +164,8 @@ class LaidOutFile:
                 )
         check_clear(found, layout, self._name)
         check_no_table_ahead(found, layout, self._name)
+        if self._totals is not None:
+            self._totals.look_ahead(found.before)
         return table_of(found.names, layout, {}), found.ahead, found.rest
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from engine.io.delivered.control_totals import part_totals
 from engine.io.delivered.csv_block import Block
 from engine.io.delivered.deliveries import SECOND, Batch, Ragged, Work
 from engine.io.delivered.encodings import wrong_encoding
@@ -28,6 +29,7 @@ from engine.layouts.model import Encoding, Separated
 from engine.layouts.parameters import Described
 from engine.layouts.provider_column import KIND_BELOW, Column, Places, same_for_all, some_for_each
 from engine.layouts.provider_faults import faults_as_the_provider_names_them
+from engine.layouts.totals import PartTotals
 
 # The engine's own reason, beside a layout's, by which rows of separators alone are left out.
 BLANK: str = "blank"
@@ -43,6 +45,7 @@ class LaidOutWork:
         row_number: a record of the part, from 0, as the file counts it.
         table: the columns; None for records of one length.
         sections: those that the part's records stand in.
+        note_totals: takes what the part's rows come to, where the layout has totals.
     """
 
     work: Work
@@ -52,6 +55,7 @@ class LaidOutWork:
     row_number: Callable[[int], int]
     table: Table | None = None
     sections: Sections = NO_SECTIONS
+    note_totals: Callable[[PartTotals], None] | None = None
 
     def read(self) -> Batch:
         """All its records except those that the layout leaves out."""
@@ -67,7 +71,7 @@ class LaidOutWork:
     def numbered(self, number: Callable[[pl.Series], Places] | None) -> Batch:
         """As ``read``, with the rows numbered by their IDs."""
         batch = self._fitted(self.work.read())
-        return self._laid_out(batch, np.arange(batch.records), number)
+        return self._laid_out(batch, np.arange(batch.records), number, note=self.note_totals)
 
     def _fitted(self, batch: Batch, places: Sequence[int] | None = None) -> Batch:
         """The batch with those of its ragged records that only separators make ragged as rows."""
@@ -96,6 +100,7 @@ class LaidOutWork:
         batch: Batch,
         records: Records,
         number: Callable[[pl.Series], Places] | None = None,
+        note: Callable[[PartTotals], None] | None = None,
     ) -> Batch:
         """``records`` are the places of the batch's records in the part."""
         layout = self.described.layout
@@ -108,11 +113,15 @@ class LaidOutWork:
             made = self._without_other_lines(columns, made, batch, records)
         for reason, (rows, yen) in made.skipped.items():
             _count(skipped, reason, rows, yen)
+        ragged = self._kept(batch, records, skipped)
+        if layout.totals is not None and note is not None:
+            set_aside = np.array([record.row for record in ragged], np.int64)
+            note(part_totals(layout.totals, batch, made, set_aside))
         laid_out = replace(
             batch,
             table=made.table,
             places=batch.places[made.kept],
-            ragged=self._kept(batch, records, skipped),
+            ragged=ragged,
             skipped=skipped,
             name_faults=_Namer(self.described, columns, batch.places, self.name),
         )

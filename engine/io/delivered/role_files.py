@@ -127,24 +127,32 @@ class Files:
             sha256 = files[index].sha256
             check_unchanged(self.delivered[index])
             self.add_input(index, sha256, rows[index] + self.second_rows[index])
-            self._check_end(index, rows[index], is_cut=files[index].is_cut)
+            self._check_end(index, rows[index], files[index])
 
-    def _check_end(self, index: int, row: int, *, is_cut: bool) -> None:
-        """Warns that a file's last record may be cut short: RFC 4180 lets a last line have no end.
+    def _check_end(self, index: int, row: int, file: CsvFile | LaidOutFile | ParquetFile) -> None:
+        """Warns of a file that may be cut short, in its last record or ahead of its totals.
+
+        RFC 4180 lets a last line have no end.
 
         Raises:
-            InputError: whole lines were asked for.
+            InputError: whole lines were asked for, or the rows do not come to the file's totals.
         """
-        if not is_cut or row == 0:
-            return
-        name = self.delivered[index].name
-        if self.whole_lines:
-            raise InputError(
-                f"{name}: row {row}: the last record has no line end, so it may be cut short",
-                hint="have the file delivered whole, or run without --whole-lines",
+        found = []
+        if file.is_cut and row:
+            found.append("the last record has no line end, so it may be cut short")
+        if isinstance(file, LaidOutFile) and (uncounted := file.uncounted_rows()):
+            found.append(
+                f"no line with totals counts the last {uncounted:,} rows, so the file may be cut "
+                "short"
             )
-        what = "the last record has no line end, so it may be cut short"
-        self.warnings.append(RowWarning(name, row, what))
+        name = self.delivered[index].name
+        for what in found:
+            if self.whole_lines:
+                raise InputError(
+                    f"{name}: row {row}: {what}",
+                    hint="have the file delivered whole, or run without --whole-lines",
+                )
+            self.warnings.append(RowWarning(name, row, what))
 
     def warn_of_unknown_methods(self, known: AbstractSet[str]) -> None:
         """Names the values of ``method`` that no service lists; once all files are read."""

@@ -41,8 +41,8 @@ class Repeated(NamedTuple):
     """Rows, by ``row_ref`` ascending, whose key came more than once in a run.
 
     ``duplicates`` repeat a row that stays; ``contested`` share a key's hash with other content,
-    and are to be settled by their texts; ``replaced`` waited in the book under a key that was
-    delivered again.
+    and are to be settled by their texts, those that waited too; ``replaced`` waited in the book
+    under a key that was delivered again.
     """
 
     duplicates: Numbers
@@ -66,7 +66,10 @@ def repeated_within(seen: Occurrences) -> Repeated:
             "row_ref": np.ascontiguousarray(seen.where["row_ref"][again]),
         }
     )
-    return _verdicts(frame, ["key"], "content")
+    delivered, contents = pl.col("row_ref") >= 0, pl.col("content").n_unique()
+    doubtful = frame.select(((contents > 1) & delivered.any()).over("key")).to_series()
+    sure = _verdicts(frame.filter(~doubtful), ["key"], "content")
+    return sure._replace(contested=frame.filter(doubtful)["row_ref"].sort().to_numpy())
 
 
 def settled_by_text(rows: pl.DataFrame) -> Repeated:

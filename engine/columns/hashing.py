@@ -19,6 +19,7 @@ _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)
 _FILTER_BITS_MORE: Final = 6
 _MOST_FILTER_BITS: Final = 27
+_MOST_STEPS: Final = 32
 
 KEY_SEED: Final = 1
 CHECK_SEED: Final = 2
@@ -147,7 +148,9 @@ class HashTable:
         at = self._starts.take((hashes >> self._shift).astype(np.int64))
         rows = np.flatnonzero(at < self._sorted.size)
         at = at[rows]
-        while rows.size:
+        for _ in range(_MOST_STEPS):
+            if rows.size == 0:
+                return found
             there = self._sorted.take(at)
             wanted = hashes.take(rows)
             hit = there == wanted
@@ -156,4 +159,7 @@ class HashTable:
             rows, at = rows[on], at[on] + 1
             inside = at < self._sorted.size
             rows, at = rows[inside], at[inside]
+        # So many in one bucket are not there by chance: somebody chose them.
+        places, hit = places_in(self._sorted, hashes[rows])
+        found[rows[hit]] = self._order[places[hit]]
         return found

@@ -1,12 +1,13 @@
 """Hashes that books keep: what makes them must not change unseen."""
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from engine.booking.state import content_hashes
-from engine.columns.hashing import CHECK_SEED, combined, hash_coded, hash_text
+from engine.columns.hashing import CHECK_SEED, HashTable, combined, hash_coded, hash_text
 from engine.records import Kind
 
 KINDS = pl.Series("kind", ["refund", "charge", "purchase", "charge"])
@@ -40,3 +41,21 @@ def test_a_content_is_the_same_as_ever() -> None:
         expected = combined(expected, hash_text(rows[name], CHECK_SEED))
     coded = rows.with_columns(pl.col("kind").cast(Kind))
     assert content_hashes(coded, keys).tolist() == expected.tolist()
+
+
+def test_hashes_chosen_to_share_a_bucket_are_found_in_a_few_steps() -> None:
+    """Who may choose thousands of IDs may choose them so that their hashes begin alike."""
+    looks = []
+
+    class Looked(np.ndarray):
+        def take(self, *arguments: Any, **named: Any) -> Any:
+            looks.append(arguments)
+            return np.asarray(self).take(*arguments, **named)
+
+    hashes = np.arange(4000, dtype=np.uint64) + np.uint64(1 << 40)
+    table = HashTable(hashes[::-1].copy())
+    table._sorted = table._sorted.view(Looked)
+    wanted = np.concatenate([hashes, hashes + np.uint64(5000), hashes[:1] - np.uint64(1)])
+    expected = [*range(3999, -1, -1), *[-1] * 4001]
+    assert table.find(wanted).tolist() == expected
+    assert len(looks) < 50

@@ -126,7 +126,7 @@ class Calculation:
         )
         reconsidering.concern(changed, events.taken.groups)
         intake, wanted = self._take_in_transactions(pool, past, reconsidering)
-        settled = settle(intake.seen, self.deliveries.transactions, pool, self.ahead)
+        settled = settle(intake.seen, self.deliveries.transactions, reconsidering, pool, self.ahead)
         self._quarantine(self.deliveries.transactions, settled.faulty, Kind.WITHIN_DELIVERY)
         self.tally.quarantine(settled.faulty)
         if self.run.earlier_record is None:

@@ -236,26 +236,35 @@ class Settled:
         return rows.filter(pl.Series(~aside)), rows[repeats[self.duplicate[at[repeats]]]]
 
 
-def settle(seen: SeenKeys, files: Files, pool: ThreadPoolExecutor, ahead: int) -> Settled:
-    """Settles repeated keys; rows whose hashes agree and contents do not are read once more."""
+def settle(
+    seen: SeenKeys, files: Files, reconsidering: Reconsidering, pool: ThreadPoolExecutor, ahead: int
+) -> Settled:
+    """Settles repeated keys; rows whose hashes agree and contents do not are looked at once more,
+    those that were delivered in their files, those that waited in the book.
+    """
     found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
     duplicates, contested, replaced = Repeated.of_all(found)
     if contested.size == 0:
         return Settled.of(duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
-    for rows in files.read_again(pool, ahead, contested):
+    waited = contested[contested < 0]
+    if waited.size:
+        # What is delivered decides, so the content of what waited is not asked for.
+        keys.append(reconsidering.keys_of(waited).with_columns(content=pl.lit(0, pl.UInt64)))
+    for rows in files.read_again(pool, ahead, contested[contested >= 0]):
         hashes = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         contents = pl.Series("content", content_hashes(rows.good, hashes))
         keyed_rows = rows.good.select("service_id", "transaction_id", "row_ref", contents)
         keys.append(rows_on_their_own(keyed_rows))
         faulty.append(rows.all_at_fault(TRANSACTION_CONFLICT))
-    more, conflicts, _ = settled_by_text(pl.concat(keys))
-    in_conflict = pl.col("row_ref").is_in(pl.Series(conflicts).implode())
+    columns = ("service_id", "transaction_id", "row_ref", "content")
+    repeats = settled_by_text(pl.concat([rows.select(columns) for rows in keys]))
+    in_conflict = pl.col("row_ref").is_in(pl.Series(repeats.contested).implode())
     return Settled.of(
-        np.concatenate([duplicates, more]),
-        conflicts,
-        replaced,
+        np.concatenate([duplicates, repeats.duplicates]),
+        repeats.contested,
+        np.concatenate([replaced, repeats.replaced]),
         pl.concat(faulty).filter(in_conflict),
     )
 

@@ -162,10 +162,13 @@ class Reconsidering:
             return LeftAlone()
         if self.everything and row_refs.size > MOST_NAMED:
             return LeftAlone(everything=True)
-        replaced = pl.Series(row_refs).implode()
+        return LeftAlone(tuple(sorted(self.keys_of(row_refs).select(_KEY).iter_rows())))
+
+    def keys_of(self, row_refs: Numbers) -> pl.DataFrame:
+        """Some of the rows, after all were given: their keys, and ``row_ref``."""
+        wanted = pl.col("row_ref").is_in(pl.Series(row_refs, dtype=pl.Int64).implode())
         numbered = self._numbered() if self.everything else self._keys
-        keys = [rows.filter(pl.col("row_ref").is_in(replaced)).select(_KEY) for rows in numbered]
-        return LeftAlone(tuple(sorted(pl.concat(keys).iter_rows())))
+        return pl.concat([rows.filter(wanted).select(*_KEY, "row_ref") for rows in numbered])
 
     def _numbered(self) -> Iterator[pl.DataFrame]:
         """The rows in an order that is the same each time."""

@@ -18,7 +18,7 @@ def local_path(given: str | Path) -> Path:
     store's name.
 
     Raises:
-        InputError: it is a URL.
+        InputError: it is a URL, or no text.
     """
     text = os.fspath(given)
     if _URL.match(text):
@@ -26,7 +26,18 @@ def local_path(given: str | Path) -> Path:
             f"{text}: this is a URL, not a path",
             hint="name a file or a folder of this machine; copy to it what lies in a store",
         )
-    return Path(expanded(text)).absolute()
+    path = Path(expanded(text)).absolute()
+    if not is_utf8(str(path)):
+        # Records are JSON, and the libraries take texts.
+        raise InputError(
+            f"{path}: the name is not UTF-8", hint="rename the file or folder, then run again"
+        )
+    return path
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name is a text: the system's names are bytes, whatever they stand for."""
+    return name.isascii() or name == name.encode("utf-8", "replace").decode("utf-8")
 
 
 def expanded(given: str) -> str:

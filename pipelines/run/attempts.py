@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -160,8 +161,9 @@ class Notes:
         path = self._book.path / ATTEMPTS_FILE
         # The command may hold bytes that are no text, which UTF-8 has no form for.
         with suppress(OSError, ValueError):
-            # A pipe of that name would keep the run until someone reads it.
-            if path.is_file() or not os.path.lexists(path):
+            # A pipe of that name would keep the run until someone reads it; behind a link is what
+            # is not the book's.
+            if not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode):
                 append_line(path, json.dumps(values, ensure_ascii=False))
 
 

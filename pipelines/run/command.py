@@ -9,8 +9,8 @@ from typing import Literal
 from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.run.delivery_note import DeliveryNote
-from engine.io.run.nightly import command_line
 from engine.io.run.nightly import run as book_a_night
+from engine.io.users import command_line
 from pipelines.desk.engines import engine_of
 from pipelines.desk.ordered_options import in_order
 from pipelines.run.observed import Watchers, observed

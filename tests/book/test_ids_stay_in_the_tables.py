@@ -6,6 +6,8 @@ import pytest
 from command_line import in_this_process, without_note
 from deliveries import Desk, as_csv, enrollment, transaction
 
+from engine.io.payout.record import now, ran
+from engine.io.users import command_line
 from engine.layouts.catalogue import built_in_layouts, load_layout
 
 ID = "ACCOUNT-OF-TARO"
@@ -93,6 +95,18 @@ def test_the_record_keeps_the_digest_of_an_id_that_was_set_and_the_run_can_be_ve
         "verify", desk.book, "--enrollments", enrollments, "--transactions", path
     )
     assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.parametrize("words", [["--set", f"account_id={ID}"], [f"--set=account_id={ID}"],
+    ["--set", "bank=B", f"account_id={ID}"], ["--set", ID]])  # fmt: skip
+def test_no_command_line_that_is_kept_shows_what_was_set(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["mynapoint", "payout", "BOOK", *words, "--answers", "a.csv"])
+    for kept in (command_line(), ran(now()).command):
+        assert ID not in kept
+        assert kept.startswith("mynapoint payout BOOK")
+        assert kept.endswith("--answers a.csv")
 
 
 def test_every_account_that_a_layout_that_ships_asks_for_is_marked_as_an_id() -> None:

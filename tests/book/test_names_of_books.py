@@ -1,5 +1,6 @@
 """A path names one file or folder, by its letters: it is no pattern, no URL and no store."""
 
+import os
 import shutil
 import socket
 from importlib.resources import files
@@ -138,6 +139,34 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
         with pytest.raises(mynapoint.InputError, match="this is a URL"):
             call([url if word == "BOOK" else word for word in arguments])
     assert not list(here.iterdir())
+
+
+def test_a_name_that_is_no_text_is_refused_or_kept_as_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, name = deliver(tmp_path / "nights", 1), os.fsdecode(b"b\xff")
+    monkeypatch.chdir(tmp_path)
+    book = ["run", "book", *night.arguments(Path("book"))[2:]]
+    for words in (
+        ["run", name, *book[2:]],
+        ["verify", name],
+        ["claim", "book", "--final", "--out", name],
+        [*book[:-1], "--rejects", name],
+    ):
+        code, err = run(*words, cwd=tmp_path)
+        assert (code, "the name is not UTF-8" in err) == (2, True), err
+    (tmp_path / name).mkdir()
+    code, err = run(*book, cwd=tmp_path / name)
+    assert (code, "the name is not UTF-8" in err) == (2, True), err
+    assert {path.name for path in tmp_path.iterdir()} == {"nights", name}
+    # What is only read may be called so.
+    shutil.copy(night.services, tmp_path / name / "s.toml")
+    book[book.index("--services") + 1] = f"{name}/s.toml"
+    monkeypatch.setattr("sys.argv", ["mynapoint", *book])
+    code, err = run(*book, cwd=tmp_path)
+    assert code == 0, err
+    record = (tmp_path / "book" / "runs" / "000001" / "record.json").read_text("utf-8")
+    assert "b\\\\udcff/s.toml" in record
 
 
 def test_what_is_no_book_is_exit_2_for_every_command(

@@ -222,6 +222,16 @@ def test_a_link_inside_a_book_is_refused_and_what_is_behind_it_stays(
     assert "link" in kinds(book)
 
 
+def test_nothing_is_noted_behind_a_link(book: Path, nights: list[Night], tmp_path: Path) -> None:
+    outside, link = tmp_path / "outside", book / "attempts.jsonl"
+    outside.write_text("precious")
+    link.unlink(missing_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(mynapoint.BookError, match="this is a link"):
+        call(nights[2].arguments(book))
+    assert outside.read_text() == "precious"
+
+
 def test_a_lock_alone_makes_no_book(tmp_path: Path, nights: list[Night]) -> None:
     other = tmp_path / "app"
     (other / "staging" / "release").mkdir(parents=True)

@@ -18,7 +18,7 @@ from engine.errors import InputError
 from engine.layouts.catalogue import load_layout
 from engine.layouts.model import Layout
 from engine.layouts.parameters import describe
-from engine.paths import expanded
+from engine.paths import expanded, is_utf8
 from engine.reading.canonical import Delivery
 
 PACKED_ENDINGS: Final = (".gz", ".zst", ".bz2", ".xz")
@@ -291,7 +291,7 @@ def _refuse_folder(role: str, error: OSError) -> None:
 
 
 def _delivered(path: str, role: str) -> Delivered:
-    if not path.isascii() and path != path.encode("utf-8", "replace").decode("utf-8"):
+    if not is_utf8(path):
         raise InputError(
             f"{role}: {path}: the name is not UTF-8", hint="rename the file, then run again"
         )

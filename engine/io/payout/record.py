@@ -1,9 +1,7 @@
 """The record of a payout run: what was asked, what went out or came in, and the chain."""
 
 import datetime as dt
-import shlex
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, Ran
 from engine.io.payout.known import Known
 from engine.io.run.changes import JAPAN
-from engine.io.users import user_name
+from engine.io.users import command_line, user_name
 from engine.io.versions import versions
 
 
@@ -29,7 +27,7 @@ def now() -> dt.datetime:
 
 def ran(started_at: dt.datetime) -> Ran:
     """Who ran what, where and when."""
-    return Ran(started_at, now(), user_name(), socket.gethostname(), shlex.join(sys.argv))
+    return Ran(started_at, now(), user_name(), socket.gethostname(), command_line())
 
 
 @dataclass(frozen=True, slots=True)

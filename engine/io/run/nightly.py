@@ -7,9 +7,7 @@ commit.
 
 import datetime as dt
 import os
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -41,6 +39,7 @@ from engine.io.run.one_run import Calculated, Calculator, Run, RunResult
 from engine.io.run.order import Deliveries, Order, Progress, no_progress
 from engine.io.run.sound_index import with_a_sound_index
 from engine.io.run.trial import try_run
+from engine.io.users import command_line
 from engine.paths import local_path
 from engine.terms.gates import load_gates
 from engine.terms.programme import load_programme
@@ -238,20 +237,3 @@ def run(
 def on_this_machine(run: Run, staged: Path) -> Calculated:
     """Calculates a run on this machine alone."""
     return Calculation(run, staged).calculate()
-
-
-def command_line() -> str:
-    """The command line of the process, as a record keeps it."""
-    return shlex.join(_without_values(sys.argv))
-
-
-def _without_values(arguments: Sequence[str]) -> Iterator[str]:
-    """A command line as the record keeps it: what is set for a layout may be a person's ID."""
-    is_set = False
-    for argument in arguments:
-        if argument.startswith("-"):
-            is_set = argument.partition("=")[0] == "--set"
-            yield "--set=…" if is_set and "=" in argument else argument
-        else:
-            name, equals, _ = argument.partition("=")
-            yield f"{name}=…" if is_set and equals else argument

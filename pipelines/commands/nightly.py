@@ -183,6 +183,7 @@ def payout(
     layout: list[str] | None = None,
     set_: Settings = None,
     max_quarantined: float | None = None,
+    whole_lines: bool = False,
     others_done: PositiveInt | None = None,
     answered_on: dt.date | None = None,
     again: PositiveInt | None = None,
@@ -215,6 +216,8 @@ def payout(
         What a layout asks for, NAME=VALUE, for the files that follow.
     max_quarantined: float
         The largest share of answers, 0 to 1, that may go to quarantine; by default 0.05.
+    whole_lines: bool
+        Refuse a file of answers whose last record has no line end, as of a broken upload.
     others_done: int
         Take all lines of this payout run that have no answer as done, for the services that the
         answers speak of or --service names.
@@ -251,6 +254,7 @@ def payout(
         again=again,
         access=Access(wait, any_owner),
         max_quarantined=max_quarantined,
+        whole_lines=whole_lines,
         allow_far=allow_far,
         dry_run=dry_run,
         as_json=as_json,

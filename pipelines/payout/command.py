@@ -11,6 +11,7 @@ from engine.io.payout.payout_run import copy_again, payout, take_answers
 from pipelines.desk.ordered_options import in_order
 from pipelines.payout.output import print_copied, print_json_record, print_result
 from pipelines.shown.errors import output_may_fail
+from pipelines.shown.summary import print_row_warnings
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -28,6 +29,7 @@ def pay_out(
     answered_on: dt.date | None = None,
     again: int | None = None,
     max_quarantined: float | None = None,
+    whole_lines: bool = False,
     access: Access = USUAL_ACCESS,
     allow_far: bool = False,
     dry_run: bool = False,
@@ -61,6 +63,7 @@ def pay_out(
             "--out": out is not None and takes_answers,
             "--service": bool(services) and due_by is None and others_done is None,
             "--max-quarantined": max_quarantined is not None and not answers,
+            "--whole-lines": whole_lines and not answers,
             "--layout, given twice,": due_by is not None and len(layouts) > 1,
             "--set": bool(settings) and due_by is not None,
             "--allow-far": allow_far and due_by is None,
@@ -96,10 +99,12 @@ def pay_out(
             answered_on=answered_on,
             services=services,
             max_quarantined=0.05 if max_quarantined is None else max_quarantined,
+            whole_lines=whole_lines,
             dry_run=dry_run,
             access=access,
         )
     with output_may_fail():
+        print_row_warnings(result.record.warnings)
         if as_json:
             print_json_record(result)
         else:

@@ -1,13 +1,13 @@
 """What an operator reads at the end of a run: rows and yen in and out, points, and where it is."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from engine.io.book.run_record import RunRecord
+from engine.io.book.run_record import RowWarning, RunRecord
 from engine.io.run.one_run import RunResult
 from pipelines.shown.terminal import output, plain, print_json
 
@@ -33,7 +33,12 @@ def print_warnings(result: RunResult) -> None:
     for finding in result.record.gates:
         allowed = " (allowed)" if finding.is_allowed else ""
         sys.stderr.write(f"warning: gate {plain(finding.what)}{allowed}\n")
-    for warning in result.record.warnings:
+    print_row_warnings(result.record.warnings)
+
+
+def print_row_warnings(warnings: Iterable[RowWarning]) -> None:
+    """Names rows on stderr that were read and should be looked at."""
+    for warning in warnings:
         sys.stderr.write(f"warning: {warning.file}: row {warning.row}: {warning.what}\n")
 
 

@@ -16,6 +16,7 @@ from engine.io.book.payouts import PayoutBook as Places
 from engine.io.book.writing import locked
 from pipelines.cli import call
 from pipelines.due.forecast import forecast
+from pipelines.verify import verify
 
 __all__ = ["paid"]
 
@@ -347,6 +348,24 @@ def test_answers_are_read_through_a_layout(coins: PayoutBook) -> None:
     record = json.loads((coins.path / "payout_runs/000002/record.json").read_text("utf-8"))
     assert record["counts"]["accepted"] == 2
     assert record["inputs"][0]["layout"]["id"] == "bank"
+
+
+def test_an_answer_that_may_be_cut_short_is_taken_and_said_or_refused(
+    coins: PayoutBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [line, *_] = coins.pay("2020-10-02")
+    cut = f"payout_id,outcome,answered_on,points\n{line['payout_id']},partly,2020-10-03,1"
+    answers = ["payout", str(coins.path), "--answers", str(coins.file("cut.csv", cut))]
+    with pytest.raises(InputError, match="it may be cut short"):
+        call([*answers, "--whole-lines"])
+    assert not (coins.path / "payout_runs" / "000002").exists()
+    assert call(answers) == 0
+    assert "cut.csv: row 1: the last record has no line end" in capsys.readouterr().err
+    record = json.loads((coins.path / "payout_runs" / "000002" / "record.json").read_text())
+    assert [(warning["row"], "cut short" in warning["what"]) for warning in record["warnings"]] == [
+        (1, True)
+    ]
+    assert not verify(coins.path).findings
 
 
 def test_a_file_of_answers_can_be_previewed(

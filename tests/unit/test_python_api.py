@@ -74,6 +74,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("payout", {"due_by": dt.datetime(2020, 9, 30, 5), "out": "x"}, "due_by: must be"),
     ("payout", {"due_by": dt.date(2020, 9, 30), "out": None}, "out: a folder for the files"),
     ("payout", {"due_by": dt.date(2020, 9, 30), "out": "x", "services": "coin"}, "services: must"),
+    ("take_answers", {"max_quarantined": "many"}, "--max-quarantined: must be between 0 and 1"),
     ("take_answers", {"answers": "answers.csv"}, "answers: must be a list"),
     ("take_answers", {"others_done": 1}, "the two belong together"),
     ("take_answers", {"others_done": "1", "answered_on": dt.date(2020, 9, 30)}, "others_done: mu"),

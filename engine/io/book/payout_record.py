@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from engine.io.book.format import damaged_record
-from engine.io.book.run_record import Input, Output, Ran, UsedProgramme
+from engine.io.book.run_record import Input, Output, Ran, RowWarning, UsedProgramme
 from engine.io.book.typed_json import MalformedError, as_json, of_json
 
 FORMAT: Final = 2
@@ -39,6 +39,7 @@ class PayoutRecord:
         counts: of instructions the lines by direction; of answers what became of them.
         points: likewise.
         skipped: answers that a layout left out on purpose, by reason.
+        warnings: answers that were read, and that someone should look at.
         outputs: every file of the payout run but the record.
         payouts_version: the version of the Delta table that its commit made.
         engine: the versions of the engine and of its libraries.
@@ -59,6 +60,7 @@ class PayoutRecord:
     counts: dict[str, int]
     points: dict[str, int]
     skipped: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[RowWarning, ...] = ()
     outputs: tuple[Output, ...]
     payouts_version: int
     engine: dict[str, str]

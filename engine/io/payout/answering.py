@@ -54,7 +54,13 @@ class Answers:
     """Answers on their way into a locked book."""
 
     def __init__(
-        self, at: Known, staged: Path, found: Sequence[Delivered], max_quarantined: float
+        self,
+        at: Known,
+        staged: Path,
+        found: Sequence[Delivered],
+        max_quarantined: float,
+        *,
+        whole_lines: bool,
     ) -> None:
         self.at, self.staged, self.max_quarantined = at, staged, max_quarantined
         self.lines = lines_of(at.all_payouts(), at.accounts)
@@ -67,7 +73,7 @@ class Answers:
             self.named.append(reading.values["payout_id"])
             return reading
 
-        self.files = Files(replace(ANSWERS, read=read), found)
+        self.files = Files(replace(ANSWERS, read=read), found, whole_lines)
         self.read = self.quarantined = 0
 
     def do(self, remaining: Others | None, started_at: dt.datetime) -> Prepared:
@@ -125,6 +131,7 @@ class Answers:
             outputs=outputs,
             inputs=self.files.inputs,
             skipped={reason: rows for reason, (rows, _) in sorted(self.files.skipped.items())},
+            warnings=self.files.warnings,
         )
         return Prepared(parts, record)
 

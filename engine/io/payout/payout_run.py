@@ -31,6 +31,7 @@ from engine.io.run.arguments import (
     check_delivered,
     check_names,
     check_paths,
+    check_share,
     check_types_of_days,
 )
 from engine.paths import local_path
@@ -120,6 +121,7 @@ def take_answers(
     answered_on: dt.date | None = None,
     services: Sequence[str] = (),
     max_quarantined: float = 0.05,
+    whole_lines: bool = False,
     dry_run: bool = False,
     access: Access = USUAL_ACCESS,
 ) -> PayoutResult:
@@ -132,6 +134,7 @@ def take_answers(
         answered_on: on that day.
         services: whose lines are taken so, beside those that the answers speak of.
         max_quarantined: the largest share of rows, 0 to 1, that may go to quarantine.
+        whole_lines: refuse a file whose last record has no line end; else it is read, and said.
         dry_run: decide everything, and book nothing.
         access: how the book is taken hold of.
 
@@ -140,11 +143,7 @@ def take_answers(
         BookError: the book is in use or damaged.
     """
     started_at = now()
-    if not 0 <= max_quarantined <= 1:
-        raise InputError(
-            f"--max-quarantined: must be between 0 and 1, is {max_quarantined}",
-            hint="give 0.05 for five rows in a hundred",
-        )
+    check_share("--max-quarantined", max_quarantined)
     check_paths(book=book)
     check_delivered(answers=answers)
     check_names(services=services)
@@ -162,7 +161,7 @@ def take_answers(
     found = find_delivered(answers, "answers")
     with _locked(book, access) as (at, payouts):
         staged = payouts.stage()
-        work = Answers(at, staged, found, max_quarantined)
+        work = Answers(at, staged, found, max_quarantined, whole_lines=whole_lines)
         remaining = None
         if others_done is not None and answered_on is not None:
             if not 1 <= others_done <= at.payout_runs:

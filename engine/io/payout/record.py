@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.io.book.folder import run_id
 from engine.io.book.payout_record import FORMAT, OthersDone, PayoutRecord
 from engine.io.book.payouts import previous_sha256
-from engine.io.book.run_record import Input, Output, Ran
+from engine.io.book.run_record import Input, Output, Ran, RowWarning
 from engine.io.payout.known import Known
 from engine.io.run.changes import JAPAN
 from engine.io.users import command_line, user_name
@@ -50,6 +50,7 @@ def record_of(
     outputs: Sequence[Output],
     inputs: Sequence[Input] = (),
     skipped: Mapping[str, int] | None = None,
+    warnings: Sequence[RowWarning] = (),
 ) -> PayoutRecord:
     """The record of a payout run on a book as it was before."""
     return PayoutRecord(
@@ -67,6 +68,7 @@ def record_of(
         counts=counts,
         points=points,
         skipped=dict(skipped or {}),
+        warnings=tuple(warnings),
         outputs=tuple(sorted(outputs, key=lambda output: output.name)),
         payouts_version=known.payout_runs,
         engine=versions(),

@@ -123,8 +123,13 @@ def _columns_of_csv(path: Path) -> tuple[str, ...]:
 def _key_of(path: Path, columns: tuple[str, ...]) -> str:
     doubled = [name for name, times in Counter(columns).items() if times > 1]
     if doubled:
+        # A file without a header begins with a row, whose values are people's.
+        places = [str(place) for place, name in enumerate(columns, 1) if name == doubled[0]]
+        known = doubled[0] in ("service_id", "points", *KEYS)
         raise InputError(
-            f'{path}: column "{doubled[0]}" is there more than once',
+            f'{path}: column "{doubled[0]}" is there more than once'
+            if known
+            else f"{path}: columns {' and '.join(places)} have the same name",
             hint="name each column once",
         )
     missing = [name for name in ("service_id", "points") if name not in columns]
@@ -210,12 +215,13 @@ def _key_in_sql(claim: ClaimFile, column: str) -> str:
 def _refuse_several(claim: ClaimFile, database: Database) -> None:
     """A claim by service has one row a service: several may be of another form."""
     several = database.rows(
-        "SELECT service_id FROM delivered GROUP BY service_id HAVING count(*) > 1 "
-        "ORDER BY service_id LIMIT 1"
+        "SELECT list_sort(list(rowid + 1))[:2] FROM delivered GROUP BY service_id "
+        "HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
     )
-    for (service_id,) in several:
+    for ((first, second),) in several:
         raise InputError(
-            f"{claim.path}: service_id {service_id} has several rows and no column says for what",
+            f"{claim.path}: rows {first} and {second} are of one service and no column says for "
+            "what",
             hint=f"a claim has the columns {_FORMS}",
         )
 
@@ -236,29 +242,32 @@ def _refuse_rejected(claim: ClaimFile, database: Database) -> None:
 def _refuse_unusable(claim: ClaimFile, database: Database) -> None:
     """Names the first of the rows without a key, or without a whole number of points."""
     unusable = database.rows(
-        "SELECT service_id, key, points, count(*) OVER () FROM delivered WHERE NOT coalesce("
+        "SELECT rowid + 1, service_id, key, count(*) OVER () FROM delivered WHERE NOT coalesce("
         "service_id <> '' AND key <> '' AND regexp_full_match(points, '-?[0-9]+') "
         "AND try_cast(points AS BIGINT) IS NOT NULL AND regexp_full_match(key, ?), false) "
-        "ORDER BY service_id, key LIMIT 1",
+        "ORDER BY rowid LIMIT 1",
         [MONTH_PATTERN if claim.key == MONTH else "(?s).*"],
     )
-    for service_id, key, points, rows in unusable:
-        what, hint = _fault(claim, service_id, key, points)
-        raise InputError(f"{claim.path}: {rows} rows cannot be used; one of them {what}", hint=hint)
+    for row, service_id, key, rows in unusable:
+        what, hint = _fault(claim, service_id, key)
+        raise InputError(
+            f"{claim.path}: row {row} {what}"
+            + (f"; {rows} rows cannot be used" if rows > 1 else ""),
+            hint=hint,
+        )
 
 
-def _fault(claim: ClaimFile, service_id: Any, key: Any, points: Any) -> tuple[str, str]:  # noqa: ANN401
+def _fault(claim: ClaimFile, service_id: Any, key: Any) -> tuple[str, str]:  # noqa: ANN401
+    """What is wrong with a row; no value of it is shown, for any may be a person's ID."""
     if not service_id or not key:
         return (
             f"has no {claim.key if service_id else 'service_id'}",
             "give every row its key; a total does not belong among the rows",
         )
-    # The key of a claim by account or transaction is a person's.
-    where = f"(service_id {service_id})"
     if claim.key == MONTH and not re.fullmatch(MONTH_PATTERN, key):
-        return f'has the month "{key}"', "write the month of booking as YYYY-MM"
+        return "has a month that is none", "write the month of booking as YYYY-MM"
     return (
-        f'has the points "{points or ""}" {where}, not a whole number of 64 bits',
+        "has points that are not a whole number of 64 bits",
         "write points as digits alone, without separators, decimals or an exponent",
     )
 

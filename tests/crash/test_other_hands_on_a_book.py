@@ -315,6 +315,22 @@ def test_a_lock_that_is_removed_while_a_run_holds_it_loses_no_booked_run(
     assert (True, False) in outcomes
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_whose_lock_is_gone_publishes_nothing(book: Path, replaced: bool) -> None:
+    with locked(Book(book)) as held:
+        held.lock.unlink()
+        if replaced:
+            held.lock.touch()
+        before = digests(book)
+        with pytest.raises(mynapoint.BookError, match="the lock was removed or replaced"):
+            held.publish(3)
+        (held.staging / "run").mkdir(parents=True)
+        held.clear_up()
+        # It may be another run's by now.
+        assert held.staging.exists()
+        assert digests(book) == before
+
+
 # --- A look that fails ----------------------------------------------------------------------------
 
 

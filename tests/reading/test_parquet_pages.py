@@ -211,6 +211,17 @@ def test_very_many_rows_in_a_small_file_are_refused(desk: Desk) -> None:
     refused(desk, path, "unpacks to more than 100 times its size")
 
 
+def test_pages_that_become_very_large_together_are_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is beyond any bound by itself."""
+    table = pa.table(columns(8, method=["m" * 500_000] * 8))
+    path = desk.folder / "together.parquet"
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, row_group_size=1)
+    monkeypatch.setattr(parquet_file, "MOST_EXPANSION", 1)
+    refused(desk, path, "unpacks to more than 1 times its size")
+
+
 def test_a_page_that_becomes_very_large_is_refused(desk: Desk) -> None:
     rows = 40
     text = "x" * (8 << 20)

@@ -55,8 +55,9 @@ class ServiceLine:
 
 @dataclass(frozen=True, slots=True)
 class TermChange:
-    """A value that the runs after it decide by; None where there was, or is, none."""
+    """A value that a run is the first to decide by; None where there was, or is, none."""
 
+    run_id: str
     what: str
     before: str | None
     after: str | None
@@ -70,7 +71,8 @@ class Changes:
         runs: those between, the later of the two included.
         services: by ``service_id``.
         people: ``person_id``, ``points_before``, ``points_after``, of those with an entry.
-        rows: of transactions, applications and events, by what became of them.
+        rows: of transactions, applications and events, what came and what became of them.
+        terms: run by run, so one that was changed and put back is there twice.
     """
 
     before: Point
@@ -152,6 +154,8 @@ def _rows(records: tuple[RunRecord, ...]) -> Iterator[tuple[str, int]]:
     sums: Counter[str] = Counter()
     for record in records:
         counts = record.counts
+        sums["read"] += counts.read
+        sums["reconsidered"] += counts.reconsidered
         sums["booked"] += counts.booked
         sums["voided"] += counts.voided
         sums["recounted"] += counts.recounted
@@ -160,10 +164,14 @@ def _rows(records: tuple[RunRecord, ...]) -> Iterator[tuple[str, int]]:
         sums["quarantined"] += counts.quarantined
         sums["skipped"] += counts.all_skipped
         for role, decided in (("enrollments", counts.enrollments), ("events", counts.events)):
+            sums[f"{role}:read"] += decided.read
+            sums[f"{role}:reconsidered"] += decided.reconsidered
             sums[f"{role}:accepted"] += decided.accepted
+            sums[f"{role}:unchanged"] += decided.unchanged
             for reason, rows in decided.rejected.items():
                 sums[f"{role}:rejected:{reason}"] += rows
             sums[f"{role}:quarantined"] += decided.quarantined
+            sums[f"{role}:skipped"] += sum(decided.skipped.values())
     groups = list(dict.fromkeys(map(_group, sums)))
     ordered = sorted(sums.items(), key=lambda item: groups.index(_group(item[0])))
     yield from ((what, rows) for what, rows in ordered if rows)
@@ -175,18 +183,27 @@ def _group(what: str) -> str:
 
 
 def _terms(before: OpenedBook, after: OpenedBook) -> Iterator[TermChange]:
-    was, now = before.record(before.runs), after.record(after.runs)
-    yield from _changed("programme", _values(before.programme(before.runs)), after)
-    yield from _differing("terms", _flat(was.programme.terms), _flat(now.programme.terms))
-    old = before.services(before.runs).by_id
-    new = after.services(after.runs).by_id
-    for service in sorted(old.keys() | new.keys()):
-        values = [_values(found.get(service)) for found in (old, new)]
-        yield from _differing(f"service {service}", *values)
+    for number in range(before.runs + 1, after.runs + 1):
+        was, now = after.record(number - 1), after.record(number)
+        for what, old, new in _changed(after, number):
+            yield from _differing(now.run_id, what, old, new)
+        old_terms, new_terms = _flat(was.programme.terms), _flat(now.programme.terms)
+        yield from _differing(now.run_id, "terms", old_terms, new_terms)
 
 
-def _changed(name: str, old: dict[str, str], after: OpenedBook) -> Iterator[TermChange]:
-    yield from _differing(name, old, _values(after.programme(after.runs)))
+def _changed(
+    opened: OpenedBook, number: int
+) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+    """The values of the programme and of each service before a run and in it."""
+    was, now = opened.record(number - 1), opened.record(number)
+    if was.programme.sha256 != now.programme.sha256:
+        old, new = (_values(opened.programme(run)) for run in (number - 1, number))
+        yield "programme", old, new
+    if was.services_sha256 != now.services_sha256:
+        services = [opened.services(run).by_id for run in (number - 1, number)]
+        for service in sorted({name for by_id in services for name in by_id}):
+            old, new = (_values(by_id.get(service)) for by_id in services)
+            yield f"service {service}", old, new
 
 
 def _values(of: Programme | Service | None) -> dict[str, str]:
@@ -203,7 +220,9 @@ def _flat(value: Any) -> dict[str, str]:  # noqa: ANN401 - any dataclass of term
     }
 
 
-def _differing(name: str, old: dict[str, str], new: dict[str, str]) -> Iterator[TermChange]:
+def _differing(
+    run: str, name: str, old: dict[str, str], new: dict[str, str]
+) -> Iterator[TermChange]:
     for key in [*old, *(key for key in new if key not in old)]:
         if old.get(key) != new.get(key):
-            yield TermChange(f"{name}: {key}", old.get(key), new.get(key))
+            yield TermChange(run, f"{name}: {key}", old.get(key), new.get(key))

@@ -41,7 +41,12 @@ def value(changed: Changes) -> dict[str, Any]:
         },
         "rows": dict(changed.rows),
         "terms": [
-            {"what": change.what, "before": change.before, "after": change.after}
+            {
+                "run": change.run_id,
+                "what": change.what,
+                "before": change.before,
+                "after": change.after,
+            }
             for change in changed.terms
         ],
     }
@@ -87,8 +92,8 @@ def print_changes(changed: Changes, folder: Path | None, texts: Texts) -> None:
         console.print(t("no_terms"))
     for change in changed.terms:
         none = t("none")
-        said = t("term", what=change.what, before=change.before or none, after=change.after or none)
-        console.print(plain(said))
+        values = {"before": change.before or none, "after": change.after or none}
+        console.print(plain(t("term", run=change.run_id, what=change.what, **values)))
     if folder is not None:
         console.print(plain(t("written", folder=folder)))
 

@@ -17,7 +17,7 @@ from pipelines.draw.output import (
     print_sample_json,
 )
 from pipelines.draw.population import draw, explained_units
-from pipelines.draw.sample import Drawn, Method
+from pipelines.draw.sample import Drawn, Method, Sample
 from pipelines.draw.sheet import SHEET, read_description, read_sheet, write_sample
 from pipelines.explain.wording import Words
 from pipelines.shown.errors import output_may_fail
@@ -71,6 +71,29 @@ def draw_sample(
     return 0
 
 
+def drawn_again(opened: OpenedBook, folder: Path) -> Sample:
+    """The sample of a folder, drawn once more from the book as it was then.
+
+    Raises:
+        InputError: the folder holds no sample, or it is not of this book.
+        BookError: a file of the book is damaged.
+    """
+    drawn, last_run, sha256 = read_description(folder)
+    if not 1 <= last_run <= opened.runs:
+        raise InputError(
+            f"{folder}: the sample was drawn up to run {last_run}, the book ends with run "
+            f"{opened.runs}",
+            hint="name the book that it was drawn from",
+        )
+    sample = draw(OpenedBook(opened.book, opened.records[:last_run]), drawn)
+    if sample.last_record_sha256 != sha256:
+        raise InputError(
+            f"{folder}: the sample was drawn from another book, or the book has changed since",
+            hint="name the book that it was drawn from, and verify it: mynapoint verify",
+        )
+    return sample
+
+
 def evaluate_sample(
     book: Path,
     *,
@@ -97,20 +120,7 @@ def evaluate_sample(
     if out is not None:
         check_folder(out)
     folder = local_path(folder)
-    drawn, last_run, sha256 = read_description(folder)
-    opened = open_book(book)
-    if not 1 <= last_run <= opened.runs:
-        raise InputError(
-            f"{folder}: the sample was drawn up to run {last_run}, the book ends with run "
-            f"{opened.runs}",
-            hint="name the book that it was drawn from",
-        )
-    sample = draw(OpenedBook(opened.book, opened.records[:last_run]), drawn)
-    if sample.last_record_sha256 != sha256:
-        raise InputError(
-            f"{folder}: the sample was drawn from another book, or the book has changed since",
-            hint="name the book that it was drawn from, and verify it: mynapoint verify",
-        )
+    sample = drawn_again(open_book(book), folder)
     audited = read_sheet(folder / SHEET if sheet is None else local_path(sheet), sample)
     evaluation = evaluate(sample, audited, confidence)
     if out is not None:

@@ -112,6 +112,27 @@ def read_sheet(path: Path, sample: Sample) -> dict[int, int]:
     Raises:
         InputError: a unit is missing, is not one that was drawn, or is not filled in.
     """
+    found: dict[int, int] = {}
+    for number, (where, row) in _units_of(path, sample).items():
+        found[number] = _whole(row.get(_AUDITED), where, _AUDITED)
+        if sample.drawn.method == "monetary" and found[number] < 0:
+            raise InputError(
+                f"{where}: {_AUDITED} is negative", hint="an award of nothing is 0 points"
+            )
+    return found
+
+
+def check_sheet(path: Path, sample: Sample) -> None:
+    """Makes sure that a sheet, filled in or not, has the units of a sample and no others.
+
+    Raises:
+        InputError: it is not so.
+    """
+    _units_of(path, sample)
+
+
+def _units_of(path: Path, sample: Sample) -> dict[int, tuple[str, dict[str, str]]]:
+    """By unit, the place of its line and what stands there."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -134,7 +155,7 @@ def read_sheet(path: Path, sample: Sample) -> dict[int, int]:
         raise InputError(
             f"{path}: line {reader.reader.line_num}: {error}", hint="save the sheet as CSV UTF-8"
         ) from error
-    found: dict[int, int] = {}
+    found: dict[int, tuple[str, dict[str, str]]] = {}
     booked = {unit.number: unit.points for unit in sample.units}
     for place, row in enumerate(rows, 2):
         where = f"{path}: line {place}"
@@ -149,11 +170,7 @@ def read_sheet(path: Path, sample: Sample) -> dict[int, int]:
                 f"{where}: unit {number} is not as the sample's seed and the book give it",
                 hint="fill in audited_points and remark alone, or draw the sample again",
             )
-        found[number] = _whole(row.get(_AUDITED), where, _AUDITED)
-        if sample.drawn.method == "monetary" and found[number] < 0:
-            raise InputError(
-                f"{where}: {_AUDITED} is negative", hint="an award of nothing is 0 points"
-            )
+        found[number] = (where, row)
     missing = sorted(booked.keys() - found.keys())
     if missing:
         raise InputError(

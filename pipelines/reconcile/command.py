@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from engine.errors import InputError
 from engine.extras import require_extra
 from engine.io.durable import sha256_of
@@ -18,7 +16,7 @@ from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.desk.ordered_options import parameters_of
 from pipelines.reconcile.claim_file import ClaimFile, load, recognised
 from pipelines.reconcile.differences import Totals, compare
-from pipelines.reconcile.history import RESOLUTIONS_FILE, History, open_history
+from pipelines.reconcile.history import RESOLUTIONS_FILE, Carried, History, open_history
 from pipelines.reconcile.laid_out_claim import laid_out, load_laid_out
 from pipelines.reconcile.output import (
     print_json,
@@ -150,13 +148,15 @@ def _reconciled(
     return reconciled
 
 
-def _kept(history: History, carried: pl.DataFrame) -> Kept:
+def _kept(history: History, carried: Carried) -> Kept:
     return Kept(
         history.out.name,
         history.previous_sha256,
         history.resolutions_sha256,
-        carried.height,
-        int(carried["difference"].sum()),
+        carried.still_open.height,
+        int(carried.still_open["difference"].sum()),
+        carried.resolved.height,
+        int(carried.resolved["difference"].sum()),
     )
 
 

@@ -111,9 +111,9 @@ class History:
                     hint="leave out --as-of, or write this result elsewhere with --out",
                 )
 
-    def carried(self, key: str, month: str | None) -> pl.DataFrame:
-        """Differences of other months or forms that were open there, and have not been resolved
-        since: of each month and form the last reconciliation counts.
+    def carried(self, key: str, month: str | None) -> "Carried":
+        """Differences of other months or forms that were open there, with what was resolved of
+        them since: of each month and form the last reconciliation counts.
 
         Raises:
             InputError: an earlier reconciliation cannot be read.
@@ -124,7 +124,6 @@ class History:
             last[form, of_month] = number
         last.pop((key, month), None)
         frames = [pl.DataFrame(schema=_CARRIED)]
-        resolved = [resolution.difference_id for resolution in self.resolutions]
         for (form, of_month), number in sorted(last.items(), key=lambda item: item[1]):
             path = self.folder / f"{number:06}" / "breaks.parquet"
             try:
@@ -136,14 +135,35 @@ class History:
                     pl.col(form).alias("key"),
                     *("kind", "ledger_points", "claim_points", "difference", "difference_id"),
                 )
-                frames.append(
-                    found.filter(~pl.col("difference_id").is_in(resolved)).collect().cast(_CARRIED)
-                )
+                frames.append(found.collect().cast(_CARRIED))
             except (OSError, pl.exceptions.PolarsError) as error:
                 raise _unreadable(path) from error
-        return pl.concat(frames)
+        resolutions = pl.DataFrame(
+            [resolution.row for resolution in self.resolutions], schema=_RESOLUTION, orient="row"
+        )
+        all_carried = pl.concat(frames)
+        return Carried(
+            all_carried.join(resolutions, on="difference_id", how="anti", maintain_order="left"),
+            all_carried.join(resolutions, on="difference_id", maintain_order="left"),
+        )
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What earlier reconciliations of other months and forms left open.
+
+    Attributes:
+        still_open: what nobody has resolved since.
+        resolved: the rest, each with its resolution.
+    """
+
+    still_open: pl.DataFrame
+    resolved: pl.DataFrame
+
+
+_RESOLUTION: Final = pl.Schema(
+    {name: pl.Date if name == "resolved_on" else pl.String for name in COLUMNS}
+)
 _CARRIED: Final = pl.Schema(
     {
         **dict.fromkeys(

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from engine.io.durable import sha256_of
 from engine.io.parquet import scan_parquet
 from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.database import Database
 from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
+from pipelines.reconcile.history import Carried
 from pipelines.reconcile.report import Reconciled
 from pipelines.shown import terminal
 from pipelines.shown.head import head_facts
@@ -30,6 +29,7 @@ _FAULT: Final = re.compile(r"(.+?:[a-z_]+)(?:,|$)", re.DOTALL)
 _BATCH_ROWS: Final = 20_000
 RESOLVED: Final = "resolved"
 CARRIED: Final = "carried"
+CARRIED_RESOLVED: Final = "carried_resolved"
 
 
 def write_results(
@@ -51,10 +51,11 @@ def write_summary(folder: Path, reconciled: Reconciled) -> None:
     (folder / SUMMARY).write_text(f"{summary}\n", encoding="utf-8")
 
 
-def write_carried(folder: Path, carried: pl.DataFrame) -> None:
-    """Writes what is still open of other months and forms."""
-    carried.write_parquet(folder / f"{CARRIED}.parquet")
-    spreadsheet_csv(carried, folder / f"{CARRIED}.csv")
+def write_carried(folder: Path, carried: Carried) -> None:
+    """Writes what was left open of other months and forms: what still is, and what is resolved."""
+    for name, rows in ((CARRIED, carried.still_open), (CARRIED_RESOLVED, carried.resolved)):
+        rows.write_parquet(folder / f"{name}.parquet")
+        spreadsheet_csv(rows, folder / f"{name}.csv")
 
 
 def _copy(folder: Path, database: Database, table_: str, key: str) -> None:
@@ -204,6 +205,9 @@ def print_reconciled(reconciled: Reconciled, folder: Path, texts: Texts) -> None
     if kept is not None and kept.carried_rows:
         carried = texts("carried", rows=kept.carried_rows, points=kept.carried_difference)
         console.print(carried)
+    if kept is not None and kept.carried_resolved_rows:
+        rows, points = kept.carried_resolved_rows, kept.carried_resolved_difference
+        console.print(texts("carried_resolved", rows=rows, points=points))
 
 
 def print_json(reconciled: Reconciled) -> None:

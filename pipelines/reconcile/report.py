@@ -15,6 +15,7 @@ class Kept:
         previous_sha256: of the summary of the one before; None for the first.
         resolutions_sha256: of the file of resolutions, of which a copy is kept beside.
         carried_rows, carried_difference: what is still open of other months and forms.
+        carried_resolved_rows, carried_resolved_difference: what was open there, and is resolved.
     """
 
     number: str
@@ -22,6 +23,8 @@ class Kept:
     resolutions_sha256: str
     carried_rows: int
     carried_difference: int
+    carried_resolved_rows: int
+    carried_resolved_difference: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from pipelines.claim.output import write_results
 from pipelines.claim.settlement import settled
 from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.opened_book import OpenedBook, book_readable
+from pipelines.draw.command import drawn_again
+from pipelines.draw.sheet import DESCRIPTION, SHEET, check_sheet, read_sheet
 from pipelines.remarks.noticed import look_through
 from pipelines.remarks.output import write_remarks
 from pipelines.shown.texts import Lang, Texts
@@ -26,7 +28,7 @@ from pipelines.verify.output import lines_of
 DIFFERENCES: Final = "differences"
 SAMPLES: Final = "samples"
 # By kind of given folder, the file that says what it is.
-_DESCRIBED_BY: Final = {DIFFERENCES: "summary.json", SAMPLES: "sample.json"}
+_DESCRIBED_BY: Final = {DIFFERENCES: "summary.json", SAMPLES: DESCRIPTION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,47 @@ class Given:
                 f"{self.folder}: it was made from another book, or the book has changed since",
                 hint="name a result of this book, or make it again",
             )
-        # A sample's sheet is filled in after it was drawn, and its workbook may be.
-        for name in sorted(files) if self.kind == DIFFERENCES else ():
+        altered = []
+        for name in sorted(files):
             path = self.folder / name
-            if not path.is_file() or sha256_of(path) != files[name]:
+            if not path.is_file():
                 raise InputError(
-                    f"{path}: this is not the file that {described_by.name} names",
+                    f"{path}: the file that {described_by.name} names is missing",
                     hint="name the folder of one result as it was made, or make it again",
                 )
+            altered += [path] * (sha256_of(path) != files[name])
+        if self.kind == SAMPLES:
+            # Its sheets are filled in after they were made.
+            _check_sample(opened, self.folder, value, altered)
+        elif altered:
+            raise InputError(
+                f"{altered[0]}: this is not the file that {described_by.name} names",
+                hint="name the folder of one result as it was made, or make it again",
+            )
+
+
+def _check_sample(
+    opened: OpenedBook, folder: Path, described: dict[str, Any], altered: Sequence[Path]
+) -> None:
+    """Makes sure that a sample is the one that its seed and the book give, and that its sheet has
+    its units: as drawn, or filled in.
+
+    Raises:
+        InputError: it is not so.
+    """
+    sample = drawn_again(opened, folder)
+    # The book may have been moved since.
+    again = json.loads(json.dumps(sample.value())) | {"book": described.get("book")}
+    if {name: described.get(name) for name in again} != again:
+        raise InputError(
+            f"{folder / DESCRIPTION}: it is not as the sample's seed and the book give it",
+            hint="name the folder that mynapoint draw --out made, or draw the sample again",
+        )
+    sheet = folder / SHEET
+    if sheet in altered:
+        read_sheet(sheet, sample)
+    else:
+        check_sheet(sheet, sample)
 
 
 def make_papers(

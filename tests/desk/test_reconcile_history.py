@@ -183,9 +183,18 @@ def test_what_is_open_of_another_month_is_carried_until_it_is_resolved(
     assert (value["kept"]["carried_rows"], value["kept"]["carried_difference"]) == (1, -100)
     [carried] = breaks(history / "000002", "carried")
     assert (carried["reconciliation"], carried["month_compared"]) == ("000001", "2020-09")
+    assert breaks(history / "000002", "carried_resolved") == []
     resolve(history, (carried["difference_id"], "corrected"))
     code, value = reconciled(desk, claim, capsys, *october)
     assert (code, value["kept"]["carried_rows"]) == (0, 0)
+    # It does not vanish: open and resolved, it is all that was carried.
+    kept = value["kept"]
+    assert (kept["carried_resolved_rows"], kept["carried_resolved_difference"]) == (1, -100)
+    assert breaks(history / "000003", "carried") == []
+    [resolved] = breaks(history / "000003", "carried_resolved")
+    assert {name: resolved[name] for name in carried} == carried
+    assert (resolved["resolution"], resolved["resolved_by"]) == ("corrected", "監査人 山田")
+    assert resolved["evidence_sha256"] == SHA256
 
 
 def test_resolutions_are_read_as_spreadsheet_programs_save_them(

@@ -47,6 +47,42 @@ def test_results_that_were_altered_are_refused_and_seals_are_files(
         packed(desk, capsys, "--differences", breaks, name="altered.zip")
 
 
+def test_a_sample_is_the_one_that_its_seed_and_the_book_give(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its sheet is as it was drawn, or filled in: never of other units, or of other points."""
+    sample = tmp_path / "sample"
+    call(["draw", str(desk.book), "--units", "2", "--seed", "1", "--out", str(sample)])
+    sheet, description = sample / "sample.csv", sample / "sample.json"
+    # As it stands, with its mark and its line ends.
+    drawn, described = sheet.read_bytes().decode(), description.read_text("utf-8")
+
+    def refused(why: str) -> None:
+        with pytest.raises(InputError, match=why):
+            packed(desk, capsys, "--sample", sample, name="refused.zip")
+
+    assert ",1000,,," in drawn
+    # The points of an award are another, and the digest is made anew.
+    altered = drawn.replace(",1000,,,", ",999,,,", 1)
+    sheet.write_text(altered, "utf-8", newline="")
+    before, after = (hashlib.sha256(text.encode()).hexdigest() for text in (drawn, altered))
+    assert before in described
+    description.write_text(described.replace(before, after), "utf-8")
+    refused("is not as the sample's seed and the book give it")
+    description.write_text(described, "utf-8")
+    refused("is not as the sample's seed and the book give it")
+    sheet.write_text(drawn.replace(",1000,,,", ",1000,1000,,", 1), "utf-8", newline="")
+    refused("audited_points is empty")
+    description.write_text(described.replace('"points": 2000', '"points": 2001'), "utf-8")
+    refused("is not as the sample's seed")
+    description.write_text(described, "utf-8")
+    saved = drawn.removeprefix("\ufeff").replace(",1000,,,", ",1000,1000,確認済み,")
+    sheet.write_text(saved, "cp932", newline="")
+    assert packed(desk, capsys, "--sample", sample)[0] == 0
+    sheet.unlink()
+    refused("is missing")
+
+
 def test_one_file_has_all_papers_and_their_digests(
     desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

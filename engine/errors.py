@@ -25,6 +25,7 @@ ErrorCode = Literal[
     "gate_failed",
     "manifest_differs",
     "something_delivered",
+    "store_failed",
     "book_in_use",
     "book_damaged",
     "later_format",

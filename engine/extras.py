@@ -5,13 +5,27 @@ from typing import Final, Literal
 
 from engine.errors import InputError
 
-Extra = Literal["verify", "desk", "report", "seal", "browse", "spark", "metrics", "man", "xlsx"]
+Extra = Literal[
+    "verify",
+    "desk",
+    "report",
+    "seal",
+    "browse",
+    "spark",
+    "metrics",
+    "man",
+    "xlsx",
+    "store",
+    "lineage",
+]
 
 # By module, the library's name.
 _NAMES: Final = {
     "docutils": "Docutils",
     "duckdb": "DuckDB",
     "jinja2": "Jinja2",
+    "obstore": "obstore",
+    "openlineage": "openlineage-python",
     "openpyxl": "openpyxl",
     "prometheus_client": "prometheus-client",
     "pygal": "pygal",

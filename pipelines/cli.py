@@ -33,6 +33,7 @@ from pipelines.commands.nightly import due, payout, pending, run
 from pipelines.commands.operator import (
     check,
     night,
+    publish,
     replay,
     runs,
     show_config,
@@ -69,7 +70,7 @@ app = App(
 )
 
 for _command in (
-    *(run, night, check, runs, status, replay, payout, due, pending),
+    *(run, night, check, runs, status, replay, publish, payout, due, pending),
     *(verify, seal, explain, browse, reconcile, claim, diff, report, simulate),
     *(draw, remarks, workpapers),
     *(sample, layouts, preview, quarantine, completion, manual),

@@ -287,3 +287,32 @@ def replay(
     return replay_book(
         book, new, deliveries=deliveries, lang=lang or lang_of_locale(), as_json=as_json
     )
+
+
+def publish(
+    book: Annotated[Path, Parameter(env_var="MYNAPOINT_BOOK")],
+    to: str,
+    /,
+    *,
+    as_json: Json = False,
+    lang: Lang | None = None,
+) -> int:
+    """Copy the ledger to an object store, run by run / 台帳を公開先へ複写する.
+
+    Only what is not there yet is copied, a run's files first and its commit last, so that readers
+    of Delta Lake see whole runs. Nothing at the place is changed or removed.
+
+    Parameters
+    ----------
+    book: Path
+        The book's folder.
+    to: str
+        A place for this ledger alone: s3://BUCKET/FOLDER, gs://… or az://….
+    as_json: bool
+        Print what was copied as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
+    """
+    from pipelines.publish.command import publish_ledger
+
+    return publish_ledger(book, to, lang=lang or lang_of_locale(), as_json=as_json)

@@ -7,7 +7,7 @@ underscores. Each ``[[sources]]`` is:
 |---|---|---|
 | `name` | | how messages call the source |
 | `role` | `transactions` | `transactions`, `enrollments` or `events` |
-| `files` | | a file, a folder or a glob |
+| `files` | | a file, a folder or a glob; also in an object store, `s3://…` |
 | `layout` | by their headers | a layout's ID or file, or `canonical` |
 | `parameters` | none | a table: what the layout asks for |
 | `parameters_from_name` | none | a regular expression for a file's own name; its named groups are \
@@ -15,9 +15,9 @@ parameters |
 | `required` | `true` | whether a night without a file of it is refused |
 | `manifest` | none | a delivery note of its files |
 
-In paths, ``{booked_on}`` stands for the day, as ``{booked_on:%Y%m%d}`` in another form. Relative
-paths begin at the folder of the sources file. A ``layout`` or ``programme`` that ends in ``.toml``
-is a path.
+In paths and URLs, ``{booked_on}`` stands for the day, as ``{booked_on:%Y%m%d}`` in another form.
+Relative paths begin at the folder of the sources file. A ``layout`` or ``programme`` that ends in
+``.toml`` is a path.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from engine.errors import InputError
-from engine.io.delivered.deliveries import DeliveredAs
+from engine.io.delivered.deliveries import DeliveredAs, names_in_store
+from engine.io.object_store import is_store_url
 from engine.io.run.delivery_note import DeliveryNote, load_delivery_note
 from engine.paths import expanded
 from engine.terms.strict_toml import StrictTable, parse, read_text
@@ -101,12 +102,15 @@ class Sources:
     sources: tuple[Source, ...]
 
     def path(self, text: str, booked_on: dt.date) -> str:
-        """A path of the file, whole, for a day."""
-        return os.path.join(self.folder, _filled(text, booked_on))  # noqa: PTH118
+        """A path of the file, whole, for a day; a URL as it is."""
+        filled = _filled(text, booked_on)
+        return filled if is_store_url(filled) else os.path.join(self.folder, filled)  # noqa: PTH118
 
     def matching(self, text: str, booked_on: dt.date) -> list[str]:
-        """The paths that a pattern of the file, or a path, means on a day."""
+        """The paths that a pattern of the file, or a path, means on a day; of a URL all objects."""
         path = self.path(text, booked_on)
+        if is_store_url(path):
+            return names_in_store(path, "files")
         if os.path.lexists(path):
             return [path]
         # The pattern is the file's own; its folder is called as it is called.

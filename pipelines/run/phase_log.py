@@ -15,7 +15,12 @@ from engine.io.result_folders import check_outside_books
 from engine.io.run.order import Progress
 from engine.paths import local_path
 
-_UNITS: Final = {"enrollments": "rows", "transactions": "rows", "booking": "slices"}
+_UNITS: Final = {
+    "fetch": "bytes",
+    "enrollments": "rows",
+    "transactions": "rows",
+    "booking": "slices",
+}
 
 
 class PhaseLog:

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from engine.io.run.order import Progress, no_progress
 
 _PHASES = {
+    "fetch": "取得 fetch",
     "index": "索引 index",
     "enrollments": "申込 enrollments",
     "transactions": "取引 transactions",
     "booking": "記帳 booking",
     "commit": "確定 commit",
+    "publish": "公開 publish",
 }
 
 

@@ -133,6 +133,7 @@ def test_a_url_is_no_book_and_leaves_nothing_behind(
         ["runs", "BOOK"],
         ["check", "BOOK", "--transactions", str(night.transactions)],
         ["runs", "BOOK", "--attempts"],
+        ["publish", "BOOK", "s3://bucket/book"],
         ["status", "BOOK"],
         ["sample", "BOOK"],
     ):
@@ -196,6 +197,7 @@ def test_what_is_no_book_is_exit_2_for_every_command(
             ["due", name, "--on", "2020-10-31"],
             ["pending", name],
             ["runs", name],
+            ["publish", name, "s3://bucket/book"],
             ["status", name],
         ):
             with pytest.raises(mynapoint.InputError, match="there is no book") as raised:

@@ -21,6 +21,7 @@ MODULES = {
     "vl-convert-python": "vl_convert",
     "axe-core-python": "axe_core_python",
     "import-linter": "importlinter",
+    "openlineage-python": "openlineage",
     "pytest-xdist": "xdist",
     "pytest-benchmark": "pytest_benchmark",
 }
@@ -57,6 +58,7 @@ COMMANDS: Mapping[str, str | None] = {
     "config show --booked-on 2020-11-03 --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
     "config validate --config EXAMPLES/nightly/sample.toml": WORKS_ALONE,
     "replay BOOK NEW --deliveries SAMPLE": "verify",
+    "publish BOOK s3://bucket/book": "store",
     "runs BOOK": WORKS_ALONE,
     "check BOOK --transactions NIGHT/transactions-* --enrollments NIGHT/enrollments.csv": (
         WORKS_ALONE

@@ -99,7 +99,7 @@ COMMANDS = (
     *(("payout",), ("due",), ("pending",), ("runs",), ("status",), ("check",), ("browse",)),
     *(("draw",), ("remarks",), ("workpapers",)),
     *(("night",), ("config", "show"), ("config", "validate")),
-    *(("completion",), ("manual",), ("replay",)),
+    *(("completion",), ("manual",), ("replay",), ("publish",)),
 )
 
 

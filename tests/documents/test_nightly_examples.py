@@ -25,18 +25,25 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-def analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def analyze(
+    folder: Path, *words: str, with_store: bool = False
+) -> subprocess.CompletedProcess[str]:
     """systemd's own look at the units; the program stands for one that is there."""
     unit = folder / "mynapoint-night.service"
     unit.write_text(SERVICE.replace("/opt/mynapoint/bin/mynapoint", "/bin/true"))
     shutil.copy(EXAMPLES / "mynapoint-night.timer", folder)
+    if with_store:
+        (folder / f"{unit.name}.d").mkdir()
+        shutil.copy(EXAMPLES / "object-store.conf", folder / f"{unit.name}.d")
     command = ["systemd-analyze", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @needs_systemd
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    done = analyze(tmp_path, "verify", "./mynapoint-night.service", "./mynapoint-night.timer")
+@pytest.mark.parametrize("with_store", [False, True])
+def test_systemd_takes_the_units(tmp_path: Path, with_store: bool) -> None:
+    units = ("./mynapoint-night.service", "./mynapoint-night.timer")
+    done = analyze(tmp_path, "verify", *units, with_store=with_store)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -5,9 +5,12 @@ import shlex
 import shutil
 import subprocess
 import typing
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import store
 from deliveries import ROOT
 
 from engine.errors import ErrorCode, MynapointError
@@ -32,9 +35,18 @@ def steps(lang: str) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.fixture
+def has_store() -> Iterator[bool]:
+    """Whether there is an object store; it is the environment's then."""
+    with ExitStack() as stack:
+        if store.SERVER.exists():
+            stack.enter_context(store.running_store())
+        yield store.SERVER.exists()
+
+
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
 def test_all_that_the_guide_shows_can_be_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_store: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, text in steps(""):
@@ -47,6 +59,11 @@ def test_all_that_the_guide_shows_can_be_typed(
             subprocess.run([program, *words], check=True)
             continue
         assert program == "mynapoint"
+        if f"s3://{store.BUCKET}/" in line:
+            if not has_store:
+                continue
+            for path in Path("in").rglob("*.*"):
+                store.put(str(path), path)
         assert exit_code(words) == int(expected or 0), line
 
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 
 from engine.errors import InputError
+from engine.io.delivered.stored_deliveries import Fetched, fetched, stored_deliveries
+from engine.io.object_store import StoreUrl, is_store_url
 from engine.layouts.catalogue import load_layout
 from engine.layouts.model import Layout
 from engine.layouts.parameters import describe
@@ -179,6 +181,7 @@ class Delivered:
         name: the path as it was given.
         identity: what must not change while the file is read.
         written: how it is written, and what was said of it.
+        fetched: of a delivery in a store, what keeps its copy, to which ``path`` leads.
     """
 
     name: str
@@ -186,6 +189,7 @@ class Delivered:
     size_bytes: int
     identity: tuple[int, ...]
     written: Written = field(default_factory=Written)
+    fetched: Fetched | None = None
 
 
 class HashingFile(io.RawIOBase):
@@ -214,14 +218,19 @@ class HashingFile(io.RawIOBase):
 
 
 def find_delivered(
-    paths: Sequence[str | Path | DeliveredAs], role: str, *, nothing_is_fine: bool = False
+    paths: Sequence[str | Path | DeliveredAs],
+    role: str,
+    *,
+    nothing_is_fine: bool = False,
+    progress: Callable[[str, int, int], None] = lambda _phase, _done, _total: None,
 ) -> list[Delivered]:
     """The files behind paths, each a file, a folder or a glob, in a fixed order.
 
     Args:
-        paths: what was named.
+        paths: what was named, also in an object store.
         role: what the files hold.
         nothing_is_fine: whether a folder may be empty, and a glob match nothing.
+        progress: is told how much of what lies in stores has been fetched.
 
     Raises:
         InputError: nothing is there, or a folder holds a file of another kind.
@@ -231,8 +240,33 @@ def find_delivered(
         for given in (
             path if isinstance(path, DeliveredAs) else DeliveredAs(path) for path in paths
         )
-        for delivered in _expand(expanded(str(given.path)), role, nothing_is_fine)
+        for delivered in (
+            _in_store(StoreUrl.of(given.path), role, nothing_is_fine, progress)
+            if is_store_url(given.path)
+            else _expand(expanded(str(given.path)), role, nothing_is_fine)
+        )
     ]
+
+
+def names_in_store(url: str, role: str) -> list[str]:
+    """The objects behind a URL, none if there are none, by their own URLs.
+
+    Raises:
+        InputError: the store fails, or a folder holds an object of another kind.
+    """
+    stored = stored_deliveries(StoreUrl.of(url), role, ENDINGS, nothing_is_fine=True)
+    return [str(delivery.url) for delivery in stored]
+
+
+def _in_store(
+    url: StoreUrl,
+    role: str,
+    nothing_is_fine: bool,  # noqa: FBT001
+    progress: Callable[[str, int, int], None],
+) -> Iterator[Delivered]:
+    stored = stored_deliveries(url, role, ENDINGS, nothing_is_fine=nothing_is_fine)
+    for copy in fetched(stored, role, progress):
+        yield replace(_delivered(str(copy.path), role), name=copy.url, fetched=copy)
 
 
 def _expand(path: str, role: str, nothing_is_fine: bool) -> Iterator[Delivered]:  # noqa: FBT001

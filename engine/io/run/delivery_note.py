@@ -17,6 +17,7 @@ from typing import Final
 
 from engine.errors import InputError
 from engine.io.book.run_record import Input
+from engine.io.object_store import is_store_url, stored_text
 from engine.terms.strict_toml import read_text
 
 _COLUMNS: Final = ("name", "sha256", "bytes", "rows", "yen")
@@ -50,7 +51,7 @@ def load_delivery_note(path: str | Path) -> DeliveryNote:
     Raises:
         InputError: there is no such file, or it cannot be understood.
     """
-    text = read_text(path).removeprefix("\ufeff")
+    text = (stored_text(path) if is_store_url(path) else read_text(path)).removeprefix("\ufeff")
     lines = [line for line in text.splitlines() if line.strip()]
     found = [match for line in lines if (match := _SHA256SUM.fullmatch(line))]
     rows: list[dict[str, str]]

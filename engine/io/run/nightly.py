@@ -164,7 +164,12 @@ def run(
         *(
             Files(
                 role,
-                find_delivered(paths, role.name, nothing_is_fine=nothing_delivered),
+                find_delivered(
+                    paths,
+                    role.name,
+                    nothing_is_fine=nothing_delivered,
+                    progress=order.progress,
+                ),
                 whole_lines,
             )
             for role, paths in (

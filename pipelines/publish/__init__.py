@@ -1,0 +1,1 @@
+"""``mynapoint publish``: a copy of the ledger, with its log, in an object store."""

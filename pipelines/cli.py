@@ -1,11 +1,13 @@
 """The command line: which commands there are, and what is said of a wrong one."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
+from cyclopts.config import Env
 
 from engine.errors import InputError
 from pipelines.commands.audit import draw, remarks, workpapers
@@ -53,7 +55,12 @@ Start with sample deliveries and book their first night:
 
 Exit codes: 0 done; 1 differences found; 2 unusable input or wrong usage;
 3 the book is in use or damaged. With 2 nothing was booked.
+
+What no option says, the environment may: --max-quarantined of mynapoint run is
+MYNAPOINT_RUN_MAX_QUARANTINED, and so on.
 """
+
+_ENVIRONMENT = "MYNAPOINT_"
 
 app = App(
     name="mynapoint",
@@ -67,6 +74,8 @@ app = App(
     suppress_keyboard_interrupt=False,
     # No --no-quiet, no --empty-transactions.
     default_parameter=Parameter(negative=()),
+    # Of each command under its own name: MYNAPOINT_RUN_MAX_QUARANTINED.
+    config=Env(_ENVIRONMENT, show=False),
 )
 
 for _command in (
@@ -99,6 +108,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
         if "arguments" in unparsed:
             # The order of the options says which layout applies to which file.
             bound.arguments["arguments"] = tuple(arguments)
+            _refuse_order_by_environment(arguments[0])
         # Help and version are commands of cyclopts itself, and only print.
         prints = output_may_fail if command.__module__.startswith("cyclopts") else nullcontext
         code = None
@@ -110,6 +120,18 @@ def call(arguments: Sequence[str] | None = None) -> int:
             _wrong_usage(error), hint=f"see {command_name} --help", code="wrong_usage"
         ) from error
     return code if isinstance(code, int) else 0
+
+
+def _refuse_order_by_environment(command: str) -> None:
+    """Refuses options whose place on the command line says what they hold for."""
+    for name in ("LAYOUT", "SET"):
+        variable = f"{_ENVIRONMENT}{command.upper()}_{name}"
+        if variable in os.environ:
+            raise InputError(
+                f"{variable}: a layout and what is set hold for the files that follow them",
+                hint="name them on the command line, ahead of the files",
+                code="wrong_usage",
+            )
 
 
 def _wrong_usage(error: CycloptsError) -> str:

@@ -502,3 +502,29 @@ def test_the_c_library_takes_every_setting_that_keeps_its_heap() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == "[1, 1, 1, 1]"
+
+
+def test_the_environment_says_what_no_option_does_under_the_commands_own_name(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MYNAPOINT_RUN_EXISTING", "true")
+    monkeypatch.setenv("MYNAPOINT_STATUS_MAX_AGE", "0s")
+    run = ["run", str(desk.book), "--booked-on", "2020-10-01", "--quiet"]
+    with pytest.raises(InputError, match="there is no book"):
+        call(run)
+    monkeypatch.delenv("MYNAPOINT_RUN_EXISTING")
+    assert call(run) == 0
+    assert call(["status", str(desk.book)]) == 1
+    # What stands on the command line counts.
+    assert call(["status", str(desk.book), "--max-age", "9999d"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["LAYOUT", "SET"])
+def test_what_holds_for_the_files_that_follow_it_is_not_taken_from_the_environment(
+    desk: Desk, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MYNAPOINT_RUN_{name}", "waon")
+    with pytest.raises(InputError, match=f"MYNAPOINT_RUN_{name}: .* hold for the files"):
+        call(["run", str(desk.book), "--booked-on", "2020-10-01", "--quiet"])
+    assert not desk.book.exists()

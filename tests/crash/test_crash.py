@@ -358,6 +358,9 @@ def test_a_run_that_fails_again_and_again_loses_nothing(
         is_booked = story.is_booked(book)
         if isinstance(outcome, mynapoint.BookError):
             denied = "nothing was booked" in outcome.hint
+            # Nothing of the book has to be restored: the disk has failed, and the message says
+            # what is booked.
+            assert outcome.code == "disk", outcome
             assert is_booked == (was_booked or not denied), fault.struck
         else:
             assert outcome.already_booked == was_booked

@@ -241,15 +241,18 @@ class LockedBook(Book):
             return BookError(
                 f"{self.path}: whether the run is in the book cannot be told: {error}",
                 hint="check the disk, then run again: what is in the book is recognised",
+                code="disk",
             )
         if is_booked:
             return BookError(
                 f"{self.path}: the run was committed, but the disk did not confirm it: {error}",
                 hint="run again: what is in the book is recognised, what is not is booked",
+                code="disk",
             )
         return BookError(
             f"{self.path}: the commit failed: {error}",
             hint="check the disk; nothing was booked, run again",
+            code="disk",
         )
 
     def _holds_lock(self) -> bool:

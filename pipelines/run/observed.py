@@ -1,4 +1,4 @@
-"""An attempt to book a night, and who is told of it: the book, a log, metrics, a command."""
+"""An attempt to book a night, and who is told: the book, a log, metrics, lineage, a command."""
 
 import datetime as dt
 import json
@@ -16,6 +16,7 @@ from engine.io.book.folder import Book
 from engine.io.run.one_run import RunResult
 from engine.io.run.order import Progress
 from pipelines.run.attempts import Notes
+from pipelines.run.lineage import Lineage
 from pipelines.run.metrics import metrics_file, write_metrics
 from pipelines.run.phase_log import PhaseLog
 from pipelines.shown.errors import error_value
@@ -70,12 +71,14 @@ def observed(
     metrics = None if watchers.metrics is None else metrics_file(watchers.metrics)
     on_finish = _words(watchers.on_finish)
     notes = Notes(place, booked_on, command)
+    lineage = Lineage(place.path, notes.attempt.attempt, booked_on, dry_run=dry_run)
     attempt = Observed(progress)
     log.begin(book=str(place.path), booked_on=booked_on.isoformat(), dry_run=dry_run)
     exit_code, error = 0, None
     try:
         if not dry_run:
             notes.begin()
+        lineage.begin()
         with log.watching(progress) as attempt.progress:
             yield attempt
     except BaseException as failure:
@@ -97,6 +100,7 @@ def observed(
         with _only_warned_of():
             if metrics is not None and not dry_run:
                 write_metrics(metrics, place.path, ended, result)
+        lineage.end(result, code)
         with _only_warned_of():
             if on_finish:
                 _tell(on_finish, value)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.errors import InputError, MynapointError
-from pipelines.browse import pages, render, stories
+from pipelines.browse import background, pages, render, stories
 from pipelines.browse.asked import Asked, Browsed
 from pipelines.browse.counts import SECTIONS
 from pipelines.browse.filters import Filters, parse
@@ -26,6 +26,9 @@ _PAGES: Final[Mapping[str, Callable[[Asked], Page]]] = {
     "overview": pages.overview,
     "runs": pages.runs,
     **{name: pages.section(name) for name in SECTIONS},
+    "claim": background.claim,
+    "payout_runs": background.payout_runs,
+    "terms": background.terms,
     "transaction": stories.transaction,
     "person": stories.person,
     "account": stories.account,

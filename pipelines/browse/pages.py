@@ -10,6 +10,7 @@ from pipelines.browse.listing import Block, Cell, Column, Link, Listing, Page
 from pipelines.browse.rows import parse_cursor
 from pipelines.desk.reasons import fault
 from pipelines.report.table import file_name
+from pipelines.shown.head import head_facts
 
 _SUMS: Final = ("rows", "amount_yen", "counted_yen", "awarded", "reversed")
 _MOST_COUNTED: Final = 500
@@ -23,7 +24,10 @@ def overview(asked: Asked) -> Page:
         (t("f_book"), opened.book.path.resolve().name),
         (t("f_runs"), t("f_runs_value", runs=opened.runs, run=last.run_id, day=last.booked_on)),
         (t("f_programme"), last.programme.id),
-        (t("f_head"), opened.chain_sha256),
+        *(
+            (name, str(value))
+            for name, value in head_facts(opened.chain_sha256, opened.seals, t.lang)
+        ),
         (t("f_verified"), t("f_verified_value")),
     ]
     blocks = [Block(listings=[_control(asked)]), Block(listings=[_by_service(asked)])]

@@ -18,7 +18,9 @@ from pipelines.shown.terminal import plain
 if TYPE_CHECKING:
     from jinja2 import Template
 
-NAVIGATION: Final = ("overview", "runs", *SECTIONS)
+NAVIGATION: Final = ("overview", "runs", *SECTIONS, "claim", "payout_runs", "terms")
+# Pages of fewer filters than the rest.
+_TAKES: Final = {"payout_runs": frozenset[str](), "terms": frozenset({"run"})}
 # Pages that can be asked for by address as CSV and JSON; a search is not one.
 _ABOUT_ONE: Final = ("transaction", "person", "account", "payouts")
 
@@ -63,7 +65,9 @@ def html(page: Page, asked: Asked) -> str:
         navigation=[
             (filters.address(name), asked.t(f"p_{name}"), name == page.name) for name in NAVIGATION
         ],
-        controls=_controls(page, asked) if page.name in NAVIGATION else [],
+        controls=_controls(page, asked)
+        if page.name in NAVIGATION and _TAKES.get(page.name) != frozenset()
+        else [],
         hidden={"lang": filters.lang} if filters.lang else {},
         held=_held(page, asked),
         other_lang=other,
@@ -88,7 +92,7 @@ def _only_lang(asked: Asked) -> Any:  # noqa: ANN401 - filters
 
 def _held(page: Page, asked: Asked) -> list[tuple[str, str, str, bool]]:
     """The filters in force: name, value, the address without it, and whether it applies here."""
-    here = {"run", "month", *APPLIES.get(page.name, ("service",))}
+    here = _TAKES.get(page.name, {"run", "month", *APPLIES.get(page.name, ("service",))})
     if page.name not in NAVIGATION:
         here = set()
     return [
@@ -129,6 +133,13 @@ def _controls(page: Page, asked: Asked) -> list[dict[str, Any]]:
         for name, value in asked.filters.given().items()
         if name not in choices and name != "lang"
     }
+    taken = _TAKES.get(page.name, choices)
+    kept |= {
+        name: value
+        for name in choices
+        if name not in taken and (value := getattr(asked.filters, name)) is not None
+    }
+    choices = {name: of_name for name, of_name in choices.items() if name in taken}
     controls: list[dict[str, Any]] = [
         {
             "name": name,

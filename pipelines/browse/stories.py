@@ -1,29 +1,23 @@
 """The pages about one transaction, one person, one account: what ``explain`` finds of them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import polars as pl
 
 from pipelines.browse.asked import Asked
-from pipelines.browse.listing import Block, Cell, Draft, Link, Listing, Page
+from pipelines.browse.listing import Block, Cell, Column, Draft, Link, Listing, Page
 from pipelines.explain.account import Explained
 from pipelines.explain.applications import applications_in, of_accounts
 from pipelines.explain.declined_rows import declined_in
+from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
 from pipelines.explain.events import events_in
 from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.output import story_value
 from pipelines.explain.payouts import payouts_of
-from pipelines.explain.set_aside import Quarantined
+from pipelines.explain.set_aside import Quarantined, applications_set_aside
 from pipelines.explain.story import Application, ConcerningEvent, Declined
 from pipelines.explain.wording import Words
 from pipelines.shown.texts import Texts
-
-_ENTRY: Final = (
-    *("seq:number", "occurred_at:day", "run:code", "service_id:code", "kind", "amount_yen:number"),
-    *("counted_yen:number", "points:number", "net_after:number", "points_after:number"),
-    "transaction_id:code",
-)
 
 
 class NotGivenOutError(Exception):
@@ -107,6 +101,7 @@ def account(asked: Asked) -> Page:
     replaced = (pl.col("service_id") == service_id) & (pl.col("other_id") == account_id)
     corrections = events_in(opened, wanted | replaced)
     declined = declined_in(opened, wanted)
+    set_aside = applications_set_aside(opened, account_id)
     links = [Link(asked.t("to_person"), asked.to("person", holder)) for holder in holders]
     links += [
         _to_account(asked, service_id, event.row["account_id"])
@@ -115,6 +110,7 @@ def account(asked: Asked) -> Page:
     ]
     draft.add(Block(links=links))
     _applications(asked, draft, applications, words)
+    _set_aside(asked, draft, set_aside, words)
     _corrections(asked, draft, corrections, words)
     draft.add(_declined(asked, declined))
     if not draft.blocks:
@@ -179,24 +175,19 @@ def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listin
     rows: list[Sequence[Cell]] = []
     for one in entries:
         entry = one.entry
-        rows.append(
-            (
-                entry.entry_seq,
-                str(entry.occurred_at),
-                asked.link(entry.run_id, "runs", run=entry.run_id),
-                asked.service(entry.service_id),
-                words.texts(entry.kind),
-                entry.amount,
-                entry.counted_amount,
-                entry.points,
-                entry.net_spend_after,
-                entry.points_after,
-                asked.transaction(entry.service_id, entry.transaction_id),
-            )
-        )
+        cells: dict[str, Cell] = {
+            **entry_cells(one, words),
+            "run": asked.link(entry.run_id, "runs", run=entry.run_id),
+            "service_id": asked.service(entry.service_id),
+            "transaction_id": asked.transaction(entry.service_id, entry.transaction_id),
+        }
+        rows.append(tuple(cells.values()))
+    columns = tuple(
+        Column(column.key, words.texts(column.text), column.kind) for column in ENTRY_COLUMNS
+    )
     notes = [words.joined(words.why(asked.safe(one))) for one in entries]
     caption = words.texts("entries")
-    return Listing("entries", caption, asked.columns(*_ENTRY), rows, notes=notes)
+    return Listing("entries", caption, columns, rows, notes=notes)
 
 
 def _declined(asked: Asked, declined: Sequence[Declined]) -> Block:

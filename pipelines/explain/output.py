@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.explain.account import Explained
+from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
 from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import (
     Application,
@@ -19,42 +20,15 @@ from pipelines.explain.wording import Words
 from pipelines.shown import terminal
 from pipelines.shown.terminal import output, plain, table
 
-_COLUMNS = (
-    ("column_seq", True),
-    ("column_occurred", False),
-    ("column_run", False),
-    ("column_service", False),
-    ("column_kind", False),
-    ("column_amount", True),
-    ("column_counted", True),
-    ("column_points", True),
-    ("column_net", True),
-    ("column_points_after", True),
-    ("column_transaction", False),
-)
-
 
 def columns(words: Words) -> list[tuple[str, bool]]:
     """The headings of the table of entries, and which columns hold numbers."""
-    return [(words.texts(key), numbers) for key, numbers in _COLUMNS]
+    return [(words.texts(column.text), column.kind == "number") for column in ENTRY_COLUMNS]
 
 
 def row(explained: Explained, words: Words) -> tuple[object, ...]:
     """An entry's row in that table."""
-    entry = explained.entry
-    return (
-        entry.entry_seq,
-        entry.occurred_at,
-        entry.run_id,
-        entry.service_id,
-        words.texts(entry.kind),
-        entry.amount,
-        entry.counted_amount,
-        entry.points,
-        entry.net_spend_after,
-        entry.points_after,
-        entry.transaction_id,
-    )
+    return tuple(entry_cells(explained, words).values())
 
 
 def book_line(opened: OpenedBook, words: Words) -> str:

@@ -4,30 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.terms.services import Service
+from pipelines.desk.opened_book import OpenedBook
 from pipelines.desk.reasons import reason
 from pipelines.report.figures import Figures
 from pipelines.report.table import Column, Table
 from pipelines.shown.texts import Texts
 
 
-class BookTables:
-    """The figures of one book, and its words in one language."""
+class OpenedTables:
+    """An opened book, and its words in one language."""
 
-    def __init__(self, figures: Figures, texts: Texts) -> None:
-        self._figures, self._t = figures, texts
-        self._opened = figures.opened
-        self._registry: dict[str, Service] = {}
-        for number in range(1, self._opened.runs + 1):
-            self._registry |= self._opened.services(number).by_id
-
-    def service_name(self, service_id: str | None) -> str:
-        """A service as people know it."""
-        if service_id is None:
-            return self._t("unknown_service_row")
-        return self._registry[service_id].name
-
-    def _reason(self, code: str) -> str:
-        return reason(code, self._t.lang).words
+    def __init__(self, opened: OpenedBook, texts: Texts) -> None:
+        self._opened, self._t = opened, texts
 
     def _columns(self, *names: str) -> tuple[Column, ...]:
         """Columns from names such as ``c_file:code+``: heading, kind, and whether it is long."""
@@ -37,7 +25,7 @@ class BookTables:
             # A name without a text of its own is the same in both languages.
             heading = self._t(key) if key.startswith("c_") else key
             long = name.endswith("+")
-            columns.append(Column(heading, kind or "text", long))  # type: ignore[arg-type]
+            columns.append(Column(heading, kind or "text", long, key.removeprefix("c_")))  # type: ignore[arg-type]
         return tuple(columns)
 
     def _table(
@@ -50,3 +38,23 @@ class BookTables:
     ) -> Table:
         caption = self._t(f"t_{name}")
         return Table(name, caption, self._columns(*columns), rows, sortable, total)
+
+
+class BookTables(OpenedTables):
+    """The figures of one book, and its words in one language."""
+
+    def __init__(self, figures: Figures, texts: Texts) -> None:
+        super().__init__(figures.opened, texts)
+        self._figures = figures
+        self._registry: dict[str, Service] = {}
+        for number in range(1, self._opened.runs + 1):
+            self._registry |= self._opened.services(number).by_id
+
+    def service_name(self, service_id: str | None) -> str:
+        """A service as people know it."""
+        if service_id is None:
+            return self._t("unknown_service_row")
+        return self._registry[service_id].name
+
+    def _reason(self, code: str) -> str:
+        return reason(code, self._t.lang).words

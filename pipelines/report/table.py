@@ -14,11 +14,14 @@ Value = str | int | float | dt.date | None
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, how its values are to be shown, and whether they are long texts."""
+    """A column: its heading, how its values are to be shown, whether they are long texts, and its
+    name for machines.
+    """
 
     heading: str
     kind: Kind = "text"
     long: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from pipelines.report.points_tables import PointsTables
 from pipelines.report.rows_tables import RowsTables
 from pipelines.report.runs_tables import RunsTables
 from pipelines.report.table import Table
+from pipelines.report.terms_tables import TermsTables
 
 
-class Tables(PointsTables, RowsTables, RunsTables):
+class Tables(PointsTables, RowsTables, RunsTables, TermsTables):
     """The tables of one book's figures in one language."""
 
     def all(self) -> list[Table]:

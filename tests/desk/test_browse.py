@@ -17,13 +17,16 @@ from urllib.parse import urlsplit
 import polars as pl
 import pytest
 from browsing import Pages, found, links, served
-from deliveries import ROOT, Desk, bodies, transaction
+from deliveries import ROOT, Desk, as_csv, bodies, enrollment, transaction
+from payout_books import PayoutBook, service
 from sample_book import hostile_book
 
 import mynapoint
 from pipelines.browse import app as browse_app
 from pipelines.browse import rows as browse_rows
 from pipelines.cli import call
+from pipelines.explain.output import columns as explain_columns
+from pipelines.explain.wording import Words
 
 SECTIONS = {
     "entries": "ledger/*.parquet",
@@ -267,6 +270,77 @@ def test_the_way_from_the_overview_to_a_person_needs_no_search(pages: Pages) -> 
     assert "Applications for points" in pages.get(person).text
 
 
+def test_what_may_be_claimed_is_what_claim_says_and_reconcile_takes_it(
+    pages: Pages, six_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(["claim", str(six_nights), "--final", "--json"])
+    months = json.loads(capsys.readouterr().out)["months"]
+    names = {"awarded": "points_awarded", "reversed": "points_reversed"}
+    shown = [
+        {names.get(name, name): value for name, value in row.items() if name != "service"}
+        for row in table(pages, "claim.json", "claim")
+    ]
+    assert shown == months
+    file = tmp_path / "claim.csv"
+    file.write_text(pages.get("claim.csv").text, "utf-8")
+    assert call(["reconcile", str(six_nights), str(file), "--out", str(tmp_path / "out")]) == 0
+    of_run = table(pages, "claim.json?run=3&service=paypay&kind=refund", "claim")
+    assert [(row["service_id"], row["month"]) for row in of_run] == [("paypay", "2021-03")]
+
+
+def test_the_terms_are_those_of_the_run_that_is_asked_for(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.run(desk.transactions([transaction(1)]))
+    closing = desk.services.read_text("utf-8") + "awards_close_on = 2021-01-31\n"
+    desk.services = desk.write("services.toml", closing)
+    desk.run(desk.transactions([transaction(2)], "2.csv"), enrollments=[])
+    with served(desk.book, tmp_path / "log") as pages:
+        [rate, cap] = table(pages, "terms.json", "rate")
+        assert (rate["value"], cap["value"]) == ("25/100", "20,000 yen")
+        assert "25%" in rate["source"]
+        for run, closed in (("", "2021-01-31"), ("?run=1", None), ("?run=2", "2021-01-31")):
+            coin, tap = table(pages, f"terms.json{run}", "services")
+            assert (coin["awards_close"], tap["awards_close"]) == (None, closed)
+        assert "filter run" in pages.get("terms?run=1&lang=en").text
+        used = [row["used_by"] for row in table(pages, "terms.json?run=1", "terms")]
+        assert used[-1] == "000001"
+
+
+def test_payout_runs_are_listed_by_their_records(tmp_path: Path) -> None:
+    paid = PayoutBook(tmp_path)
+    bought = "T1,A1,2020-09-05,purchase,4000 T2,A2,2020-09-05,purchase,400"
+    paid.run("2020-10-01", bought, ("A1", "A2"), service('{ when = "at_once" }'))
+    first, second = (line["payout_id"] for line in paid.pay("2020-10-02"))
+    paid.answer(f"{first},done,,2020-10-03,", f"{second},refused,,2020-10-03,")
+    with served(paid.path, tmp_path / "log") as pages:
+        instructed, answered = table(pages, "payout_runs.json", "payout_runs")
+        assert (instructed["due_by"], instructed["pay"], instructed["answers"]) == (
+            *("2020-10-02", 1100),
+            None,
+        )
+        assert (answered["answers"], answered["granted"], answered["refused"]) == (2, 1000, 100)
+        assert "run=000001" in links(pages.get("payout_runs").text, "runs")[-1]
+
+
+def test_a_page_lists_entries_by_the_columns_of_explain(open_pages: Pages) -> None:
+    text = open_pages.get(found(open_pages, PERSON, "person")).text
+    [head] = re.findall(r'<table id="table-entries">.*?<thead>(.*?)</thead>', text, re.DOTALL)
+    headings = re.findall(r"<th[^>]*>([^<]*)</th>", head)
+    assert headings == [heading for heading, _ in explain_columns(Words("en"))]
+
+
+def test_an_accounts_page_lists_applications_that_could_not_be_read(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    rows = [enrollment(1), enrollment(2, account_id="A1", applied_at="yesterday")]
+    desk.run(
+        desk.transactions([transaction(1)]),
+        enrollments=[desk.write("enrollments.csv", as_csv(rows))],
+    )
+    with served(desk.book, tmp_path / "log") as pages:
+        text = pages.get(found(pages, "A1", "account")).text
+        assert "put row 2 of" in text
+
+
 def test_a_persons_page_says_what_explain_says(
     open_pages: Pages, six_nights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,7 +409,7 @@ def ids_of(six_nights: Path) -> set[str]:
 def test_without_show_ids_no_page_and_no_export_has_an_id_of_a_person_or_an_account(
     pages: Pages, open_pages: Pages, six_nights: Path
 ) -> None:
-    names = [*SECTIONS, "overview", "runs"]
+    names = [*SECTIONS, "overview", "runs", "claim", "payout_runs", "terms"]
     asked = [f"{name}{form}" for name in names for form in ("", ".csv", ".json")]
     for text, kind in (
         (PERSON, "person"),
@@ -452,7 +526,8 @@ def test_all_pages_of_any_book_are_shown(kept: str, tmp_path: Path) -> None:
     if kept == "hostile names":
         book = hostile_book(tmp_path)
     with served(book, tmp_path / "log", show_ids=True) as pages:
-        for name in ("overview", "runs", "runs?run=1", *SECTIONS):
+        more = ("claim", "payout_runs", "terms")
+        for name in ("overview", "runs", "runs?run=1", *more, *SECTIONS):
             for form in ("", ".csv", ".json"):
                 answer = pages.get(name.replace("?", f"{form}?") if "?" in name else name + form)
                 assert answer.status == 200, name

@@ -21,7 +21,10 @@ pytestmark = needs_chromium
 
 PHONE, DESKTOP = 390, 1280
 PERSON = "5e9cbfa5c9c90f44"
-SECTIONS = ("overview", "runs", "entries", "declined", "quarantined", "applications", "corrections")
+SECTIONS = (
+    *("overview", "runs", "entries", "declined", "quarantined", "applications", "corrections"),
+    *("claim", "payout_runs", "terms"),
+)
 CUT = """
 const right = document.documentElement.clientWidth;
 const scrolls = (one) => one.closest('.scroll[tabindex="0"][aria-labelledby]');

@@ -119,8 +119,12 @@ def workpapers(
     transactions: Paths | None = None,
     enrollments: Paths | None = None,
     events: Paths | None = None,
+    also_unbooked: bool = False,
     signers: Path | None = None,
     trust: Path | None = None,
+    head: list[str] | None = None,
+    seal: list[Path] | None = None,
+    claim: list[Path] | None = None,
     differences: list[Path] | None = None,
     sample: list[Path] | None = None,
     lang: Lang | None = None,
@@ -144,10 +148,18 @@ def workpapers(
         All nights' delivered enrollments, likewise.
     events: list[str]
         All nights' delivered events, likewise.
+    also_unbooked: bool
+        More deliveries are given than have been booked, as for mynapoint verify.
     signers: Path
         Whose signatures over seals are trusted, as for mynapoint verify.
     trust: Path
         A folder with the roots of time-stamping authorities, likewise.
+    head: list[str]
+        A last hash of the chain that was written down earlier, likewise.
+    seal: list[Path]
+        A seal of the book that was kept elsewhere, likewise.
+    claim: list[Path]
+        A filed claim (claim.json), likewise.
     differences: list[Path]
         A folder that mynapoint reconcile wrote; may be repeated.
     sample: list[Path]
@@ -157,16 +169,24 @@ def workpapers(
     as_json: bool
         Print what was written as JSON.
     """
+    from pipelines.verify.asked import Asked
     from pipelines.workpapers.command import workpapers as pack_workpapers
 
-    return pack_workpapers(
-        book,
-        out=out,
+    asked = Asked(
         transactions=transactions or [],
         enrollments=enrollments or [],
         events=events or [],
+        also_unbooked=also_unbooked,
         signers=signers,
         trust=trust,
+        heads=head or [],
+        seals=seal or [],
+        claims=claim or [],
+    )
+    return pack_workpapers(
+        book,
+        asked,
+        out=out,
         differences=differences or [],
         samples=sample or [],
         lang=lang or lang_of_locale(),

@@ -66,10 +66,10 @@ def verify(
     as_json: bool
         Print the result as JSON, as verification.schema.json has it.
     """
+    from pipelines.verify.asked import Asked
     from pipelines.verify.command import verify_book
 
-    return verify_book(
-        book,
+    asked = Asked(
         transactions=transactions or [],
         enrollments=enrollments or [],
         events=events or [],
@@ -79,11 +79,9 @@ def verify(
         heads=head or [],
         seals=seal or [],
         claims=claim or [],
-        show_ids=show_ids,
-        out=out,
-        lang=lang or lang_of_locale(),
-        as_json=as_json,
     )
+    lang = lang or lang_of_locale()
+    return verify_book(book, asked, show_ids=show_ids, out=out, lang=lang, as_json=as_json)
 
 
 def seal(

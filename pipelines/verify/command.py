@@ -1,33 +1,16 @@
 """The command's body: verify, say what was checked and found; exit 1 when there are findings."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_new_file
 from pipelines.shown.texts import Lang, Texts
-from pipelines.verify import Expected, verify
-from pipelines.verify.claims import FiledClaim
-from pipelines.verify.evidence import now
+from pipelines.verify.asked import Asked
 from pipelines.verify.output import present
 
 
 def verify_book(
-    book: Path,
-    *,
-    transactions: Sequence[str],
-    enrollments: Sequence[str],
-    events: Sequence[str],
-    also_unbooked: bool,
-    signers: Path | None,
-    trust: Path | None,
-    heads: Sequence[str],
-    seals: Sequence[Path],
-    claims: Sequence[Path],
-    show_ids: bool,
-    out: Path | None,
-    lang: Lang,
-    as_json: bool,
+    book: Path, asked: Asked, *, show_ids: bool, out: Path | None, lang: Lang, as_json: bool
 ) -> int:
     """Verifies a whole book; with deliveries, decides every run again.
 
@@ -37,16 +20,7 @@ def verify_book(
     """
     if out is not None:
         check_new_file(out)
-    made_at = now()
-    verified = verify(
-        book,
-        transactions=transactions,
-        enrollments=enrollments,
-        events=events,
-        also_unbooked=also_unbooked,
-        expected=Expected.of(signers, trust, heads, seals),
-        claims=[FiledClaim.at(claim) for claim in claims],
-    )
+    made_at, verified = asked.verified(book)
     texts = Texts("verify", lang)
     with output_may_fail():
         present(verified, texts, made_at=made_at, show_ids=show_ids, as_json=as_json, out=out)

@@ -13,19 +13,16 @@ from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_new_file, whole_new_file
 from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Lang, Texts
+from pipelines.verify.asked import Asked
 from pipelines.workpapers.archive import pack
 from pipelines.workpapers.papers import DIFFERENCES, SAMPLES, given_folders, make_papers
 
 
 def workpapers(
     book: Path,
+    asked: Asked,
     *,
     out: Path,
-    transactions: Sequence[str],
-    enrollments: Sequence[str],
-    events: Sequence[str],
-    signers: Path | None,
-    trust: Path | None,
     differences: Sequence[Path],
     samples: Sequence[Path],
     lang: Lang,
@@ -45,17 +42,7 @@ def workpapers(
     opened = open_book(book)
     for folder in given:
         folder.check(opened)
-    from pipelines.verify import Expected, verify
-    from pipelines.verify.evidence import now
-
-    made_at = now()
-    verified = verify(
-        book,
-        transactions=transactions,
-        enrollments=enrollments,
-        events=events,
-        expected=Expected.of(signers, trust, (), ()),
-    )
+    made_at, verified = asked.verified(book)
     if verified.runs != opened.runs:
         raise BookError(
             f"{book}: a run was booked while the papers were made", hint="make them again"

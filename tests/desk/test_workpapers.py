@@ -34,6 +34,10 @@ def packed(
     return code, out, value
 
 
+def last_record_sha256(desk: Desk) -> str:
+    return hashlib.sha256((desk.book / "runs" / "000002" / "record.json").read_bytes()).hexdigest()
+
+
 def test_results_that_were_altered_are_refused_and_seals_are_files(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,7 +95,12 @@ def test_one_file_has_all_papers_and_their_digests(
     call(["reconcile", str(desk.book), str(claim), "--history", str(history)])
     call(["draw", str(desk.book), "--units", "2", "--seed", "1", "--out", str(sample)])
     before = bodies(desk.book)
-    given = ("--differences", history / "000001", "--sample", sample)
+    # The verification is held against all that `verify` takes.
+    call(["claim", str(desk.book), "--final", "--out", str(tmp_path / "filed")])
+    given = (
+        *("--differences", history / "000001", "--sample", sample),
+        *("--claim", tmp_path / "filed" / "claim.json", "--head", last_record_sha256(desk)),
+    )
     code, out, value = packed(desk, capsys, *given)
     assert code == 0
     assert bodies(desk.book) == before
@@ -130,6 +139,9 @@ def test_one_file_has_all_papers_and_their_digests(
         assert json.loads((unpacked / name).read_bytes())["chain_sha256"] == head
     assert json.loads((unpacked / "head.json").read_bytes())["head"]["sha256"] == head
     assert value["chain_sha256"] == head
+    verification = json.loads((unpacked / "verification.json").read_bytes())
+    assert [one["sha256"] for one in verification["claims"]] == [head]
+    assert [one["sha256"] for one in verification["heads"]] == [head]
 
 
 def test_what_was_found_is_packed_too_and_said_by_the_exit_code(

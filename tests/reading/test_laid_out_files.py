@@ -107,8 +107,10 @@ def test_every_character_of_cp932_is_read_as_it_was_written(layout: Path, method
     assert [row["method"] for row in made.rows] == [method.strip("\u3000")]
 
 
-def test_a_word_with_a_blank_of_either_width_behind_it_is_the_word(layout: Path) -> None:
-    made = read_text(layout, lines("N1,A1,2020/9/5,支払\u3000,100", "N2,A1,2020/9/5,支払 ,100"))
+@pytest.mark.parametrize("word", ["支払\u3000", "\u3000支払", "支払 ", "\t支払"])
+def test_a_word_with_one_blank_of_any_width_beside_it_is_the_word(layout: Path, word: str) -> None:
+    """Each alone: a file that has any blank at an end is trimmed everywhere."""
+    made = read_text(layout, lines(f"N1,A1,2020/9/5,{word},100", "N2,A1,2020/9/5,支払,100"))
     assert [(row["kind"], row["method"]) for row in made.rows] == [("purchase", "支払")] * 2
 
 

@@ -115,6 +115,7 @@ lock: .venv/lock
 docs: .venv/docs
 	$(BIN)/python docs/site.py
 	$(BIN)/zensical build --strict --clean
+	$(BIN)/python docs/site.py --built
 
 # The wheel and the sdist: the same bytes whenever and wherever they are built from the same commit.
 dist: .venv/lock

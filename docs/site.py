@@ -2,7 +2,8 @@
 
 The pages stand there as in the repository, so their links hold; only the README becomes the
 tutorial, and docs/index.md the first page. The reference of the command line and the JSON Schemas
-are made from the code. A link to a file that is not a page becomes its text.
+are made from the code. A link to a file that is not a page becomes its text. `--built` looks
+through the pages that were built instead.
 """
 
 import json
@@ -32,6 +33,7 @@ from engine.records import (
 
 ROOT: Final = Path(__file__).parent.parent
 SOURCE: Final = ROOT / "build" / "site-source"
+SITE: Final = ROOT / "build" / "site"
 MOVED: Final = {
     "README.md": "tutorial.md",
     "README.ja.md": "tutorial.ja.md",
@@ -39,6 +41,11 @@ MOVED: Final = {
 }
 PAGES: Final = ("*.md", "docs/*.md", "docs/*.txt", "docs/*.png")
 _LINK: Final = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)(#[^)]*)?\)")
+# Japanese has no space where a line of the source ends.
+_LINE_END: Final = re.compile(
+    r"(?<=[\u3001-\u9fff\uff01-\uff9f])\n *(?=[\u3001-\u9fff\uff01-\uff9f])"
+)
+_FENCE: Final = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 _TABLES: Final = (
     *(LedgerEntry, Declined, Quarantined, Enrollment, RejectedEnrollment),
     *(AcceptedEvent, RejectedEvent),
@@ -62,10 +69,22 @@ def main() -> None:
     write_schemas(SOURCE / "docs")
     for page in sorted(SOURCE.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
+        if page.name.endswith(".ja.md"):
+            text = "".join(
+                part if _FENCE.match(part) else _LINE_END.sub("", part)
+                for part in _FENCE.split(text)
+            )
         text = _LINK.sub(lambda link, at=page: on_the_site(link, at), text)
         page.write_text(text, encoding="utf-8")
     for page, place in MOVED.items():
         (SOURCE / page).rename(SOURCE / place)
+
+
+def name_languages() -> None:
+    """Says of the built pages that are in Japanese that they are: the site has one language."""
+    for page in SITE.rglob("*.ja/index.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('<html lang="en"', '<html lang="ja"', 1), encoding="utf-8")
 
 
 def on_the_site(link: re.Match[str], page: Path) -> str:
@@ -132,4 +151,4 @@ def property_of(column: Column) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    name_languages() if sys.argv[1:] == ["--built"] else main()

@@ -172,7 +172,7 @@ def test_of_one_instant_the_lesser_ids_are_the_earlier_application() -> None:
 def test_a_day_ends_where_the_next_begins_and_the_last_of_all_never() -> None:
     assert periods.start_of(dt.date(2020, 9, 30)) == dt.datetime(2020, 9, 30)
     assert periods.end_of(dt.date(2020, 9, 30)) == dt.datetime(2020, 10, 1)
-    assert periods.end_of(dt.date.max) == dt.datetime.max
+    assert periods.end_of(dt.date(9999, 12, 31)) == dt.datetime.max
     assert periods.end_of(dt.date.max - DAY) == dt.datetime.combine(dt.date.max, dt.time())
 
 

@@ -59,7 +59,7 @@ def transaction(asked: Asked) -> Page:
         draft.add(Block(heading, sentences, links=[account]))
         heading = ""
     _applications(asked, draft, story.applications, words)
-    _set_aside(asked, draft, story.quarantined, words)
+    _set_aside(asked, draft, [*story.quarantined, *story.quarantined_events], words)
     _corrections(asked, draft, story.events, words)
     if story.outcome == "never_delivered":
         draft.add(Block(sentences=[words.never_delivered(story)]))

@@ -21,6 +21,7 @@ from pipelines.explain.found_rows import entries_in
 from pipelines.explain.set_aside import (
     applications_set_aside,
     applications_without_ids,
+    corrections_set_aside,
     transactions_set_aside,
     without_ids,
 )
@@ -113,6 +114,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
         applications = applications_that_decided(opened, declined) if not bookings else []
         quarantined = transactions_set_aside(opened, service_id, transaction_id)
         events = events_in(opened, wanted)
+        quarantined_events = corrections_set_aside(opened, service_id, transaction_id)
     scanned += sum(_rows_beside_the_ledger(record) for record in opened.records)
     if not bookings and not declined and not quarantined:
         # "Never delivered" is only said after scanning the ledger itself; the index alone is not
@@ -150,6 +152,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
         without_ids=without_ids(opened, service_id) if unknown else 0,
         entries=entries,
         events=events,
+        quarantined_events=quarantined_events,
     )
 
 

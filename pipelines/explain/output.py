@@ -108,7 +108,7 @@ def _print_transaction(transaction: Transaction, opened: OpenedBook, words: Word
         console.print(plain(words.terms(declined)))
     for application in transaction.applications:
         console.print(plain(words.of_the_account(application)))
-    print_quarantined(transaction.quarantined, words)
+    print_quarantined([*transaction.quarantined, *transaction.quarantined_events], words)
     print_events(transaction.events, words)
     if transaction.outcome == "never_delivered":
         console.print(words.never_delivered(transaction))
@@ -180,6 +180,9 @@ def _transaction(transaction: Transaction, words: Words) -> dict[str, Any]:
             application_value(application, words) for application in transaction.applications
         ],
         "quarantined": [quarantined_value(row, words) for row in transaction.quarantined],
+        "quarantined_corrections": [
+            quarantined_value(row, words) for row in transaction.quarantined_events
+        ],
         "rows_scanned": transaction.rows_scanned,
         "without_ids": transaction.without_ids,
     }

@@ -113,7 +113,7 @@ def _transaction(transaction: Transaction, words: Words) -> Iterable[str]:
         yield _paragraph(words.terms(declined))
     for application in transaction.applications:
         yield _paragraph(words.of_the_account(application))
-    yield from _quarantined(transaction.quarantined, words)
+    yield from _quarantined([*transaction.quarantined, *transaction.quarantined_events], words)
     if transaction.person:
         yield _heading(words.texts("person", person_id=transaction.person.person_id))
         yield from _person(transaction.person, words)

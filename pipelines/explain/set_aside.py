@@ -10,7 +10,7 @@ from engine.io.book.format import RunTable
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.desk.quarantined import fields_of
 
-Role = Literal["transactions", "enrollments"]
+Role = Literal["transactions", "enrollments", "events"]
 _SERVICE: Final = {"run_id": pl.String, "file": pl.String, "service": pl.String}
 
 
@@ -29,7 +29,7 @@ def transactions_set_aside(
     opened: OpenedBook, service_id: str, transaction_id: str
 ) -> list[Quarantined]:
     """The quarantined rows that name a transaction, among whatever else they name."""
-    rows = _naming(opened, "transactions", transaction_id)
+    rows = _naming(opened, transaction_id, "transactions")
     # The layout may say of which service a whole file is; its rows do not.
     services = _laid_out(opened, rows["run_id"].unique())
     return _as_found(
@@ -40,9 +40,17 @@ def transactions_set_aside(
     )
 
 
-def applications_set_aside(opened: OpenedBook, person_id: str) -> list[Quarantined]:
-    """The quarantined applications that name a person."""
-    return _as_found(_naming(opened, "enrollments", person_id))
+def applications_set_aside(opened: OpenedBook, named: str) -> list[Quarantined]:
+    """The quarantined applications and corrections that name a person, or an account."""
+    return _as_found(_naming(opened, named, "enrollments", "events"))
+
+
+def corrections_set_aside(
+    opened: OpenedBook, service_id: str, transaction_id: str
+) -> list[Quarantined]:
+    """The quarantined corrections that name a transaction."""
+    rows = _naming(opened, transaction_id, "events")
+    return _as_found(rows.filter(pl.col("fields").list.contains(service_id)))
 
 
 def without_ids(opened: OpenedBook, service_id: str) -> int:
@@ -73,8 +81,8 @@ def _rows_of(opened: OpenedBook, files: pl.DataFrame) -> int:
     return int(rows.select(pl.len()).collect(engine="streaming").item())
 
 
-def _naming(opened: OpenedBook, role: Role, wanted: str) -> pl.DataFrame:
-    """The quarantined rows of a role one of whose fields is ``wanted``."""
+def _naming(opened: OpenedBook, wanted: str, *roles: Role) -> pl.DataFrame:
+    """The quarantined rows of some roles one of whose fields is ``wanted``."""
     as_it_may_stand = {
         wanted,
         wanted.replace('"', '""'),
@@ -89,7 +97,7 @@ def _naming(opened: OpenedBook, role: Role, wanted: str) -> pl.DataFrame:
         (record.run_id, file.name)
         for record in opened.records
         for file in record.inputs
-        if file.role == role
+        if file.role in roles
     ]
     of_role = pl.DataFrame(
         delivered, schema={"run_id": pl.String, "file": pl.String}, orient="row"

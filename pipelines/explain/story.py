@@ -85,7 +85,7 @@ class Person:
         entries: in booking order.
         declined: the account's declined transactions; None when they were not asked for.
         cap_yen: by the last run's programme.
-        quarantined: applications that name the person and were not taken in.
+        quarantined: applications and corrections that name the person and were not taken in.
         without_ids: where nothing is known, how many quarantined applications came in a provider's
             own form, in which the person's ID may be another.
         events: corrections that name the person, or an account or a transaction of theirs.
@@ -129,7 +129,7 @@ class Account:
         people: whose it is, or was, by accepted applications or by entries.
         applications: those that name it, accepted or rejected.
         declined: its declined transactions.
-        quarantined: applications that name it and were not taken in.
+        quarantined: applications and corrections that name it and were not taken in.
         events: corrections that name it.
     """
 
@@ -161,7 +161,7 @@ class Transaction:
         rows_scanned: how many rows had to be looked at one by one; no index leads to them.
         without_ids: if it was never delivered, how many quarantined rows came in a provider's own
             form, in which an ID may still have been in parts.
-        events: corrections that name it.
+        events, quarantined_events: corrections that name it; those that were not taken in.
     """
 
     service_id: str
@@ -175,6 +175,7 @@ class Transaction:
     without_ids: int = 0
     entries: list[Explained] = field(default_factory=list)
     events: list[ConcerningEvent] = field(default_factory=list)
+    quarantined_events: list[Quarantined] = field(default_factory=list)
 
     @property
     def outcome(self) -> Outcome:

@@ -20,6 +20,7 @@ import worlds
 from against_the_oracle import run_world
 from corrected_nights import corrected_book
 from deliveries import ROOT, SAMPLE, Desk, as_csv, enrollment, transaction
+from small_nights import EVENT_HEADER
 
 import mynapoint
 from engine.errors import BookError, InputError
@@ -563,6 +564,32 @@ def test_an_accepted_application_is_told_with_the_conflicting_ones(
     assert "accepted in run 000001" in said
     assert "Run 000002 put row 1 of" in said
     assert "Run 000003 put row 1 of" in said
+
+
+def test_a_correction_in_quarantine_is_told_of_all_that_it_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = Desk(tmp_path)
+    # Each is one of two contents of its ID.
+    stops = [
+        f"S1,enrollment_stopped,the city,P1,coin,A1,,2020-10-0{day} 00:00:00" for day in (1, 2)
+    ]
+    voids = [f"V1,transaction_voided,{who},,coin,,T1," for who in ("the city", "the service")]
+    late = "V2,transaction_voided,,,coin,,T9,"
+    rows = "\n".join([EVENT_HEADER.strip(), *stops, *voids, late, ""])
+    desk.run(desk.transactions([transaction(1)]), events=[desk.write("events.csv", rows)])
+    explain = ["explain", str(desk.book), "--lang", "en"]
+    for asked, code, row_numbers in (
+        (["--person", "P1"], 0, (1, 2)),
+        (["--account", "coin", "A1"], 0, (1, 2)),
+        (["--transaction", "coin", "T1"], 0, (3, 4)),
+        (["--transaction", "coin", "T9"], 1, (5,)),
+    ):
+        assert call([*explain, *asked]) == code
+        said = capsys.readouterr().out
+        told = [number for number in range(1, 6) if f"put row {number} of" in said]
+        assert told == list(row_numbers), asked
+        assert ("was never delivered" in said) == (code == 1)
 
 
 # --- The index ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,22 @@ def test_a_repeat_says_nothing_new_and_a_later_day_corrects(
         ("done", -1000, dt.date(2020, 10, 9), None),
         ("refused", 1000, dt.date(2020, 10, 9), "bounced"),
     ]
+
+
+def test_answers_that_cannot_be_taken_are_counted_by_kind_and_the_first_named(
+    coins: PayoutBook,
+) -> None:
+    [line, *_] = coins.pay("2020-10-02")
+    of_a_day = [f"{line['payout_id']},partly,{points},2020-10-03," for points in (1, 2)]
+    with pytest.raises(InputError) as refused:
+        coins.answer(*of_a_day, f"{line['payout_id']},lost,,2020-10-03,", "X,done,,2020-10-03,")
+    assert refused.value.code == "too_many_quarantined"
+    told = re.sub("/[^ ]*/", "", refused.value.message.rpartition("booked: ")[2])
+    places = ["answers-1.csv row 3", "answers-1.csv row 4"]
+    assert set(told.replace("-2", "-1").split("; ")) == {
+        "2 in conflict with other answers (answers-1.csv row 1, answers-1.csv row 2)",
+        f"2 unreadable: outcome:unknown 1, payout_id:unknown 1 ({', '.join(places)})",
+    }
 
 
 def test_an_answer_of_tomorrow_is_none_yet(

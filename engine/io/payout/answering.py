@@ -23,6 +23,7 @@ from engine.io.durable import write_text
 from engine.io.payout.instructing import Prepared
 from engine.io.payout.known import Known
 from engine.io.payout.record import Order, record_of, today
+from engine.io.run.refusal import Kind, QuarantinedRows
 from engine.payouts.answers import (
     ACCEPTED,
     ANSWER,
@@ -75,6 +76,7 @@ class Answers:
 
         self.files = Files(replace(ANSWERS, read=read), found, whole_lines)
         self.read = self.quarantined = 0
+        self.quarantined_rows = QuarantinedRows()
 
     def do(self, remaining: Others | None, started_at: dt.datetime) -> Prepared:
         """Decides every answer, and stages the payout run that takes them in.
@@ -156,15 +158,19 @@ class Answers:
     def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
         if faulty.height:
             self.quarantined += faulty.height
-            quarantine.write(self.files.as_quarantined(faulty))
+            rows = self.files.as_quarantined(faulty)
+            self.quarantined_rows.add(rows, Kind.WITH_ANSWERS)
+            quarantine.write(rows)
 
     def _check_quarantined(self) -> None:
         rows = self.read - self.files.skipped_rows
         if rows and self.quarantined > self.max_quarantined * rows:
             raise InputError(
                 f"{self.quarantined} of {rows} answers cannot be taken, more than the share of "
-                f"{self.max_quarantined}",
-                hint="look at the file, or give --max-quarantined; nothing was booked",
+                f"{self.max_quarantined}; nothing was booked: {self.quarantined_rows.told()}",
+                hint="have the answers corrected, or raise --max-quarantined to set these rows "
+                "aside",
+                code="too_many_quarantined",
             )
 
     def _others(self, remaining: Others) -> pl.DataFrame:

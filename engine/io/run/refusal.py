@@ -19,6 +19,7 @@ class Kind(StrEnum):
     WITH_LEDGER = "in conflict with the ledger"
     WITH_ACCEPTED = "in conflict with what was accepted"
     WITHIN_DELIVERY = "in conflict within the delivery"
+    WITH_ANSWERS = "in conflict with other answers"
     UNREADABLE = "unreadable"
 
 
@@ -74,17 +75,21 @@ class QuarantinedRows:
         # The quotient of two whole numbers is rounded as the share on the command line is.
         if not read or quarantined <= rows_allowed or quarantined / read <= largest_share:
             return
-        kinds = "; ".join(
-            f"{rows} {kind}{self._faults_of(kind)}{self._places(kind)}"
-            for kind, rows in (+self._rows).items()
-        )
         raise RefusedRunError(
             f"{quarantined} of {read} rows would go to quarantine, more than the share of "
-            f"{largest_share} that may; nothing was booked: {kinds}{self._files()}",
+            f"{largest_share} that may; nothing was booked: {self.told()}",
             hint="have the delivery corrected, or raise --max-quarantined to set these rows aside; "
             "--rejects DIR keeps all of them to be looked at",
             details=self._details(read, quarantined),
         )
+
+    def told(self) -> str:
+        """How many rows there are of each kind, of what files, and where the first are."""
+        kinds = "; ".join(
+            f"{rows} {kind}{self._faults_of(kind)}{self._places(kind)}"
+            for kind, rows in (+self._rows).items()
+        )
+        return f"{kinds}{self._files()}"
 
     def _faults_of(self, kind: Kind) -> str:
         """What is wrong with unreadable rows, most frequent first; a conflict says it itself."""

@@ -26,7 +26,13 @@ def local_path(given: str | Path) -> Path:
             f"{text}: this is a URL, not a path",
             hint="name a file or a folder of this machine; copy to it what lies in a store",
         )
-    path = Path(expanded(text)).absolute()
+    try:
+        path = Path(expanded(text)).absolute()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{text}: the folder that the command was run in is gone",
+            hint="change to a folder that is there, or name the whole path",
+        ) from error
     if not is_utf8(str(path)):
         # Records are JSON, and the libraries take texts.
         raise InputError(

@@ -170,6 +170,17 @@ def test_a_name_that_is_no_text_is_refused_or_kept_as_it_is_typed(
     assert "b\\\\udcff/s.toml" in record
 
 
+def test_a_path_below_a_folder_that_is_gone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(mynapoint.InputError, match="the command was run in is gone"):
+        call(["verify", "book"])
+
+
 def test_what_is_no_book_is_exit_2_for_every_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

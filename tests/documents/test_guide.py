@@ -111,7 +111,7 @@ def checking_points(guide: Path) -> str:
 
 SIGNED = pl.when(pl.col("kind") == "refund").then(-pl.col("amount")).otherwise("amount")
 LAST = pl.int_range(pl.len()) == pl.len() - 1
-FAULTS: dict[str, pl.Expr] = {
+FAULTS: dict[str, pl.Expr | list[pl.Expr]] = {
     "a point too many": (pl.col("points") + LAST.cast(pl.Int64)).alias("points"),
     "points of nothing": pl.lit(1, pl.Int64).alias("points"),
     "another sum of points": (pl.col("points_after") - 1).alias("points_after"),
@@ -119,6 +119,11 @@ FAULTS: dict[str, pl.Expr] = {
     "less than nothing": (-pl.col("points")).alias("points"),
     "a gap in the numbers": (pl.col("entry_seq") + 1).alias("entry_seq"),
     "another net spend": (pl.col("net_spend_after") + 1).alias("net_spend_after"),
+    # The sums agree, and are more than a quarter of what counts.
+    "points beyond what counts": [
+        pl.col("points") + 5000 * LAST.cast(pl.Int64),
+        pl.col("points_after") + 5000 * LAST.cast(pl.Int64),
+    ],
     "another net amount": (pl.col("net_amount") - LAST.cast(pl.Int64)).alias("net_amount"),
 }
 

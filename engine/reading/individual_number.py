@@ -35,7 +35,8 @@ _AT_ONCE: Final = 4 * _JUDGED
 _BY_CHANCE: Final = 2 / 11
 _TOO_UNLIKELY: Final = 1e-6
 _DIGIT: Final = "[0-9０-９]"
-_GAP: Final = "[ \u3000\u2010-\u2015\u2212\uff0d-]?"
+# Blanks and dashes of every kind, as pages and spreadsheets have them, one or two of them.
+_GAP: Final = "[ \u00a0\u2000-\u200b\u202f\u3000\u2010-\u2015\u2212\uff0d./_-]{0,2}"
 _NUMBER: Final = f"{_DIGIT}{{4}}{_GAP}{_DIGIT}{{4}}{_GAP}{_DIGIT}{{4}}"
 # As a whole value, with whatever stands around it, but no further digit.
 _FORM: Final = f"^[^0-9０-９]*{_NUMBER}[^0-9０-９]*$"

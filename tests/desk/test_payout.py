@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,22 @@ def test_answers_that_cannot_be_taken_are_counted_by_kind_and_the_first_named(
         "2 in conflict with other answers (answers-1.csv row 1, answers-1.csv row 2)",
         f"2 unreadable: outcome:unknown 1, payout_id:unknown 1 ({', '.join(places)})",
     }
+
+
+def test_answers_with_individual_numbers_are_refused(coins: PayoutBook) -> None:
+    """Made as the ordinance says; nobody's, as far as a draw of lots can tell."""
+    [line, *_] = coins.pay("2020-10-02")
+    rng, values = random.Random(5), []
+    for _ in range(40):
+        digits = [rng.randrange(10) for _ in range(11)]
+        weighed = zip(digits, (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2), strict=True)
+        rest = sum(digit * weight for digit, weight in weighed) % 11
+        values.append("".join(map(str, [*digits, 0 if rest <= 1 else 11 - rest])))
+    answers = [f"{line['payout_id']},done,,2020-10-03,{value}" for value in values]
+    with pytest.raises(InputError, match="seems to hold Individual Numbers") as refused:
+        coins.answer(*answers, more=("--max-quarantined", "1"))
+    assert not any(value in refused.value.message for value in values)
+    assert not (coins.path / "payout_runs" / "000002").exists()
 
 
 def test_an_answer_of_tomorrow_is_none_yet(

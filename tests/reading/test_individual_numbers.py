@@ -180,6 +180,17 @@ def test_individual_numbers_are_refused_however_they_are_written_wherever_they_s
     assert not list((tmp_path / "book").rglob("*.parquet"))
 
 
+@pytest.mark.parametrize("gap", ["  ", "\u00a0", "\u2009", "\u202f", "\u2013", ".", "/", "_"])
+def test_individual_numbers_are_known_with_any_gap_between_their_groups(gap: str) -> None:
+    values = [gap.join((number[:4], number[4:8], number[8:])) for number in numbers(60)]
+    read, unread = Screen("enrollments"), Screen("enrollments")
+    read.look(pl.DataFrame({"person_id": values}))
+    unread.look_at_lines([f"a,{value},b" for value in values])
+    for screen in (read, unread):
+        with pytest.raises(mynapoint.InputError, match="60 have its check digit"):
+            screen.judge()
+
+
 @pytest.mark.parametrize("column", ["transaction_id", "method"])
 def test_individual_numbers_in_parquet_are_refused_too(column: str, tmp_path: Path) -> None:
     path = delivered(tmp_path, "transactions", column, numbers(60), parquet=True)

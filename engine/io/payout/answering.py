@@ -144,6 +144,7 @@ class Answers:
             for rows in pieces:
                 frames.append(rows.good.select(list(ANSWER)).cast(pl.Schema(ANSWER)))
                 self._quarantine(rows.faulty, quarantine)
+        self.files.screen.judge()
         return pl.concat(frames)
 
     def _set_aside(

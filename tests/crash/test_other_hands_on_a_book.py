@@ -365,6 +365,27 @@ def test_what_is_acknowledged_is_never_cleared_whatever_a_later_look_sees(
     assert nights[2].book(book).already_booked
 
 
+@pytest.mark.parametrize("moment", ["commit", "committed"])
+def test_an_error_at_the_commit_says_nothing_was_booked_only_where_nothing_was(
+    book: Path, nights: list[Night], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def before(kind: str, _path: Path) -> None:
+        if kind == moment:
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "before_operation", before)
+        with pytest.raises(mynapoint.BookError) as raised:
+            nights[2].book(book)
+    error = raised.value
+    booked = moment == "committed"
+    assert Book(book).committed_runs() == 2 + booked
+    assert ("nothing was booked" in error.hint) != booked
+    assert ("the run was committed" in error.message) == booked
+    assert nights[2].book(book).already_booked == booked
+    assert not verify(book).findings
+
+
 # --- Readers --------------------------------------------------------------------------------------
 
 

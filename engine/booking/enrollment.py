@@ -2,7 +2,7 @@
 
 Applications are decided in order, since an accepted application stands in the way of later ones.
 Only applications that share a person or an account with another need that order; all others are
-decided at once.
+decided at once, and so are two of one person that nobody else has to do with.
 """
 
 import datetime as dt
@@ -11,28 +11,40 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from engine.booking.applicants import (
+    ORDER,
+    Applicants,
+    DeliveredEnrollments,
+    Mask,
+    decided_in_turn,
+    named_by_events,
+    read_people,
+)
 from engine.booking.concerned import KnownBook, with_concerned
 from engine.booking.corrections import Accepted, Corrections
 from engine.booking.in_turn import UNCHANGED, Applications, Turn, stands_for
-from engine.booking.registry import Numbers, Registry, enrollment_contents, terms_of_services
+from engine.booking.registry import Numbers, Registry, terms_of_services
 from engine.booking.standing import Standing
-from engine.columns.hashing import Hashes, hash_pair, repeated_places
-from engine.columns.text_order import in_text_order
 from engine.columns.unshared import rows_on_their_own, texts_on_their_own
 from engine.records import ENROLLMENT_COLUMNS, RejectedEnrollment, polars_schema
 from engine.rules import reasons_against
-from engine.rules.application import rules_for_applications
+from engine.rules.application import (
+    ALREADY_ENROLLED,
+    may_choose_again,
+    rules_for_applications,
+)
 from engine.terms.programme import Terms
 from engine.terms.services import Services
 
 KEY: Final = ("person_id", "service_id", "account_id")
-ASKED_OF_SERVICES: Final = ("service_basis", "applications_end_at", "preregistration")
-ORDER: Final = ("applied_at", "person", "service_id", "account_id", "person_id")
-
-_Mask = npt.NDArray[np.bool_]
+ASKED_OF_SERVICES: Final = (
+    "service_basis",
+    "applications_end_at",
+    "preregistration",
+    "awards_end_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,39 +91,6 @@ class EnrollmentCounts(NamedTuple):
     reconsidered: int = 0
 
 
-class _Delivered(NamedTuple):
-    """Delivered enrollments, and what is known about each beforehand.
-
-    Attributes:
-        rows: with ``person``, the ID that ``person_id`` is read as.
-        contents: the hash of what each says.
-        account_nos: its account's number in the registry, or -1 if no one has the account.
-        shares: whether its account (or, by chance, just the account's hash) is delivered again.
-        concerned: whether an event names its person or its account.
-    """
-
-    rows: pl.DataFrame
-    contents: Hashes
-    account_nos: Numbers
-    shares: _Mask
-    concerned: _Mask
-
-    @classmethod
-    def of(
-        cls, rows: pl.DataFrame, registry: Registry, corrections: Corrections, standing: Standing
-    ) -> "_Delivered":
-        service_id, account_id = rows["service_id"], rows["account_id"]
-        shares = np.zeros(rows.height, np.bool_)
-        shares[repeated_places(hash_pair(service_id, account_id))] = True
-        account_nos = registry.finder.find(service_id, account_id)
-        if not registry.everybody_in_force:
-            known = np.flatnonzero(account_nos >= 0)
-            account_nos[known[registry.person_nos[account_nos[known]] < 0]] = -1
-        rows = rows.with_columns(person=_read(rows["person_id"], standing))
-        concerned = _concerned(rows, corrections)
-        return cls(rows, enrollment_contents(rows), account_nos, shares, concerned)
-
-
 def concerning(delivered: pl.DataFrame, corrections: Corrections, book: KnownBook) -> Corrections:
     """The corrections with the enrollments of all whom applications bring together with people or
     accounts that events name.
@@ -120,74 +99,15 @@ def concerning(delivered: pl.DataFrame, corrections: Corrections, book: KnownBoo
         return corrections
     standing = Standing(corrections.taken, corrections.enrollments)
     rows = delivered.select("person_id", "service_id", "account_id").with_columns(
-        person=_read(delivered["person_id"], standing)
+        person=read_people(delivered["person_id"], standing)
     )
     while True:
-        named = rows.filter(pl.Series(_concerned(rows, corrections)))
+        named = rows.filter(pl.Series(named_by_events(rows, corrections)))
         people = {*named["person_id"], *named["person"]}
         accounts = set(named.select("service_id", "account_id").iter_rows())
         if people <= corrections.people and accounts <= corrections.accounts:
             return corrections
         corrections = with_concerned(corrections, people, accounts, book)
-
-
-def _read(person_ids: pl.Series, standing: Standing) -> pl.Series:
-    """The IDs of people, each replaced by the ID that merges made of it."""
-    if not standing.merges:
-        return person_ids
-    goes = sorted(standing.merges)
-    return person_ids.replace(goes, [standing.read(person_id).person for person_id in goes])
-
-
-def _concerned(rows: pl.DataFrame, corrections: Corrections) -> _Mask:
-    if not corrections:
-        return np.zeros(rows.height, np.bool_)
-    people = pl.Series(sorted(corrections.people), dtype=pl.String).implode()
-    accounts = pl.DataFrame(
-        sorted(corrections.accounts),
-        schema={"service_id": pl.String, "account_id": pl.String},
-        orient="row",
-    ).with_columns(named=pl.lit(value=True))
-    return (
-        rows.select("person_id", "person", "service_id", "account_id")
-        .join(accounts, on=["service_id", "account_id"], how="left", maintain_order="left")
-        .select(
-            pl.col("named").fill_null(value=False)
-            | pl.col("person_id").is_in(people)
-            | pl.col("person").is_in(people)
-        )
-        .to_series()
-        .to_numpy()
-    )
-
-
-class _Applicants(NamedTuple):
-    """The candidates, sorted by person, a person's in the order in which they are decided.
-
-    Attributes:
-        places: their places among the delivered rows.
-        several: whether the person has more than one.
-        person_nos: the person's number in the registry, or -1.
-    """
-
-    places: Numbers
-    several: _Mask
-    person_nos: Numbers
-
-    @classmethod
-    def of(cls, rows: pl.DataFrame, candidates: _Mask, registry: Registry) -> "_Applicants":
-        people = rows["person"].filter(pl.Series(candidates))
-        order, same = in_text_order(people)
-        places, numbers = np.flatnonzero(candidates)[order], np.cumsum(~same, dtype=np.int64)
-        several = same.copy()
-        several[:-1] |= same[1:]
-        at = np.flatnonzero(several)
-        theirs = rows.select(ORDER)[places[at]].with_columns(number=numbers[at])
-        in_order = theirs.select(pl.arg_sort_by("number", *ORDER)).to_series().to_numpy()
-        places[at] = places[at[in_order]]
-        # People are found by a table of them all; a night without applications needs none.
-        person_nos = registry.people_finder.find(people)[order] if order.size else order
-        return cls(places, several, person_nos)
 
 
 def enroll(
@@ -208,7 +128,7 @@ def enroll(
     still holds it), to halve peak memory.
     """
     standing = Standing(corrections.taken, corrections.enrollments)
-    prepared = _Delivered.of(delivered, registry, corrections, standing)
+    prepared = DeliveredEnrollments.of(delivered, registry, corrections, standing)
     is_delivered = (delivered["row_ref"] >= 0).to_numpy()
     fresh, conflicts, unchanged, waiting = _settle_keys(prepared, registry, standing)
     asked = terms_of_services(delivered["service_id"], services, *ASKED_OF_SERVICES)
@@ -224,9 +144,14 @@ def enroll(
     away_at_once = fresh[at_fault] & ~in_its_turn
     reasons, at_fault = reasons.filter(pl.Series(away_at_once)), at_fault[away_at_once]
     fresh[at_fault] = False
-    applicants = _Applicants.of(prepared.rows, fresh, registry)
-    turns = Applications(standing, services, *_known_of(prepared, applicants, registry), run_number)
-    in_turn, verdicts = _one_by_one(prepared, applicants, turns, faults)
+    applicants = Applicants.of(prepared.rows, fresh, registry)
+    seconds, in_turn = decided_in_turn(prepared, applicants)
+    known = _known_of(prepared, applicants, in_turn, registry)
+    turns = Applications(standing, services, *known, run_number)
+    verdicts = _one_by_one(prepared, applicants, in_turn, turns, faults)
+    refused_seconds = _refused(seconds, prepared, applicants, asked)
+    in_turn = np.append(in_turn, refused_seconds)
+    verdicts.extend(pl.repeat(ALREADY_ENROLLED, refused_seconds.size, eager=True))
     stands = (verdicts == UNCHANGED).fill_null(value=False).to_numpy()
     refused = verdicts.is_not_null().to_numpy()
     places = applicants.places
@@ -266,8 +191,8 @@ def enroll(
 
 
 def _settle_keys(
-    delivered: _Delivered, registry: Registry, standing: Standing
-) -> tuple[_Mask, Numbers, int, Numbers]:
+    delivered: DeliveredEnrollments, registry: Registry, standing: Standing
+) -> tuple[Mask, Numbers, int, Numbers]:
     """Which rows have a new key each; the places of the rows in conflict; how many rows change
     nothing; and the places of the unchanged rows that wait.
     """
@@ -305,7 +230,9 @@ def _settle_keys(
     return fresh, conflicts, int(unchanged), waiting
 
 
-def _settle_concerned(delivered: _Delivered, standing: Standing) -> tuple[Numbers, _Mask, Numbers]:
+def _settle_concerned(
+    delivered: DeliveredEnrollments, standing: Standing
+) -> tuple[Numbers, Mask, Numbers]:
     """For rows that events concern: the places of the rows whose key is accepted and whether each
     has the same content; and the places of the rows for which another enrollment of the person
     stands.
@@ -324,7 +251,7 @@ def _settle_concerned(delivered: _Delivered, standing: Standing) -> tuple[Number
     return np.array(known, np.int64), np.array(same, np.bool_), np.array(stood_for, np.int64)
 
 
-def _turns(delivered: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
+def _turns(delivered: DeliveredEnrollments, places: Numbers) -> "list[tuple[int, Turn]]":
     rows = delivered.rows.select(*ORDER, "basis")[places].with_columns(
         pl.col("basis").cast(pl.String),
         content=pl.Series(delivered.contents[places]),
@@ -333,17 +260,30 @@ def _turns(delivered: _Delivered, places: Numbers) -> "list[tuple[int, Turn]]":
     return list(zip(places.tolist(), map(Turn._make, rows.rows()), strict=True))
 
 
-def _in_turn(delivered: _Delivered, applicants: _Applicants) -> _Mask:
-    """Which applicants share a person or an account with another, or concern an event."""
-    watched = (delivered.account_nos >= 0) | delivered.shares | delivered.concerned
-    return watched[applicants.places] | applicants.several | (applicants.person_nos >= 0)
+def _refused(
+    seconds: Numbers,
+    delivered: DeliveredEnrollments,
+    applicants: Applicants,
+    asked: list[pl.Series],
+) -> Numbers:
+    """Those of the second applications beside which the first stands."""
+    ends = asked[ASKED_OF_SERVICES.index("awards_end_at")]
+    pairs = pl.DataFrame(
+        {
+            "ended_at": ends.gather(applicants.places[seconds - 1]),
+            "applied_at": delivered.rows["applied_at"].gather(applicants.places[seconds]),
+        }
+    )
+    again = may_choose_again(pl.col("ended_at"), pl.col("applied_at")).fill_null(value=False)
+    stands_alone: Mask = ~pairs.select(again).to_series().to_numpy()
+    return seconds[stands_alone]
 
 
 def _known_of(
-    delivered: _Delivered, applicants: _Applicants, registry: Registry
+    delivered: DeliveredEnrollments, applicants: Applicants, in_turn: Numbers, registry: Registry
 ) -> tuple[dict[tuple[str, str], str], dict[str, list[tuple[dt.datetime, str, str]]]]:
     """Who holds the accounts of applicants decided in turn, and what these people applied for."""
-    places = applicants.places[_in_turn(delivered, applicants)]
+    places = applicants.places[in_turn]
     account_nos = delivered.account_nos[places]
     at, account_nos = places[account_nos >= 0], account_nos[account_nos >= 0]
     accounts = delivered.rows.select("service_id", "account_id")[at]
@@ -352,7 +292,8 @@ def _known_of(
             accounts.iter_rows(), registry.person_ids(registry.person_nos[account_nos]), strict=True
         )
     )
-    people = np.unique(applicants.person_nos[applicants.person_nos >= 0])
+    person_nos = applicants.person_nos[in_turn]
+    people = np.unique(person_nos[person_nos >= 0])
     held: dict[str, list[tuple[dt.datetime, str, str]]] = {}
     if people.size:
         asked = np.zeros(registry.people + 1, np.bool_)
@@ -369,17 +310,17 @@ def _known_of(
 
 
 def _one_by_one(
-    delivered: _Delivered,
-    applicants: _Applicants,
+    delivered: DeliveredEnrollments,
+    applicants: Applicants,
+    in_turn: Numbers,
     applications: Applications,
     faults: Mapping[int, str],
-) -> tuple[Numbers, pl.Series]:
-    """The applicants that are decided in turn, and for each the reason against it, or null."""
-    in_turn = np.flatnonzero(_in_turn(delivered, applicants))
+) -> pl.Series:
+    """For each applicant that is decided in turn the reason against it, or null."""
     reasons: list[str | None] = [None] * in_turn.size
     places = applicants.places[in_turn]
     order = delivered.rows.select(ORDER)[places].select(pl.arg_sort_by(*ORDER)).to_series()
     turns = _turns(delivered, places[order.to_numpy()])
     for row, (place, turn) in zip(order.to_list(), turns, strict=True):
         reasons[row] = applications.decide(turn, faults.get(place))
-    return in_turn, pl.Series("reason", reasons, dtype=pl.String)
+    return pl.Series("reason", reasons, dtype=pl.String)

@@ -4,10 +4,12 @@
 """
 
 import datetime as dt
+from typing import Any, overload
 
 import polars as pl
 
 from engine.rules import Rule, periods, quotes
+from engine.rules.periods import end_of
 from engine.terms.programme import Terms
 from engine.terms.services import Service
 
@@ -76,12 +78,23 @@ Application = tuple[dt.datetime, str, str, Service | None]
 one instant, and its service; None where the registry has it no more."""
 
 
-@quotes("普段利用している決済サービス(1つ)を選択", ALREADY_ENROLLED)
 def stand_together(first: Application, second: Application) -> bool:
-    """One service a person, unless the service chosen earlier ended its awards before the day of
-    the later application, in whatever order the two arrive.
-    """
+    """Whether a person may have both, in whatever order the two arrive."""
     earlier, later = (first, second) if first[:3] <= second[:3] else (second, first)
     service = earlier[-1]
     ended_on = service.awards_close_on if service else None
-    return ended_on is not None and ended_on < later[0].date()
+    return ended_on is not None and may_choose_again(end_of(ended_on), later[0])
+
+
+@overload
+def may_choose_again(ended_at: dt.datetime, applied_at: dt.datetime) -> bool: ...
+@overload
+def may_choose_again(ended_at: pl.Expr, applied_at: pl.Expr) -> pl.Expr: ...
+
+
+@quotes("普段利用している決済サービス(1つ)を選択", ALREADY_ENROLLED)
+def may_choose_again(ended_at: Any, applied_at: Any) -> Any:
+    """One service a person, unless the awards of the service chosen earlier ended before the day of
+    the later application: ``ended_at`` is the first instant after their last day.
+    """
+    return ended_at <= applied_at

@@ -49,11 +49,8 @@ class Commits:
             return None
         if maker is None:
             return None
-        what = (
-            f"this commit was made by {maker}, not by a run; docs/reliability.md, 'Other "
-            "programs', says how to undo it"
-        )
-        return Finding("foreign", NO_CHANGED_BYTE, f"ledger/_delta_log/{path.name}", what)
+        where = f"ledger/_delta_log/{path.name}"
+        return Finding("foreign", NO_CHANGED_BYTE, where, of_another_program(maker))
 
     def check(
         self,
@@ -158,6 +155,14 @@ class Commits:
         except (OSError, ValueError, LookupError, TypeError):
             # There is none, or its own check says so.
             return False
+
+
+def of_another_program(maker: str) -> str:
+    """What is said of a commit that no run has made."""
+    return (
+        f"this commit was made by {maker}, not by a run; docs/reliability.md, 'Other "
+        "programs', says how to undo it"
+    )
 
 
 def _is_of_its_time(record: RunRecord, info: object) -> bool:

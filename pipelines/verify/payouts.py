@@ -15,10 +15,12 @@ import polars as pl
 from engine.errors import BookError
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import RECORD_FILE
+from engine.io.book.log import foreign_maker
 from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.payouts import PayoutBook
 from engine.io.durable import sha256_of
 from pipelines.desk.database import Database
+from pipelines.verify.commits import of_another_program
 from pipelines.verify.findings import (
     NEVER_TWICE,
     NO_CHANGED_BYTE,
@@ -52,6 +54,8 @@ class _Check:
         acknowledged = self.book.acknowledged()
         commits = sorted(self.book.log.glob("[0-9]*.json")) if self.book.log.exists() else []
         self.committed = len(commits)
+        while self.committed and self._is_foreign(self.committed):
+            self.committed -= 1
         if commits or acknowledged is not None:
             where = self.book.ACKNOWLEDGED
             check_acknowledged(acknowledged, self.committed, self.findings, where)
@@ -77,6 +81,18 @@ class _Check:
                 if path not in expected:
                     self._unexpected(path)
         return records
+
+    def _is_foreign(self, number: int) -> bool:
+        """Whether another program has made a commit, which is found then."""
+        path = self.book.commit_file(number)
+        try:
+            maker = foreign_maker(self.book.commits.actions(number))
+        except (OSError, ValueError):
+            return False
+        if maker is None:
+            return False
+        self.found("foreign", NO_CHANGED_BYTE, path, of_another_program(maker))
+        return True
 
     def _unexpected(self, path: Path) -> None:
         number = next((part[:6] for part in path.parts[::-1] if part[:6].isdigit()), "000000")

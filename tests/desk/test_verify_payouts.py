@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from payout_books import PayoutBook, service
 
 from engine.io.book.folder import Book
@@ -238,6 +239,17 @@ def test_what_no_payout_run_made_is_found(sound: Path, tmp_path: Path) -> None:
     lines = found(book, tmp_path)
     assert any("belongs to no record" in line for line in lines)
     assert any("000099 has no commit" in line for line in lines)
+
+
+def test_another_programs_commit_is_named_and_not_taken_for_a_damaged_record(
+    sound: Path, tmp_path: Path
+) -> None:
+    book = tmp_path / "book"
+    shutil.copytree(sound, book)
+    DeltaTable(book / "payouts").optimize.compact()
+    lines = found(book, tmp_path)
+    assert any("made by delta-rs" in line and "(OPTIMIZE), not by a run" in line for line in lines)
+    assert not any("record" in line and "damaged" in line for line in lines), lines
 
 
 def test_verify_ends_with_1_where_it_finds_something(sound: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def decide(answers: pl.DataFrame, lines: pl.DataFrame, services: Services) -> De
 
     Args:
         answers: columns of `ANSWER`.
-        lines: the payouts, at least those that are answered, as `lines_of` gives them.
+        lines: the payouts, at least those that are answered, as `instructions` gives them.
         services: the registry in force, which may have answers ignored by their codes.
 
     Other points for one day are a conflict, and then the payout is left alone: what else this run

@@ -197,10 +197,17 @@ def lines_of(payouts: pl.DataFrame, accounts: Accounts) -> pl.DataFrame:
         payouts: rows of the book's table of payouts, of each payout all.
         accounts: whose the numbers are now.
 
-    Columns: `payout_id`, `service_id`, `account_id` (whose it is now), `number` (that it went to),
-    `enrolled_account_id` (whose it was), `direction`, `run` (that instructed it), `instructed`,
-    `instructed_on`, `due_on`; of the answer that stands `answered` (the points; null for none),
-    `answered_on` and `code`.
+    Columns: those of `instructions`, and `account_id` (whose the number is now).
+    """
+    return instructions(payouts).with_columns(belongs(accounts))
+
+
+def instructions(payouts: pl.DataFrame) -> pl.DataFrame:
+    """Payouts, one row each, with the answers that stand; `payouts` are of each payout all rows.
+
+    Columns: `payout_id`, `service_id`, `number` (that it went to), `enrolled_account_id` (whose it
+    was), `direction`, `run` (that instructed it), `instructed`, `instructed_on`, `due_on`; of the
+    answer that stands `answered` (the points; null for none), `answered_on` and `code`.
     """
     entry, points = pl.col("entry"), pl.col("points")
     is_answer = entry != "instructed"
@@ -222,7 +229,6 @@ def lines_of(payouts: pl.DataFrame, accounts: Accounts) -> pl.DataFrame:
             answered_on=pl.col("on").filter(standing & last).first(),
             code=pl.col("code").filter(standing & last).first(),
         )
-        .with_columns(belongs(accounts))
         .collect()
     )
 

@@ -111,36 +111,41 @@ def read_answers(
     if instructed is None:
         return _split(cells, table.shape[0])
     frame = pl.DataFrame([cells[name].values.alias(name) for name in ANSWER_FORMS]).join(
-        instructed.with_columns(pl.col("payout_id")),
-        on="payout_id",
-        how="left",
-        maintain_order="left",
+        instructed, on="payout_id", how="left", maintain_order="left"
     )
+    judged = frame.select(answer_faults(today))
+    for mask in cells["points"].faults.values():
+        judged = judged.with_columns(pl.col("points:missing", "points:out_of_range") & ~mask)
+    for fault in judged.iter_columns():
+        if fault.any():
+            name, code = fault.name.split(":")
+            before = cells[name].faults
+            mask = before[code] | fault if code in before else fault
+            cells[name] = Cells(cells[name].values, before | {code: mask})
+    return _split(cells, table.shape[0])
+
+
+def answer_faults(today: dt.date) -> list[pl.Expr]:
+    """What can be wrong with an answer that can be read, by the points that were instructed.
+
+    The columns are those of the form, and `instructed`, which is null where there is no such
+    payout; each expression is called by its fault.
+    """
     outcome, said, whole = pl.col("outcome"), pl.col("points"), pl.col("instructed")
-    judged = frame.select(
-        unknown=pl.col("payout_id").is_not_null() & whole.is_null(),
-        missing=(outcome == "partly") & said.is_null(),
-        out_of_range=pl.when(outcome == "refused")
+    out_of_range = (
+        pl.when(outcome == "refused")
         .then(said != 0)
         .when(outcome == "partly")
         .then((said < 1) | (said >= whole))
-        .otherwise((outcome == "done") & (said != whole)),
-        late=pl.col("answered_on") > today,
-    ).with_columns(pl.all().fill_null(value=False))
-    at_fault = cells["points"].faults.values()
-    for mask in at_fault:
-        judged = judged.with_columns(pl.col("missing", "out_of_range") & ~mask)
-    for name, code, of in (
-        ("payout_id", "unknown", "unknown"),
-        ("points", "missing", "missing"),
-        ("points", "out_of_range", "out_of_range"),
-        ("answered_on", "out_of_range", "late"),
-    ):
-        if judged[of].any():
-            before = cells[name].faults
-            mask = before[code] | judged[of] if code in before else judged[of]
-            cells[name] = Cells(cells[name].values, before | {code: mask})
-    return _split(cells, table.shape[0])
+        .otherwise((outcome == "done") & (said != whole))
+    )
+    faults = {
+        "payout_id:unknown": pl.col("payout_id").is_not_null() & whole.is_null(),
+        "points:missing": (outcome == "partly") & said.is_null(),
+        "points:out_of_range": out_of_range,
+        "answered_on:out_of_range": pl.col("answered_on") > today,
+    }
+    return [fault.fill_null(value=False).alias(name) for name, fault in faults.items()]
 
 
 def _cells(

@@ -135,14 +135,14 @@ def granted(
 
 def _answers(at: Known) -> pl.DataFrame:
     """What was granted and taken back, by service and month of the answer."""
-    rows = pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *at.payout_rows()])
     is_pay, points = pl.col("direction") == "pay", pl.col("points")
-    return (
+    sums = [
         rows.filter(pl.col("entry") == "done")
         .group_by("service_id", month=pl.col("on").dt.strftime("%Y-%m"))
         .agg(granted=points.filter(is_pay).sum(), taken_back=points.filter(~is_pay).sum())
-        .sort("service_id", "month")
-    )
+        for rows in (pl.DataFrame(schema=PAYOUT_COLUMNS), *at.payout_rows())
+    ]
+    return pl.concat(sums).group_by("service_id", "month").sum().sort("service_id", "month")
 
 
 def _of_month(at: Known, answers: pl.DataFrame, month: str) -> list[Line]:

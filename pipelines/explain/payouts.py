@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from engine.io.payout.known import PAYOUT_COLUMNS, known
-from engine.payouts.owed import dated, lines_of
+from engine.payouts.owed import belongs, dated, lines_of
 from engine.payouts.schedule import KEY
 from pipelines.shown.terminal import output, plain, table
 from pipelines.shown.texts import Texts
@@ -90,10 +90,17 @@ def payouts_of(book: Path, person_id: str, runs: int | None = None) -> Payouts |
         entries = dated(pl.concat(frames), at.asked(at.last_run.booked_on)).sort("entry_seq")
         accounts = pl.concat([accounts, entries.select(KEY)]).unique()
         due = [Due(*row) for row in entries.filter(pl.col("points") != 0).select(_DUE).iter_rows()]
-    rows = pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *at.payout_rows()])
-    lines = (
-        lines_of(rows, at.accounts)
+    whose = belongs(at.accounts)
+    rows = [
+        rows.with_columns(number="account_id")
+        .with_columns(whose)
         .join(accounts, on=KEY, how="semi")
+        .with_columns(account_id="number")
+        .select(list(PAYOUT_COLUMNS))
+        for rows in at.payout_rows()
+    ]
+    lines = (
+        lines_of(pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *rows]), at.accounts)
         .sort("run", "service_id", "number", "payout_id")
         .select(Line.__slots__)
     )

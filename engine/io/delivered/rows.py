@@ -44,10 +44,12 @@ class Rows:
     Attributes:
         good: typed canonical columns and ``row_ref``.
         faulty: the rows that cannot be read, columns of ``FAULTS_SCHEMA``.
+        values: what could be read of all rows of the batch's table, good or not.
     """
 
     good: pl.DataFrame
     faulty: pl.DataFrame
+    values: pl.DataFrame
     batch: Batch
     first_ref: int
 
@@ -119,12 +121,13 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
     good = reading.good.with_columns(row_ref=pl.Series(refs[reading.good["row"].to_numpy()]))
     faulty = pl.DataFrame(schema=FAULTS_SCHEMA)
     if reading.faulty.height or batch.ragged:
-        places = batch.places[reading.faulty["row"].to_numpy()]
+        rows = reading.faulty["row"].to_numpy()
+        places = batch.places[rows]
         ragged = [first_ref + record.row for record in batch.ragged]
         faulty = pl.concat(
             [
                 reading.faulty.select(
-                    pl.Series("row_ref", first_ref + places, dtype=pl.Int64),
+                    pl.Series("row_ref", refs[rows], dtype=pl.Int64),
                     batch.name_faults(places, reading.faulty["errors"]).alias("errors"),
                     pl.Series("raw", batch.raw(places.tolist()), dtype=pl.String),
                     "amount",
@@ -136,4 +139,4 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | No
                 ),
             ]
         ).sort("row_ref")
-    return Rows(good.drop("row"), faulty, batch, first_ref)
+    return Rows(good.drop("row"), faulty, reading.values, batch, first_ref)

@@ -10,30 +10,25 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import BookError, InputError
-from engine.io.book.folder import part_name, run_id
+from engine.io.book.folder import run_id
 from engine.io.book.format import layout_file
 from engine.io.book.payout_record import OthersDone
-from engine.io.book.payouts import PayoutBook, write_payouts
+from engine.io.book.payouts import PayoutBook
 from engine.io.book.run_record import Output
 from engine.io.book.tables import TableWriter
 from engine.io.delivered.deliveries import Delivered
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ANSWERS
+from engine.io.delivered.rows import Rows
 from engine.io.durable import write_text
+from engine.io.payout.answer_slices import SAID, AnswerSlices
+from engine.io.payout.answers_taken import AnswersTaken
 from engine.io.payout.instructing import Prepared
 from engine.io.payout.known import Known
+from engine.io.payout.ranges import ROWS_PER_SLICE
 from engine.io.payout.record import Order, record_of, today
 from engine.io.run.refusal import Kind, QuarantinedRows
-from engine.payouts.answers import (
-    ACCEPTED,
-    ANSWER,
-    CONFLICT,
-    OVERTAKEN,
-    Decision,
-    answered,
-    decide,
-)
-from engine.payouts.owed import lines_of
+from engine.payouts.answers import CONFLICT, OVERTAKEN
 from engine.reading.canonical import Delivery, Reading, read_answers
 from engine.records import Quarantined
 
@@ -52,7 +47,11 @@ class Others:
 
 
 class Answers:
-    """Answers on their way into a locked book."""
+    """Answers on their way into a locked book.
+
+    They are decided slice by slice, each with the payouts that its answers may speak of. What is
+    accepted is cut once more, by account, since that is the order of the table.
+    """
 
     def __init__(
         self,
@@ -64,19 +63,14 @@ class Answers:
         whole_lines: bool,
     ) -> None:
         self.at, self.staged, self.max_quarantined = at, staged, max_quarantined
-        self.lines = lines_of(at.all_payouts(), at.accounts)
-        by_id = self.lines.select("payout_id", "instructed")
-        # Whatever an answer says, and be it past reading, its payout has one.
-        self.named: list[pl.Series] = []
-
-        def read(table: Delivery) -> Reading:
-            reading = read_answers(table, by_id, today())
-            self.named.append(reading.values["payout_id"])
-            return reading
-
-        self.files = Files(replace(ANSWERS, read=read), found, whole_lines)
+        self.files = Files(replace(ANSWERS, read=self._read_rows), found, whole_lines)
         self.read = self.quarantined = 0
         self.quarantined_rows = QuarantinedRows()
+        # The points of payouts whose answers are set aside; None until all answers are decided.
+        self._instructed: pl.DataFrame | None = None
+
+    def _read_rows(self, table: Delivery) -> Reading:
+        return read_answers(table, self._instructed, today())
 
     def do(self, remaining: Others | None, started_at: dt.datetime) -> Prepared:
         """Decides every answer, and stages the payout run that takes them in.
@@ -86,23 +80,22 @@ class Answers:
             BookError: the disk gives back something else.
         """
         check_parameters(self.files)
+        number = self.at.payout_runs + 1
         with (
             ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool,
             TableWriter(self.staged / "quarantine.parquet", Quarantined) as quarantine,
         ):
-            good = self._take_in(pool, quarantine)
-            decision = decide(good, self.lines, self.at.services)
-            self._set_aside(pool, decision, quarantine)
+            taken = self._take_in(pool, remaining, quarantine)
+            self._set_aside(pool, taken, quarantine)
         self._check_quarantined()
-        accepted, done = decision.accepted, pl.DataFrame(schema=ACCEPTED)
         if remaining is not None:
-            done = self._others(remaining)
-        number = self.at.payout_runs + 1
-        rows = answered(pl.concat([accepted, done]), self.lines, run_id(number))
-        parts = []
-        if rows.height:
-            staging = self.at.book.staging / "ledger"
-            parts = [write_payouts(rows, staging, part_name(number, 0))]
+            taken.services.update(remaining.services)
+            if not taken.services:
+                raise InputError(
+                    "--others-done: neither answers nor --service say of which services",
+                    hint="name them with --service",
+                )
+        parts, points = taken.write(self.at.book.staging / "ledger", number)
         folder = f"{PayoutBook.RECORDS}/{run_id(number)}"
         outputs = [*(part.output() for part in parts), quarantine.written().output(folder)]
         for layout_id, layout in self.files.layouts.items():
@@ -111,11 +104,11 @@ class Answers:
             outputs.append(Output(f"{folder}/{name}", len(layout.text.encode()), sha256))
         counts = {
             "read": self.read,
-            "accepted": accepted.height,
-            "unchanged": decision.unchanged,
+            "accepted": taken.accepted,
+            "unchanged": taken.unchanged,
             "quarantined": self.quarantined,
             "skipped": self.files.skipped_rows,
-            "others_done": done.height,
+            "others_done": taken.others_done,
         }
         out = sum(counts[name] for name in ("accepted", "unchanged", "quarantined", "skipped"))
         if out != self.read:
@@ -129,7 +122,7 @@ class Answers:
             started_at,
             Order(answers=OthersDone() if remaining is None else remaining.as_recorded()),
             counts=counts,
-            points=_answered_points(rows),
+            points=points,
             outputs=outputs,
             inputs=self.files.inputs,
             skipped={reason: rows for reason, (rows, _) in sorted(self.files.skipped.items())},
@@ -137,23 +130,37 @@ class Answers:
         )
         return Prepared(parts, record)
 
-    def _take_in(self, pool: ThreadPoolExecutor, quarantine: TableWriter) -> pl.DataFrame:
-        frames = [pl.DataFrame(schema=ANSWER)]
-        for pieces, records in self.files.read(pool, 4, lambda rows: rows):
+    def _take_in(
+        self, pool: ThreadPoolExecutor, remaining: Others | None, quarantine: TableWriter
+    ) -> AnswersTaken:
+        slices = AnswerSlices(
+            self.at,
+            self.at.book.staging / "work",
+            self.files.rows_expected,
+            None if remaining is None else remaining.number,
+            ROWS_PER_SLICE,
+        )
+        for pieces, records in self.files.read(pool, 4, _said):
             self.read += records
-            for rows in pieces:
-                frames.append(rows.good.select(list(ANSWER)).cast(pl.Schema(ANSWER)))
-                self._quarantine(rows.faulty, quarantine)
+            for said, ragged in pieces:
+                slices.add(said)
+                self._quarantine(ragged, quarantine)
         self.files.screen.judge()
-        return pl.concat(frames)
+        taken = AnswersTaken(today(), slices.count, slices.folder)
+        others = None if remaining is None else (remaining.number, remaining.answered_on)
+        run = run_id(self.at.payout_runs + 1)
+        for said, lines in slices.take():
+            taken.decide(said, lines, self.at.services, run, others)
+        return taken
 
     def _set_aside(
-        self, pool: ThreadPoolExecutor, decision: Decision, quarantine: TableWriter
+        self, pool: ThreadPoolExecutor, taken: AnswersTaken, quarantine: TableWriter
     ) -> None:
-        faulty = decision.faulty
+        self._instructed = taken.instructed()
+        for rows in self.files.read_again(pool, 4, taken.refs(None)):
+            self._quarantine(rows.faulty, quarantine)
         for error in (CONFLICT, OVERTAKEN):
-            refs = faulty.filter(pl.col("errors").list.contains(error))["row_ref"].to_numpy()
-            for rows in self.files.read_again(pool, 4, refs):
+            for rows in self.files.read_again(pool, 4, taken.refs(error)):
                 self._quarantine(rows.all_at_fault(error), quarantine)
 
     def _quarantine(self, faulty: pl.DataFrame, quarantine: TableWriter) -> None:
@@ -174,41 +181,10 @@ class Answers:
                 code="too_many_quarantined",
             )
 
-    def _others(self, remaining: Others) -> pl.DataFrame:
-        named = pl.concat([pl.Series("payout_id", [], pl.String), *self.named])
-        answers = named.to_frame()
-        spoken_of = self.lines.join(answers, on="payout_id", how="semi")["service_id"].unique()
-        services = {*remaining.services, *spoken_of}
-        if not services:
-            raise InputError(
-                "--others-done: neither answers nor --service say of which services",
-                hint="name them with --service",
-            )
-        return (
-            self.lines.lazy()
-            .filter(
-                pl.col("run") == run_id(remaining.number),
-                pl.col("answered").is_null(),
-                pl.col("service_id").is_in(sorted(services)),
-            )
-            .join(answers.lazy(), on="payout_id", how="anti")
-            .select(
-                payout_id="payout_id",
-                points="instructed",
-                answered_on=pl.lit(remaining.answered_on, pl.Date),
-                code=pl.lit(None, pl.String),
-            )
-            .collect()
-        )
 
-
-def _answered_points(rows: pl.DataFrame) -> dict[str, int]:
-    points = pl.col("points")
-    is_done, is_pay = pl.col("entry") == "done", pl.col("direction") == "pay"
-    sums = rows.select(
-        granted=points.filter(is_done & is_pay & (points > 0)).sum(),
-        taken_back=points.filter(is_done & ~is_pay & (points > 0)).sum(),
-        refused=points.filter(~is_done & (points > 0)).sum(),
-        replaced=-points.filter(points < 0).sum(),
-    )
-    return sums.row(0, named=True)
+def _said(rows: Rows) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What could be read of a piece's answers, columns of `SAID`, and its ragged records."""
+    refs = pl.Series("row_ref", rows.first_ref + rows.batch.places, dtype=pl.Int64)
+    values = rows.values.with_columns(refs, sound=refs.is_in(rows.good["row_ref"].implode()))
+    ragged = rows.faulty.join(values, on="row_ref", how="anti")
+    return values.select(list(SAID)).cast(pl.Schema(SAID)), ragged

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from engine.io.payout.known import PAYOUT_COLUMNS, Known
+from engine.io.payout.ranges import ROWS_PER_SLICE, AccountRanges, slices_for
 from engine.io.run.shuffle import Shuffle
 from engine.payouts.accounts import Accounts
 from engine.payouts.bridge import bridged, by_service
@@ -22,8 +22,6 @@ from engine.payouts.lines import lines
 from engine.payouts.owed import Asked, belongs, dated, figures, lines_of, pay
 from engine.payouts.schedule import KEY
 
-ENTRIES_PER_RANGE: Final = 500_000
-MOST_RANGES: Final = 256
 _SAMPLED_PER_RANGE: Final = 64
 _ROWS_AT_ONCE: Final = 1_000_000
 _LINE_COLUMNS: Final = ("number", "direction", "points", "due_on")
@@ -41,7 +39,7 @@ class Calculation:
     known: Known
     on: dt.date
     folder: Path | None = None
-    entries_per_range: int = ENTRIES_PER_RANGE
+    entries_per_range: int = ROWS_PER_SLICE
     services: set[str] = field(default_factory=set)
     with_entries: set[str] = field(default_factory=set)
 
@@ -51,9 +49,9 @@ class Calculation:
 
     def __post_init__(self) -> None:
         self._asked = self.known.asked(self.on)
-        count = -(-self.known.entries_expected // self.entries_per_range)
-        self.ranges = 1 if self.folder is None else max(1, min(MOST_RANGES, count))
-        self._ends = _ends(self._asked.accounts, self.ranges)
+        count = slices_for(self.known.entries_expected, self.entries_per_range)
+        self.ranges = 1 if self.folder is None else count
+        self._ranges = _ranges(self._asked.accounts, self.ranges)
         self._folder = self.folder if self.ranges > 1 else None
 
     def by_range(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]:
@@ -62,16 +60,16 @@ class Calculation:
         payouts = Shuffle("payouts", self.ranges, self._folder)
         for rows in self.known.entries():
             self.with_entries.update(rows["service_id"].unique())
-            entries.add(*self._cut(rows, rows))
+            entries.add(*self._ranges.cut(rows, rows))
         for rows in self.known.payout_rows():
             self.services.update(rows["service_id"].unique())
             numbers = rows.select("service_id", number="account_id")
             whose = numbers.with_columns(belongs(self._asked.accounts))
-            payouts.add(*self._cut(rows, whose))
+            payouts.add(*self._ranges.cut(rows, whose))
         self.services |= self.with_entries
         accounts = Shuffle("accounts", self.ranges, self._folder)
         for rows in self._asked.accounts.enrolled.iter_slices(_ROWS_AT_ONCE):
-            accounts.add(*self._cut(rows, rows))
+            accounts.add(*self._ranges.cut(rows, rows))
         nobody = self._asked.accounts.enrolled.clear()
         none = next(iter(self.known.entries()), None)
         for number in range(self.ranges):
@@ -117,32 +115,14 @@ class Calculation:
         for rows in self.paid(services):
             instructions = lines(rows, services)
             if instructions.height:
-                made.add(*self._cut(instructions, instructions))
+                made.add(*self._ranges.cut(instructions, instructions))
         for number in made.filled():
             yield made.take(number).sort(KEY)
 
-    def _cut(self, rows: pl.DataFrame, whose: pl.DataFrame) -> tuple[pl.DataFrame, list[int]]:
-        """Rows, sorted by range, and where each range begins among them."""
-        if self.ranges == 1:
-            return rows, [0, rows.height]
-        keys = whose.select(_sort_key()).to_series()
-        numbers = self._ends.search_sorted(keys, side="right").to_numpy()
-        order = np.argsort(numbers, kind="stable")
-        bounds = np.searchsorted(numbers[order], np.arange(self.ranges + 1))
-        return rows[order], bounds.tolist()
 
-
-def _ends(accounts: Accounts, ranges: int) -> pl.Series:
-    """The first account of each range but the first."""
+def _ranges(accounts: Accounts, count: int) -> AccountRanges:
     enrolled = accounts.enrolled
-    every = max(1, enrolled.height // (ranges * _SAMPLED_PER_RANGE))
+    every = max(1, enrolled.height // (count * _SAMPLED_PER_RANGE))
     # Every nth row would not do: where services take turns, it leaves some of them out.
     sampled = enrolled.select(KEY).filter(pl.col("account_id").hash(seed=1) % every == 0)
-    keys = sampled.select(_sort_key()).to_series().sort()
-    places = [len(keys) * number // ranges for number in range(1, ranges)]
-    return keys.gather(places) if len(keys) else keys.clear()
-
-
-def _sort_key() -> pl.Expr:
-    # No ID holds U+0000, so pairs are ordered as their texts are.
-    return pl.concat_str("service_id", "account_id", separator="\0")
+    return AccountRanges.over(sampled, count)

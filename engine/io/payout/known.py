@@ -106,14 +106,18 @@ class Known:
         for path in self.ledger_files:
             yield with_account(_read(path, _ENTRY_COLUMNS))
 
-    def payout_rows(self) -> Iterator[pl.DataFrame]:
-        """The table of payouts, file by file."""
-        for path in self.payouts.files(self.payout_runs):
-            yield _read(path, tuple(PAYOUT_COLUMNS))
+    def payouts_expected(self, number: int) -> int:
+        """How many rows the record of a payout run says that the table has of it."""
+        return sum(output.rows or 0 for output in self.payouts.table_files(number))
 
-    def all_payouts(self) -> pl.DataFrame:
-        """The table of payouts, whole."""
-        return pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *self.payout_rows()])
+    def payout_rows(self, number: int | None = None) -> Iterator[pl.DataFrame]:
+        """The table of payouts, or a payout run's part of it, file by file."""
+        if number is None:
+            paths = self.payouts.files(self.payout_runs)
+        else:
+            paths = [self.book.path / file.name for file in self.payouts.table_files(number)]
+        for path in paths:
+            yield _read(path, tuple(PAYOUT_COLUMNS))
 
     def last_asked_for(self) -> dict[str, dt.date]:
         """By service, the last day that was asked for it."""

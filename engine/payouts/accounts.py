@@ -78,15 +78,17 @@ class Accounts:
         return belongs
 
     def newest(self, until: dt.datetime) -> dict[Account, str]:
-        """The newest number, just before an instant, of each account that has a number not its own.
+        """The newest number, just before an instant, of each account that has another than its own.
 
-        It is the number that became effective last, at equal instants the one accepted last.
+        It is the number that became effective last, at equal instants the one accepted last; of a
+        number that is enrolled itself and went on with another account, it may be its own.
         """
         newest: dict[Account, tuple[dt.datetime, str]] = {}
         for replacement in self.replacements:
-            account = self.belongs.get((replacement.service_id, replacement.other_id))
-            if account is None or replacement.effective_at >= until:
+            if replacement.effective_at >= until:
                 continue
+            number = replacement.service_id, replacement.other_id
+            account = self.belongs.get(number, number)
             known = newest.get(account)
             if known is None or replacement.effective_at >= known[0]:
                 newest[account] = replacement.effective_at, replacement.other_id

@@ -233,6 +233,19 @@ def instructions(payouts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def misdirected(lines: pl.DataFrame) -> pl.DataFrame:
+    """`service_id`, `lines`, `points`: on their way to numbers that are no longer their account's.
+
+    `lines` are as `lines_of` gives them.
+    """
+    is_elsewhere = pl.col("account_id") != pl.col("enrolled_account_id")
+    return (
+        lines.filter(pl.col("answered").is_null() & is_elsewhere)
+        .group_by("service_id")
+        .agg(lines=pl.len().cast(pl.Int64), points=pl.col("instructed").sum())
+    )
+
+
 def belongs(accounts: Accounts) -> pl.Expr:
     """The account that a line's number belongs to now."""
     if not accounts.belongs:

@@ -14,7 +14,7 @@ from engine.io.payout.known import Known, known
 from engine.payouts.answers import OVERTAKEN
 from engine.payouts.bridge import TERMS, bridged, by_service, coming
 from engine.payouts.late import granted_late
-from engine.payouts.owed import pay
+from engine.payouts.owed import misdirected, pay
 from pipelines.desk.opened_book import book_readable
 
 OVERDUE_DAYS: Final = 60
@@ -152,8 +152,7 @@ class _Sums:
         self.unanswered.append(
             unanswered.group_by("service_id", "direction", days=days).agg(**sums)
         )
-        elsewhere = unanswered.filter(pl.col("account_id") != pl.col("enrolled_account_id"))
-        self.misdirected.append(elsewhere.group_by("service_id").agg(**sums))
+        self.misdirected.append(misdirected(lines))
 
 
 def _few(key: str, dtype: pl.DataType, *more: str) -> pl.DataFrame:

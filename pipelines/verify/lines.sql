@@ -32,7 +32,7 @@ SELECT
 FROM belongs AS b
 JOIN replacement AS r ON r.service_id = b.service_id AND r.other_id = b.number
 CROSS JOIN asked AS a
-WHERE b.number <> b.account_id AND r.effective_at < a.until
+WHERE r.effective_at < a.until
 GROUP BY ALL;
 
 -- What became of what was instructed before ----------------------------------------------------

@@ -126,9 +126,7 @@ def test_of_few_answers_no_other_payouts_are_held(
     held: list[int] = []
     decide = AnswersTaken.decide
 
-    def counted(
-        self: AnswersTaken, said: pl.DataFrame, lines: pl.DataFrame, *more: Any
-    ) -> None:
+    def counted(self: AnswersTaken, said: pl.DataFrame, lines: pl.DataFrame, *more: Any) -> None:
         held.append(lines.height)
         decide(self, said, lines, *more)
 

@@ -40,7 +40,7 @@ class View:
     def newest(self, service: str, account: str, until: dt.datetime) -> str:
         number, latest = account, dt.datetime.min
         for s, _, new, effective_at in self.replacements:
-            mine = s == service and new != account and self.belongs(s, new) == account
+            mine = s == service and self.belongs(s, new) == account
             if mine and effective_at < until and effective_at >= latest:
                 number, latest = new, effective_at
         return number

@@ -19,7 +19,7 @@ from engine.io.run.shuffle import Shuffle
 from engine.payouts.accounts import Accounts
 from engine.payouts.bridge import bridged, by_service
 from engine.payouts.lines import lines
-from engine.payouts.owed import Asked, belongs, dated, figures, lines_of, pay
+from engine.payouts.owed import Asked, belongs, dated, figures, lines_of, misdirected, pay
 from engine.payouts.schedule import KEY
 
 _SAMPLED_PER_RANGE: Final = 64
@@ -33,6 +33,7 @@ class Calculation:
 
     Attributes:
         services: those that have entries or payouts, after the first range was taken.
+        misdirected: of each range that was taken, what `misdirected` says of its payouts.
         folder: where to spill; None keeps everything in memory, in one range.
     """
 
@@ -42,6 +43,7 @@ class Calculation:
     entries_per_range: int = ROWS_PER_SLICE
     services: set[str] = field(default_factory=set)
     with_entries: set[str] = field(default_factory=set)
+    misdirected: list[pl.DataFrame] = field(default_factory=list)
 
     @property
     def asked(self) -> Asked:
@@ -87,6 +89,7 @@ class Calculation:
             )
             own_entries = dated(taken, self._asked)
             own_lines = lines_of(own_payouts, self._asked.accounts)
+            self.misdirected.append(misdirected(own_lines))
             enrolled = accounts.take(number) if accounts.rows[number] else nobody
             rows = figures(own_entries, own_lines, enrolled, self._asked)
             yield own_entries, own_lines, rows

@@ -1,11 +1,14 @@
 """Instructions on their way out: calculated range by range, staged as table and as files."""
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import polars as pl
 
 from engine.errors import BookError, InputError
 from engine.io.book.folder import part_name, run_id
@@ -23,6 +26,7 @@ from engine.payouts.entry import DIRECTIONS
 from engine.payouts.lines import as_file, instructed
 from engine.payouts.written_form import WrittenForm
 
+_LOG: Final = logging.getLogger(__name__)
 FAR: Final = "far"
 
 
@@ -98,6 +102,7 @@ def instruct(
         for service in sorted(calculation.with_entries if asked is None else asked):
             if service in calculation.with_entries:
                 file_of(service)
+    _warn_of_misdirected(calculation, at.book.path)
     written = [files[service] for service in sorted(files)]
     folder = f"{PayoutBook.RECORDS}/{run_id(number)}"
     forms = []
@@ -131,3 +136,19 @@ def instruct(
         ],
     )
     return Prepared(parts, record)
+
+
+def _warn_of_misdirected(calculation: Calculation, book: Path) -> None:
+    """Names points on their way to numbers that are no longer their account's."""
+    if not calculation.misdirected:
+        return
+    sums = pl.concat(calculation.misdirected).group_by("service_id").sum().sort("service_id")
+    for service, lines, points in sums.iter_rows():
+        _LOG.warning(
+            "%s: %s: %d points (payouts: %d) are on their way to numbers that are no longer their "
+            "account's; stop them at the points system while they can be stopped",
+            book,
+            service,
+            points,
+            lines,
+        )

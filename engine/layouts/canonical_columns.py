@@ -130,8 +130,8 @@ class CanonicalColumns:
         kind = self._sources["kind"]
         parts = [part.name for part in self._sources["amount"].parts]
         amounts = {name: self._amounts(name) for name in parts}
-        if any(one.digits.dtype == pl.String for one in amounts.values()):
-            amounts = {name: one.as_texts for name, one in amounts.items()}
+        if any(amount.digits.dtype == pl.String for amount in amounts.values()):
+            amounts = {name: amount.as_texts for name, amount in amounts.items()}
         asked = parts if len(parts) > 1 else [name for name in parts if name in kind.by_column]
         filled = {name: amounts[name].filled for name in asked}
         amount = the_one_filled(list(amounts.values()), list(filled.values()))
@@ -259,13 +259,13 @@ class CanonicalColumns:
         written = {
             part: self._columns[part.name].of_one_width for part in parts if part.day is None
         }
-        if any(one is None for one in written.values()):
+        if any(column is None for column in written.values()):
             return None
         for part in parts:
             if part.day is not None:
                 texts = self._part(part)
                 written[part] = of_one_width(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
-        columns = [one for part in parts if (one := written[part]) is not None]
+        columns = [column for part in parts if (column := written[part]) is not None]
         if len(columns) < len(parts) or max(map(len, columns)) < self._rows:
             return None
         return pl.Series(pl.from_arrow(side_by_side(columns, join.encode())))

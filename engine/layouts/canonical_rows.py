@@ -91,11 +91,11 @@ def _refunds(
     if refunded is None:
         return table.clear(), kept[:0]
     amounts = made.amounts_of(refunded.amount).gather(pl.Series(kept))
-    some = (amounts.filled | amounts.unreadable).fill_null(value=False)
+    has_refund = (amounts.filled | amounts.unreadable).fill_null(value=False)
     own = pl.col("transaction_id")
     refunds = (
         table.with_columns(amount=amounts.signed)
-        .filter(some)
+        .filter(has_refund)
         .with_columns(
             own.alias("original_transaction_id"),
             (own + refunded.suffix).alias("transaction_id"),
@@ -108,7 +108,7 @@ def _refunds(
     )
     return refunds.select(table.columns) if "original_transaction_id" in table.columns else (
         refunds.select(*table.columns, "original_transaction_id")
-    ), kept[some.to_numpy()]
+    ), kept[has_refund.to_numpy()]
 
 
 def _numbered(table: pl.DataFrame, number: Callable[[pl.Series], Places] | None) -> pl.DataFrame:

@@ -77,9 +77,9 @@ def the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> A
     if len(amounts) == 1:
         return amounts[0]
     frame = pl.DataFrame(
-        [one.digits.alias(f"d{n}") for n, one in enumerate(amounts)]
-        + [one.negative.alias(f"n{n}") for n, one in enumerate(amounts)]
-        + [one.alias(f"f{n}") for n, one in enumerate(filled)]
+        [amount.digits.alias(f"d{n}") for n, amount in enumerate(amounts)]
+        + [amount.negative.alias(f"n{n}") for n, amount in enumerate(amounts)]
+        + [is_filled.alias(f"f{n}") for n, is_filled in enumerate(filled)]
     )
     places = range(len(amounts))
     count = pl.sum_horizontal([pl.col(f"f{n}").cast(pl.UInt32) for n in places])
@@ -96,7 +96,9 @@ def the_one_filled(amounts: Sequence[Amounts], filled: Sequence[pl.Series]) -> A
 
 def less(amounts: Amounts, others: Amounts) -> Amounts:
     """Amounts less others; unreadable where what is taken off is more, or has another sign."""
-    whole, off = (one.digits.cast(pl.Int64, strict=False).fill_null(0) for one in (amounts, others))
+    whole, off = (
+        read.digits.cast(pl.Int64, strict=False).fill_null(0) for read in (amounts, others)
+    )
     opposite = (amounts.negative != others.negative) & (off != 0)
     readable = amounts.digits.is_not_null()
     wrong = readable & (amounts.unreadable | others.unreadable | opposite | (off > whole))

@@ -69,8 +69,8 @@ def _names(table: StrictTable, key: str) -> tuple[str, ...]:
 
 def _fixed(table: StrictTable) -> Fixed:
     length = table.integer("record_bytes", 1, _MAX_RECORD_BYTES)
-    fields = [_field(one, length) for one in table.tables("fields", _FIELD_KEYS)]
-    first = [_field(one, length) for one in table.optional_tables("first", _FIELD_KEYS)]
+    fields = [_field(keys, length) for keys in table.tables("fields", _FIELD_KEYS)]
+    first = [_field(keys, length) for keys in table.optional_tables("first", _FIELD_KEYS)]
     return Fixed(table.word("encoding", get_args(Encoding)), length, tuple(fields), tuple(first))
 
 

@@ -318,7 +318,7 @@ class Layout:
         names += [self.refunded.amount] if self.refunded else []
         elsewhere = {*self.parameters, *self.ahead, *self.set_by_sections}
         if isinstance(self.file, Fixed):
-            elsewhere |= {one.name for one in self.file.first}
+            elsewhere |= {field.name for field in self.file.first}
         return tuple(dict.fromkeys(name for name in names if name not in elsewhere))
 
     @property

@@ -67,11 +67,11 @@ class Names:
         sections: Sequence[Section] = (),
     ) -> None:
         if isinstance(file, Fixed):
-            of_file = tuple(one.name for one in (*file.fields, *file.first))
+            of_file = tuple(field.name for field in (*file.fields, *file.first))
         else:
             of_file = (*file.header, *file.columns, *file.optional)
         # A line among the rows may give anew what a line ahead of them, or the first record, gave.
-        given = {name: None for one in sections for name in one.sets if name not in of_file}
+        given = {name: None for section in sections for name in section.sets if name not in of_file}
         names = (*of_file, *dict.fromkeys((*ahead, *given)), *parameters)
         for name, times in Counter(names).items():
             if times > 1:

@@ -54,8 +54,8 @@ def _named(
     source = described.layout.columns.get(column)
     if source is None or len(names) < 2 or error in _CONFLICTS:
         return _each([jointly_named(described, error)], len(places))
-    some = {name: one.take(places) for name, one in columns.items()}
-    canonical = CanonicalColumns(described, some, len(places))
+    faulty = {name: column.take(places) for name, column in columns.items()}
+    canonical = CanonicalColumns(described, faulty, len(places))
     at_fault = canonical.at_fault(column, source, code)
     frame = pl.DataFrame({name: mask for name, mask in at_fault.items() if name in names})
     named = pl.concat_list(

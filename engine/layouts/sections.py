@@ -77,7 +77,7 @@ def _check_sets(table: StrictTable, section: Section, file: Separated | Fixed) -
     if not section.sets:
         return
     if isinstance(file, Fixed):
-        first = [one.name for one in file.first]
+        first = [field.name for field in file.first]
         for name in section.sets:
             if name not in first:
                 raise table.fault(

@@ -77,7 +77,9 @@ def read_back(form: WrittenForm, data: bytes) -> ReadBack:
     has_header = not isinstance(form.file, Fixed) and form.file.header
     if has_header and records.pop(0) != list(form.columns):
         raise ValueError("the file has another header")
-    return ReadBack([_read(tuple(form.columns.values()), one) for one in records], first, last)
+    return ReadBack(
+        [_read(tuple(form.columns.values()), record) for record in records], first, last
+    )
 
 
 def _text(written: Written) -> pl.Expr:
@@ -96,16 +98,18 @@ def _fixed(form: WrittenForm, file: Fixed, texts: pl.DataFrame) -> bytes:
     """Records of one length: numbers to the right with zeros, texts to the left with spaces."""
     pieces: list[pl.Expr] = []
     end = 0
-    for place, (one, written) in enumerate(zip(file.fields, form.columns.values(), strict=True)):
+    for place, (field, written) in enumerate(zip(file.fields, form.columns.values(), strict=True)):
         column = texts[str(place)].fill_null("")
         if not _is_ascii(column):
             return _fixed_row_by_row(form, file, texts)
-        if (column.str.len_bytes() > one.length).any():
-            raise _too_long(form, one.name)
+        if (column.str.len_bytes() > field.length).any():
+            raise _too_long(form, field.name)
         text = pl.col(str(place)).fill_null("")
-        padded = text.str.zfill(one.length) if written.is_number else text.str.pad_end(one.length)
-        pieces += [pl.lit(" " * (one.start - end)), padded]
-        end = one.start + one.length
+        padded = (
+            text.str.zfill(field.length) if written.is_number else text.str.pad_end(field.length)
+        )
+        pieces += [pl.lit(" " * (field.start - end)), padded]
+        end = field.start + field.length
     pieces.append(pl.lit(" " * (file.record_bytes - end) + form.line_end))
     records = texts.select(pl.concat_str(pieces)).to_series()
     return _encoded(form, "".join(records))
@@ -116,9 +120,9 @@ def _fixed_row_by_row(form: WrittenForm, file: Fixed, texts: pl.DataFrame) -> by
     records = bytearray()
     for row in texts.iter_rows():
         record = bytearray(b" " * file.record_bytes)
-        for one, written, value in zip(file.fields, form.columns.values(), row, strict=True):
-            text = _padded(form, one.name, value or "", one.length, written)
-            record[one.start : one.start + one.length] = text
+        for field, written, value in zip(file.fields, form.columns.values(), row, strict=True):
+            text = _padded(form, field.name, value or "", field.length, written)
+            record[field.start : field.start + field.length] = text
         records += record + form.line_end.encode()
     return bytes(records)
 
@@ -208,7 +212,7 @@ def _records(form: WrittenForm, data: bytes) -> Iterator[list[str]]:
                 spans.append((at, written.bytes))
                 at += written.bytes
         else:
-            spans = [(one.start, one.length) for one in form.file.fields]
+            spans = [(field.start, field.length) for field in form.file.fields]
         yield [
             record[at : at + length].decode(form.file.encoding).rstrip(" ") for at, length in spans
         ]

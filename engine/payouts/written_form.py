@@ -129,18 +129,18 @@ def _file(top: StrictTable) -> Separated | Fixed:
     if file.first:
         raise top.fault("fixed", "first is for reading", "write [[first]] with the line's fields")
     end = 0
-    for one in file.fields:
-        if one.start < end:
+    for place in file.fields:
+        if place.start < end:
             raise top.fault(
-                "fixed", f'the field "{one.name}" begins within the one before it', "count again"
+                "fixed", f'the field "{place.name}" begins within the one before it', "count again"
             )
-        end = one.start + one.length
+        end = place.start + place.length
     return file
 
 
 def _columns(top: StrictTable, file: Separated | Fixed) -> dict[str, Written]:
     names = (
-        tuple(one.name for one in file.fields)
+        tuple(place.name for place in file.fields)
         if isinstance(file, Fixed)
         else (file.header or file.columns)
     )
@@ -160,7 +160,7 @@ def _line(top: StrictTable, key: str, file: Separated | Fixed) -> tuple[Written,
     fields = [
         _written(table, TOTALS, has_bytes=fixed) for table in top.optional_tables(key, _LINE_KEYS)
     ]
-    if isinstance(file, Fixed) and sum(one.bytes for one in fields) > file.record_bytes:
+    if isinstance(file, Fixed) and sum(place.bytes for place in fields) > file.record_bytes:
         raise top.fault(key, f"has more than the record's {file.record_bytes} bytes", "count again")
     return tuple(fields)
 

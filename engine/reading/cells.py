@@ -47,8 +47,8 @@ def text_of(column: Column) -> pl.Series:
 def range_of_bytes(text: pl.Series) -> tuple[int, int]:
     """The least and the greatest byte of the texts; bytes under nulls may count, which is safe."""
     ends, data = bytes_of(text.to_arrow(compat_level=pl.CompatLevel.oldest()))
-    some = data[ends[0] : ends[-1]]
-    return int(some.min(initial=0xFF)), int(some.max(initial=0))
+    texts = data[ends[0] : ends[-1]]
+    return int(texts.min(initial=0xFF)), int(texts.max(initial=0))
 
 
 def trimmed(text: pl.Series, byte_range: tuple[int, int]) -> pl.Series:

@@ -31,15 +31,15 @@ class SpreadsheetIds:
 
     def look(self, good: pl.DataFrame) -> None:
         """Looks at readable rows, which have a ``row_ref``."""
-        some = good.head(_LOOKED_AT)
+        first_rows = good.head(_LOOKED_AT)
         for column in _IDS:
-            if column not in some.columns:
+            if column not in first_rows.columns:
                 continue
             for pattern, what in _FOUND:
-                marked = some[column].str.contains(pattern).arg_true()
+                marked = first_rows[column].str.contains(pattern).arg_true()
                 if marked.len() == 0:
                     continue
-                ref = int(some["row_ref"][int(marked[0])])
+                ref = int(first_rows["row_ref"][int(marked[0])])
                 with self._lock:
                     key = column, what
                     self._first_ref[key] = min(ref, self._first_ref.get(key, ref))

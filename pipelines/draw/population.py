@@ -72,8 +72,8 @@ def explained_units(opened: OpenedBook, sample: Sample, words: Words) -> Sample:
             continue
         if unit.person_id not in stories:
             stories[unit.person_id] = {
-                one.entry.entry_seq: words.joined(words.why(one))
-                for one in person_of(opened, unit.person_id).entries
+                explained.entry.entry_seq: words.joined(words.why(explained))
+                for explained in person_of(opened, unit.person_id).entries
             }
         units.append(replace(unit, why=stories[unit.person_id][unit.entry_seq]))
     return replace(sample, units=units)

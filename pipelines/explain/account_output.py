@@ -75,9 +75,11 @@ def print_account_json(account: Account, words: Words) -> None:
             "account_id": account.account_id,
             "known": account.known,
             "people": [story_value(person, words) for person in account.people],
-            "applications": [application_value(one, words) for one in account.applications],
-            "declined": [declined_value(one, words) for one in account.declined],
-            "quarantined": [quarantined_value(one, words) for one in account.quarantined],
-            "corrections": [event_value(one, words) for one in account.events],
+            "applications": [
+                application_value(application, words) for application in account.applications
+            ],
+            "declined": [declined_value(row, words) for row in account.declined],
+            "quarantined": [quarantined_value(row, words) for row in account.quarantined],
+            "corrections": [event_value(event, words) for event in account.events],
         }
     )

@@ -21,9 +21,9 @@ def applications_that_decided(
 ) -> list[Application]:
     """The accepted applications for which rows were declined."""
     accounts = {
-        (one.row["service_id"], one.row["account_id"])
-        for one in declined
-        if one.reason in _DECIDED_BY_THE_APPLICATION
+        (refused.row["service_id"], refused.row["account_id"])
+        for refused in declined
+        if refused.reason in _DECIDED_BY_THE_APPLICATION
     }
     return applications_in(opened, of_accounts(accounts), [RunTable.ACCEPTED]) if accounts else []
 
@@ -51,7 +51,7 @@ def applications_in(
         found.append(
             Application(run, booked_on_of(opened, run), row, row.pop("reason", None), counts_from)
         )
-    return sorted(found, key=lambda one: one.run_id)
+    return sorted(found, key=lambda application: application.run_id)
 
 
 def _counts_from(row: Row, services: Services) -> dt.datetime | None:

@@ -18,14 +18,16 @@ from pipelines.explain.story import Application, Declined
 def what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -> list[Declined]:
     """Declined rows with whether they wait, or which run booked them."""
     booked: dict[tuple[str, str], list[Explained]] = {}
-    for told in entries:
-        if told.entry.kind in KINDS:
-            booked.setdefault(told.entry.key, []).append(told)
+    for explained in entries:
+        if explained.entry.kind in KINDS:
+            booked.setdefault(explained.entry.key, []).append(explained)
     found = []
     for row in declined:
         of_key = booked.get((row.row["service_id"], row.row["transaction_id"]), [])
-        later = [told.entry.run_id for told in of_key if told.entry.run_id > row.run_id]
-        stands = any(not told.voided_by for told in of_key)
+        later = [
+            explained.entry.run_id for explained in of_key if explained.entry.run_id > row.run_id
+        ]
+        stands = any(not explained.voided_by for explained in of_key)
         waits = not stands and row.waits
         found.append(replace(row, waits=waits, taken_up=later[0] if later and row.waits else None))
     return found
@@ -34,7 +36,9 @@ def what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -
 def declined_of_person(opened: OpenedBook, applications: Sequence[Application]) -> list[Declined]:
     """The declined transactions of a person's accounts."""
     accounts = {
-        (one.row["service_id"], one.row["account_id"]) for one in applications if one.reason is None
+        (application.row["service_id"], application.row["account_id"])
+        for application in applications
+        if application.reason is None
     }
     return declined_in(opened, of_accounts(accounts)) if accounts else []
 
@@ -48,4 +52,4 @@ def declined_in(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
         # Format 1 kept too little of a declined row for a later run to book it.
         waits = record.format > 1 and row["reason"] != DUPLICATE
         found.append(Declined(run, record.booked_on, row, record.programme.terms, waits))
-    return sorted(found, key=lambda one: (one.run_id, one.row["occurred_at"]))
+    return sorted(found, key=lambda row: (row.run_id, row.row["occurred_at"]))

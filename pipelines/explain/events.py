@@ -16,7 +16,9 @@ def naming_the_person(
 ) -> pl.Expr:
     """Which events name a person, an accepted account of theirs or an entry's transaction."""
     accounts = {
-        (one.row["service_id"], one.row["account_id"]) for one in applications if one.reason is None
+        (application.row["service_id"], application.row["account_id"])
+        for application in applications
+        if application.reason is None
     }
     accounts |= {entry.account for entry in entries}
     accounts |= {(entry.service_id, entry.account_id) for entry in entries}

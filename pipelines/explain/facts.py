@@ -45,19 +45,22 @@ class _Known:
 
 def declined_with_facts(opened: OpenedBook, declined: Sequence[Declined]) -> list[Declined]:
     """Declined rows, each with its reasons and their facts."""
-    told, rest = declined[:_MOST_TOLD], declined[_MOST_TOLD:]
-    if not told:
+    looked_up, rest = declined[:_MOST_TOLD], declined[_MOST_TOLD:]
+    if not looked_up:
         return []
-    accounts = {(one.row["service_id"], one.row["account_id"]) for one in told}
+    accounts = {(refused.row["service_id"], refused.row["account_id"]) for refused in looked_up}
     applications = applications_in(opened, of_accounts(accounts))
     known = _Known(
         opened,
-        [one for one in applications if one.reason is None],
-        [one for one in applications if one.reason is not None],
-        _entries(opened, told),
+        [application for application in applications if application.reason is None],
+        [application for application in applications if application.reason is not None],
+        _entries(opened, looked_up),
     )
     return [
-        *(replace(one, facts=_with_first(one, list(_facts(one, known)))) for one in told),
+        *(
+            replace(refused, facts=_with_first(refused, list(_facts(refused, known))))
+            for refused in looked_up
+        ),
         *rest,
     ]
 
@@ -66,9 +69,9 @@ def _entries(opened: OpenedBook, declined: Sequence[Declined]) -> list[Entry]:
     """All entries of the people who have what was repeated, or is to be reversed."""
     names = {"duplicate": "transaction_id", **dict.fromkeys(_OF_REFUNDS, "original_transaction_id")}
     keys = {
-        (one.row["service_id"], one.row[names[one.reason]])
-        for one in declined
-        if one.reason in names and one.row[names[one.reason]] is not None
+        (refused.row["service_id"], refused.row[names[refused.reason]])
+        for refused in declined
+        if refused.reason in names and refused.row[names[refused.reason]] is not None
     }
     people: set[str] = set()
     unseen: dict[tuple[str, str], Sequence[LedgerFile]] = {}
@@ -112,11 +115,16 @@ def _facts(declined: Declined, known: _Known) -> Iterator[Fact]:
     if service is None:
         yield Fact("unknown_service")
         return
-    accounts = [one for one in known.accepted if int(one.run_id) <= run and _is_of(one, row)]
+    accounts = [
+        application
+        for application in known.accepted
+        if int(application.run_id) <= run and _is_of(application, row)
+    ]
     if reason == "not_enrolled":
-        rejected = [one for one in known.rejected if _is_of(one, row)]
+        rejected = [application for application in known.rejected if _is_of(application, row)]
         yield from (
-            Fact(reason, {"run_id": one.run_id, "rejected_for": one.reason}) for one in rejected
+            Fact(reason, {"run_id": application.run_id, "rejected_for": application.reason})
+            for application in rejected
         )
         yield from _later_ones(row, run, known)
     if row["kind"] == _REFUND:
@@ -133,9 +141,9 @@ def _is_of(application: Application, row: Row) -> bool:
 
 
 def _later_ones(row: Row, run: int, known: _Known) -> Iterator[Fact]:
-    for one in known.accepted:
-        if _is_of(one, row) and int(one.run_id) > run:
-            yield Fact("not_enrolled", {"accepted_later_in": one.run_id})
+    for application in known.accepted:
+        if _is_of(application, row) and int(application.run_id) > run:
+            yield Fact("not_enrolled", {"accepted_later_in": application.run_id})
 
 
 def _first_of_it(row: Row, known: _Known) -> Iterator[Fact]:
@@ -234,21 +242,25 @@ def applications_with_facts(
     opened: OpenedBook, applications: Sequence[Application]
 ) -> list[Application]:
     """Applications, the rejected ones with their reasons and their facts."""
-    rejected = [one for one in applications if one.reason is not None]
+    rejected = [application for application in applications if application.reason is not None]
     if not rejected:
         return list(applications)
-    accounts = {(one.row["service_id"], one.row["account_id"]) for one in rejected}
-    people = sorted({one.row["person_id"] for one in rejected})
+    accounts = {
+        (application.row["service_id"], application.row["account_id"]) for application in rejected
+    }
+    people = sorted({application.row["person_id"] for application in rejected})
     concerned = of_accounts(accounts) | pl.col("person_id").is_in(people)
     accepted = applications_in(opened, concerned, [RunTable.ACCEPTED])
     found = []
-    for one in applications:
-        if one.reason is not None:
-            facts = list(_of_the_application(opened, one, accepted))
-            first = [fact for fact in facts if fact.reason == one.reason]
-            others = [fact for fact in facts if fact.reason != one.reason]
-            one = replace(one, facts=[*(first or [Fact(one.reason)]), *others])  # noqa: PLW2901
-        found.append(one)
+    for application in applications:
+        if application.reason is None:
+            found.append(application)
+            continue
+        facts = list(_of_the_application(opened, application, accepted))
+        first = [fact for fact in facts if fact.reason == application.reason]
+        others = [fact for fact in facts if fact.reason != application.reason]
+        facts = [*(first or [Fact(application.reason)]), *others]
+        found.append(replace(application, facts=facts))
     return found
 
 
@@ -286,17 +298,17 @@ def _of_the_application(
 
 
 def _of_others(row: Row, run: int, accepted: Sequence[Application]) -> Iterator[Fact]:
-    for one in accepted:
-        if int(one.run_id) > run:
+    for application in accepted:
+        if int(application.run_id) > run:
             continue
         facts = {
-            "run_id": one.run_id,
-            "person_id": one.row["person_id"],
-            "service_id": one.row["service_id"],
-            "account_id": one.row["account_id"],
-            "applied_at": one.row["applied_at"],
+            "run_id": application.run_id,
+            "person_id": application.row["person_id"],
+            "service_id": application.row["service_id"],
+            "account_id": application.row["account_id"],
+            "applied_at": application.row["applied_at"],
         }
-        if _is_of(one, row) and one.row["person_id"] != row["person_id"]:
+        if _is_of(application, row) and application.row["person_id"] != row["person_id"]:
             yield Fact("account_taken", facts)
-        if one.row["person_id"] == row["person_id"] and not _is_of(one, row):
+        if application.row["person_id"] == row["person_id"] and not _is_of(application, row):
             yield Fact("already_enrolled", facts)

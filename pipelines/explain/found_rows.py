@@ -12,7 +12,7 @@ from pipelines.explain.account import Entry
 
 # More than anybody reads of one person; the limit bounds the memory, at some 2 kB a row.
 MOST_ROWS: Final = 100_000
-_ENTRY_COLUMNS: Final = tuple(one.name for one in fields(Entry))
+_ENTRY_COLUMNS: Final = tuple(field.name for field in fields(Entry))
 Row = dict[str, Any]
 
 

@@ -45,13 +45,15 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
         events = events_in(opened, naming_the_person(person_id, applications, entries))
         quarantined = applications_set_aside(opened, person_id)
         known = bool(entries or applications or quarantined or events)
-        told = explained(entries, _terms_of(opened, entries), events_by_id(opened, entries))
+        explained_entries = explained(
+            entries, _terms_of(opened, entries), events_by_id(opened, entries)
+        )
     if declined is not None:
-        declined = what_became_of(declined, told)
+        declined = what_became_of(declined, explained_entries)
     return Person(
         person_id,
         applications,
-        told,
+        explained_entries,
         declined,
         opened.programme(opened.runs).cap_yen,
         quarantined,
@@ -84,10 +86,12 @@ def account_of(opened: OpenedBook, service_id: str, account_id: str) -> Account:
             else []
         )
     people = dict.fromkeys(
-        one.row["person_id"] for one in (*applications, *earlier) if one.reason is None
+        application.row["person_id"]
+        for application in (*applications, *earlier)
+        if application.reason is None
     )
     stories = [person_of(opened, person) for person in people]
-    entries = [told for person in stories for told in person.entries]
+    entries = [entry for person in stories for entry in person.entries]
     return Account(
         service_id,
         account_id,
@@ -131,14 +135,14 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
     # A run's voids come before its bookings, whichever person they belong to.
     entries = sorted(
         (
-            told
+            booking
             for person in people.values()
-            for told in person.entries
-            if told.entry.key == (service_id, transaction_id)
+            for booking in person.entries
+            if booking.entry.key == (service_id, transaction_id)
         ),
-        key=lambda told: (told.entry.run_id, not told.entry.is_void),
+        key=lambda booking: (booking.entry.run_id, not booking.entry.is_void),
     )
-    booked = [told for told in entries if told.entry.kind in KINDS]
+    booked = [booking for booking in entries if booking.entry.kind in KINDS]
     unknown = not bookings and not declined and not quarantined
     return Transaction(
         service_id,

@@ -114,7 +114,7 @@ class Person:
 
     @property
     def counted_yen(self) -> int:
-        return sum(one.entry.counted_amount for one in self.entries)
+        return sum(explained.entry.counted_amount for explained in self.entries)
 
     @property
     def disagreeing(self) -> list[Explained]:
@@ -188,10 +188,13 @@ class Transaction:
     @property
     def by_person(self) -> list[tuple[Entry, list[Explained]]]:
         """For each person who had the transaction, in order: the last booking, and all entries."""
-        told: dict[str, list[Explained]] = {}
-        for one in self.entries:
-            told.setdefault(one.entry.person_id, []).append(one)
+        by_person: dict[str, list[Explained]] = {}
+        for explained in self.entries:
+            by_person.setdefault(explained.entry.person_id, []).append(explained)
         return [
-            ([one.entry for one in entries if one.entry.kind in KINDS][-1], entries)
-            for entries in told.values()
+            (
+                [explained.entry for explained in entries if explained.entry.kind in KINDS][-1],
+                entries,
+            )
+            for entries in by_person.values()
         ]

@@ -158,7 +158,10 @@ def _original(sample: Sample, taken: dict[str, str]) -> list[str]:
     if name is None:
         return [f"from = {_quoted(_ORIGINAL)}"]
     filled = [value not in ("", "-") for value in sample.values(name)]
-    if any(one and not refund for one, refund in zip(filled, _refunds(sample, taken), strict=True)):
+    if any(
+        is_filled and not refund
+        for is_filled, refund in zip(filled, _refunds(sample, taken), strict=True)
+    ):
         return ["# Other rows fill the column, too.", f"refund_from = {_quoted(name)}"]
     return [f"from = {_quoted(name)}"]
 
@@ -201,7 +204,7 @@ def _composed(sample: Sample, taken: dict[str, str]) -> list[str]:
 
 def _date(column: str, name: str, sample: Sample) -> list[str]:
     forms, todo = date_forms(sample, name), list[str]()
-    time = next((one for one in sample.names if one.endswith(("時刻", "時間"))), None)
+    time = next((name for name in sample.names if name.endswith(("時刻", "時間"))), None)
     if time is not None and column == "occurred_at":
         both = date_forms(sample, name, time)
         if both:
@@ -245,7 +248,7 @@ def _skips(sample: Sample) -> list[str]:
     lines = []
     for name in sample.names:
         values = {*sample.values(name)} if name else set()
-        failed = sorted(one for one in values if any(word in one for word in _FAILED))
+        failed = sorted(value for value in values if any(word in value for word in _FAILED))
         if failed and len(values) <= _MOST_VALUES:
             listed = ", ".join(map(_quoted, failed))
             lines += ["[[skip]]", 'reason = "failed"']

@@ -89,7 +89,7 @@ def read_sample(path: Path) -> Sample:
 
 
 def _encoding(data: bytes) -> str | None:
-    return next((one for one in ("utf-8", "cp932") if is_likely(data, one)), None)
+    return next((name for name in ("utf-8", "cp932") if is_likely(data, name)), None)
 
 
 def _header_place(records: Sequence[Sequence[str]]) -> int | None:

@@ -109,7 +109,7 @@ def guessed_column(column: str, sample: Sample, taken: dict[str, str]) -> str | 
         numbers = (name for name in free if _is_a_number_of_its_own(sample, name))
         return next(plain, None) or next(numbers, None)
     if column == "original_transaction_id":
-        return next((one for one in free if one == f"元{taken.get('transaction_id')}"), None)
+        return next((name for name in free if name == f"元{taken.get('transaction_id')}"), None)
     if column == "occurred_at":
         return next((name for name in free if date_forms(sample, name)), None)
     if column == "amount":
@@ -168,7 +168,7 @@ def date_forms(sample: Sample, name: str, more: str | None = None) -> list[str]:
     values = [value for value in sample.values(name) if value not in ("", "-")]
     if more is not None:
         pairs = zip(sample.values(name), sample.values(more), strict=True)
-        values = [f"{one} {other}" for one, other in pairs if one and other]
+        values = [f"{day} {time}" for day, time in pairs if day and time]
     if not values:
         return []
     series = pl.Series(values)

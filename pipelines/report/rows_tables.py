@@ -95,20 +95,20 @@ class RowsTables(BookTables):
     def quarantined(self) -> Table:
         """Quarantined rows by run and file."""
         inputs = {
-            (record.run_id, one.name): one
+            (record.run_id, delivered.name): delivered
             for record in self._opened.records
-            for one in record.inputs
+            for delivered in record.inputs
         }
         faults: dict[tuple[str, str], list[str]] = {}
         for run, file, error, times in self._figures.faults.iter_rows():
             faults.setdefault((run, file), []).append(f"{error} {times:,}")
         rows = []
         for run, file, count in self._figures.quarantined.iter_rows():
-            one = inputs.get((run, file))
-            role = self._t(f"word_{one.role}") if one else None
-            of = one.rows if one else None
-            some = ", ".join(faults.get((run, file), []))
-            rows.append((run, file, role, of, count, share(count, of), some))
+            delivered = inputs.get((run, file))
+            role = self._t(f"word_{delivered.role}") if delivered else None
+            of = delivered.rows if delivered else None
+            named_faults = ", ".join(faults.get((run, file), []))
+            rows.append((run, file, role, of, count, share(count, of), named_faults))
         return self._table(
             "quarantined",
             rows,

@@ -54,11 +54,11 @@ class RunsTables(BookTables):
         """The delivered files."""
         rows = [
             (
-                *(record.run_id, one.name, self._t(f"word_{one.role}")),
-                *(one.rows, one.bytes, one.sha256),
+                *(record.run_id, delivered.name, self._t(f"word_{delivered.role}")),
+                *(delivered.rows, delivered.bytes, delivered.sha256),
             )
             for record in self._opened.records
-            for one in record.inputs
+            for delivered in record.inputs
         ]
         return self._table(
             "inputs",

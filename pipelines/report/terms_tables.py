@@ -59,13 +59,18 @@ class TermsTables(OpenedTables):
         """The registry of services."""
         rows = [
             (
-                *(one.name, one.service_id, one.registered_number, self._t(f"word_{one.basis}")),
-                *(self._t(f"word_{one.rounding}"), self._t(f"word_{one.counts_from}")),
-                self._t("yes" if one.preregistration else "no"),
-                *(one.applications_close_on, one.awards_close_on),
-                ", ".join(one.excluded_methods),
+                *(
+                    service.name,
+                    service.service_id,
+                    service.registered_number,
+                    self._t(f"word_{service.basis}"),
+                ),
+                *(self._t(f"word_{service.rounding}"), self._t(f"word_{service.counts_from}")),
+                self._t("yes" if service.preregistration else "no"),
+                *(service.applications_close_on, service.awards_close_on),
+                ", ".join(service.excluded_methods),
             )
-            for one in self._last_services()
+            for service in self._last_services()
         ]
         return self._table(
             "services",
@@ -79,7 +84,9 @@ class TermsTables(OpenedTables):
     def sources(self) -> Table:
         """Where each value of the registry comes from."""
         rows = [
-            (one.name, key, source) for one in self._last_services() for key, source in one.sources
+            (service.name, key, source)
+            for service in self._last_services()
+            for key, source in service.sources
         ]
         return self._table("sources", rows, "c_service", "c_key:code", "c_source+", sortable=True)
 

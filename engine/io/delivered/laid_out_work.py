@@ -131,7 +131,7 @@ class LaidOutWork:
         sections = self.sections
         if sections is NO_SECTIONS or (sections.at.size == 0 and not sections.in_force[0].left_out):
             return batch
-        left_out = np.array([one.left_out for one in sections.in_force], np.object_)
+        left_out = np.array([section.left_out for section in sections.in_force], np.object_)
         reason_of = np.array([*sections.reasons], np.object_)
 
         def reasons(places: Records) -> np.ndarray:
@@ -189,12 +189,12 @@ class LaidOutWork:
             columns = {name: read[str(place)] for name, place in self.table.places.items()}
         given = {**self.given, **self.described.parameters}
         in_force = self.sections.in_force
-        set_by_lines = {name for one in in_force for name in one.values}
+        set_by_lines = {name for section in in_force for name in section.values}
         for name in set_by_lines.union(layout.set_by_sections):
-            values = [one.values.get(name, given.get(name)) or None for one in in_force]
+            values = [section.values.get(name, given.get(name)) or None for section in in_force]
             columns[name] = some_for_each(values, sections)
-        if any(one.kind for one in in_force):
-            columns[KIND_BELOW] = some_for_each([one.kind for one in in_force], sections)
+        if any(section.kind for section in in_force):
+            columns[KIND_BELOW] = some_for_each([section.kind for section in in_force], sections)
         return columns | {
             name: same_for_all(given.get(name) or None, rows)
             for source in layout.columns.values()
@@ -317,11 +317,11 @@ def some_rows(batch: Batch, places: Sequence[int]) -> Batch:
     rows = np.searchsorted(batch.places, places)
     assert isinstance(batch.table, pl.DataFrame)
 
-    def raw(some: Sequence[int], /) -> list[str]:
-        return batch.raw([places[place] for place in some])
+    def raw(rows: Sequence[int], /) -> list[str]:
+        return batch.raw([places[row] for row in rows])
 
-    def name_faults(some: Places, errors: pl.Series, /) -> pl.Series:
-        return batch.name_faults(np.asarray(places, np.int64)[some], errors)
+    def name_faults(rows: Places, errors: pl.Series, /) -> pl.Series:
+        return batch.name_faults(np.asarray(places, np.int64)[rows], errors)
 
     return replace(
         batch,

@@ -260,8 +260,8 @@ class Files:
             delivered = self.delivered[index]
             first_part = int(np.searchsorted(file_of_part, index))
             works = enumerate(self._open(index).works(), first_part)
-            some = (numbered for numbered in works if numbered[0] in wanted)
-            yield from in_order(pool, ahead, some, read)
+            wanted_works = (numbered for numbered in works if numbered[0] in wanted)
+            yield from in_order(pool, ahead, wanted_works, read)
             check_unchanged(delivered)
 
 

@@ -107,10 +107,14 @@ def find_section_lines(
 ) -> Iterator[SectionLine]:
     """The section lines among a part's whole records, in their order."""
     encoding, ahead_of_text = dialect.encoding, _ahead_of_text(layout.file)
-    patterns = [one.line_matches for one in layout.sections if one.line_matches is not None]
-    beginnings = [one.line_begins for one in layout.sections if one.line_begins is not None]
+    patterns = [
+        section.line_matches for section in layout.sections if section.line_matches is not None
+    ]
+    beginnings = [
+        section.line_begins for section in layout.sections if section.line_begins is not None
+    ]
     beginnings += layout.ahead.values()
-    headers = [max(one.header, key=len) for one in layout.sections if one.header]
+    headers = [max(section.header, key=len) for section in layout.sections if section.header]
     begun, named = (
         [encoded for text in texts if (encoded := text.encode(encoding, "replace")) in data]
         for texts in (beginnings, headers)
@@ -128,8 +132,8 @@ def find_section_lines(
         # Bytes that cannot be decoded keep the line ends in their places.
         text = pl.Series([lines]).str.split("\n").explode()
         matches = pl.Series(np.zeros(len(text), np.bool_))
-        for one in patterns:
-            matches |= text.str.strip_suffix("\r").str.contains(one)
+        for pattern in patterns:
+            matches |= text.str.strip_suffix("\r").str.contains(pattern)
         newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 0x0A)
         line_starts = np.concatenate([[0], newlines + 1])
         at = line_starts[np.flatnonzero(matches.to_numpy()[: line_starts.size])]

@@ -78,7 +78,7 @@ def check_names(**names: object) -> None:
         InputError: naming the argument.
     """
     for name, texts in names.items():
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
             raise _wrong(name, "a list of str", texts, 'pass a list: ["NAME", …]')
 
 

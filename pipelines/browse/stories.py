@@ -10,7 +10,7 @@ from pipelines.explain.account import Explained
 from pipelines.explain.applications import applications_in, of_accounts
 from pipelines.explain.declined_rows import declined_in
 from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
-from pipelines.explain.events import events_in
+from pipelines.explain.events import events_in, holders_of
 from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.output import story_value
 from pipelines.explain.payouts import payouts_of
@@ -96,13 +96,16 @@ def account(asked: Asked) -> Page:
     wanted = of_accounts([(service_id, account_id)])
     opened, words, draft = asked.opened, Words(asked.lang), Draft()
     applications = applications_in(opened, wanted)
-    holders = [one.row["person_id"] for one in applications if one.reason is None]
-    asked.browsed.log.note("account", service_id=service_id, account_id=account_id, people=holders)
     replaced = (pl.col("service_id") == service_id) & (pl.col("other_id") == account_id)
     corrections = events_in(opened, wanted | replaced)
+    holders = holders_of(opened, applications, corrections)
+    asked.browsed.log.note("account", service_id=service_id, account_id=account_id, people=holders)
     declined = declined_in(opened, wanted)
     set_aside = applications_set_aside(opened, account_id)
-    links = [Link(asked.t("to_person"), asked.to("person", holder)) for holder in holders]
+    links = [
+        Link(asked.t("to_holder", person=asked.id(holder)), asked.to("person", holder))
+        for holder in holders
+    ]
     links += [
         _to_account(asked, service_id, event.row["account_id"])
         for event in corrections

@@ -37,6 +37,28 @@ def naming_the_person(
     )
 
 
+def holders_of(
+    opened: OpenedBook, applications: Iterable[Application], events: Iterable[ConcerningEvent]
+) -> list[str]:
+    """Whose an account is or was: by accepted applications, by grants, and by merges of those."""
+    people = [
+        application.row["person_id"] for application in applications if application.reason is None
+    ]
+    people += [
+        event.row["person_id"]
+        for event in events
+        if event.reason is None and event.row["kind"] == "enrollment_granted"
+    ]
+    found: dict[str, None] = {}
+    while people:
+        found |= dict.fromkeys(people)
+        merged = (pl.col("kind") == "persons_merged") & pl.col("person_id").is_in(people)
+        into = (event.row for event in events_in(opened, merged) if event.reason is None)
+        people = [row["other_id"] for row in into if row["kind"] == "persons_merged"]
+        people = [person for person in people if person not in found]
+    return list(found)
+
+
 def events_in(opened: OpenedBook, wanted: pl.Expr) -> list[ConcerningEvent]:
     """The accepted and rejected corrections that fit, with those that undo them, in the order of
     the runs.

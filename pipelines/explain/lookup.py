@@ -15,7 +15,7 @@ from pipelines.explain.applications import (
 )
 from pipelines.explain.bookings import indexed_bookings, scanned_bookings
 from pipelines.explain.declined_rows import declined_in, declined_of_person, what_became_of
-from pipelines.explain.events import events_by_id, events_in, naming_the_person
+from pipelines.explain.events import events_by_id, events_in, holders_of, naming_the_person
 from pipelines.explain.facts import applications_with_facts, declined_with_facts
 from pipelines.explain.found_rows import entries_in
 from pipelines.explain.set_aside import (
@@ -80,16 +80,11 @@ def account_of(opened: OpenedBook, service_id: str, account_id: str) -> Account:
             for event in events
             if event.row["kind"] == "account_replaced" and event.row["other_id"] == account_id
         ]
-        earlier = (
-            applications_in(opened, of_accounts((service_id, account) for account in replaced))
-            if replaced
-            else []
-        )
-    people = dict.fromkeys(
-        application.row["person_id"]
-        for application in (*applications, *earlier)
-        if application.reason is None
-    )
+        people = holders_of(opened, applications, events)
+        if replaced:
+            before = of_accounts((service_id, account) for account in replaced)
+            earlier = applications_in(opened, before), events_in(opened, before)
+            people = list(dict.fromkeys([*people, *holders_of(opened, *earlier)]))
     stories = [person_of(opened, person) for person in people]
     entries = [entry for person in stories for entry in person.entries]
     return Account(

@@ -329,6 +329,20 @@ def test_a_page_lists_entries_by_the_columns_of_explain(open_pages: Pages) -> No
     assert headings == [heading for heading, _ in explain_columns(Words("en"))]
 
 
+def test_an_account_leads_to_everybody_whose_it_was(
+    open_pages: Pages, six_nights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An application for it was voided, and it was granted to somebody else."""
+    text = open_pages.get(found(open_pages, "018592613078", "account")).text
+    before, now = "f7cd5c64d0e0186c", "f5ec10ee37792911"
+    first, second = (open_pages.get(link).text for link in links(text, "person"))
+    assert f"Person {before}" in first
+    assert f"Person {now}" in second
+    call(["explain", str(six_nights), "--account", "rakuten-pay", "018592613078", "--json"])
+    people = json.loads(capsys.readouterr().out)["people"]
+    assert [person["person_id"] for person in people] == [before, now]
+
+
 def test_an_accounts_page_lists_applications_that_could_not_be_read(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     rows = [enrollment(1), enrollment(2, account_id="A1", applied_at="yesterday")]

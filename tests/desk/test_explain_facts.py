@@ -143,6 +143,19 @@ def test_a_rejected_application_names_who_holds_the_account(
     assert "The account is that of person P1, whose application of 2020-09-01 09:00:00" in out
 
 
+def test_whose_an_account_is_is_followed_through_merges(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = Desk(tmp_path)
+    desk.run(desk.transactions([transaction(1)]))
+    header = "event_id,kind,authority,person_id,other_id\n"
+    merges = "E1,persons_merged,city,P1,P2\nE2,persons_merged,city,P2,P3\n"
+    events = desk.write("events.csv", header + merges)
+    desk.run(booked_on=dt.date(2020, 10, 1), enrollments=[], events=[events])
+    out = said(desk.book, "--account", "coin", "A1", "--json", capsys=capsys)[1]
+    assert [person["person_id"] for person in json.loads(out)["people"]] == ["P1", "P2", "P3"]
+
+
 def test_an_account_is_told_with_its_people_and_all_that_was_delivered_of_it(
     book: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -486,6 +486,9 @@ def test_a_way_to_tamper_is_found_by_what_can_know(desk: Desk, tmp_path: Path, w
         way.delivered,
         way.sealed,
     ), [f.line(show_ids=True) for f in (*verified.findings, *verified.findings.remarks())]
+    # With everything, every way is found.
+    gravest = FINDING if FINDING in (way.delivered, way.sealed) else REMARK
+    assert found_by(verified, set()) == gravest
     shown = list(lines_of(verified, Texts("verify", "ja"), made_at=now(), show_ids=True))
     found = [line for line in shown if re.match("C[1-5] (指摘|注記): ", line)]
     assert len(found) == len([*verified.findings, *verified.findings.remarks()])

@@ -190,7 +190,7 @@ def too_much(peak_gb: float, rows_then: int, rows: int, cap_gb: float) -> str | 
 @contextmanager
 def made(folder: Path, rows: int, people: int, options: argparse.Namespace) -> Iterator[Delivery]:
     """The data of a size; what was kept is used again, what was not to be kept is removed."""
-    place = folder / f"data-{options.format}-{rows}-{people}-{options.seed}"
+    place = folder / f"data-{form_of(options)}-{rows}-{people}-{options.seed}"
     if not (place / GENERATED).exists():
         shutil.rmtree(place, ignore_errors=True)
         say(f"{rows:,} rows: making the data")
@@ -198,6 +198,7 @@ def made(folder: Path, rows: int, people: int, options: argparse.Namespace) -> I
         command = [
             *(sys.executable, HERE / "generate.py", place, "--format", options.format),
             *("--rows", rows, "--people", people, "--seed", options.seed),
+            *booked_of(options),
         ]
         subprocess.run([str(word) for word in command], check=True, stderr=subprocess.DEVNULL)
         (place / GENERATED).touch()
@@ -244,17 +245,19 @@ def compared(
 def written(sizes: Sequence[Size], where: dict[str, Any], options: argparse.Namespace) -> None:
     """Writes everything measured so far, as JSON and as Markdown."""
     options.results.mkdir(parents=True, exist_ok=True)
-    stem = options.results / f"compare-{options.format}"
+    name = f"compare-{form_of(options)}"
     setting = {
         "format": options.format,
         "seed": options.seed,
+        "booked": options.booked,
         "runs": options.runs,
         "memory_cap_gb": round(options.memory, 1),
     }
     content = {**where, **setting, "sizes": [size.as_json() for size in sizes]}
     text = json.dumps(content, ensure_ascii=False, indent=1)
-    stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(page(sizes, where, options), encoding="utf-8")
+    (options.results / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    markdown = page(sizes, where, options)
+    (options.results / f"{name}.md").write_text(markdown, encoding="utf-8")
 
 
 def drawn(sizes: Sequence[Size], options: argparse.Namespace) -> None:
@@ -267,7 +270,7 @@ def drawn(sizes: Sequence[Size], options: argparse.Namespace) -> None:
         ]
         for entrant in sizes[0].entrants
     }
-    if not draw_sizes(options.results / f"compare-{options.format}.svg", curves):
+    if not draw_sizes(options.results / f"compare-{form_of(options)}.svg", curves):
         say("no picture: matplotlib is not installed; pip install 'mynapoint[bench]'")
 
 
@@ -282,7 +285,9 @@ def page(sizes: Sequence[Size], where: dict[str, Any], options: argparse.Namespa
     people_given = " ".join(str(size.people) for size in sizes)
     again = (
         f"    python benchmarks/compare.py --rows {sizes_given} --people {people_given} "
-        f"--format {options.format} --runs {options.runs} --seed {options.seed}\n"
+        f"--format {options.format} --runs {options.runs} --seed {options.seed} "
+        f"{' '.join(booked_of(options))}".rstrip()
+        + "\n"
     )
     return "\n".join(
         [
@@ -314,6 +319,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", type=positive, default=3)
     parser.add_argument("--peers", default=",".join(KNOWN_PEERS), help="those to run; '' for none")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--booked", help="share of rows that earn, by default nearly all")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the data there, use it again"
     )
@@ -333,6 +339,16 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"--peers: {', '.join(unknown)}: known are {', '.join(KNOWN_PEERS)}")
     given.memory = given.memory or machine.memory_bytes("MemAvailable") * 0.85 / 1e9
     return given
+
+
+def booked_of(options: argparse.Namespace) -> list[str]:
+    """The share of rows that earn, as options of generate.py's."""
+    return ["--booked", options.booked] if options.booked else []
+
+
+def form_of(options: argparse.Namespace) -> str:
+    """What files of data and results are called by: the format, and the share if it is given."""
+    return f"{options.format}-booked-{options.booked}" if options.booked else options.format
 
 
 def positive(text: str) -> int:
@@ -366,7 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 compared(given, entrants, rows, folder, options)
             written(sizes, where, options)
     drawn(sizes, options)
-    print((options.results / f"compare-{options.format}.md").read_text(encoding="utf-8"))
+    print((options.results / f"compare-{form_of(options)}.md").read_text(encoding="utf-8"))
     return int(any(entrant.failed for size in sizes for entrant in size.entrants))
 
 

@@ -21,6 +21,7 @@ from test_concurrent_runs import held_at
 
 import mynapoint
 from engine.io import durable
+from engine.io.book import writing
 from engine.io.book.folder import Book
 from engine.io.book.ledger import delta_schema
 from engine.io.book.writing import locked
@@ -384,6 +385,19 @@ def test_an_error_at_the_commit_says_nothing_was_booked_only_where_nothing_was(
     assert ("the run was committed" in error.message) == booked
     assert nights[2].book(book).already_booked == booked
     assert not verify(book).findings
+
+
+def test_a_lock_that_cannot_be_given_back_takes_nothing_from_a_booked_run(
+    book: Path, nights: list[Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(writing.FileLock):
+        def _release(self) -> None:
+            super()._release()
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(writing, "FileLock", Stuck)
+    assert not nights[2].book(book).already_booked
+    assert Book(book).committed_runs() == 3
 
 
 # --- Readers --------------------------------------------------------------------------------------

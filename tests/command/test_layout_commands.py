@@ -534,7 +534,7 @@ def drafted(desk: Desk, capsys: pytest.CaptureFixture[str], text: str, *words: s
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("balance", ["残高", "カード残額", "balance"])
+@pytest.mark.parametrize("balance", ["残高", "カード残額", "balance", "取引後残高金額"])
 @pytest.mark.parametrize("columns", ["入金,支払", "チャージ額,ご利用額"])
 def test_a_draft_takes_what_was_paid_and_not_the_balance(
     desk: Desk, capsys: pytest.CaptureFixture[str], balance: str, columns: str

@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from filelock import FileLock
 from small_nights import Night, deliver, digests, ledger_of, same_ledger
 from test_concurrent_runs import held_at
 
 import mynapoint
 from engine.io import durable
-from engine.io.book import writing
 from engine.io.book.folder import Book
 from engine.io.book.ledger import delta_schema
 from engine.io.book.writing import locked
@@ -390,12 +390,14 @@ def test_an_error_at_the_commit_says_nothing_was_booked_only_where_nothing_was(
 def test_a_lock_that_cannot_be_given_back_takes_nothing_from_a_booked_run(
     book: Path, nights: list[Night], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stuck(writing.FileLock):
-        def _release(self) -> None:
-            super()._release()
-            raise OSError(5, "Input/output error")
+    lock_type: Any = FileLock
+    release = lock_type._release
 
-    monkeypatch.setattr(writing, "FileLock", Stuck)
+    def released_with_an_error(lock: object) -> None:
+        release(lock)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(lock_type, "_release", released_with_an_error)
     assert not nights[2].book(book).already_booked
     assert Book(book).committed_runs() == 3
 

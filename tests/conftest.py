@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import this_machine  # noqa: F401 - before all that imports Polars
+from hypothesis import settings
 from skips import Skips
 
 import mynapoint
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 _NIGHT = re.compile(r"^\| `(night-\d+)` \| (\S+) \|", re.MULTILINE)

@@ -72,10 +72,13 @@ MONTHS = {"when": "month_day", "months": 1}
         (MONTHS | {"day": 10, "cut_day": 7}, "2020-10-07", "2020-10-10"),
         (MONTHS | {"day": 10, "cut_day": 7}, "2020-10-08", "2020-11-10"),
         (MONTHS | {"day": 10, "cut_day": 1}, "2020-10-01", "2020-10-10"),
+        ({"when": "month_day", "months": 4, "day": 5, "cut_day": 7}, "2020-11-07", "2021-02-05"),
     ],
 )
 def test_each_schedule_has_its_day(schedule: dict[str, Any], paid_on: str, expected: str) -> None:
-    assert due(Payout(**schedule), entry(1, paid_on)) == [expected]
+    as_a_file_has_it = "".join([*schedule["when"]])  # equal to a word of the code, not the same
+    found = due(Payout(**schedule | {"when": as_a_file_has_it}), entry(1, paid_on))
+    assert found == [expected]
 
 
 @pytest.mark.parametrize("booked_on", ["2020-11-09", "2020-11-10", "2020-11-11"])
@@ -94,6 +97,7 @@ def test_points_wait_until_the_spending_is_reached_or_for_the_rest() -> None:
     assert due(REACHING, one | {"net_amount": 199}) == ["2021-04-30"]
     assert due(REACHING, one | {"net_amount": 200}) == ["2020-12-25"]
     assert due(REACHING, one, two) == ["2021-01-25", "2021-01-25"]
+    assert due(REACHING, one | {"net_amount": 150}, two) == ["2021-01-25", "2021-01-25"]
     assert due(REACHING, one, two, three) == ["2021-01-25", "2021-01-25", "2021-02-25"]
     late = entry(4, "2021-03-01")
     assert due(REACHING, one, two, late)[-1] == "2021-04-30"

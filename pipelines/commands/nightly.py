@@ -61,8 +61,8 @@ def run(
     booked_on: dt.date
         The day of booking, YYYY-MM-DD; or today or yesterday, in Japan.
     transactions: list[str]
-        Delivered transactions: files, folders or quoted globs; CSV (.gz, .zst, .bz2, .xz, .zip),
-        Parquet, or Excel workbooks (.xlsx).
+        Delivered transactions: files, folders or quoted globs, also s3://, gs:// and az://; CSV
+        (.gz, .zst, .bz2, .xz, .zip), Parquet, or Excel workbooks (.xlsx).
     enrollments: list[str]
         Delivered enrollments (マイナポイントの申込), likewise.
     events: list[str]

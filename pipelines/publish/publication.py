@@ -54,7 +54,9 @@ def publish(book: Book, to: str, progress: Progress) -> Published:
         )
     url = StoreUrl.of(to)
     book.check_readable()
-    runs = book.committed_runs()
+    # A commit that may not be on the disk yet could be gone after a power cut.
+    committed, acknowledged = book.committed_runs(), book.acknowledged()
+    runs = committed if acknowledged is None else min(committed, acknowledged)
     if runs == 0:
         raise no_book(book)
     place = _Place(ObjectStore(url, what="publish"), url)

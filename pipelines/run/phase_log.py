@@ -97,7 +97,8 @@ class PhaseLog:
             return
 
         def report(phase: str, done: int, total: int) -> None:
-            if self._phase is None or self._phase[0] != phase:
+            # A phase that begins anew, as the fetching of each path does, has a line of its own.
+            if self._phase is None or self._phase[0] != phase or done < self._phase[1]:
                 self.ends()
                 self._phase = (phase, done, time.monotonic())
             self._phase = (phase, done, self._phase[2])

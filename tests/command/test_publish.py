@@ -204,11 +204,41 @@ def test_a_commit_that_another_program_made_there_is_refused(
     assert objects(store, "foreign") == before | {"_delta_log/_last_checkpoint": b"{}"}
 
 
+@pytest.mark.parametrize("who", ["another program", "another publication of the book"])
+def test_who_commits_at_the_same_moment_is_met_by_the_write_itself(
+    store: Proxy, books: dict[str, Path], capsys: pytest.CaptureFixture[str], who: str
+) -> None:
+    [commit] = (books["first"] / "ledger" / "_delta_log").iterdir()
+    place, data = f"race/{who}", b"{}" if who == "another program" else commit.read_bytes()
+
+    def fault(_number: int, method: str, path: str) -> None:
+        if method == "PUT" and "_delta_log" in path:
+            behind = S3Store(BUCKET, endpoint=f"http://127.0.0.1:{store.behind}")
+            obstore.put(behind, f"{place}/_delta_log/{commit.name}", data)
+
+    store.forget(fault)
+    if who == "another program":
+        assert "another object of this name is there" in refused(books["first"], place)
+    else:
+        assert publish(books["first"], place, capsys)["runs"] == 1
+    assert objects(store, place)[f"_delta_log/{commit.name}"] == data
+
+
 def test_a_book_that_was_put_back_is_refused(
     books: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(books["grown"], "ahead", capsys)
     assert "the book was put back to an earlier state" in refused(books["first"], "ahead")
+
+
+def test_a_run_that_may_not_be_on_the_disk_yet_is_left_to_the_next_publication(
+    store: Proxy, books: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy(books["grown"], tmp_path / "book")
+    (tmp_path / "book" / ".acknowledged").write_text("1")
+    assert publish(tmp_path / "book", "acknowledged", capsys)["runs"] == 1
+    assert objects(store, "acknowledged") == ledger_files(books["first"])
+    assert publish(books["grown"], "acknowledged", capsys)["new_runs"] == 1
 
 
 def test_a_damaged_file_is_not_published(

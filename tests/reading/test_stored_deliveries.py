@@ -250,6 +250,7 @@ def test_a_night_by_its_sources_file_takes_files_and_notes_out_of_a_store(
         f"""
         [run]
         services = "services.toml"
+        log_json = "log.json"
         [[sources]]
         name = "applications"
         role = "enrollments"
@@ -264,6 +265,9 @@ def test_a_night_by_its_sources_file_takes_files_and_notes_out_of_a_store(
     assert call(night) == 0
     record = json.loads(capsys.readouterr().out)
     assert [read["name"] for read in record["inputs"]][-1] == f"s3://{BUCKET}/20200930/tx-A1.csv"
+    logged = [json.loads(line) for line in (desk.folder / "log.json").read_text().splitlines()]
+    [fetch] = [line for line in logged if line.get("phase") == "fetch"]
+    assert fetch["bytes"] == delivery.stat().st_size
     put("20201001/tx-A1.csv", desk.transactions([transaction(700)]))
     put("20201001/SHA256SUMS", note)
     with pytest.raises(mynapoint.InputError, match="the deliveries are not what is noted"):

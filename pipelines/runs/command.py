@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 from engine.io.book.folder import Book
+from engine.io.book.payouts import PayoutBook
 from pipelines.desk.opened_book import open_book
 from pipelines.run.attempts import attempts_of
 from pipelines.runs.history import booked_runs, status_of
@@ -54,9 +55,11 @@ def show_status(
 
     Raises:
         InputError: there is no book, or no run in it.
-        BookError: a record of it is damaged.
+        BookError: a record of it is damaged, or a payout run that was in it is lost.
     """
-    status = status_of(open_book(book), dt.datetime.now(dt.UTC))
+    opened = open_book(book)
+    status = status_of(opened, dt.datetime.now(dt.UTC))
+    PayoutBook(opened.book.path).committed_runs()
     is_too_old = max_age is not None and status.age > max_age
     with output_may_fail():
         if as_json:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,29 @@ def test_answers_that_cannot_be_taken_are_counted_by_kind_and_the_first_named(
         "2 in conflict with other answers (answers-1.csv row 1, answers-1.csv row 2)",
         f"2 unreadable: outcome:unknown 1, payout_id:unknown 1 ({', '.join(places)})",
     }
+
+
+def test_a_payout_run_that_was_cut_off_is_found_by_what_reads_payouts_and_by_status(
+    coins: PayoutBook,
+) -> None:
+    coins.pay("2020-10-02")
+    assert call(["status", str(coins.path)]) == 0
+    payouts = Places(coins.path)
+    shutil.rmtree(payouts.run_folder(1))
+    payouts.commit_file(1).unlink()
+    for part in payouts.ledger.glob("000001-*"):
+        part.unlink()
+    assert {finding.kind for finding in verify(coins.path).findings} == {"cut_off"}
+    for words in (
+        ["status", str(coins.path)],
+        ["due", str(coins.path), "--on", "2020-10-31"],
+        ["claim", str(coins.path), "--final"],
+        ["explain", str(coins.path), "--person", "P1"],
+        ["payout", str(coins.path), "--due-by", "2020-10-31", "--out", str(coins.folder / "x")],
+        ["run", str(coins.path), "--booked-on", "2020-10-31"],
+    ):
+        with pytest.raises(BookError, match="run 000001 was booked"):
+            call(words)
 
 
 def test_answers_with_individual_numbers_are_refused(coins: PayoutBook) -> None:

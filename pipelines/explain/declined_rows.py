@@ -9,10 +9,10 @@ from engine.io.book.format import RunTable
 from engine.records import KINDS
 from engine.rules.spending import DUPLICATE
 from pipelines.desk.opened_book import OpenedBook
-from pipelines.explain.account import Explained
+from pipelines.explain.account import Entry, Explained
 from pipelines.explain.applications import of_accounts
 from pipelines.explain.found_rows import rows_of
-from pipelines.explain.story import Application, Declined
+from pipelines.explain.story import Application, ConcerningEvent, Declined
 
 
 def what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -> list[Declined]:
@@ -33,12 +33,28 @@ def what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -
     return found
 
 
-def declined_of_person(opened: OpenedBook, applications: Sequence[Application]) -> list[Declined]:
-    """The declined transactions of a person's accounts."""
-    accounts = {
-        (application.row["service_id"], application.row["account_id"])
-        for application in applications
-        if application.reason is None
+def declined_of_person(
+    opened: OpenedBook,
+    person_id: str,
+    applications: Sequence[Application],
+    entries: Sequence[Entry],
+    events: Sequence[ConcerningEvent],
+) -> list[Declined]:
+    """The declined transactions of a person's accounts: those of accepted applications and grants,
+    of their entries, and what replaced them.
+    """
+    accepted = [event.row for event in events if event.reason is None]
+    rows = [application.row for application in applications if application.reason is None]
+    merged = [row for row in accepted if row["kind"] == "persons_merged"]
+    ids = {person_id} | {row["person_id"] for row in merged if row["other_id"] == person_id}
+    grants = [row for row in accepted if row["kind"] == "enrollment_granted"]
+    rows += [row for row in grants if row["person_id"] in ids]
+    accounts = {(row["service_id"], row["account_id"]) for row in rows}
+    accounts |= {(entry.service_id, entry.account_id) for entry in entries}
+    accounts |= {
+        (row["service_id"], row["other_id"])
+        for row in accepted
+        if row["kind"] == "account_replaced" and (row["service_id"], row["account_id"]) in accounts
     }
     return declined_in(opened, of_accounts(accounts)) if accounts else []
 

@@ -39,10 +39,11 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
         entries = entries_in(opened.ledger(files).filter(pl.col("person_id") == person_id))
         applications = applications_in(opened, pl.col("person_id") == person_id)
         applications = applications_with_facts(opened, applications)
+        events = events_in(opened, naming_the_person(person_id, applications, entries))
         declined = None
         if with_declined:
-            declined = declined_with_facts(opened, declined_of_person(opened, applications))
-        events = events_in(opened, naming_the_person(person_id, applications, entries))
+            found = declined_of_person(opened, person_id, applications, entries, events)
+            declined = declined_with_facts(opened, found)
         quarantined = applications_set_aside(opened, person_id)
         known = bool(entries or applications or quarantined or events)
         explained_entries = explained(

@@ -341,6 +341,10 @@ def test_an_account_leads_to_everybody_whose_it_was(
     call(["explain", str(six_nights), "--account", "rakuten-pay", "018592613078", "--json"])
     people = json.loads(capsys.readouterr().out)["people"]
     assert [person["person_id"] for person in people] == [before, now]
+    # What was declined of an account that was granted is there, too.
+    call(["explain", str(six_nights), "--person", now, "--declined", "--json"])
+    declined = json.loads(capsys.readouterr().out)["declined"]
+    assert "20200901000502058769" in {row["transaction_id"] for row in declined}
 
 
 def test_an_accounts_page_lists_applications_that_could_not_be_read(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from engine.layouts.canonical_values import (
     written_days,
 )
 from engine.layouts.dates import read_dates, read_plain_dates
+from engine.layouts.look_alikes import all_plain, plain
 from engine.layouts.model import Code, Dates, Part, Source, Zone
 from engine.layouts.parameters import Described
 from engine.layouts.passing_rows import rows_that_pass
@@ -65,11 +66,20 @@ class CanonicalColumns:
                     made[name] = self._in_japan(made[name], source.dates.zone)
             else:
                 made[name] = self._texts(name, source)
-            if name in _IDS and source.constant is None:
+            if name in _IDS and self._may_be_damaged(source):
                 damaged = made[name].str.contains(DAMAGED_ID).fill_null(value=False)
                 if damaged.any():
                     made[name] = made[name].set(damaged, UNREADABLE_ID)
         return pl.DataFrame([made[name].alias(name) for name in self._sources])
+
+    def _may_be_damaged(self, source: Source) -> bool:
+        """Whether an ID may be as spreadsheets leave some; few are, and a look at all is dear."""
+        texts = [
+            part.name
+            for part in (*source.parts, *source.refund_parts)
+            if part.day is None and not part.amount
+        ]
+        return any(self._columns[name].has_marks for name in texts)
 
     def at_fault(self, name: str, source: Source, code: str) -> dict[str, npt.NDArray[np.bool_]]:
         """For each column that one is made from, the rows in which it is to blame for a fault."""
@@ -216,7 +226,8 @@ class CanonicalColumns:
         texts = [self._part(part).gather(places).fill_null("") for part in source.parts]
         frame = pl.DataFrame([text.alias(str(number)) for number, text in enumerate(texts)])
         with_blanks = frame.select(pl.concat_str(pl.all(), separator=source.join)).to_series()
-        words = with_blanks.replace_strict(source.words, default=None, return_dtype=pl.String)
+        alike = {plain(text): word for text, word in source.words.items()}
+        words = all_plain(with_blanks).replace_strict(alike, default=None, return_dtype=pl.String)
         return made.clone().scatter(places, words)
 
     def _coded(self, texts: pl.Series, codes: Sequence[Code]) -> pl.Series:

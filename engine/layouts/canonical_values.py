@@ -15,11 +15,13 @@ BEYOND_ALL_YEARS_DAYS: Final = 10**7
 _FEW_DAYS: Final = 100_000
 _LAST_DAY: Final = 10**7
 _WORDS: Final = ("kind", "basis")
-# What spreadsheets make of IDs: 1.23457E+15, where digits are lost, and ="0012" or '0012, where
-# another delivery of the same row has 0012.
+# What spreadsheets make of IDs: 1.23457E+15, where digits are lost, ="0012" or '0012, where another
+# delivery of the same row has 0012, and #### or #N/A, where nothing is left; and the byte order
+# marks of files that were joined.
 DAMAGED_ID: Final = (
-    r"(?:^|[^0-9A-Za-z.])[0-9](?:\.[0-9]+)?E\+[0-9]{1,3}(?:$|[^0-9A-Za-z])"
-    r"""|^=".*"$|^'[0-9]"""
+    r"(?:^|[^0-9A-Za-z.])[0-9](?:\.[0-9]+)?[Ee]\+[0-9]{1,3}(?:$|[^0-9A-Za-z])"
+    r"|(?:^|[^0-9A-Za-z.])[0-9]\.[0-9]+[Ee][0-9]{1,3}(?:$|[^0-9A-Za-z])"
+    r"""|^=".*"$|^['’＇][0-9A-Za-z]|^#+$|^#(?:REF!|N/A|NAME\?|VALUE!|NUM!|NULL!|DIV/0!)$|\x{FEFF}"""
 )
 _FREE_TEXTS: Final = ("method", "authority", "note")
 

@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.columns.text_bytes import Bytes, bytes_of, copy_bytes, of_one_width
+from engine.layouts import look_alikes
 
 ERAS: Final[Mapping[str, tuple[dt.date, dt.date]]] = {
     "令和": (dt.date(2019, 5, 1), dt.date(9999, 12, 31)),
@@ -62,6 +63,10 @@ _LETTERS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "ss": ("second", "[0-5][0-9]", "%S"),
     "s": ("second", "[0-5]?[0-9]", "%S"),
 }
+# Words that say which half of the day an hour is of, as they are compared.
+_HALF_DAYS: Final = (
+    *("午前", "午後", "午后", "ごぜん", "ごご", "AM", "PM", "am", "pm", "夜", "昼", "朝"),
+)
 _TOKEN: Final = re.compile(r"YYYY|YY|G|EE|E|MM|M|DD|D|HH|H|A|hh|h|mm|m|ss|s|.", re.DOTALL)
 _YEARS: Final = ("year", "short_year", "era_year")
 _WIDE: Final = "０１２３４５６７８９／：．－ＲＨＳ　"
@@ -116,7 +121,7 @@ def compile_form(text: str) -> Form:
         ValueError: a part is there twice or missing, a letter means nothing, or where one number
             ends and the next begins cannot be told.
     """
-    if "午前" in text or "午後" in text:
+    if any(half in look_alikes.plain(text.replace(" ", "")) for half in _HALF_DAYS):
         # As they stand they would be passed over, and an afternoon read as a morning.
         raise ValueError("午前 and 午後 are written as A, the hour with them as h")
     pattern, chrono, parts, starts = "", "", [], []

@@ -13,7 +13,7 @@ _FILE_KEYS: Final = (
     *("encoding", "separator", "header", "columns", "lines_ahead", "optional", "empty"),
     "unwrap",
 )
-_FIXED_KEYS: Final = ("encoding", "record_bytes", "fields", "first", "empty")
+_FIXED_KEYS: Final = ("encoding", "record_bytes", "fields", "first", "first_begins", "empty")
 _FIELD_KEYS: Final = ("name", "at", "bytes")
 
 
@@ -29,8 +29,9 @@ def parse_file(top: StrictTable) -> tuple[Separated | Fixed, tuple[str, ...]]:
 
 
 def _separated(table: StrictTable) -> Separated:
+    encodings = _encodings(table)
     file = Separated(
-        encoding=table.word("encoding", get_args(Encoding)),
+        encoding=encodings[0],
         separator=table.word("separator", get_args(Separator), default=","),
         header=numbered(_names(table, "header")),
         columns=numbered(_names(table, "columns")),
@@ -39,6 +40,7 @@ def _separated(table: StrictTable) -> Separated:
         ),
         optional=table.texts("optional"),
         unwrap=table.boolean("unwrap", default=False),
+        encodings=encodings,
     )
     if bool(file.header) == bool(file.columns):
         raise table.fault(
@@ -52,13 +54,28 @@ def _separated(table: StrictTable) -> Separated:
         raise table.fault(
             "lines_ahead", "a header is found by its names", "leave it out, lines ahead are passed"
         )
-    if file.encoding == "cp932" and file.separator == "|":
+    if "cp932" in file.encodings and file.separator == "|":
         raise table.fault(
             "separator",
             "in cp932 the byte of | is part of other characters",
             "have the file delivered as UTF-8, or with another separator",
         )
     return file
+
+
+def _encodings(table: StrictTable) -> tuple[Encoding, ...]:
+    """The encoding, or those of which a file's header shows its own."""
+    if not table.has("encoding") or table.is_text("encoding"):
+        return (table.word("encoding", get_args(Encoding)),)
+    words = table.texts("encoding")
+    known = tuple(encoding for encoding in get_args(Encoding) if encoding in words)
+    if not words or len(known) < len(words):
+        raise table.fault(
+            "encoding",
+            f"each must be one of {', '.join(get_args(Encoding))}",
+            'write encoding = "cp932", or encoding = ["cp932", "utf-8"] where files come in both',
+        )
+    return tuple(sorted(known, key=words.index))
 
 
 def _names(table: StrictTable, key: str) -> tuple[str, ...]:
@@ -71,7 +88,15 @@ def _fixed(table: StrictTable) -> Fixed:
     length = table.integer("record_bytes", 1, _MAX_RECORD_BYTES)
     fields = [_field(keys, length) for keys in table.tables("fields", _FIELD_KEYS)]
     first = [_field(keys, length) for keys in table.optional_tables("first", _FIELD_KEYS)]
-    return Fixed(table.word("encoding", get_args(Encoding)), length, tuple(fields), tuple(first))
+    first_begins = table.optional_text("first_begins") or ""
+    if first_begins and not first:
+        raise table.fault(
+            "first_begins",
+            "no fields of a first record are described",
+            "describe them with first, or leave it out",
+        )
+    encoding: Encoding = table.word("encoding", get_args(Encoding))
+    return Fixed(encoding, length, tuple(fields), tuple(first), first_begins)
 
 
 def _field(table: StrictTable, record_bytes: int) -> Field:

@@ -21,6 +21,11 @@ def plain(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_TABLE)
 
 
+def composed(text: str) -> str:
+    """A text with composed characters, as layouts have them; files from a Mac may not."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def all_plain(texts: pl.Series) -> pl.Series:
     """Texts as they are compared."""
     if (texts.str.len_bytes() == texts.str.len_chars()).all():

@@ -252,6 +252,8 @@ class Separated:
     """A file with separators.
 
     Attributes:
+        encoding: of the file at hand, once it is known; until then the first of several.
+        encodings: those that such files come in.
         unwrap: whether cells may be guarded against spreadsheets, as ="0012" and '0012 are.
     """
 
@@ -262,6 +264,7 @@ class Separated:
     lines_ahead: int
     optional: tuple[str, ...]
     unwrap: bool = False
+    encodings: tuple[Encoding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +278,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A file of records of one length."""
+    """A file of records of one length.
+
+    Attributes:
+        first_begins: what the first record begins with, where the layout says so.
+    """
 
     encoding: Encoding
     record_bytes: int
     fields: tuple[Field, ...]
     first: tuple[Field, ...]
+    first_begins: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,10 @@ KIND_BELOW: Final = "\x00kind"
 Places = npt.NDArray[np.int64]
 
 # ="0012" and '0012
-_GUARDED: Final = (r'^="(.*)"$', r"^'([0-9].*)$")
+_GUARDED: Final = (r'^="(.*)"$', r"^'([0-9A-Za-z].*)$")
+
+
+_MARKS: Final = (b"+", b"=", b"'", b"#", b".")
 
 
 class Column:
@@ -124,6 +127,18 @@ class Column:
             return None
         return written
 
+    @cached_property
+    def has_marks(self) -> bool:
+        """Whether a text may have one of the marks that spreadsheets leave in IDs: any character
+        that is not ASCII counts as one.
+        """
+        ends, data = bytes_of(self.cells)
+        content = data[ends[0] : ends[-1]]
+        if content.max(initial=0) >= 0x80:
+            return True
+        whole = content.tobytes()
+        return any(mark in whole for mark in _MARKS)
+
     def take(self, places: Places) -> "Column":
         """Some of the rows."""
         cells = self.cells.take(pa.array(places))
@@ -164,6 +179,11 @@ class _Constant(Column):
         single = pl.Series([value], dtype=pl.String)
         self._few = single, pl.zeros(rows, pl.UInt32, eager=True)
         self.texts = single.new_from_index(0, rows)
+
+    @cached_property
+    def has_marks(self) -> bool:
+        value = (self._value or "").encode()
+        return not value.isascii() or any(mark in value for mark in _MARKS)
 
     @property
     def of_one_width(self) -> Bytes | None:

@@ -14,8 +14,8 @@ import polars as pl
 _IDS: Final = ("transaction_id", "account_id", "original_transaction_id", "person_id")
 # A spreadsheet treats all rows alike, so the first ones of each piece show it.
 _LOOKED_AT: Final = 2_048
-_ROUNDED: Final = r"^[0-9](?:\.[0-9]+)?E\+[0-9]{1,3}$"
-_GUARDED: Final = r"""^=".*"$|^'[0-9]"""
+_ROUNDED: Final = r"^[0-9](?:\.[0-9]+)?[Ee]\+[0-9]{1,3}$|^[0-9]\.[0-9]+[Ee][0-9]{1,3}$"
+_GUARDED: Final = r"""^=".*"$|^['’＇][0-9A-Za-z]"""
 _FOUND: Final = (
     (_ROUNDED, "looks rounded by a spreadsheet (1.2E+15)"),
     (_GUARDED, 'looks guarded against a spreadsheet (="0012" or \'0012)'),

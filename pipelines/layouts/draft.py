@@ -25,6 +25,8 @@ from pipelines.layouts.guesses import (
     are_numbers,
     date_forms,
     guessed_column,
+    half_day_column,
+    has_hours_past_midnight,
     kind_of,
     kinds_by_column,
     reads_as,
@@ -206,17 +208,28 @@ def _date(column: str, name: str, sample: Sample) -> list[str]:
     forms, todo = date_forms(sample, name), list[str]()
     time = next((name for name in sample.names if name.endswith(("時刻", "時間"))), None)
     if time is not None and column == "occurred_at":
-        both = date_forms(sample, name, time)
+        half = half_day_column(sample)
+        names = [name, half, time] if half else [name, time]
+        both = date_forms(sample, *names)
         if both:
-            listed = ", ".join(map(_quoted, both))
-            return [f"from = [{_quoted(name)}, {_quoted(time)}]", f"forms = [{listed}]"]
+            listed = ", ".join(map(_quoted, names))
+            is_late = any(has_hours_past_midnight(sample, one) for one in names)
+            forms_line = f"forms = [{_quoted(both[0])}]"
+            return [f"from = [{listed}]", forms_line, *_past_midnight(is_late)]
         todo = [f"# TODO: the time stands in {_quoted(time)}, in a form that was not recognised."]
     if column == "occurred_at" and "UTC" in name.upper():
         listed = f"forms = [{', '.join(map(_quoted, forms))}]"
         return [f"from = {_quoted(name)}", listed, 'zone = "+00:00"  # TODO: a guess']
+    late = _past_midnight(column == "occurred_at" and has_hours_past_midnight(sample, name))
     if forms == ["YYYY-MM-DD HH:mm:ss"]:
-        return [*todo, f"from = {_quoted(name)}"]
-    return [*todo, f"from = {_quoted(name)}", f"forms = [{', '.join(map(_quoted, forms))}]"]
+        return [*todo, f"from = {_quoted(name)}", *late]
+    listed = ", ".join(map(_quoted, forms))
+    return [*todo, f"from = {_quoted(name)}", f"forms = [{listed}]", *late]
+
+
+def _past_midnight(there_are: bool) -> list[str]:  # noqa: FBT001
+    """The key by which 25:30 is half past one of the next day, where there are such hours."""
+    return ["past_midnight = true  # TODO: a guess: 25:30 is 01:30 of the next day"] * there_are
 
 
 def _has_negative(sample: Sample, amount: str) -> bool:
@@ -257,6 +270,12 @@ def _skips(sample: Sample) -> list[str]:
     for word in _TOTALS:
         if any(first.startswith(word) for first in firsts):
             lines += ["[[skip]]", 'reason = "total"', f"line_begins = {_quoted(word)}", ""]
+    for name in sample.names[1:]:
+        totals = sorted({*sample.values(name)} & {*_TOTALS}) if _is_kept(name) else []
+        if totals:
+            listed = ", ".join(map(_quoted, totals))
+            lines += ["# TODO: a guess: a total and no payment.", "[[skip]]", 'reason = "total"']
+            lines += [f"column = {_quoted(name)}", f"is = [{listed}]", ""]
     return lines
 
 

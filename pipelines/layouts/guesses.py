@@ -18,6 +18,8 @@ _DATE_FORMS: Final = (
     *("YYYY-MM-DD", "YYYY/MM/DD", "YYYY/M/D", "YYYYMMDD", "YYMMDD", "YYYY年M月D日", "GE年M月D日"),
     *("GE.M.D", "GEE.MM.DD", "GEEMMDD"),
     *("YYYY/M/D Ah:mm", "YYYY/M/D Ah:mm:ss", "YYYY/M/D A h:mm", "YYYY/M/D h:mm A"),
+    *("YYYYMMDD A h:mm", "YYYYMMDD A h:mm:ss", "YYYY-MM-DD A h:mm", "YYYY/M/D A h:mm:ss"),
+    *("YYYY-MM-DD A h:mm:ss", "YYYY年M月D日 A h時m分", "YYYY年M月D日 A h:mm"),
     *("YYYY/M/D h:mm:ss A", "YYYY-MM-DD Ah:mm", "YYYY年M月D日 Ah:mm", "YYYY年M月D日 Ah時m分"),
 )
 # Whoever they are numbered by, a customer may be another than the account.
@@ -85,6 +87,8 @@ REFUNDED: Final = ("返金額", "返金金額", "払戻額", "refunded")
 CURRENCIES: Final = ("通貨", "currency")
 # Such as 11月支払金額, which the next file calls 12月支払金額.
 OF_A_MONTH: Final = re.compile(r"(?:^|[^0-9０-９])(?:1[0-2]|[1-9]|１[０-２]|[１-９])月")
+_HALVES: Final = frozenset({"午前", "午後", "AM", "PM", "am", "pm"})
+_PAST_MIDNIGHT: Final = re.compile(r"(?:^|[^0-9:])2[4-9][:時][0-5]?[0-9]")
 # A balance is not what was paid.
 BALANCES: Final = ("残高", "残額", "balance", "Balance")
 
@@ -144,6 +148,20 @@ def are_numbers(values: pl.Series) -> bool:
     return not read_amounts(values).unreadable.any()
 
 
+def half_day_column(sample: Sample) -> str | None:
+    """The column that says which half of the day a time is of, if one holds nothing else."""
+    for name in sample.names:
+        values = {value for value in sample.values(name) if value} if name else set()
+        if values and values <= _HALVES:
+            return name
+    return None
+
+
+def has_hours_past_midnight(sample: Sample, name: str) -> bool:
+    """Whether a column has times such as 25:30."""
+    return any(_PAST_MIDNIGHT.search(value) for value in sample.values(name))
+
+
 def kinds_by_column(sample: Sample, taken: dict[str, str]) -> dict[str, str]:
     """The kind of each column, if payments are in one column and charges in another.
 
@@ -154,6 +172,7 @@ def kinds_by_column(sample: Sample, taken: dict[str, str]) -> dict[str, str]:
         for name in sample.names
         if (kind := kind_of(name)) in ("charge", "purchase")
         and name not in (taken.get("kind"), taken.get("occurred_at"))
+        and not any(balance in name for balance in BALANCES)
         and reads_as(sample, name, are_numbers)
     }
     if taken.get("amount") not in names:
@@ -163,17 +182,19 @@ def kinds_by_column(sample: Sample, taken: dict[str, str]) -> dict[str, str]:
     return names if len(names) == 2 and len({*names.values()}) == 2 and apart else {}
 
 
-def date_forms(sample: Sample, name: str, more: str | None = None) -> list[str]:
-    """The form in which most of a column's values are written, the strictest of several."""
-    values = [value for value in sample.values(name) if value not in ("", "-")]
-    if more is not None:
-        pairs = zip(sample.values(name), sample.values(more), strict=True)
-        values = [f"{day} {time}" for day, time in pairs if day and time]
+def date_forms(sample: Sample, name: str, *more: str) -> list[str]:
+    """The form in which most of a column's values are written, the strictest of several; ``more``
+    columns are joined to it.
+    """
+    columns = [sample.values(one) for one in (name, *more)]
+    joined = [" ".join(cells) for cells in zip(*columns, strict=True) if all(cells)]
+    values = [value for value in joined if value != "-"]
     if not values:
         return []
     series = pl.Series(values)
     readable = {
-        text: len(series) - read_dates(series, [compile_form(text)]).null_count()
+        text: len(series)
+        - read_dates(series, [compile_form(text)], past_midnight=True).null_count()
         for text in _DATE_FORMS
     }
     best = max(readable, key=lambda text: readable[text])

@@ -27,6 +27,8 @@ def print_preview(preview: Preview, lang: Lang) -> None:
     console.print()
     _totals(preview, texts, console)
     _faults(preview, texts, console)
+    for row, what in preview.warnings:
+        console.print(texts("warning", row=row, what=plain(what)))
     console.print(texts("nothing_booked"))
 
 
@@ -103,7 +105,8 @@ def _faults(preview: Preview, texts: Texts, console: Console) -> None:
             console.print(texts("example", row=row, raw=_short(raw)))
     console.print()
     described = preview.described
-    if described is not None and described.layout in map(load_layout, built_in_layouts()):
+    shipped = {load_layout(layout_id).sha256 for layout_id in built_in_layouts()}
+    if described is not None and described.layout.sha256 in shipped:
         console.print(texts("change_it", layout=described.layout.layout_id))
 
 

@@ -61,6 +61,7 @@ class Preview:
         faults: by fault as quarantine names it.
         yen: of the rows that can be read.
         repeated: readable rows that repeat another of the file, and would be duplicates.
+        warnings: of which a run would warn, each with its first row.
     """
 
     path: str
@@ -75,6 +76,7 @@ class Preview:
     faults: dict[str, Fault] = field(default_factory=dict)
     kinds: dict[str, tuple[int, int]] = field(default_factory=dict)
     repeated: int = 0
+    warnings: list[tuple[int, str]] = field(default_factory=list)
 
 
 def preview(
@@ -111,6 +113,7 @@ def preview(
             made.read += records
     files.screen.judge()
     made.described, made.skipped = files.described(0), files.skipped
+    made.warnings = [(warning.row, warning.what) for warning in files.warnings]
     _settle(made, keys)
     return made
 

@@ -22,7 +22,7 @@ from engine.io.delivered.csv_header import read_header
 from engine.io.delivered.deliveries import Delivered, find_delivered
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC
-from engine.io.delivered.provider_header import Found, find_header
+from engine.io.delivered.provider_header import Found, find_header, in_its_encoding
 from engine.io.delivered.recognising import beginning_of
 from engine.io.delivered.section_lines import section_of
 from engine.io.durable import sha256_of
@@ -134,11 +134,15 @@ def find_originals(
 def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
     """A file's rows to be corrected, in its own form, with a column for the reasons."""
     layout = quarantined.layout
-    data = beginning_of(original, None if layout is None else layout.file).data
+    begins = beginning_of(original, None if layout is None else layout.file)
+    data = begins.data
     reasons = quarantined.rows["errors"].list.join(" / ")
     raw = quarantined.rows["raw"]
     if data.startswith(MAGIC):
         return _canonical(quarantined, reasons)
+    if layout is not None and begins.form == "bytes":
+        layout = in_its_encoding(layout, data)
+        quarantined = replace(quarantined, layout=layout)
     if layout is not None and isinstance(layout.file, Fixed):
         return _fixed(layout.file, data, _with_section_lines(quarantined, original)["raw"])
     bom = _BOM if data.startswith(_BOM.encode()) else ""

@@ -275,10 +275,9 @@ def test_a_header_that_fits_none_says_what_is_missing_and_names_the_nearest(desk
 
 def test_a_known_header_in_another_encoding_is_refused_and_both_are_named(desk: Desk) -> None:
     text = WAON.read_text(encoding="cp932")
-    for encoding, called in (("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8")):
-        path = desk.write(f"{encoding}.csv", text.encode(encoding))
-        with pytest.raises(InputError, match=f"layout waon, but in {called}, not in CP932"):
-            run(desk, "--set", f"account_id={CARD}", "--transactions", path)
+    path = desk.write("euc.csv", text.encode("euc_jp", "replace"))
+    with pytest.raises(InputError, match="layout waon, but in EUC-JP, not in CP932"):
+        run(desk, "--set", f"account_id={CARD}", "--transactions", path)
     path = desk.write("cp932.csv", PAYPAY.read_text(encoding="utf-8-sig").encode("cp932"))
     with pytest.raises(InputError, match="layout paypay, but in CP932"):
         run(desk, "--set", "account_id=pp-1", "--transactions", path)
@@ -473,6 +472,55 @@ def test_a_draft_says_what_it_guessed(tmp_path: Path, capsys: pytest.CaptureFixt
     code, seen = preview(capsys, file, "--layout", layout, "--set", "service_id=x", "--lang", "en")
     assert code in (0, 1)
     assert "readable" in seen
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "described", "first"),
+    [
+        (
+            "取引日,午前午後,取引時刻",
+            ["2020/10/05,午後,3:05", "2020/10/06,午前,0:10"],
+            'forms = ["YYYY/M/D A h:mm"]',
+            "2020-10-05 15:05:00",
+        ),
+        (
+            "取引日時",
+            ["2020/10/05 25:30", "2020/10/06 9:05"],
+            "past_midnight = true  # TODO: a guess",
+            "2020-10-06 01:30:00",
+        ),
+    ],
+)
+def test_a_draft_reads_times_as_they_are_meant(
+    names: str,
+    rows: list[str],
+    described: str,
+    first: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = [f"N{n},{row},合計,M1,支払,500" for n, row in enumerate(rows)]
+    file, layout = tmp_path / "own.csv", tmp_path / "own.toml"
+    header = f"取引番号,{names},店舗,会員番号,取引区分,取引金額"
+    lines[1] = lines[1].replace("合計", "書店")
+    file.write_text("\n".join([header, lines[0].replace("合計", "書店"), *lines, ""]), "utf-8")
+    assert call(["layout", "new", str(file)]) == 0
+    text = capsys.readouterr().out
+    layout.write_text(text, encoding="utf-8")
+    assert described in text
+    code, seen = preview(capsys, file, "--layout", layout, "--set", "service_id=x", "--lang", "en")
+    assert code == 0
+    assert first in seen
+    # A total in another column than the first.
+    assert 'column = "店舗"\nis = ["合計"]' in text
+
+
+def test_a_preview_shows_what_a_run_would_warn_of(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [transaction(1), transaction(2, transaction_id="1.2E+15")]
+    _, seen = preview(capsys, desk.transactions(rows), "--lang", "en")
+    assert "warning: row 2: transaction_id looks rounded by a spreadsheet (1.2E+15)" in seen
 
 
 def test_a_draft_of_a_plain_file_reads_it_without_a_change(

@@ -204,7 +204,13 @@ def test_a_second_header_makes_a_file_unusable_unless_it_is_the_same_and_left_ou
         assert len(read(path, layout).rows) == len(ROWS) + is_the_same
 
 
-@pytest.mark.parametrize("damaged", ["1.23457E+15", "5E+18", '"=""0012"""', "'0012", "1.2E+5 "])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("1.23457E+15", "5E+18", '"=""0012"""', "'0012", "1.2E+5 ", "1.23457e+15", "1.23457E15"),
+        *("'A012", "’0012", "####", "#N/A", "#REF!"),
+    ],
+)
 @pytest.mark.parametrize("column", ["N1", "A1"])
 def test_an_id_that_a_spreadsheet_damaged_is_a_fault_of_its_column(
     desk: Desk, damaged: str, column: str
@@ -214,6 +220,14 @@ def test_an_id_that_a_spreadsheet_damaged_is_a_fault_of_its_column(
     made = read(desk.write("own.csv", text.encode("cp932")), layout)
     name = "番号" if column == "N1" else "会員"
     assert made.quarantined == {1: [f"{name}:malformed"]}
+
+
+def test_a_byte_order_mark_within_an_id_is_a_fault_and_ahead_of_it_is_none(desk: Desk) -> None:
+    layout = desk.write("own.toml", LAYOUT.replace('"cp932"', '"utf-8"'))
+    made = read(desk.write("own.csv", LAID_OUT.replace("N1,", "\ufeffN1,", 1)), layout)
+    assert made.rows[0]["transaction_id"] == "N1"
+    made = read(desk.write("own.csv", LAID_OUT.replace("N1,", "N\ufeff1,", 1)), layout)
+    assert made.quarantined == {1: ["番号:malformed"]}
 
 
 @pytest.mark.parametrize("sound", ["1E15", "E+15", "12E+3", "A-1.5E", "X='1", "0012"])

@@ -45,6 +45,31 @@ def test_a_sample_of_each_layout_that_ships_reads_to_its_canonical_rows(layout_i
     assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.rows_of_file
 
 
+def in_several_encodings() -> list[str]:
+    files = {one: load_layout(one).file for one in built_in_layouts()}
+    return [
+        one for one, file in files.items() if isinstance(file, Separated) and file.encodings[1:]
+    ]
+
+
+@pytest.mark.parametrize("layout_id", in_several_encodings())
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+def test_a_sample_reads_to_the_same_rows_in_each_encoding_that_its_layout_knows(
+    layout_id: str, encoding: str, tmp_path: Path
+) -> None:
+    path, expected = case(layout_id)
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp932")
+    changed = tmp_path / path.name
+    changed.write_bytes(text.encode(encoding))
+    made = read(changed, layout_id, **expected["parameters"])
+    assert made.rows == canonical(path.parent)
+    assert made.quarantined == {int(row): one for row, one in expected["quarantined"].items()}
+
+
 @pytest.mark.parametrize(
     ("layout_id", "words", "unknown", "fault"),
     [
@@ -85,7 +110,7 @@ def test_no_layout_that_ships_can_leave_out_an_original_of_a_payment_without_a_w
         if (source := load_layout(layout_id).columns.get("original_transaction_id"))
         and not source.parts
     }
-    assert only_of_refunds == {"terminal-journal", "paypay-merchant"}
+    assert only_of_refunds == {"terminal-journal", "paypay-merchant", "smaregi", "square"}
 
 
 @pytest.mark.parametrize("layout_id", ["waon", "view-card", "paypay"])

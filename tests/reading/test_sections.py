@@ -1,6 +1,7 @@
 """Lines inside a provider's file that change what the rows below them mean."""
 
 import datetime as dt
+import unicodedata
 from pathlib import Path
 from random import Random
 
@@ -185,6 +186,63 @@ NAMED_AHEAD = "カード番号,A1\r\n番号,日,区分,金額,店\r\n"
 
 
 @pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "日,番号,金額,区分,元番号",
+        "番号,日,金額,手数料,区分",
+        "番号,日,区分,金額,元番号,残高",
+        "番号,日,金額",
+        ",,金額,番号,日",
+    ],
+)
+@pytest.mark.parametrize("stray", ["", 'a"b'], ids=["regular", "irregular"])
+def test_the_header_of_another_table_cannot_be_left_out(
+    tmp_path: Path, line: str, stray: str
+) -> None:
+    skips = "".join(
+        f'\n[[skip]]\nreason = "heading"\n{test}\n'
+        for test in (
+            'line_begins = "番号"',
+            'column = "番号"\nis = ["日"]',
+            'line_begins = ",,金額"',
+        )
+    )
+    with pytest.raises(InputError, match="row 2: a second header stands among the rows") as caught:
+        read_lines(
+            tmp_path,
+            f"N1,2020/9/5,支払,100,{stray}",
+            line,
+            "N2,2020/9/6,支払,200,",
+            layout=LAYOUT + skips,
+        )
+    assert "[[sections]]" in str(caught.value.hint)
+
+
+def test_a_repeated_header_and_lines_with_one_title_may_be_left_out(tmp_path: Path) -> None:
+    skips = '\n[[skip]]\nreason = "page"\nline_begins = "番号"\n'
+    rows = [
+        "N1,2020/9/5,支払,100,",
+        "番号,日,区分,金額,元番号",
+        "番号,3,,,",
+        "N2,2020/9/6,支払,200,",
+    ]
+    made = read_lines(tmp_path, *rows, layout=LAYOUT + skips)
+    assert short(made) == ["N1 A1 purchase 100", "N2 A1 purchase 200"]
+    assert made.skipped == {"page": (2, 0)}
+
+
+@pytest.mark.parametrize(
+    "line", ["計,2 件,,300,", '"計","2 件","","300",""', "計,2 件,300", "計,2 件"]
+)
+def test_a_line_is_left_out_by_more_than_its_first_cell(tmp_path: Path, line: str) -> None:
+    skips = '\n[[skip]]\nreason = "count"\nline_begins = "計,2"\n'
+    rows = ["N1,2020/9/5,支払,100,", line, "計,3,支払,200,", "N2,2020/9/6,支払,200,"]
+    made = read_lines(tmp_path, *rows, layout=LAYOUT + skips)
+    assert {reason: rows for reason, (rows, _) in made.skipped.items()} == {"count": 1}
+    assert made.quarantined == {3: ["日:malformed"]}
+
+
 def test_a_cell_that_is_called_as_its_column_makes_no_header_of_a_row(tmp_path: Path) -> None:
     rows = ("N1,2020/9/5,支払,100,店", "N2,2020/9/5,支払,200,架空")
     made = read_lines(tmp_path, *rows, layout=NAMED, ahead=NAMED_AHEAD)
@@ -400,6 +458,29 @@ def test_rows_set_aside_go_back_below_the_lines_of_their_sections(tmp_path: Path
     assert short(again) == ["N2 A2 purchase 200", "N3 A2 refund 50 N2", "N4 A2 refund 70 N2"]
 
 
+def test_lines_with_decomposed_kana_are_the_same_lines(tmp_path: Path) -> None:
+    layout = LAYOUT.replace('"カード番号"', '"ガード"').replace("cp932", "utf-8")
+    layout = layout.replace('"種類", "番号"', '"ジャンル", "番号"').replace(
+        '"種類" =', '"ジャンル" ='
+    )
+    layout = layout.replace("【取消】", "【デポ】").replace("合計", "ご計")
+    lines = (
+        *("ガード,A1", "番号,日,区分,金額,元番号", "N1,2020/9/5,支払,100,", "ガード,A2"),
+        *("N2,2020/9/5,支払,200,", "【デポ】", "N3,2020/9/6,支払,50,N2", "ご計,350", "【利用】"),
+        *("ご利用日,ジャンル,番号,お金", "2020/9/8,支払,N4,70"),
+    )
+    (tmp_path / "own.toml").write_text(layout, encoding="utf-8")
+    path = tmp_path / "own.csv"
+    made = []
+    for form in ("NFC", "NFD"):
+        path.write_text(unicodedata.normalize(form, "\n".join([*lines, ""])), encoding="utf-8")
+        made.append(read(path, tmp_path / "own.toml"))
+    assert short(made[0]) == [
+        *("N1 A1 purchase 100", "N2 A2 purchase 200", "N3 A2 refund 50 N2", "N4 A2 purchase 70"),
+    ]
+    assert made[0] == made[1]
+
+
 # --- Records of one length ------------------------------------------------------------------------
 
 FIXED = """\
@@ -464,8 +545,53 @@ def test_an_end_record_holds_up_to_the_first_record_of_another_file(tmp_path: Pa
     path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
     end = '\n[[sections]]\nreason = "end"\nline_begins = "9"\nends = true\n'
     layout.write_text(FIXED + HEADER_RECORD + end, encoding="utf-8")
-    ended = [*BANK[:2], "9".ljust(12), BANK[2], *BANK[3:], "9".ljust(12)]
+    ended = [*BANK[:2], "9".ljust(12), "note".ljust(12), *BANK[3:], "9".ljust(12)]
     path.write_text("".join(f"{record}\n" for record in ended))
     made = read(path, layout)
     assert [row["occurred_at"][:10] for row in made.rows] == ["2020-10-05", "2020-10-06"]
     assert {reason: rows for reason, (rows, _) in made.skipped.items()} == {"header": 1, "end": 3}
+    # A row there belongs to another file, the first record of which is missing.
+    path.write_text("".join(f"{record}\n" for record in [*ended, BANK[2]]))
+    with pytest.raises(InputError, match="record 8 stands below the end of the file and begins as"):
+        read(path, layout)
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        (["\x00" + BANK[0], *BANK[1:3]], "the first record does not have 12 bytes, but 13"),
+        ([BANK[0][1:] + " ", *BANK[1:3]], "the first record does not begin with 1"),
+        ([*BANK[:3], BANK[3][1:], BANK[4]], "record 4 does not have 12 bytes, but 11"),
+        ([*BANK[:3], "\x00" + BANK[3], BANK[4]], "record 4 does not have 12 bytes, but 13"),
+    ],
+)
+def test_a_first_record_that_lost_a_byte_or_has_one_more_makes_the_file_unusable(
+    tmp_path: Path, records: list[str], message: str
+) -> None:
+    path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
+    begins = FIXED.replace("record_bytes = 12", 'record_bytes = 12\nfirst_begins = "1"')
+    layout.write_text(begins + HEADER_RECORD, encoding="utf-8")
+    path.write_text("".join(f"{record}\n" for record in records))
+    with pytest.raises(InputError, match=message):
+        read(path, layout)
+
+
+def test_a_row_of_another_length_is_set_aside_alone_and_the_end_of_a_file_may_be_short(
+    tmp_path: Path,
+) -> None:
+    path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
+    layout.write_text(FIXED, encoding="utf-8")
+    path.write_text("\n".join([BANK[0], BANK[1][:-1], BANK[2], "9"]))
+    made = read(path, layout)
+    assert made.quarantined == {1: ["row:malformed"], 3: ["row:malformed"]}
+    assert len(made.rows) == 1
+
+
+def test_records_of_one_length_are_left_out_by_how_they_begin(tmp_path: Path) -> None:
+    path, layout = tmp_path / "bank.txt", tmp_path / "bank.toml"
+    trailer = '\n[[skip]]\nreason = "trailer"\nline_begins = "8T"\n'
+    layout.write_text(FIXED + trailer, encoding="utf-8")
+    path.write_text("".join(f"{record}\n" for record in [*BANK[:3], "8T0000000200"]))
+    made = read(path, layout)
+    assert len(made.rows) == 2
+    assert {reason: rows for reason, (rows, _) in made.skipped.items()} == {"trailer": 1}

@@ -465,6 +465,41 @@ def stripe(events: Sequence[Event], random: Random) -> Written:
     return Written(content.encode(), [*made, *refunds], {"service_id": "card"})
 
 
+def smaregi(events: Sequence[Event], random: Random) -> Written:
+    """A cancelled sale stands there twice; a refund is of a whole sale."""
+    rows, made = [], []
+    for number, event in enumerate(e for e in events if e.kind == "purchase"):
+        day = event.at.strftime(random.choice(("%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S")))
+        row = [str(number), day, "1", "0", str(event.amount), "0", ACCOUNT]
+        rows.append(row)
+        made.append(canonical(event, str(number), "card", event.at))
+        if random.random() < 0.3:
+            rows.append([*row[:3], "1", *row[4:]])
+            refund = Event(event.second, "refund", event.amount)
+            made.append(canonical(refund, f"{number}-1", "card", event.at, str(number)))
+    names = ["取引ID", "取引日時", "取引区分", "取消区分", "合計", "内消費税", "会員ID"]
+    encoding = random.choice(("utf-8-sig", "cp932"))
+    return Written(table(names, rows, random).encode(encoding), made, {"service_id": "card"})
+
+
+def square(events: Sequence[Event], random: Random) -> Written:
+    """Dates in either form; a refund has its payment's number."""
+    rows, made = [], []
+    names = ["Date", "Time", "Time Zone", "Total Collected", "Transaction ID", "Payment ID"]
+    for number, event in enumerate(e for e in events if e.kind != "charge"):
+        of = 0 if event.kind == "refund" else number
+        form = random.choice((("%Y-%m-%d", "%H:%M:%S"), ("%m/%d/%Y", "%I:%M:%S %p")))
+        day, time = (event.at.strftime(one) for one in form)
+        sign, word = ("-", "Refund") if event.kind == "refund" else ("", "Payment")
+        ids = [f"TX{of}", f"PM{number}"]
+        rows.append([day, time, "Tokyo", f"{sign}¥{event.amount:,}", *ids, word, ACCOUNT])
+        own = "-".join(ids) if event.kind == "refund" else ids[0]
+        original = ids[0] if event.kind == "refund" else ""
+        made.append(canonical(event, own, "card", event.at, original))
+    content = table([*names, "Event Type", "Customer ID"], rows, random)
+    return Written(content.encode(), made, {"service_id": "card"})
+
+
 def ymd(event: Event) -> str:
     return f"{event.at:%Y/%m/%d}"
 
@@ -536,6 +571,8 @@ WRITERS: Mapping[str, Writer] = {
     "sfcard-viewer": sfcard_viewer,
     "moneyforward-me": moneyforward_me,
     "stripe": stripe,
+    "smaregi": smaregi,
+    "square": square,
     "waon": waon,
     "mobile-suica": mobile_suica,
     "transit-card-reader": transit_card_reader,

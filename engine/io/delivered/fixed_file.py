@@ -12,6 +12,7 @@ from engine.io.delivered.byte_stream import Stream, read_fully
 from engine.io.delivered.deliveries import Batch, Ragged
 from engine.io.delivered.encodings import is_likely, likely_encoding, wrong_encoding
 from engine.layouts.model import Field, Fixed
+from engine.layouts.provider_column import FIRST_CELL
 from engine.reading.individual_number import SAMPLED_RECORDS
 from engine.records import BLANKS
 
@@ -30,6 +31,7 @@ class FixedFrame:
         lines: whether records end in line ends; known once the first was read.
         returns: whether these are CR alone.
         carry: bytes that were read and belong to no record yet.
+        beginning_bytes: how much of each record's beginning is read as its first cell.
     """
 
     file: Fixed
@@ -37,6 +39,7 @@ class FixedFrame:
     lines: bool = False
     returns: bool = False
     carry: bytes = b""
+    beginning_bytes: int = 0
 
     def works(self, stream: Stream) -> Iterator["FixedBlock"]:
         """The file's records in parts."""
@@ -58,7 +61,7 @@ class FixedFrame:
                     hint="check that this is a file of fixed records, and its layout's length",
                 )
             if data[:end]:
-                yield FixedBlock(self._records(data[:end]), self.file)
+                yield FixedBlock(self._records(data[:end]), self.file, self.beginning_bytes)
             self.carry = data[end:]
 
     def _records(self, data: bytes) -> list[bytes] | np.ndarray:
@@ -99,6 +102,12 @@ def first_record(frame: FixedFrame, stream: Stream) -> bytes | None:
     whole = len(record) == file.record_bytes and not (frame.lines and rest[:1] not in _ENDS)
     if not whole or any(end in record for end in _ENDS[1:]):
         raise _no_first_record(frame, data)
+    if not record.startswith(file.first_begins.encode(file.encoding)):
+        raise InputError(
+            f"{frame.name}: the first record does not begin with {file.first_begins}",
+            hint="it may have lost bytes, and then its fields stand elsewhere; have the file "
+            "delivered again, as it was made",
+        )
     if frame.lines:
         rest = rest.removeprefix(b"\r").removeprefix(b"\n")
     frame.carry = rest
@@ -110,14 +119,16 @@ def _no_first_record(frame: FixedFrame, data: bytes) -> InputError:
     file = frame.file
     if not is_likely(data, file.encoding) and likely_encoding(data, file.encoding):
         return wrong_encoding(frame.name, file.encoding, data)
-    length = len(data.split(b"\n", 1)[0].rstrip(_LINE_ENDS))
-    trimmed = frame.lines and 0 < length < file.record_bytes
+    length, *others = [len(line.rstrip(_LINE_ENDS)) for line in data.split(b"\n", 3)[:3]]
+    trimmed = frame.lines and 0 < length < file.record_bytes not in others
     return InputError(
         f"{frame.name}: the first record does not have {file.record_bytes} bytes"
         + (f", but {length}" if data else ", the file is empty"),
         hint="an editor seems to have cut the blanks at the ends of lines; have the file delivered "
         "as it was made"
         if trimmed
+        else "others have; it lost some, or has more: have the file delivered again, as it was made"
+        if file.record_bytes in others
         else "check that this is a file of fixed records, delivered as it was made",
     )
 
@@ -134,10 +145,15 @@ def _text(record: bytes, field: Field, encoding: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FixedBlock:
-    """A part's records; a list if not all have the length that they should have."""
+    """A part's records; a list if not all have the length that they should have.
+
+    Attributes:
+        beginning_bytes: how much of each record's beginning is read as its first cell.
+    """
 
     records: list[bytes] | np.ndarray
     file: Fixed
+    beginning_bytes: int = 0
 
     def read(self) -> Batch:
         """Reads all records; records of another length are ragged."""
@@ -156,7 +172,10 @@ class FixedBlock:
                 for n, record in enumerate(self.records)
                 if len(record) != length
             )
-        table = pa.table({field.name: _column(matrix, field) for field in self.file.fields})
+        fields = [*self.file.fields]
+        if self.beginning_bytes:
+            fields.append(Field(FIRST_CELL, 0, self.beginning_bytes))
+        table = pa.table({field.name: _column(matrix, field) for field in fields})
         sample = self._raw(range(min(SAMPLED_RECORDS, len(self.records))))
         return Batch(table, len(self.records), places, ragged, self._raw, sample=sample)
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from engine.io.delivered.control_totals import part_totals
 from engine.io.delivered.csv_block import Block
-from engine.io.delivered.deliveries import SECOND, Batch, Ragged, Work
+from engine.io.delivered.deliveries import Batch, Ragged, Work
 from engine.io.delivered.encodings import wrong_encoding
 from engine.io.delivered.irregular_csv import IrregularBlock
+from engine.io.delivered.second_rows import some_rows, with_refunds
 from engine.io.delivered.section_lines import cells_of, skip_of
 from engine.io.delivered.sections import NO_SECTIONS, Records, Sections, Table
 from engine.io.delivered.undescribed import (
@@ -26,10 +27,19 @@ from engine.io.delivered.undescribed import (
 )
 from engine.layouts.canonical_rows import CanonicalRows, lay_out
 from engine.layouts.model import Encoding, Separated
+from engine.layouts.names import spelled
 from engine.layouts.parameters import Described
-from engine.layouts.provider_column import KIND_BELOW, Column, Places, same_for_all, some_for_each
+from engine.layouts.provider_column import (
+    FIRST_CELL,
+    KIND_BELOW,
+    Column,
+    Places,
+    same_for_all,
+    some_for_each,
+)
 from engine.layouts.provider_faults import faults_as_the_provider_names_them
 from engine.layouts.totals import PartTotals
+from engine.records import BLANKS
 
 # The engine's own reason, beside a layout's, by which rows of separators alone are left out.
 BLANK: str = "blank"
@@ -109,6 +119,7 @@ class LaidOutWork:
         batch = self._with_blank_ends(batch)
         columns = self._columns(batch.table, self.sections.of(records[batch.places]))
         with _decoding(self.name, layout.file.encoding):
+            self._complete_beginnings(columns, batch)
             made = lay_out(self.described, columns, batch.table.shape[0], number)
             made = self._without_other_lines(columns, made, batch, records)
         for reason, (rows, yen) in made.skipped.items():
@@ -125,7 +136,7 @@ class LaidOutWork:
             skipped=skipped,
             name_faults=_Namer(self.described, columns, batch.places, self.name),
         )
-        return _with_refunds(laid_out, made, batch)
+        return with_refunds(laid_out, made, batch)
 
     def _without_section_lines(self, batch: Batch, records: Records, skipped: Skipped) -> Batch:
         sections = self.sections
@@ -202,6 +213,22 @@ class LaidOutWork:
             if name not in columns
         }
 
+    def _complete_beginnings(self, columns: dict[str, Column], batch: Batch) -> None:
+        """Makes more than the first cell of a record's beginning, where a `line_begins` has it."""
+        separator = self._separator
+        begins = [one.line_begins for one in self.described.layout.skips if one.line_begins]
+        longer = [text for text in begins if separator and separator in text]
+        if not longer or FIRST_CELL not in columns:
+            return
+        texts = columns[FIRST_CELL].texts
+        firsts = pl.Series([text.split(separator)[0].strip(BLANKS) for text in longer])
+        may_be = texts.fill_null("").is_in(firsts.implode()).to_numpy()
+        places = np.flatnonzero(may_be)
+        if places.size:
+            lines = batch.raw(batch.places[places].tolist())
+            trimmed = pl.Series([separator.join(cells_of(line, separator)) for line in lines])
+            columns[FIRST_CELL] = Column.of_texts(texts.scatter(places, trimmed))
+
     def _without_other_lines(
         self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
     ) -> CanonicalRows:
@@ -248,6 +275,7 @@ class LaidOutWork:
         for name, title in titles.items():
             same = columns[name].map(_equals(_as_written(title)))
             again += same.fill_null(value=False).to_numpy()
+        self._check_no_header_left_out(columns, made, batch, records)
         # A merchant may be called as its column is.
         headers = np.flatnonzero(again >= max(1, min(FEWEST_NAMES, len(titles))))
         if headers.size == 0:
@@ -259,6 +287,41 @@ class LaidOutWork:
             cells = cells_of(batch.raw([place])[0], self._separator)
             raise other_header(titles_in(cells, table, layout), self.name, number)
 
+    def _check_no_header_left_out(
+        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
+    ) -> None:
+        """Refuses a file in which the layout leaves out the header of another table: its rows
+        would be read as the first one's.
+        """
+        layout, table = self.described.layout, self.table
+        assert table is not None
+        rows = batch.table.shape[0]
+        if made.kept.size == rows:
+            return
+        is_left_out = np.ones(rows, np.bool_)
+        is_left_out[made.kept] = False
+        left_out = np.flatnonzero(is_left_out)
+        titles = pl.Series([_as_written(title) for title in table.titles if title]).implode()
+        has_title = np.zeros(left_out.size, np.bool_)
+        for name in layout.used:
+            if name in table.places:
+                texts = columns[name].take(left_out).texts
+                has_title |= texts.is_in(titles).fill_null(value=False).to_numpy()
+        places = batch.places[left_out[has_title]]
+        for place, line in zip(places.tolist(), batch.raw(places.tolist()), strict=True):
+            self._check_is_no_other_header(line, int(records[place]))
+
+    def _check_is_no_other_header(self, line: str, record: int) -> None:
+        """Refuses a line that is left out and is a header, unless it repeats the table's own."""
+        layout, table, separator = self.described.layout, self.table, self._separator
+        assert table is not None
+        cells = cells_of(line, separator)
+        titles = titles_in(cells, table, layout)
+        written = separator.join(spelled(cells, layout)).rstrip(separator)
+        own = separator.join(map(_as_written, table.titles)).rstrip(separator)
+        if len(titles) >= FEWEST_NAMES and written != own:
+            raise other_header(titles, self.name, self.row_number(record), is_left_out=True)
+
     def _kept(self, batch: Batch, records: Records, skipped: Skipped) -> tuple[Ragged, ...]:
         """The ragged records that the layout does not leave out."""
         layout = self.described.layout
@@ -267,6 +330,8 @@ class LaidOutWork:
         for record in batch.ragged:
             skip = skip_of(record.raw, layout)
             if skip is not None:
+                if self.table is not None:
+                    self._check_is_no_other_header(record.raw, int(records[record.row]))
                 _count(skipped, skip.reason, 1, 0)
                 continue
             if self.table is not None:
@@ -284,55 +349,6 @@ class LaidOutWork:
         assert self.table is not None
         titles = titles_in(cells_of(line, self._separator), self.table, layout)
         return refused_line(kind, titles, self.name, row, layout)
-
-
-def _with_refunds(laid_out: Batch, made: CanonicalRows, batch: Batch) -> Batch:
-    """The batch with the second rows of its records behind the others."""
-    refunds = made.refunds
-    if refunds.height == 0:
-        return laid_out
-    raw, name_faults = laid_out.raw, laid_out.name_faults
-
-    def raw_of(rows: Sequence[int], /) -> list[str]:
-        return raw([row & ~SECOND for row in rows])
-
-    def names_of(places: Places, errors: pl.Series, /) -> pl.Series:
-        return name_faults(places & ~SECOND, errors)
-
-    tables = [made.table, refunds]
-    if made.table["amount"].dtype != refunds["amount"].dtype:
-        tables = [table.with_columns(pl.col("amount").cast(pl.String)) for table in tables]
-    return replace(
-        laid_out,
-        table=pl.concat(tables, how="diagonal"),
-        places=np.concatenate([laid_out.places, batch.places[made.refunds_of] | SECOND]),
-        raw=raw_of,
-        name_faults=names_of,
-        split=refunds.height,
-    )
-
-
-def some_rows(batch: Batch, places: Sequence[int]) -> Batch:
-    """The rows of a batch at these places, ascending."""
-    rows = np.searchsorted(batch.places, places)
-    assert isinstance(batch.table, pl.DataFrame)
-
-    def raw(rows: Sequence[int], /) -> list[str]:
-        return batch.raw([places[row] for row in rows])
-
-    def name_faults(rows: Places, errors: pl.Series, /) -> pl.Series:
-        return batch.name_faults(np.asarray(places, np.int64)[rows], errors)
-
-    return replace(
-        batch,
-        table=batch.table[rows],
-        records=len(places),
-        places=np.arange(len(places)),
-        ragged=(),
-        raw=raw,
-        name_faults=name_faults,
-        split=0,
-    )
 
 
 def _as_written(title: str) -> str:

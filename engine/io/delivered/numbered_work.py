@@ -13,7 +13,8 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import Batch, Work
-from engine.io.delivered.laid_out_work import LaidOutWork, some_rows
+from engine.io.delivered.laid_out_work import LaidOutWork
+from engine.io.delivered.second_rows import some_rows
 from engine.layouts.equal_rows import EqualRows, Ids
 from engine.layouts.provider_column import Places
 

@@ -13,7 +13,8 @@ from typing import Final
 from engine.errors import InputError
 from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
 from engine.io.delivered.section_lines import blanks_of
-from engine.layouts.model import MAX_LINES_AHEAD, Layout, Separated, Separator
+from engine.layouts.look_alikes import composed
+from engine.layouts.model import MAX_LINES_AHEAD, Fixed, Layout, Separated, Separator
 from engine.layouts.names import numbered, spelled
 from engine.records import BLANKS
 
@@ -78,10 +79,24 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     return None
 
 
+def in_its_encoding(layout: Layout, data: bytes) -> Layout:
+    """The layout with the encoding that a file has by its first bytes, of those it may have."""
+    file = layout.file
+    if isinstance(file, Fixed) or len(file.encodings) < 2:
+        return layout
+    if file.header:
+        has = [one for one in file.encodings if find_header(data, layout, one) is not None]
+    else:
+        # Few texts in CP932 can be UTF-8; most in UTF-8 can be CP932.
+        is_utf8 = not data.isascii() and is_likely(data, "utf-8")
+        has = ["utf-8" if is_utf8 and "utf-8" in file.encodings else file.encoding]
+    return replace(layout, file=replace(file, encoding=has[0])) if has else layout
+
+
 def _ahead(layout: Layout, lines: Sequence[str]) -> dict[str, str]:
     assert isinstance(layout.file, Separated)
     values, separator = {}, layout.file.separator
-    trimmed = [line.strip(blanks_of(separator)) for line in lines]
+    trimmed = [composed(line).strip(blanks_of(separator)) for line in lines]
     for name, begins in layout.ahead.items():
         line = next((line for line in trimmed if line.startswith(begins)), None)
         if line is not None:

@@ -11,7 +11,7 @@ from engine.io.delivered.csv_header import canonical_columns, read_header
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
 from engine.io.delivered.encodings import CALLED, is_utf_16, not_text
 from engine.io.delivered.kinds import refuse_other_kinds
-from engine.io.delivered.provider_header import find_header, nearest_header
+from engine.io.delivered.provider_header import find_header, in_its_encoding, nearest_header
 from engine.io.delivered.unpacking import PACKED_BADLY, badly_packed, unpacked
 from engine.layouts.catalogue import shipped
 from engine.layouts.model import Fixed, Layout, Separated
@@ -54,7 +54,12 @@ def recognised(
     """
     written, name = delivered.written, delivered.name
     if written.layout is not None:
-        return describe(written.layout, written.parameters, name)
+        described = describe(written.layout, written.parameters, name)
+        file = described.layout.file
+        if isinstance(file, Fixed) or len(file.encodings) < 2:
+            return described
+        begins = beginning_of(delivered, file)
+        return replace(described, layout=_in_its_encoding(described.layout, begins))
     if written.canonical:
         return None
     begins = beginning_of(delivered)
@@ -75,7 +80,7 @@ def recognised(
             raise is_utf_16(name)
         return None
     asked = {key: value for key, value in written.parameters.items() if key in layout.parameters}
-    return describe(layout, asked, name)
+    return describe(_in_its_encoding(layout, begins), asked, name)
 
 
 def layout_of(begins: Beginning, role: RoleName, name: str) -> Layout | None:
@@ -84,11 +89,7 @@ def layout_of(begins: Beginning, role: RoleName, name: str) -> Layout | None:
     Raises:
         InputError: the file has the headers of several.
     """
-    fits = [
-        layout
-        for layout, file in _with_headers(role)
-        if find_header(begins.data, _as_made(layout, file, begins.form))
-    ]
+    fits = [layout for layout, file in _with_headers(role) if _has_its_header(layout, file, begins)]
     if len(fits) > 1:
         ids = " and ".join(layout.layout_id for layout in fits)
         raise InputError(
@@ -98,10 +99,20 @@ def layout_of(begins: Beginning, role: RoleName, name: str) -> Layout | None:
     return fits[0] if fits else None
 
 
+def _in_its_encoding(layout: Layout, begins: Beginning) -> Layout:
+    """The layout in the encoding that the file has, if it is delivered as text."""
+    return in_its_encoding(layout, begins.data) if begins.form == "bytes" else layout
+
+
+def _has_its_header(layout: Layout, file: Separated, begins: Beginning) -> bool:
+    """Whether a file has a layout's header, in one of the encodings that such files come in."""
+    if begins.form != "bytes":
+        return find_header(begins.data, _as_made(layout, file, begins.form)) is not None
+    return any(find_header(begins.data, layout, encoding) for encoding in file.encodings)
+
+
 def _as_made(layout: Layout, file: Separated, form: Form) -> Layout:
     """A layout of the text that is made of a workbook or of UTF-16 before its layout is known."""
-    if form == "bytes":
-        return layout
     separator = "," if form == "workbook" else file.separator
     return replace(layout, file=replace(file, encoding="utf-8", separator=separator))
 
@@ -119,7 +130,7 @@ def _refuse_another_encoding(begins: Beginning, role: RoleName, name: str) -> No
         return
     for layout, file in _with_headers(role):
         for encoding, called in CALLED.items():
-            if encoding != file.encoding and find_header(begins.data, layout, encoding):
+            if encoding not in file.encodings and find_header(begins.data, layout, encoding):
                 expected = CALLED[file.encoding]
                 raise InputError(
                     f"{name}: this is the header of layout {layout.layout_id}, but in {called}, "

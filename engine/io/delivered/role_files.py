@@ -3,12 +3,12 @@ be found again by its file and number.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,9 +28,12 @@ from engine.layouts.model import Layout
 from engine.layouts.parameters import Described
 from engine.reading.individual_number import Screen
 from engine.reading.methods import MethodCounts
+from engine.reading.spellings import OddIds
 from engine.reading.spreadsheet_ids import SpreadsheetIds
 
 T = TypeVar("T")
+# By role, the column of which the spelling is looked at while its files are read.
+_ODD_IDS: Final = {"transactions": "transaction_id"}
 # Of a row's place: its record, whether or not it is the second row out of it.
 _RECORD = SECOND - 1
 
@@ -45,6 +48,7 @@ class Files:
         warnings: rows that were read, and that someone should look at.
         methods: the values of ``method``, counted.
         spreadsheet_ids: IDs as spreadsheets leave them.
+        odd_ids: IDs that are spelled otherwise than they might be.
         yen: by number of the file, the sum of its amounts, as far as they can be read; without
             those of second rows out of a record.
         second_rows: by number of the file, how many of its rows are second ones out of a record.
@@ -61,6 +65,7 @@ class Files:
     warnings: list[RowWarning] = field(default_factory=list)
     methods: MethodCounts = field(default_factory=MethodCounts)
     spreadsheet_ids: SpreadsheetIds = field(default_factory=SpreadsheetIds)
+    odd_ids: OddIds = field(init=False)
     yen: Counter[int] = field(default_factory=Counter)
     second_rows: Counter[int] = field(default_factory=Counter)
     _described: dict[int, Described | None] = field(default_factory=dict)
@@ -69,6 +74,7 @@ class Files:
 
     def __post_init__(self) -> None:
         self.screen = Screen(self.role.name)
+        self.odd_ids = OddIds(_ODD_IDS.get(self.role.name, ""))
 
     @cached_property
     def rows_expected(self) -> int:
@@ -95,6 +101,8 @@ class Files:
         def counted(rows: Rows) -> T:
             self.methods.count(rows.good)
             self.spreadsheet_ids.look(rows.good)
+            if self.odd_ids.column:
+                self.odd_ids.look(rows.good)
             return then(rows)
 
         def read(numbered: tuple[int, Work], part: int) -> tuple[int, PartRead[T]]:
@@ -156,7 +164,11 @@ class Files:
 
     def warn_of_unknown_methods(self, known: AbstractSet[str]) -> None:
         """Names the values of ``method`` that no service lists; once all files are read."""
-        for row_ref, what in self.methods.unknown(known):
+        self.warn_of(self.methods.unknown(known))
+
+    def warn_of(self, found: Iterable[tuple[int, str]]) -> None:
+        """Warns of rows, each by its reference and what to say; once all files are read."""
+        for row_ref, what in found:
             file, row = self._place(row_ref)
             self.warnings.append(RowWarning(file, row, what))
 

@@ -4,15 +4,20 @@ parts, which have none, cost a look for a few texts.
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from engine.io.delivered.csv_framing import Dialect, Places, bounds
+from engine.layouts.look_alikes import composed
 from engine.layouts.model import Fixed, Layout, Section, Separated, Skip
 from engine.layouts.names import numbered, spelled
 from engine.records import BLANKS
+
+# The marks of decomposed kana, in UTF-8.
+_VOICED: Final = ("\u3099".encode(), "\u309a".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class SectionLine:
 
     def begins_ahead(self, layout: Layout) -> str | None:
         """How it begins, if as a line ahead of the header does that a layout takes a value from."""
-        text = self.raw.lstrip(_ahead_of_text(layout.file))
+        text = composed(self.raw).lstrip(_ahead_of_text(layout.file))
         return next((begins for begins in layout.ahead.values() if text.startswith(begins)), None)
 
     def values(self, file: Separated) -> Mapping[str, str]:
@@ -47,11 +52,13 @@ class SectionLine:
             return {}
         passed, separator = _ahead_of_text(file), file.separator
         if section.line_begins is not None:
-            after = self.raw.lstrip(passed).removeprefix(section.line_begins).lstrip(passed)
+            after = (
+                composed(self.raw).lstrip(passed).removeprefix(section.line_begins).lstrip(passed)
+            )
             cells = cells_of(after.removeprefix(separator), separator)
             return {section.sets[0]: cells[0].strip(passed) if cells else ""}
         assert section.line_matches is not None
-        groups = pl.Series([self.raw]).str.extract_groups(section.line_matches)[0]
+        groups = pl.Series([composed(self.raw)]).str.extract_groups(section.line_matches)[0]
         return {
             name: (value or "").strip(f'{BLANKS}"')
             for name, value in zip(section.sets, groups.values(), strict=True)
@@ -79,14 +86,22 @@ def cells_of(raw: str, separator: str) -> list[str]:
 
 def skip_of(raw: str, layout: Layout) -> Skip | None:
     """By what a layout leaves a line out, whatever its number of fields."""
-    text = raw.lstrip(_ahead_of_text(layout.file))
-    skips = (skip for skip in layout.skips if skip.line_begins is not None)
-    return next((skip for skip in skips if text.startswith(skip.line_begins or "")), None)
+    text = composed(raw).lstrip(_ahead_of_text(layout.file))
+    cells = text
+    if isinstance(layout.file, Separated) and '"' in raw:
+        cells = layout.file.separator.join(cells_of(composed(raw), layout.file.separator))
+    for skip in layout.skips:
+        if skip.line_begins is not None and (
+            text.startswith(skip.line_begins) or cells.startswith(skip.line_begins)
+        ):
+            return skip
+    return None
 
 
 def section_of(raw: str, layout: Layout) -> Section | None:
     """The first section that describes a line."""
     assert isinstance(layout.file, Separated)
+    raw = composed(raw)
     text = raw.lstrip(_ahead_of_text(layout.file))
     for section in layout.sections:
         if section.line_begins is not None:
@@ -106,6 +121,22 @@ def find_section_lines(
     data: bytes, layout: Layout, dialect: Dialect, *, quoted: bool
 ) -> Iterator[SectionLine]:
     """The section lines among a part's whole records, in their order."""
+    encoding = dialect.encoding
+    if encoding == "utf-8" and any(mark in data for mark in _VOICED):
+        starts, ends = bounds(data, quoted=quoted)
+        whole = composed(data.decode(encoding, "replace")).encode()
+        # Its records have the same numbers.
+        for line in _find_section_lines(whole, layout, dialect, quoted=quoted):
+            start = int(starts[line.record])
+            raw = data[start : int(ends[line.record])].removesuffix(b"\r")
+            yield replace(line, start=start, raw=raw.decode(encoding, "replace"))
+        return
+    yield from _find_section_lines(data, layout, dialect, quoted=quoted)
+
+
+def _find_section_lines(
+    data: bytes, layout: Layout, dialect: Dialect, *, quoted: bool
+) -> Iterator[SectionLine]:
     encoding, ahead_of_text = dialect.encoding, _ahead_of_text(layout.file)
     patterns = [
         section.line_matches for section in layout.sections if section.line_matches is not None

@@ -32,6 +32,10 @@ _DESCRIBE: Final = (
     "rows below it may mean something else; describe it with [[sections]] or [[skip]] of the "
     "layout, or have each table delivered as a file of its own"
 )
+_DESCRIBE_TABLE: Final = (
+    "left out by [[skip]], it would not change how the rows below it are read; describe the table "
+    "with [[sections]] and header or ends, or have it delivered as a file of its own"
+)
 Line = Literal["blank", "heading", "header", "no_row", "row"]
 
 
@@ -116,14 +120,17 @@ def refused_line(
     )
 
 
-def other_header(titles: Sequence[str], name: str, row: int) -> InputError:
+def other_header(
+    titles: Sequence[str], name: str, row: int, *, is_left_out: bool = False
+) -> InputError:
     """The error for a second header, which has these titles of the first one.
 
     Of the line itself nothing is shown: what else stands in it may be somebody's.
     """
     shown = ", ".join(titles[:_SHOWN_TITLES]) + (", …" if len(titles) > _SHOWN_TITLES else "")
     return InputError(
-        f"{name}: row {row}: a second header stands among the rows, with {shown}", hint=_DESCRIBE
+        f"{name}: row {row}: a second header stands among the rows, with {shown}",
+        hint=_DESCRIBE_TABLE if is_left_out else _DESCRIBE,
     )
 
 

@@ -44,6 +44,12 @@ from engine.io.run.refusal import Kind, QuarantinedRows, RefusedRunError
 from engine.io.run.rejects import keep_rejects
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.io.run.slices import FoldedSlice, Slice, SliceWork
+from engine.io.run.spelling import (
+    accounts_spelled_otherwise,
+    people_spelled_otherwise,
+    plain_keys,
+    transactions_spelled_otherwise,
+)
 from engine.records import ENROLLMENT_COLUMNS, ENROLLMENT_CONFLICT, EVENT_CONFLICT
 
 MOST_SLICES: Final = 256
@@ -127,6 +133,11 @@ class Calculation:
         reconsidering.concern(changed, events.taken.groups)
         intake, wanted = self._take_in_transactions(pool, past, reconsidering)
         settled = settle(intake.seen, self.deliveries.transactions, reconsidering, pool, self.ahead)
+        self.deliveries.transactions.warn_of(
+            transactions_spelled_otherwise(
+                self.deliveries.transactions.odd_ids, past, intake.seen.are_there
+            )
+        )
         self._quarantine(self.deliveries.transactions, settled.faulty, Kind.WITHIN_DELIVERY)
         self.tally.quarantine(settled.faulty)
         if self.run.earlier_record is None:
@@ -232,6 +243,7 @@ class Calculation:
         corrections = replace(
             corrections, enrollments=(*corrections.enrollments, *taken_in.concerned)
         )
+        files.warn_of(people_spelled_otherwise(delivered, past))
         self.enrollments_left_alone = looks_again and taken_in.conflicts.size > 0
         for rows in files.read_again(pool, self.ahead, np.sort(taken_in.conflicts)):
             faulty = rows.all_at_fault(ENROLLMENT_CONFLICT)
@@ -298,6 +310,8 @@ class Calculation:
         self._progress_ends("transactions", self.tally.read)
         files.screen.judge()
         files.warn_of_unknown_methods(self.run.services.known_methods)
+        files.warn_of(accounts_spelled_otherwise(intake.unknown_accounts, past))
+        intake.seen.watch(plain_keys(files.odd_ids))
         wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
         return intake, FewHashes(np.concatenate(wanted))
 

@@ -32,6 +32,7 @@ from engine.io.parallel import in_order
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering
 from engine.io.run.shuffle import SeenKeys, Shuffle
+from engine.reading.spellings import OddIds
 from engine.records import TRANSACTION_CONFLICT, Kind
 from engine.rules.spending import DUPLICATE, NOT_ENROLLED, UNKNOWN_SERVICE, VOIDED
 from engine.terms.services import Services
@@ -80,6 +81,7 @@ class Intake:
         enrolled: rows of enrolled accounts, columns of ``NO_ROWS``, by slice.
         unenrolled: all others that were delivered, ``UNENROLLED_COLUMNS``, in any slice, with the
             reason that holds unless they turn out to be duplicates.
+        unknown_accounts: the accounts of these.
     """
 
     past: Past
@@ -90,6 +92,7 @@ class Intake:
     enrolled: Shuffle
     unenrolled: Shuffle
     seen: SeenKeys
+    unknown_accounts: OddIds = field(default_factory=lambda: OddIds("account_id", every=True))
     _known_services: pl.Enum = field(init=False)
     _persons: npt.NDArray[np.int32] = field(init=False)
 
@@ -153,6 +156,7 @@ class Intake:
             away = np.flatnonzero(~enrolled & (good["row_ref"] >= 0).to_numpy())
             if away.size:
                 unenrolled = with_unenrolled_reason(good[away], self.services, voided[away])
+                self.unknown_accounts.look(unenrolled.filter(pl.col("reason") == NOT_ENROLLED))
                 self.unenrolled.add(
                     unenrolled.select(UNENROLLED_COLUMNS), self._all_in_one(unenrolled)
                 )
@@ -242,7 +246,7 @@ def settle(
     """Settles repeated keys; rows whose hashes agree and contents do not are looked at once more,
     those that were delivered in their files, those that waited in the book.
     """
-    found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(part()))
+    found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(seen.noted(part())))
     duplicates, contested, replaced = Repeated.of_all(found)
     if contested.size == 0:
         return Settled.of(duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))

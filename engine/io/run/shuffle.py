@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine.booking.duplicates import WHERE_SEEN, Occurrences
+from engine.columns.hashing import FewHashes, Hashes
 from engine.io.durable import Scratch, ScratchFile
 from engine.io.run.memory import Memory
 from engine.records import Kind
@@ -129,6 +130,20 @@ class SeenKeys:
         self._lock = threading.Lock()
         self._held: list[list[Occurrences]] = [[] for _ in range(1 << self._bits)]
         self._files: dict[int, tuple[ScratchFile, ScratchFile]] = {}
+        self.watch(np.empty(0, np.uint64))
+
+    def watch(self, keys: Hashes) -> None:
+        """Asks which of some keys are there; ``are_there`` says so once all parts are noted."""
+        self._watched, self.are_there = keys, np.zeros(keys.size, np.bool_)
+
+    def noted(self, seen: Occurrences) -> Occurrences:
+        """The same occurrences, the watched ones among them noted."""
+        if self._watched.size:
+            found = seen.keys[FewHashes(self._watched).places_among(seen.keys)]
+            there = np.isin(self._watched, found)
+            with self._lock:
+                self.are_there |= there
+        return seen
 
     def add(self, seen: Occurrences) -> None:
         """Adds occurrences."""

@@ -1,0 +1,127 @@
+"""IDs that another spelling of meets: counted, and never changed.
+
+`ＡＢ１２`, `ab12` and `AB12` are three IDs, and so are `0012` and `12`. Often they are one that a
+person typed, or that an editor, a Mac or a spreadsheet changed: then a payment is booked twice, an
+enrolled account's payments are declined, or a person has two caps. So a run names them.
+
+Two IDs are spellings of one if they are equal as `look_alikes` has them, without byte order marks,
+in capitals (unless an ID has letters of both cases: they may tell IDs apart), and, of digits alone,
+without zeros ahead and without `.0` behind.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.columns.text_bytes import bytes_of
+from engine.layouts.look_alikes import all_plain
+
+# Few IDs are spelled oddly; where all are, as many show it.
+MOST_LOOKED_AT: Final = 100_000
+_LOWER, _UPPER = slice(ord("a"), ord("z") + 1), slice(ord("A"), ord("Z") + 1)
+_NUMBER: Final = r"^0*([0-9]+?)(?:\.0+)?$"
+_SCHEMA: Final = {"service_id": pl.String, "id": pl.String, "plain": pl.String, "row_ref": pl.Int64}
+
+
+def plain_ids(ids: pl.Series) -> pl.Series:
+    """IDs as all their spellings have them; the same series where none is spelled otherwise."""
+    ends, data = bytes_of(ids.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    content = data[ends[0] : ends[-1]]
+    if content.size == 0:
+        return ids
+    there = np.bincount(content, minlength=256)
+    plain = ids
+    if there[0x80:].any():
+        plain = all_plain(ids).str.replace_all("\ufeff", "", literal=True)
+    if there[_LOWER].any() or plain is not ids:
+        cased = pl.col("id").str.contains("[A-Z]") if there[_UPPER].any() else pl.lit(value=False)
+        frame = plain.to_frame("id")
+        plain = frame.select(
+            pl.when(cased).then("id").otherwise(pl.col("id").str.to_uppercase())
+        ).to_series()
+    starts = ends[:-1][ends[:-1] < ends[1:]] - ends[0]
+    if there[ord(".")] or plain is not ids or (content[starts] == ord("0")).any():
+        plain = plain.str.replace(_NUMBER, "${1}")
+    return ids if plain is not ids and plain.equals(ids) else plain
+
+
+@dataclass(slots=True)
+class OddIds:
+    """The IDs of one column that are spelled otherwise than they might be; used by several threads.
+
+    Attributes:
+        column: which; a person's IDs are of no service.
+        every: whether all IDs are kept, for what is looked at may be the plain spelling.
+    """
+
+    column: str
+    every: bool = False
+    _found: list[pl.DataFrame] = field(default_factory=list)
+    _rows: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def look(self, rows: pl.DataFrame) -> None:
+        """Looks at readable rows, which have a ``row_ref``."""
+        if self._rows >= MOST_LOOKED_AT or rows.height == 0:
+            return
+        ids = rows[self.column]
+        plain = plain_ids(ids)
+        if plain is ids and not self.every:
+            return
+        service = pl.lit("") if self.column == "person_id" else pl.col("service_id")
+        found = rows.select(
+            service.cast(pl.String).alias("service_id"),
+            pl.col(self.column).alias("id"),
+            plain.alias("plain"),
+            "row_ref",
+        )
+        if not self.every:
+            found = found.filter(pl.col("id") != pl.col("plain"))
+        found = found.unique(["service_id", "id"], keep="first", maintain_order=True)
+        with self._lock:
+            found = found.head(max(0, MOST_LOOKED_AT - self._rows))
+            self._found.append(found)
+            self._rows += found.height
+
+    def ids(self) -> pl.DataFrame:
+        """What was found: ``service_id``, ``id``, ``plain``, ``row_ref``, each ID once."""
+        found = pl.concat([pl.DataFrame(schema=_SCHEMA), *self._found])
+        return found.sort("row_ref").unique(["service_id", "id"], keep="first", maintain_order=True)
+
+    def among_each_other(self, ids: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Which of the IDs have another of them as another spelling."""
+        again = pl.col("id").n_unique().over("service_id", "plain") > 1
+        return ids.select(again.fill_null(value=False)).to_series().to_numpy()
+
+
+def in_other_spellings(
+    ids: pl.DataFrame, services: pl.Series | None, others: pl.Series
+) -> npt.NDArray[np.bool_]:
+    """Which of some IDs, as ``OddIds`` finds them, another spelling is among others."""
+    known = pl.DataFrame({"other": others, "plain": plain_ids(others)}).with_columns(
+        service_id=pl.lit("") if services is None else services.cast(pl.String)
+    )
+    met = (
+        ids.with_row_index("place")
+        .join(known, on=["service_id", "plain"])
+        .filter(pl.col("id") != pl.col("other"))
+    )
+    mask = np.zeros(ids.height, np.bool_)
+    mask[met["place"].to_numpy()] = True
+    return mask
+
+
+def said_of(
+    ids: pl.DataFrame, meets: npt.NDArray[np.bool_], column: str, what: str
+) -> Iterator[tuple[int, str]]:
+    """The first row's reference, and what to say of the IDs that another spelling of meets."""
+    count = int(meets.sum())
+    if count:
+        row_ref = int(ids["row_ref"][int(np.flatnonzero(meets)[0])])
+        are = "IDs are" if count > 1 else "ID is"
+        yield row_ref, f"{column}: {count:,} {are} another spelling of one {what}"

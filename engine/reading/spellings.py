@@ -23,7 +23,7 @@ from engine.layouts.look_alikes import all_plain
 
 # Few IDs are spelled oddly; where all are, as many show it.
 MOST_LOOKED_AT: Final = 100_000
-_LOWER, _UPPER = slice(ord("a"), ord("z") + 1), slice(ord("A"), ord("Z") + 1)
+_NOT_ASCII: Final = 0x80
 _NUMBER: Final = r"^0*([0-9]+?)(?:\.0+)?$"
 _SCHEMA: Final = {"service_id": pl.String, "id": pl.String, "plain": pl.String, "row_ref": pl.Int64}
 
@@ -34,18 +34,19 @@ def plain_ids(ids: pl.Series) -> pl.Series:
     content = data[ends[0] : ends[-1]]
     if content.size == 0:
         return ids
-    there = np.bincount(content, minlength=256)
-    plain = ids
-    if there[0x80:].any():
+    plain, greatest = ids, content.max()
+    if greatest >= _NOT_ASCII:
         plain = all_plain(ids).str.replace_all("\ufeff", "", literal=True)
-    if there[_LOWER].any() or plain is not ids:
-        cased = pl.col("id").str.contains("[A-Z]") if there[_UPPER].any() else pl.lit(value=False)
-        frame = plain.to_frame("id")
-        plain = frame.select(
-            pl.when(cased).then("id").otherwise(pl.col("id").str.to_uppercase())
-        ).to_series()
+    if greatest >= ord("a"):
+        cased = pl.col("id").str.contains("[A-Z]")
+        plain = (
+            plain.to_frame("id")
+            .select(pl.when(cased).then("id").otherwise(pl.col("id").str.to_uppercase()))
+            .to_series()
+        )
     starts = ends[:-1][ends[:-1] < ends[1:]] - ends[0]
-    if there[ord(".")] or plain is not ids or (content[starts] == ord("0")).any():
+    has_zeros = (content[starts] == ord("0")).any() or b"." in content.tobytes()
+    if has_zeros or plain is not ids:
         plain = plain.str.replace(_NUMBER, "${1}")
     return ids if plain is not ids and plain.equals(ids) else plain
 

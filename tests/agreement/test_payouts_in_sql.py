@@ -172,6 +172,7 @@ def lines(book: Book, number: int, on: dt.date, folder: Path) -> list[tuple[str,
 
 
 AT_ONCE: Row = {"when": "at_once", "hold_codes": ["closed"]}
+LATE: Row = {"when": "days_after", "days": 1000}
 
 
 def test_what_a_person_has_left_goes_to_the_first_service_and_there_to_the_first_account(
@@ -351,7 +352,8 @@ def test_a_refund_has_the_day_of_the_booking_that_it_takes_back(tmp_path: Path) 
 
 def test_a_refund_takes_back_its_own_persons_booking(tmp_path: Path) -> None:
     accounts: dict[tuple[str, str], str | None] = {("coin", "A"): "P1", ("coin", "B"): "P2"}
-    book = book_of({"coin": {"when": "days_after", "days": 30}}, accounts)
+    book = book_of({"coin": {"when": "days_after", "days": 30}, "gate": LATE}, accounts)
+    book.view.enrolled["gate", "B"] = ("P2", True)
     may, june, july = dt.date(2020, 5, 1), dt.date(2020, 6, 1), dt.date(2020, 7, 1)
     here = partial(award, book, ("coin", "A"), booked_on=july)
     there = partial(award, book, ("coin", "B"), booked_on=july)
@@ -361,6 +363,8 @@ def test_a_refund_takes_back_its_own_persons_booking(tmp_path: Path) -> None:
     here(-100, day=may, kind="purchase_void", transaction="T")
     there(100, day=july, transaction="T")
     there(9, day=may, transaction="V")
+    # And another service's of the same ID, of May.
+    award(book, ("gate", "B"), 1, day=may, booked_on=july, transaction="T")
     there(-40, day=june, kind="refund", original="T", transaction="R")
     first, second = ("coin", "A", "pay", 7), ("coin", "B", "pay", 9)
     assert lines(book, 1, july, tmp_path / "a") == [first, second]
@@ -368,3 +372,143 @@ def test_a_refund_takes_back_its_own_persons_booking(tmp_path: Path) -> None:
         first,
         ("coin", "B", "pay", 69),
     ]
+
+
+def test_the_limit_counts_what_is_on_its_way_and_what_is_not_yet_due(tmp_path: Path) -> None:
+    accounts = [("coin", "A"), ("coin", "B"), ("gate", "C")]
+    book = book_of(
+        {"coin": AT_ONCE | {"take_back_from": DAY_OF}, "gate": LATE}, dict.fromkeys(accounts, "P1")
+    )
+    award(book, ("coin", "B"), 100, transaction="B")
+    pay(book, 1)
+    award(book, ("coin", "B"), -70, kind="refund", original="B", transaction="R")
+    award(book, ("coin", "A"), 90)
+    # 100 are on their way to B, which has 30 awarded: of A's 90, 20 are left.
+    assert lines(book, 2, DAY_OF, tmp_path / "a") == [("coin", "A", "pay", 20)]
+    award(book, ("gate", "C"), 30)
+    assert lines(book, 2, DAY_OF, tmp_path / "b") == [("coin", "A", "pay", 50)]
+    # What is being taken back is no room as long as it is not taken.
+    answer(book, 2, [row for row in book.payouts if row["entry"] == "instructed"], "done")
+    pay(book, 3)
+    assert book.bridge(DAY_OF)["coin"]["unanswered"] == 50 - 70
+    award(book, ("coin", "A"), 1)
+    assert lines(book, 4, DAY_OF, tmp_path / "c") == [("coin", "A", "pay", 1)]
+
+
+def test_accounts_without_a_person_have_no_limit_among_them(tmp_path: Path) -> None:
+    book = book_of({"coin": AT_ONCE}, {})
+    award(book, ("coin", "A"), 100, transaction="T")
+    answer(book, 2, pay(book, 1), "done")
+    award(book, ("coin", "A"), -100, kind="purchase_void", transaction="T")
+    award(book, ("coin", "B"), 40)
+    assert lines(book, 3, DAY_OF, tmp_path / "a") == [
+        ("coin", "A", "take_back", 100),
+        ("coin", "B", "pay", 40),
+    ]
+
+
+def test_services_that_are_not_asked_for_are_neither_paid_nor_taken_back_from(
+    tmp_path: Path,
+) -> None:
+    accounts = [("coin", "A"), ("coin", "B"), ("gate", "C")]
+    schedule = AT_ONCE | {"take_back_from": DAY_OF}
+    book = book_of({"coin": schedule, "gate": schedule}, dict.fromkeys(accounts, "P1"))
+    award(book, ("coin", "A"), 100, transaction="T")
+    answer(book, 2, pay(book, 1), "done")
+    award(book, ("coin", "A"), -60, kind="refund", original="T", transaction="R")
+    award(book, ("coin", "B"), 70)
+    award(book, ("gate", "C"), 10)
+    # 20 are left to the person; B would come first.
+    agrees(book, 3, DAY_OF, ["gate"], tmp_path / "a")
+    [line] = book.instruct("000003", DAY_OF, ["gate"])
+    assert (line["service_id"], line["points"]) == ("gate", 10)
+
+
+def test_a_stop_withholds_at_the_end_of_the_day_or_of_the_last_bookings(tmp_path: Path) -> None:
+    book = book_of({"coin": AT_ONCE}, {("coin", "A"): "P1"})
+    award(book, ("coin", "A"), 100)
+    midnight = dt.datetime.combine(DAY_OF + DAY, dt.time())
+    stops = book.view.stops
+    stops.append(("coin", "A", midnight, True))
+    assert lines(book, 1, DAY_OF, tmp_path / "a") == [("coin", "A", "pay", 100)]
+    assert lines(book, 1, DAY_OF + DAY, tmp_path / "b") == []
+    stops[0] = ("coin", "A", midnight - dt.timedelta(microseconds=1), True)
+    assert lines(book, 1, DAY_OF - DAY, tmp_path / "c") == []
+    assert book.bridge(DAY_OF)["coin"]["withheld"] == 100
+
+
+def test_the_newest_number_is_effective_by_then_the_last_accepted_of_equal_ones(
+    tmp_path: Path,
+) -> None:
+    at = dt.datetime(2020, 9, 10)
+    book = book_of({"coin": AT_ONCE}, {("coin", "A"): "P1", ("coin", "N"): "P2"})
+    # N's enrollment was taken out by a merge: it goes on with A.
+    book.view.enrolled["coin", "N"] = ("P1", False)
+    for number, instant in (("B", at), ("N", at), ("F", dt.datetime(2020, 10, 2))):
+        book.view.replacements.append(("coin", "A", number, instant))
+    award(book, ("coin", "A"), 100)
+    [row] = pay(book, 1)
+    assert row["account_id"] == "N"
+    assert lines(book, 2, DAY_OF, tmp_path / "a") == []
+    # Refused for good at N, held until F is effective.
+    answer(book, 2, [row], "refused", "closed")
+    assert lines(book, 3, DAY_OF, tmp_path / "b") == []
+    assert lines(book, 3, DAY_OF + DAY, tmp_path / "c") == [("coin", "A", "pay", 100)]
+    # N is somebody else's: what was paid to it counts there.
+    answer(book, 3, [row], "done", answered_on=DAY_OF + DAY)
+    book.view.enrolled["coin", "N"] = ("P3", True)
+    assert lines(book, 4, DAY_OF, tmp_path / "d") == [("coin", "A", "pay", 100)]
+
+
+def test_points_are_due_by_the_later_of_their_day_and_the_day_of_reaching(tmp_path: Path) -> None:
+    reaching = {"when": "on_reaching", "yen": 1000, "months": 1, "day": "last"}
+    reaching["rest_on"] = dt.date(2021, 4, 10)
+    book = book_of({"coin": reaching}, {("coin", "A"): "P1"})
+    for day, points_of_it in (
+        (dt.date(2020, 9, 3), 100),
+        (dt.date(2020, 11, 3), 150),
+        (dt.date(2021, 1, 31), 50),
+        (dt.date(2021, 3, 1), 7),
+    ):
+        award(book, ("coin", "A"), points_of_it, day=day)
+    for number, (on, total) in enumerate(
+        (
+            (dt.date(2020, 12, 30), 0),
+            (dt.date(2020, 12, 31), 250),
+            (dt.date(2021, 2, 27), 250),
+            (dt.date(2021, 2, 28), 300),
+            (dt.date(2021, 4, 9), 300),
+            (dt.date(2021, 4, 10), 307),
+        )
+    ):
+        paid = [("coin", "A", "pay", total)] if total else []
+        assert lines(book, 1, on, tmp_path / str(number)) == paid, on
+
+
+def test_the_cut_day_is_of_the_month_before_and_nothing_is_due_before_it_is_booked(
+    tmp_path: Path,
+) -> None:
+    schedule = {"when": "month_day", "months": 1, "day": 10, "cut_day": 7}
+    book = book_of({"coin": schedule}, {("coin", name): f"P-{name}" for name in "ABC"})
+    seventh, tenth = dt.date(2020, 8, 7), dt.date(2020, 8, 10)
+    award(book, ("coin", "A"), 10, day=seventh, booked_on=seventh)
+    award(book, ("coin", "B"), 20, day=seventh + DAY, booked_on=seventh + DAY)
+    award(book, ("coin", "C"), 30, day=seventh, booked_on=tenth + DAY)
+    # No points: its day says nothing of when points were due.
+    award(book, ("coin", "A"), 0, day=seventh, booked_on=tenth)
+    assert lines(book, 1, tenth, tmp_path / "a") == [("coin", "A", "pay", 10)]
+    assert book.instruct("000001", tenth + DAY)[0]["due_on"] == tenth
+    assert len(lines(book, 1, tenth + DAY, tmp_path / "b")) == 2
+    assert len(lines(book, 1, dt.date(2020, 9, 10), tmp_path / "c")) == 3
+
+
+def test_what_was_paid_ahead_is_not_yet_due_once_only(tmp_path: Path) -> None:
+    book = book_of({"coin": {"when": "days_after", "days": 30}}, {("coin", "A"): "P1"})
+    early = DAY_OF - 30 * DAY
+    award(book, ("coin", "A"), 100, day=early, transaction="T")
+    answer(book, 2, pay(book, 1), "done")
+    award(book, ("coin", "A"), -60, day=early, kind="refund", original="T", transaction="R")
+    award(book, ("coin", "A"), 80, day=DAY_OF)
+    assert lines(book, 3, DAY_OF, tmp_path / "a") == []
+    terms = book.bridge(DAY_OF)["coin"]
+    assert (terms["granted"], terms["not_yet_due"], terms["debt"]) == (100, 20, 0)

@@ -405,6 +405,10 @@ def test_accounts_without_a_person_have_no_limit_among_them(tmp_path: Path) -> N
         ("coin", "A", "take_back", 100),
         ("coin", "B", "pay", 40),
     ]
+    pay(book, 3)
+    award(book, ("coin", "A"), 30)
+    # A's 100 are there as long as they have not been taken back.
+    assert lines(book, 4, DAY_OF, tmp_path / "b") == []
 
 
 def test_services_that_are_not_asked_for_are_neither_paid_nor_taken_back_from(
@@ -495,7 +499,7 @@ def test_the_cut_day_is_of_the_month_before_and_nothing_is_due_before_it_is_book
     award(book, ("coin", "B"), 20, day=seventh + DAY, booked_on=seventh + DAY)
     award(book, ("coin", "C"), 30, day=seventh, booked_on=tenth + DAY)
     # No points: its day says nothing of when points were due.
-    award(book, ("coin", "A"), 0, day=seventh, booked_on=tenth)
+    award(book, ("coin", "A"), 0, day=seventh, booked_on=tenth + DAY)
     assert lines(book, 1, tenth, tmp_path / "a") == [("coin", "A", "pay", 10)]
     assert book.instruct("000001", tenth + DAY)[0]["due_on"] == tenth
     assert len(lines(book, 1, tenth + DAY, tmp_path / "b")) == 2

@@ -1,5 +1,6 @@
 """verify proves the payouts: each planted defect is found, and a sound book has none."""
 
+import datetime as dt
 import json
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,22 @@ def refused_instead(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def to_no_payout(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(payout_id=pl.lit("0" * 32))
+
+
+def of_the_day_of_the_answer_before(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(on=pl.lit(dt.date(2020, 10, 3)))
+
+
+def of_two_days(rows: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([rows[:1].with_columns(on=pl.lit(dt.date(2020, 10, 8))), rows[1:]])
+
+
+def in_another_order(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.reverse()
+
+
 def granted_in_whole(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(entry="done").with_columns(points=pl.lit(3000, pl.Int64))
 
@@ -152,6 +169,10 @@ def places_committed(places: Places) -> int:
         (4, refused_instead, "the record counts other answers"),
         (4, answered_of_another_account, "names another account"),
         (4, answered_of_another_run, "not this payout run's"),
+        (4, to_no_payout, "the answer is to no payout"),
+        (4, of_the_day_of_the_answer_before, "not of a later day than the one before"),
+        (4, of_two_days, "the answer is of two days"),
+        (4, in_another_order, "not in the table's order"),
         (5, of_another_amount, "another points"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),

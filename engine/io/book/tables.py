@@ -17,7 +17,9 @@ from engine.io.book.run_record import Output
 from engine.io.durable import NewFile
 from engine.records import Record, view_schema
 
-FEW_WORDED: Final = ("service_id", "kind", "basis", "reason", "file")
+FEW_WORDED: Final = ("service_id", "kind", "method", "basis", "reason", "file")
+# What rows are looked for by; statistics of the other columns would be made for nobody.
+_LOOKED_FOR: Final = ("occurred_at", "applied_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class TableWriter:
             compression="zstd",
             compression_level=1,
             use_dictionary=[name for name in FEW_WORDED if name in self._schema.names],
+            write_statistics=[name for name in _LOOKED_FOR if name in self._schema.names],
+            column_encoding={
+                field.name: "DELTA_BINARY_PACKED"
+                for field in self._schema
+                if pyarrow.types.is_int64(field.type) or pyarrow.types.is_timestamp(field.type)
+            },
             store_schema=False,
         )
 

@@ -1,12 +1,18 @@
 """What is delivered in the place of a CSV file is named for what it is."""
 
+import datetime as dt
+import errno
 import io
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 from command_line import in_this_process
 from test_ends_of_files import LAID_OUT, LAYOUT
+
+import mynapoint
+from engine.errors import InputError
 
 TEXT = LAID_OUT
 
@@ -76,3 +82,19 @@ def test_a_text_that_a_layout_cannot_read_is_refused_with_the_cause(
     layout.write_text(LAYOUT)
     refused(["preview", str(path), "--layout", str(layout)], f"{path}: ")
     refused(["preview", str(path), "--layout", str(layout)], why)
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_not_called_badly_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "transactions.csv"
+    file.write_text("transaction_id\n")
+
+    def failing(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", failing)
+    with pytest.raises(InputError, match=r"transactions.csv: the file cannot be read") as caught:
+        mynapoint.run(tmp_path / "book", booked_on=dt.date(2021, 10, 1), transactions=[file])
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("check the disk")

@@ -78,7 +78,12 @@ class _Resumed:
 
 
 def badly_packed(name: str, error: Exception) -> InputError:
-    """The error for a file that cannot be unpacked."""
+    """The error for a file that cannot be unpacked, or not even read."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return InputError(
+            f"{name}: the file cannot be read: {error.strerror}",
+            hint="check the disk that it is on, or have it delivered again; nothing was booked",
+        )
     return InputError(
         f"{name}: the compressed file is cut short or damaged: {error}",
         hint="have the file delivered again; nothing was booked",

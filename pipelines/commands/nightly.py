@@ -50,6 +50,7 @@ def run(
     on_finish: str | None = None,
     quiet: bool = False,
     as_json: Json = False,
+    lang: Lang | None = None,
     arguments: Arguments = (),
 ) -> int:
     """Book one night's deliveries / 夜間処理 1 回分の取引を記帳する.
@@ -134,6 +135,8 @@ def run(
         Print nothing but errors and warnings.
     as_json: bool
         Print the run record as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
     """
     from pipelines.run.command import Delivered, book_deliveries, in_their_layouts
     from pipelines.run.observed import Watchers
@@ -169,6 +172,7 @@ def run(
         watchers=Watchers(log_json, metrics, on_finish),
         quiet=quiet,
         as_json=as_json,
+        lang=lang or lang_of_locale(),
     )
 
 

@@ -31,6 +31,7 @@ def night(
     allow_postdating: bool = False,
     quiet: bool = False,
     as_json: Json = False,
+    lang: Lang | None = None,
 ) -> int:
     """Book a night with what its sources have / 設定ファイルに従い夜間処理を行う.
 
@@ -66,6 +67,8 @@ def night(
         Print nothing but errors and warnings.
     as_json: bool
         Print the run record as JSON.
+    lang: Lang
+        ja or en; by default the locale's.
     """
     from pipelines.night.command import run_night
 
@@ -84,6 +87,7 @@ def night(
         allow_postdating=allow_postdating,
         quiet=quiet,
         as_json=as_json,
+        lang=lang or lang_of_locale(),
     )
 
 

@@ -41,6 +41,7 @@ def run_night(
     allow_postdating: bool,
     quiet: bool,
     as_json: bool,
+    lang: Lang,
 ) -> int:
     """Books a night with what its sources have.
 
@@ -85,6 +86,7 @@ def run_night(
         ),
         quiet=quiet,
         as_json=as_json,
+        lang=lang,
     )
 
 

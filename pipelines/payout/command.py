@@ -104,7 +104,7 @@ def pay_out(
             access=access,
         )
     with output_may_fail():
-        print_row_warnings(result.record.warnings)
+        print_row_warnings(result.record.warnings, lang)
         if as_json:
             print_json_record(result)
         else:

@@ -17,6 +17,7 @@ from pipelines.run.observed import Watchers, observed
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.progress import progress_bar
 from pipelines.shown.summary import print_record, print_summary, print_warnings
+from pipelines.shown.texts import Lang
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def book_deliveries(
     watchers: Watchers,
     quiet: bool,
     as_json: bool,
+    lang: Lang,
 ) -> int:
     """Books one night's deliveries.
 
@@ -101,7 +103,7 @@ def book_deliveries(
         )
     with (
         engine_of(engine, master, conf) as how,
-        progress_bar(wanted=not quiet) as shown,
+        progress_bar(lang, wanted=not quiet) as shown,
         observed(book, booked_on, command_line(), watchers, shown, dry_run=dry_run) as attempt,
     ):
         delivered = find_delivered()
@@ -136,9 +138,9 @@ def book_deliveries(
             out=out,
         )
     with output_may_fail():
-        print_warnings(result)
+        print_warnings(result, lang)
         if as_json:
             print_record(result)
         elif not quiet:
-            print_summary(result, out)
+            print_summary(result, lang, out)
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import ErrorCode, MynapointError
+from pipelines.shown.texts import Lang, lang_of_locale
 
 # Set by this program itself, unless the operator does.
 _OURS: Final = "POLARS_ENGINE_AFFINITY"
@@ -118,8 +119,23 @@ def prepare_streams() -> None:
         sys.stderr = unfailing(2, encoding, keep_open=True)
 
 
+def _lang() -> Lang:
+    """The language that the command line, or else the locale, asks for."""
+    given = sys.argv[1:]
+    for place, argument in enumerate(given):
+        name, equals, value = argument.partition("=")
+        if name == "--lang":
+            chosen = value if equals else "".join(given[place + 1 : place + 2])
+            return "ja" if chosen == "ja" else "en"
+    return lang_of_locale()
+
+
 def _leave(error: Mapping[str, Any]) -> None:
-    sys.stderr.write(f"error: {error['message']}\nhint: {error['hint']}\n")
+    from pipelines.shown.said import said
+
+    lang = _lang()
+    message, hint = said(error["message"], lang), said(error["hint"], lang)
+    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
     if _JSON in sys.argv[1:]:
         from pipelines.shown.terminal import print_json
 

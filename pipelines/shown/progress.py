@@ -5,20 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine.io.run.order import Progress, no_progress
-
-_PHASES = {
-    "fetch": "取得 fetch",
-    "index": "索引 index",
-    "enrollments": "申込 enrollments",
-    "transactions": "取引 transactions",
-    "booking": "記帳 booking",
-    "commit": "確定 commit",
-    "publish": "公開 publish",
-}
+from pipelines.shown.texts import Lang, Texts, lang_of_locale
 
 
 @contextmanager
-def progress_bar(*, wanted: bool) -> Iterator[Progress]:
+def progress_bar(lang: Lang | None = None, *, wanted: bool) -> Iterator[Progress]:
     """Gives a run what it reports its progress to."""
     if not (wanted and sys.stderr.isatty()):
         yield no_progress
@@ -35,10 +26,11 @@ def progress_bar(*, wanted: bool) -> Iterator[Progress]:
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, object] = {}
+        texts = Texts("run", lang or lang_of_locale())
 
         def report(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(_PHASES[phase], total=total)
+                tasks[phase] = bars.add_task(texts(f"phase_{phase}"), total=total)
             bars.update(tasks[phase], completed=done, total=total)  # type: ignore[arg-type]
 
         yield report

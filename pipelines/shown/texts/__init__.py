@@ -36,6 +36,11 @@ class Texts:
         return self._texts[key][self.lang].format(**values)
 
 
+def all_texts(topic: str) -> Mapping[str, Mapping[str, str]]:
+    """All texts of a topic, by key and language."""
+    return _load(topic)
+
+
 @cache
 def _load(topic: str) -> Mapping[str, Mapping[str, str]]:
     text = files(__package__).joinpath(f"{topic}.toml").read_text(encoding="utf-8")

@@ -89,8 +89,8 @@ def test_what_is_refused_is_counted_in_japanese(
     assert done.returncode == 2
     error, hint = done.stderr.splitlines()
     counts = (
-        f"台帳の記帳内容と相違 1 件({path} row 1); "
-        f"読み取り不可 1 件: amount:malformed 1({path} row 2); "
+        f"台帳の記帳内容と相違 1 件({path} row 1)、"
+        f"読み取り不可 1 件: amount:malformed 1({path} row 2)、"
         f"受信ファイル内で相違 2 件({path} row 3, {path} row 4)"
     )
     assert error.startswith(

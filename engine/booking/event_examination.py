@@ -2,9 +2,9 @@
 enrollments that the next event finds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.booking import event_reasons as reasons
 from engine.booking.concerned import Group
@@ -13,8 +13,21 @@ from engine.booking.standing import Reading, Standing
 from engine.terms.services import Services
 
 
+class PutToWait(NamedTuple):
+    """An application that an event took out of force, and that waits from then on.
+
+    Attributes:
+        instead: also where another content waits under its key, for it was accepted again since.
+    """
+
+    enrollment: Accepted
+    instead: bool
+
+
 class Examination:
-    """Examines the events of a group, one by one."""
+    """Examines the events of a group, one by one; ``waiting`` has the IDs of all events that wait,
+    of other groups, too.
+    """
 
     def __init__(
         self,
@@ -23,17 +36,18 @@ class Examination:
         services: Services,
         transactions: frozenset[TransactionKey],
         step: int,
+        waiting: Container[str] = (),
     ) -> None:
         self.run_number, self.services, self.step = run_number, services, step
         self.transactions = transactions
         self.taken, self.enrollments = list(group.taken), list(group.enrollments)
         self.accepted: list[Taken] = []
         self.enrolled: list[Accepted] = []
-        self.left_waiting: list[Accepted] = []
-        # What an undoing may name: events that were accepted, wait, or are in this run.
-        self.known = {t.event.event_id: t.event for t in self.taken} | {
-            event.event_id: event for event in group.tries
-        }
+        self.put_to_wait: dict[tuple[str, str, str], PutToWait] = {}
+        # What an undoing may name besides: events that were accepted or are in this run.
+        self.waiting = waiting
+        self.known = {t.event.event_id for t in self.taken}
+        self.known |= {event.event_id for event in group.tries}
         self.now = Standing(self.taken, self.enrollments)
 
     def take(self, event: Event, first_try: Moment) -> str | None:
@@ -61,7 +75,7 @@ class Examination:
         self.now = Standing(self.taken, self.enrollments)
         if taken.event.kind == "enrollment_granted":
             self._enroll(_granted(taken, self.now))
-        if taken.event.kind in ("persons_merged", "undone"):
+        if taken.event.kind in ("persons_merged", "undone", "enrollment_voided"):
             self._stand_anew(readings, taken.moment)
 
     def _enroll(self, enrollment: Accepted) -> None:
@@ -70,16 +84,18 @@ class Examination:
         self.now.accept(enrollment)
 
     def _stand_anew(self, readings: Mapping[Moment, Reading], moment: Moment) -> None:
-        """Enrollments that a merge or its undoing took from a person are at once those of the other
-        person, where that is possible; else they wait.
+        """Applications that a merge or its undoing took from a person are at once those of the
+        other person, where that is possible; else, and where a void took them, they wait.
+
+        ``readings`` are those of all that were in force before, by moment.
         """
-        moved = [
+        staying = {enrollment.moment for enrollment in self.now.in_force()}
+        taken_out = [
             enrollment
             for enrollment in self.enrollments
-            if enrollment.moment in readings
-            and self.now.read(enrollment.person_id) != readings[enrollment.moment]
+            if enrollment.moment in readings and enrollment.moment not in staying
         ]
-        moved.sort(
+        taken_out.sort(
             key=lambda enrollment: (
                 enrollment.applied_at,
                 self.now.read(enrollment.person_id).person,
@@ -88,23 +104,32 @@ class Examination:
                 enrollment.person_id,
             )
         )
-        for number, enrollment in enumerate(moved, 1):
-            person, merges = self.now.read(enrollment.person_id)
-            as_the_others = replace(
-                enrollment, person=person, merges=merges, moment=(*moment[:3], number, 0)
+        for number, enrollment in enumerate(taken_out, 1):
+            reading = self.now.read(enrollment.person_id)
+            as_read = replace(
+                enrollment,
+                person=reading.person,
+                merges=reading.merges,
+                moment=(*moment[:3], number, 0),
             )
             owner = self.now.owner(enrollment.account)
-            if owner is not None and owner.enrollment.key == enrollment.key:
+            if (
+                owner is not None
+                and owner.enrollment.key == enrollment.key
+                and owner.enrollment.content == enrollment.content
+            ):
                 # The enrollment that it was before is in force again.
                 continue
             if (
-                owner is not None
-                or self.now.is_barred(enrollment.account, enrollment.person_id)
-                or not self._may_stand(as_the_others)
+                reading != readings[enrollment.moment]
+                and owner is None
+                and not self.now.is_barred(enrollment.account, enrollment.person_id)
+                and self._may_stand(as_read)
             ):
-                self.left_waiting.append(as_the_others)
+                self._enroll(as_read)
+                self.put_to_wait[enrollment.key] = PutToWait(enrollment, instead=True)
             else:
-                self._enroll(as_the_others)
+                self.put_to_wait.setdefault(enrollment.key, PutToWait(enrollment, instead=False))
 
     def _may_stand(self, enrollment: Accepted) -> bool:
         """Whether it is compatible with the person's other enrollments that were not granted."""
@@ -182,7 +207,8 @@ class Examination:
         undone_id = event.other_id or ""
         if self.now.is_undone(undone_id):
             return reasons.ALREADY_UNDONE
-        if undone_id not in self.known or self._in_a_circle(event):
+        is_known = undone_id in self.known or undone_id in self.waiting
+        if not is_known or self._in_a_circle(event):
             return reasons.NO_SUCH_EVENT
         taken = Taken(event, moment)
         if self.now.taken(undone_id) is None:

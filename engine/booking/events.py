@@ -19,7 +19,7 @@ from engine.booking.corrections import (
     TransactionKey,
     WaitingEvent,
 )
-from engine.booking.event_examination import Examination
+from engine.booking.event_examination import Examination, PutToWait
 from engine.booking.event_reasons import TOO_EARLY
 from engine.terms.services import Services
 
@@ -42,7 +42,7 @@ class TakenEvents:
         accepted: in the order taken.
         refused: with the reason of the last attempt.
         reconsidered_accepted, reconsidered_refused: IDs that waited and no longer wait.
-        left_waiting: enrollments that a merge took from a person, and that wait as the other's.
+        put_to_wait: applications that events took out of force, and that wait.
         groups: those in which an event was accepted, and whom they concern.
     """
 
@@ -51,7 +51,7 @@ class TakenEvents:
     refused: Sequence[Refused] = ()
     reconsidered_accepted: frozenset[str] = frozenset()
     reconsidered_refused: frozenset[str] = frozenset()
-    left_waiting: Sequence[Accepted] = ()
+    put_to_wait: Sequence[PutToWait] = ()
     groups: Sequence["Concerned"] = ()
 
 
@@ -114,7 +114,7 @@ def take_events(
             for event, reason in result.refused
             if event.event_id in waiting and reason not in TOO_EARLY
         ),
-        left_waiting=result.left_waiting,
+        put_to_wait=result.put_to_wait,
         groups=result.groups,
     )
 
@@ -126,7 +126,7 @@ class _Result:
     accepted: list[Taken] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     enrollments: list[Accepted] = field(default_factory=list)
-    left_waiting: list[Accepted] = field(default_factory=list)
+    put_to_wait: list[PutToWait] = field(default_factory=list)
     groups: list[Concerned] = field(default_factory=list)
     tried: dict[str, Moment] = field(default_factory=dict)
 
@@ -138,7 +138,14 @@ def _take_group(
     services: Services,
     transactions: Mapping[TransactionKey, str | None],
 ) -> None:
-    examination = Examination(run_number, group, services, frozenset(transactions), result.step)
+    examination = Examination(
+        run_number,
+        group,
+        services,
+        frozenset(transactions),
+        result.step,
+        result.before.waiting,
+    )
     tries = sorted(group.tries, key=lambda event: event.order)
     while True:
         refused = []
@@ -158,7 +165,7 @@ def _take_group(
     result.refused += refused
     result.accepted += examination.accepted
     result.enrollments += examination.enrolled
-    result.left_waiting += examination.left_waiting
+    result.put_to_wait += examination.put_to_wait.values()
     if examination.accepted:
         result.groups.append(
             Concerned(

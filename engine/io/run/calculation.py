@@ -39,7 +39,7 @@ from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_dupli
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.memory import Memory
 from engine.io.run.one_run import Calculated, Run
-from engine.io.run.reconsidering import Reconsidering, left_waiting, waiting_enrollments
+from engine.io.run.reconsidering import Reconsidering, put_to_wait, waiting_enrollments
 from engine.io.run.refusal import Kind, QuarantinedRows, RefusedRunError
 from engine.io.run.rejects import keep_rejects
 from engine.io.run.shuffle import SeenKeys, Shuffle
@@ -50,7 +50,13 @@ from engine.io.run.spelling import (
     plain_keys,
     transactions_spelled_otherwise,
 )
-from engine.records import ENROLLMENT_COLUMNS, ENROLLMENT_CONFLICT, EVENT_CONFLICT
+from engine.records import (
+    ENROLLMENT_COLUMNS,
+    ENROLLMENT_CONFLICT,
+    EVENT_CONFLICT,
+    Enrollment,
+    polars_schema,
+)
 
 MOST_SLICES: Final = 256
 MOST_SLICES_OF_UNENROLLED: Final = 32
@@ -74,6 +80,7 @@ class Calculation:
         self.declined: TableWriter
         self.tables: list[TableWriter] = []
         self.enrollments_left_alone = False
+        self.put_to_wait = pl.DataFrame(schema=polars_schema(Enrollment))
         self.quarantined_rows = QuarantinedRows()
 
     def calculate(self) -> Calculated:
@@ -109,7 +116,7 @@ class Calculation:
             past = corrected(past, events.taken.corrections)
         taken_in, corrections = self._take_in_enrollments(pool, past, known, events)
         self.tally.enroll(taken_in.counts())
-        enrollments = pool.submit(self._write_enrollments, taken_in, events)
+        enrollments = pool.submit(self._write_enrollments, taken_in)
         changed = taken_in.accepted.select("service_id", "account_id")
         past = enrolled(past, taken_in.accepted, corrections)
         # Free them: the registry already holds what later steps need.
@@ -253,9 +260,9 @@ class Calculation:
 
     def _with_waiting(self, delivered: pl.DataFrame, events: Corrected) -> pl.DataFrame:
         """Delivered applications and those that wait under other keys."""
-        waits = waiting_enrollments(self.book, self.number - 1)
-        fresh = left_waiting(self.book, self.number - 1, events.taken.left_waiting)
-        waits = pl.concat([waits.select(ENROLLMENT_COLUMNS), fresh]).unique(
+        waits = waiting_enrollments(self.book, self.number - 1).select(ENROLLMENT_COLUMNS)
+        self.put_to_wait = put_to_wait(self.book, self.number - 1, waits, events.taken.put_to_wait)
+        waits = pl.concat([waits, self.put_to_wait]).unique(
             _ENROLLMENT_KEY, keep="last", maintain_order=True
         )
         waits = waits.join(delivered, on=_ENROLLMENT_KEY, how="anti")
@@ -263,14 +270,27 @@ class Calculation:
         waits = waits.with_columns(row_ref=refs).cast(dict(ENROLLMENT_VALUES))  # type: ignore[arg-type]
         return pl.concat([delivered, waits.select(delivered.columns)])
 
-    def _write_enrollments(self, taken_in: Enrolled, events: Corrected) -> None:
+    def _write_enrollments(self, taken_in: Enrolled) -> None:
         """Writes the accepted and the rejected applications, and those that wait unlisted."""
         self._write(RunTable.ACCEPTED, taken_in.accepted)
         self._write(RunTable.REJECTED, taken_in.rejected)
-        fresh = left_waiting(self.book, self.number - 1, events.taken.left_waiting)
-        waiting = pl.concat([fresh, taken_in.waiting.cast(dict(fresh.schema))])  # type: ignore[arg-type]
+        waiting = taken_in.waiting.cast(dict(self.put_to_wait.schema))  # type: ignore[arg-type]
+        if self.put_to_wait.height:
+            waiting = pl.concat([self._put_to_wait_after_all(taken_in, waiting), waiting])
         if waiting.height:
             self._write(RunTable.WAITING, waiting)
+
+    def _put_to_wait_after_all(self, taken_in: Enrolled, waiting: pl.DataFrame) -> pl.DataFrame:
+        """What events put to wait, where the run has not decided anything under its key since."""
+        delivered = pl.coalesce("delivered_person_id", "person_id").alias("person_id")
+        decided = pl.concat(
+            [
+                waiting.select(_ENROLLMENT_KEY),
+                taken_in.accepted.select(_ENROLLMENT_KEY).cast(pl.String),
+                taken_in.rejected.select(delivered, *_ENROLLMENT_KEY[1:]).cast(pl.String),
+            ]
+        )
+        return self.put_to_wait.join(decided, on=_ENROLLMENT_KEY, how="anti")
 
     def _write(self, table: RunTable, frame: pl.DataFrame) -> None:
         with table_writer(self.staged, table) as writer:

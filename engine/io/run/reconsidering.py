@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from engine.booking.concerned import Concerned
-from engine.booking.corrections import Accepted, Account, LeftAlone
+from engine.booking.corrections import Account, LeftAlone
+from engine.booking.event_examination import PutToWait
 from engine.booking.recounted import Voids
-from engine.booking.registry import Numbers
+from engine.booking.registry import Numbers, enrollment_contents
 from engine.booking.state import Past
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
@@ -73,19 +75,45 @@ def waiting_enrollments(book: Book, committed: int) -> pl.DataFrame:
     )
 
 
-def left_waiting(book: Book, committed: int, enrollments: Sequence[Accepted]) -> pl.DataFrame:
-    """The applications, as they were delivered, that a merge took out and did not let stand."""
+def put_to_wait(
+    book: Book, committed: int, waits: pl.DataFrame, put: Sequence[PutToWait]
+) -> pl.DataFrame:
+    """The applications, as they were delivered, that events put beside ``waits``, or in the place
+    of what waits under their keys.
+    """
     rows = [pl.DataFrame(schema=polars_schema(Enrollment))]
-    if enrollments:
-        keys = pl.DataFrame(
-            sorted({enrollment.key for enrollment in enrollments}),
-            schema=dict.fromkeys(ENROLLMENT_KEY, pl.String),
-            orient="row",
+    if not put:
+        return rows[0]
+    wanted = pl.DataFrame(
+        [(*enrollment.key, enrollment.content, instead) for enrollment, instead in put],
+        schema={
+            **dict.fromkeys(ENROLLMENT_KEY, pl.String),
+            "content": pl.UInt64,
+            "instead": pl.Boolean,
+        },
+        orient="row",
+    )
+    for number in range(1, committed + 1):
+        accepted = read_table(book, number, RunTable.ACCEPTED).join(
+            wanted.select(ENROLLMENT_KEY).unique(), on=ENROLLMENT_KEY, how="semi"
         )
-        for number in range(1, committed + 1):
-            accepted = read_table(book, number, RunTable.ACCEPTED)
-            rows.append(accepted.join(keys, on=ENROLLMENT_KEY, how="semi"))
-    return pl.concat(rows).unique(ENROLLMENT_KEY, keep="last", maintain_order=True)
+        rows.append(accepted.select(ENROLLMENT_COLUMNS))
+    found = _with_content(pl.concat(rows)).unique([*ENROLLMENT_KEY, "content"])
+    there = _with_content(waits).select(*ENROLLMENT_KEY, there="content")
+    return (
+        wanted.join(found, on=[*ENROLLMENT_KEY, "content"], how="inner", maintain_order="left")
+        .join(there, on=ENROLLMENT_KEY, how="left", maintain_order="left")
+        .filter(
+            pl.when("instead")
+            .then((pl.col("there") != pl.col("content")).fill_null(value=False))
+            .otherwise(pl.col("there").is_null())
+        )
+        .select(ENROLLMENT_COLUMNS)
+    )
+
+
+def _with_content(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(pl.Series("content", enrollment_contents(rows)))
 
 
 @dataclass(slots=True)
@@ -205,7 +233,12 @@ class Reconsidering:
         rows = rows.filter(~pl.Series(booked))
         if self.days is not None:
             age = pl.lit(self.booked_on) - pl.col("occurred_at").dt.date()
-            rows = rows.filter(pl.col("booked_once") | (age.dt.total_days() < self.days))
+            possible = rows.select(age.dt.total_days() < self.days).to_series().to_numpy().copy()
+            # A key that was booked once is never passed over, whatever it says by now.
+            old = rows.select(_KEY)[np.flatnonzero(~possible)]
+            keys = old["service_id"], old["transaction_id"]
+            possible[~possible] = self.past.entries_of(*keys) >= 0
+            rows = rows.filter(pl.Series(possible))
         return rows
 
 

@@ -213,7 +213,7 @@ def _of_the_original(row: Row, run: int, known: _Known) -> Iterator[Fact]:
 def _of_the_payment(
     declined: Declined, service: Service, application: Application | None
 ) -> Iterator[Fact]:
-    """The reasons that hold of a charge or a purchase, in the contract's order."""
+    """The reasons that hold of a charge or a purchase, in the specification's order."""
     row, terms = declined.row, declined.terms
     day = row["occurred_at"].date()
     if day < terms.window_first:

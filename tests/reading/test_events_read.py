@@ -94,7 +94,7 @@ def test_each_column_is_needed_allowed_or_unexpected_as_the_kind_has_it(
         ({"note": ""}, []),
     ],
 )
-def test_faults_of_events_have_the_codes_of_the_contract(
+def test_faults_of_events_have_the_codes_of_the_specification(
     changed: dict[str, str], errors: list[str], tmp_path: Path
 ) -> None:
     made = read_events(tmp_path, event("undone", **changed))

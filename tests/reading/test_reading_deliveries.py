@@ -868,7 +868,7 @@ def spread(request: pytest.FixtureRequest, desk: Desk) -> Callable[[list[dict[st
     return book
 
 
-def test_times_are_read_as_the_contract_has_them(
+def test_times_are_read_as_the_specification_has_them(
     desk: Desk, spread: Callable[[list[dict[str, str]]], dict[str, tuple[str, ...]]]
 ) -> None:
     rows = [transaction(n, occurred_at=text) for n, text in enumerate(TIMES)]
@@ -880,7 +880,7 @@ def test_times_are_read_as_the_contract_has_them(
         assert faults.get(key) == (None if expected else ("occurred_at:malformed",)), repr(text)
 
 
-def test_amounts_are_read_as_the_contract_has_them(
+def test_amounts_are_read_as_the_specification_has_them(
     desk: Desk, spread: Callable[[list[dict[str, str]]], dict[str, tuple[str, ...]]]
 ) -> None:
     rows = [transaction(n, amount=text) for n, text in enumerate(AMOUNTS)]
@@ -918,7 +918,7 @@ def delivered_rows(draw: st.DrawFn) -> Iterator[dict[str, str]]:
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(rows=delivered_rows(), line_end=st.sampled_from(["\r\n", "\n", "\r"]))
-def test_any_text_in_any_cell_gets_the_codes_that_the_contract_has_for_it(
+def test_any_text_in_any_cell_gets_the_codes_that_the_specification_has_for_it(
     rows: list[dict[str, str]], line_end: str
 ) -> None:
     text = as_csv(rows, TRANSACTION_COLUMNS, line_end)

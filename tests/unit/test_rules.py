@@ -60,7 +60,7 @@ def desk(tmp_path: Path) -> Desk:
 # --- The order of reasons -------------------------------------------------------------------------
 
 
-def test_the_rules_stand_in_the_contracts_order() -> None:
+def test_the_rules_stand_in_the_specifications_order() -> None:
     terms, services = load_programme("mynapoint-2020").terms[-1], load_services(None)
     for_applications = [rule.reason for rule in application.rules_for_applications(terms)]
     for_refunds = [rule.reason for rule in refunds.rules_for_refunds()]

@@ -33,6 +33,8 @@ def rows_that_pass(test: Test, columns: Mapping[str, Column], rows: int) -> pl.S
             passes |= frame.select(looks.fill_null(value=False)).to_series()
         if test.matches is not None:
             passes |= values.str.contains(test.matches).fill_null(value=False)
+            if alike is not values:
+                passes |= alike.str.contains(test.matches).fill_null(value=False)
         return passes
 
     if test.column not in columns:

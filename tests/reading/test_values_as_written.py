@@ -95,6 +95,14 @@ def test_a_row_is_left_out_by_a_word_that_looks_the_same(tmp_path: Path, word: s
     assert read_rows(tmp_path, f"N1,A1,2020/10/1,{word},100").skipped == {"failed": (1, 100)}
 
 
+@pytest.mark.parametrize("word", ["エラー3回", "ｴﾗｰ3回", "エラー３回"])
+def test_a_pattern_matches_what_looks_the_same(tmp_path: Path, word: str) -> None:
+    skip = '[[skip]]\nreason = "tries"\ncolumn = "区分"\nmatches = "^エラー[0-9]回$"\n\n[[skip]]\n'
+    changes = (("[[skip]]\n", skip),)
+    made = read_rows(tmp_path, f"N1,A1,2020/10/1,{word},100", changes=changes)
+    assert made.skipped == {"tries": (1, 100)}
+
+
 @pytest.mark.parametrize("word", ["チャジ〜自動", "チャ一ジ〜自動", "支払い", "支 払"])
 def test_a_word_that_only_resembles_one_is_a_fault(tmp_path: Path, word: str) -> None:
     made = read_rows(tmp_path, f"N1,A1,2020/10/1,{word},100")

@@ -58,6 +58,8 @@ class Enrolled:
         rejected: columns of ``RejectedEnrollment``, of what was delivered.
         waiting: delivered rows that changed nothing as long as another enrollment stands: columns
             of ``Enrollment``.
+        said_again: delivered rows that say what an enrollment that events concern said under the
+            same key: columns of ``Enrollment``.
         conflicts: the ``row_ref`` of every row in conflict.
         unchanged: how many delivered rows changed nothing.
         reconsidered: how many of the accepted waited in the book.
@@ -67,6 +69,7 @@ class Enrolled:
     accepted: pl.DataFrame
     rejected: pl.DataFrame
     waiting: pl.DataFrame
+    said_again: pl.DataFrame
     conflicts: Numbers
     unchanged: int
     reconsidered: int
@@ -130,7 +133,7 @@ def enroll(
     standing = Standing(corrections.taken, corrections.enrollments)
     prepared = DeliveredEnrollments.of(delivered, registry, corrections, standing)
     is_delivered = (delivered["row_ref"] >= 0).to_numpy()
-    fresh, conflicts, unchanged, waiting = _settle_keys(prepared, registry, standing)
+    fresh, conflicts, unchanged, waiting, again = _settle_keys(prepared, registry, standing)
     asked = terms_of_services(delivered["service_id"], services, *ASKED_OF_SERVICES)
     at_fault, reasons = reasons_against(
         delivered.with_columns(asked), rules_for_applications(terms)
@@ -168,7 +171,10 @@ def enroll(
         delivered_person_id=pl.when(pl.col("person_id") != pl.col("person")).then("person_id"),
     )
     rejected = rows_on_their_own(rejected.select(polars_schema(RejectedEnrollment).keys()))
-    kept = rows_on_their_own(delivered[waiting[is_delivered[waiting]]].select(ENROLLMENT_COLUMNS))
+    kept, said_again = (
+        rows_on_their_own(delivered[at[is_delivered[at]]].select(ENROLLMENT_COLUMNS))
+        for at in (waiting, again)
+    )
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     reconsidered = int((~is_delivered[accepted]).sum())
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
@@ -183,6 +189,7 @@ def enroll(
         pl.DataFrame(columns),
         rejected,
         kept,
+        said_again,
         conflicting,
         unchanged,
         reconsidered,
@@ -192,9 +199,10 @@ def enroll(
 
 def _settle_keys(
     delivered: DeliveredEnrollments, registry: Registry, standing: Standing
-) -> tuple[Mask, Numbers, int, Numbers]:
+) -> tuple[Mask, Numbers, int, Numbers, Numbers]:
     """Which rows have a new key each; the places of the rows in conflict; how many rows change
-    nothing; and the places of the unchanged rows that wait.
+    nothing; the places of the unchanged rows that wait, and of those that events concern and that
+    say what is accepted.
     """
     held = (delivered.account_nos >= 0) & ~delivered.concerned
     numbers = delivered.account_nos[held]
@@ -227,7 +235,7 @@ def _settle_keys(
         + (~first & ~in_conflict).sum()
         + is_delivered[waiting].sum()
     )
-    return fresh, conflicts, int(unchanged), waiting
+    return fresh, conflicts, int(unchanged), waiting, known_concerned[same_concerned]
 
 
 def _settle_concerned(

@@ -116,6 +116,22 @@ def test_what_was_delivered_after_an_application_was_voided_waits_in_its_place(
     assert nights[-1].enrollment_counts.unchanged == 1
 
 
+def test_where_an_accepted_row_comes_again_nothing_else_waits_under_its_key(
+    tmp_path: Path,
+) -> None:
+    world = history(
+        {"enrollments": APPLIED, "transactions": BOUGHT},
+        {"events": VOIDED},
+        # Accepted, it would let nothing count that was bought before.
+        {"enrollments": "P,coin,A,2020-09-20 00:00:00,2020-07-01\n"},
+        {"events": "U1,undone,desk,,,,,V\n"},
+        {"enrollments": APPLIED},
+        {"events": "U2,undone,desk,,,,,U1\n"},
+        {"events": "M,persons_merged,desk,P,,,,Q\nU3,undone,desk,,,,,U2\n"},
+    )
+    assert booked(agreed(world, tmp_path)[-1]) == [("purchase", "Q", 1000)]
+
+
 def test_an_event_that_waits_is_withdrawn_also_where_its_id_comes_with_two_contents(
     tmp_path: Path,
 ) -> None:

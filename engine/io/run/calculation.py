@@ -39,7 +39,12 @@ from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_dupli
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.memory import Memory
 from engine.io.run.one_run import Calculated, Run
-from engine.io.run.reconsidering import Reconsidering, put_to_wait, waiting_enrollments
+from engine.io.run.reconsidering import (
+    Reconsidering,
+    put_to_wait,
+    waiting_enrollments,
+    waits_after,
+)
 from engine.io.run.refusal import Kind, QuarantinedRows, RefusedRunError
 from engine.io.run.rejects import keep_rejects
 from engine.io.run.shuffle import SeenKeys, Shuffle
@@ -116,7 +121,7 @@ class Calculation:
             past = corrected(past, events.taken.corrections)
         taken_in, corrections = self._take_in_enrollments(pool, past, known, events)
         self.tally.enroll(taken_in.counts())
-        enrollments = pool.submit(self._write_enrollments, taken_in)
+        enrollments = pool.submit(self._write_enrollments, taken_in, corrections)
         changed = taken_in.accepted.select("service_id", "account_id")
         past = enrolled(past, taken_in.accepted, corrections)
         # Free them: the registry already holds what later steps need.
@@ -270,27 +275,13 @@ class Calculation:
         waits = waits.with_columns(row_ref=refs).cast(dict(ENROLLMENT_VALUES))  # type: ignore[arg-type]
         return pl.concat([delivered, waits.select(delivered.columns)])
 
-    def _write_enrollments(self, taken_in: Enrolled) -> None:
+    def _write_enrollments(self, taken_in: Enrolled, corrections: Corrections) -> None:
         """Writes the accepted and the rejected applications, and those that wait unlisted."""
         self._write(RunTable.ACCEPTED, taken_in.accepted)
         self._write(RunTable.REJECTED, taken_in.rejected)
-        waiting = taken_in.waiting.cast(dict(self.put_to_wait.schema))  # type: ignore[arg-type]
-        if self.put_to_wait.height:
-            waiting = pl.concat([self._put_to_wait_after_all(taken_in, waiting), waiting])
+        waiting = waits_after(self.book, self.number - 1, self.put_to_wait, taken_in, corrections)
         if waiting.height:
             self._write(RunTable.WAITING, waiting)
-
-    def _put_to_wait_after_all(self, taken_in: Enrolled, waiting: pl.DataFrame) -> pl.DataFrame:
-        """What events put to wait, where the run has not decided anything under its key since."""
-        delivered = pl.coalesce("delivered_person_id", "person_id").alias("person_id")
-        decided = pl.concat(
-            [
-                waiting.select(_ENROLLMENT_KEY),
-                taken_in.accepted.select(_ENROLLMENT_KEY).cast(pl.String),
-                taken_in.rejected.select(delivered, *_ENROLLMENT_KEY[1:]).cast(pl.String),
-            ]
-        )
-        return self.put_to_wait.join(decided, on=_ENROLLMENT_KEY, how="anti")
 
     def _write(self, table: RunTable, frame: pl.DataFrame) -> None:
         with table_writer(self.staged, table) as writer:

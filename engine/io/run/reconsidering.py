@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from engine.booking.concerned import Concerned
-from engine.booking.corrections import Account, LeftAlone
+from engine.booking.corrections import Account, Corrections, LeftAlone
+from engine.booking.enrollment import Enrolled
 from engine.booking.event_examination import PutToWait
 from engine.booking.recounted import Voids
 from engine.booking.registry import Numbers, enrollment_contents
@@ -108,6 +109,62 @@ def put_to_wait(
             .then((pl.col("there") != pl.col("content")).fill_null(value=False))
             .otherwise(pl.col("there").is_null())
         )
+        .select(ENROLLMENT_COLUMNS)
+    )
+
+
+def waits_after(
+    book: Book, committed: int, put: pl.DataFrame, taken_in: Enrolled, corrections: Corrections
+) -> pl.DataFrame:
+    """The applications that wait from a run on, beside those that it rejected: what events
+    ``put`` to wait, and what was delivered and changed nothing for now.
+    """
+    return pl.concat(
+        [
+            _put_after_all(put, taken_in),
+            _said_instead(book, committed, taken_in.said_again, corrections),
+            taken_in.waiting.cast(dict(put.schema)),  # type: ignore[arg-type]
+        ]
+    )
+
+
+def _put_after_all(put: pl.DataFrame, taken_in: Enrolled) -> pl.DataFrame:
+    """What events put to wait, where the run has not decided anything under its key since."""
+    if put.is_empty():
+        return put
+    delivered = pl.coalesce("delivered_person_id", "person_id").alias("person_id")
+    decided = [
+        taken_in.waiting.select(ENROLLMENT_KEY),
+        taken_in.said_again.select(ENROLLMENT_KEY),
+        taken_in.accepted.select(ENROLLMENT_KEY),
+        taken_in.rejected.select(delivered, *ENROLLMENT_KEY[1:]),
+    ]
+    return put.join(
+        pl.concat(rows.cast(pl.String) for rows in decided), on=ENROLLMENT_KEY, how="anti"
+    )
+
+
+def _said_instead(
+    book: Book, committed: int, said_again: pl.DataFrame, corrections: Corrections
+) -> pl.DataFrame:
+    """Rows that say what is accepted, where another content waits under their key: it no longer
+    does.
+
+    It can only where an enrollment was out of force meanwhile, which an undoing ended.
+    """
+    rows = said_again.cast(dict(polars_schema(Enrollment)))  # type: ignore[arg-type]
+    if rows.is_empty() or all(taken.event.kind != "undone" for taken in corrections.taken):
+        return rows.clear()
+    waits = _with_content(waiting_enrollments(book, committed).select(ENROLLMENT_COLUMNS))
+    return (
+        _with_content(rows.unique(ENROLLMENT_KEY, maintain_order=True))
+        .join(
+            waits.select(*ENROLLMENT_KEY, there="content"),
+            on=ENROLLMENT_KEY,
+            how="inner",
+            maintain_order="left",
+        )
+        .filter(pl.col("there") != pl.col("content"))
         .select(ENROLLMENT_COLUMNS)
     )
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import compare
 import contestants
@@ -15,11 +16,14 @@ import generate
 import nights
 import numpy as np
 import pytest
+import soak
 import waiting
 from compare import Entrant, Size
 from contestants import ENGINE, FLOOR, Contestant, Delivery, Found
 from measuring import Run, Spread, last_line, measure
 from presenting import Point, draw_nights, draw_sizes, table
+
+from engine.io import durable
 
 HERE = Path(__file__).parent
 PEER = Contestant("polars", "plain Polars", "much")
@@ -349,3 +353,22 @@ def test_what_waits_is_booked_by_the_night_that_lets_its_people_in(tmp_path: Pat
     assert found["enrollments"] == without["enrollments"]
     assert found["reconsidered"] >= found["booked"] - without["booked"] > 300
     assert without["reconsidered"] == 0
+
+
+@pytest.mark.slow
+def test_a_soak_of_a_few_nights_loses_nothing_and_says_what_a_night_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "NIGHTS_A_MONTH", 9)
+    # What a soak puts in its place is taken out again.
+    monkeypatch.setattr(durable, "before_operation", durable.before_operation)
+    options = Namespace(nights=3, rows=60, people=40, seed=1)
+    value = soak.soak(tmp_path, options, lambda _: None)
+    assert soak.is_proven(value)
+    assert [night["killed"] for night in value["nights"]] == [False, True, False]
+    assert "| 1 | 3 |" in soak.page(value, options)
+    assert not soak.is_proven(value | {"findings": {"lost": 1}})
+    # A transaction that is in no table is found to be lost.
+    world = soak.World(tmp_path / "other", 1, 1, Random(1))
+    world.readable["coin", "C999"] = {}
+    assert soak.findings(tmp_path / "book", world, tmp_path / "scratch")["lost"] == 1

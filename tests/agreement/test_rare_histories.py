@@ -29,7 +29,10 @@ card_applications_last = 2021-03-31
 source = "invented"
 """
 HEADERS = {
-    "events": "event_id,kind,authority,person_id,service_id,account_id,transaction_id,other_id\n",
+    "events": (
+        "event_id,kind,authority,person_id,service_id,account_id,transaction_id,other_id,"
+        "effective_at\n"
+    ),
     "enrollments": "person_id,service_id,account_id,applied_at,card_applied_on\n",
     "transactions": (
         "transaction_id,service_id,account_id,occurred_at,kind,amount,original_transaction_id\n"
@@ -45,7 +48,7 @@ def history(*deliveries: dict[str, str], programme: str | None = None) -> worlds
     nights = []
     for number, rows in enumerate(deliveries):
         files = {
-            role: ((f"{role}.csv", header + rows[role]),) if role in rows else ()
+            role: ((f"{role}.csv", header + padded(rows[role], header)),) if role in rows else ()
             for role, header in HEADERS.items()
         }
         nights.append(
@@ -61,6 +64,13 @@ def history(*deliveries: dict[str, str], programme: str | None = None) -> worlds
             )
         )
     return worlds.World(0, tuple(nights))
+
+
+def padded(rows: str, header: str) -> str:
+    """Rows with as many fields as the header."""
+    return "".join(
+        line + "," * (header.count(",") - line.count(",")) + "\n" for line in rows.splitlines()
+    )
 
 
 def agreed(world: worlds.World, folder: Path) -> list[oracle.Night]:
@@ -162,3 +172,16 @@ def test_a_key_that_was_booked_once_is_never_too_old_whatever_it_says_by_now(
         programme=PROGRAMME,
     )
     assert booked(agreed(world, tmp_path)[2]) == [("purchase", "P", 3000)]
+
+
+def test_what_waits_of_a_number_that_replaced_an_account_is_booked_with_its_next_enrollment(
+    tmp_path: Path,
+) -> None:
+    """The run that accepts the application has no events, and they are what names the number."""
+    world = history(
+        {"enrollments": APPLIED},
+        {"events": "R,account_replaced,desk,,coin,A,,B,2020-09-01 00:00:00\n"},
+        {"events": VOIDED, "transactions": BOUGHT.replace("coin,A", "coin,B")},
+        {"enrollments": APPLIED.replace("P,", "Q,")},
+    )
+    assert booked(agreed(world, tmp_path)[3]) == [("purchase", "Q", 1000)]

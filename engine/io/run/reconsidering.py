@@ -20,6 +20,7 @@ from engine.booking.enrollment import Enrolled
 from engine.booking.event_examination import PutToWait
 from engine.booking.recounted import Voids
 from engine.booking.registry import Numbers, enrollment_contents
+from engine.booking.standing import Standing
 from engine.booking.state import Past
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
@@ -210,9 +211,25 @@ class Reconsidering:
         for group in groups:
             named |= group.accounts | {e.account for e in group.enrollments}
             transactions |= group.transactions
+        named |= self._numbers_of(accounts)
         accounts = pl.concat([accounts, _pairs(named, "account_id")])
         self._add(self.waiting.of_accounts(*accounts.get_columns()))
         self._add(self.waiting.of_keys(*_pairs(transactions, "transaction_id").get_columns()))
+
+    def _numbers_of(self, accounts: pl.DataFrame) -> set[Account]:
+        """The numbers that earlier events had replace some accounts."""
+        corrections = self.past.corrections
+        if all(taken.event.kind != "account_replaced" for taken in corrections.taken):
+            return set()
+        known = _pairs(corrections.accounts, "account_id")
+        changed = set(known.join(accounts, on=known.columns, how="semi").iter_rows())
+        standing = Standing(corrections.taken, corrections.enrollments)
+        return {
+            number
+            for enrollment in standing.in_force()
+            if enrollment.account in changed
+            for number in standing.accounts_of(enrollment)
+        }
 
     @property
     def asks_for_refunds(self) -> bool:

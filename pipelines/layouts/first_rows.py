@@ -12,6 +12,7 @@ from typing import Final
 from engine.errors import InputError
 from engine.io.delivered.deliveries import find_delivered
 from engine.io.delivered.encodings import is_likely, likely_encoding, not_text
+from engine.io.delivered.kinds import empty_file
 from engine.io.delivered.recognising import beginning_of
 from engine.layouts.model import MAX_LINES_AHEAD
 from engine.layouts.names import numbered
@@ -69,6 +70,8 @@ def read_sample(path: Path) -> Sample:
     text = data.decode(encoding, "replace").lstrip("\ufeff")
     if len(data) == _SAMPLED_BYTES:
         text = text[: text.rfind("\n") + 1]
+    if not text.strip():
+        raise empty_file(str(path))
     best: tuple[int, str, list[list[str]]] | None = None
     for separator in _SEPARATORS:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))

@@ -714,7 +714,7 @@ map = { "支払" = "purchase" }
 def test_a_file_without_a_header_is_no_draft(desk: Desk) -> None:
     for content, why in (
         (b"1,2,3\n4,5,6\n", "no line looks like a header"),
-        (b"", "no line looks like a header"),
+        (b"", "the file is empty"),
         ("取引番号,会員,金額\n".encode("euc_jp") * 3, "neither UTF-8 nor CP932"),
         ("取引番号,会員,金額\n1,2,3\n".encode("utf-16-le"), "this is UTF-16 text without a mark"),
     ):

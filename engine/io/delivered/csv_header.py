@@ -7,6 +7,7 @@ from engine.errors import InputError
 from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, Stream, read_fully
 from engine.io.delivered.deliveries import check_required
 from engine.io.delivered.encodings import BOM, check_utf8
+from engine.io.delivered.kinds import empty_file
 from engine.records import BLANKS
 
 Header = list[str]
@@ -30,6 +31,8 @@ def read_header_at(stream: Stream, name: str) -> tuple[Header, bytes, int]:
         header = next((record for record in csv.reader(iter(text.readline, "")) if record), [])
     except csv.Error as error:
         raise _no_header(name, str(error)) from error
+    if not header:
+        raise empty_file(name)
     check_utf8(",".join(header).encode("utf-8", "surrogateescape"), name)
     rest = text.read().encode("utf-8", "surrogateescape")
     if len(data) == MAX_RECORD_BYTES and not rest:

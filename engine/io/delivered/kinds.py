@@ -14,6 +14,11 @@ _PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|\?xml|table)", re.IGNORECASE)
 _LOOKED_AT: Final = 4096
 
 
+def empty_file(name: str) -> InputError:
+    """The error for a file without a line."""
+    return InputError(f"{name}: the file is empty", hint="have it delivered again")
+
+
 def refuse_other_kinds(name: str, data: bytes) -> None:
     """Refuses a file by its first bytes.
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.errors import InputError
 from engine.io.delivered.encodings import BOM, CALLED, is_likely, wrong_encoding
+from engine.io.delivered.kinds import empty_file
 from engine.io.delivered.section_lines import blanks_of
 from engine.layouts.look_alikes import composed
 from engine.layouts.model import MAX_LINES_AHEAD, Fixed, Layout, Separated, Separator
@@ -166,7 +167,7 @@ def no_such_header(layout: Layout, data: bytes, name: str) -> InputError:
     if not is_likely(data, layout.file.encoding):
         return wrong_encoding(name, layout.file.encoding, data)
     if not data.strip(b" \t\r\n"):
-        return InputError(f"{name}: the file is empty", hint="have it delivered again")
+        return empty_file(name)
     for separator, called in _SEPARATORS.items():
         other = replace(layout, file=replace(layout.file, separator=separator))
         if separator != layout.file.separator and find_header(data, other) is not None:

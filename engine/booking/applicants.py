@@ -12,7 +12,7 @@ from engine.booking.corrections import Corrections
 from engine.booking.registry import Numbers, Registry, enrollment_contents
 from engine.booking.standing import Standing
 from engine.columns.hashing import Hashes, hash_pair, repeated_places
-from engine.columns.text_order import in_text_order
+from engine.columns.text_order import in_text_order, tied
 
 ORDER: Final = ("applied_at", "person", "service_id", "account_id", "person_id")
 
@@ -58,13 +58,11 @@ class Applicants(NamedTuple):
     Attributes:
         places: their places among the delivered rows.
         same: whether the person is that of the one before.
-        several: whether the person has more than one.
         person_nos: the person's number in the registry, or -1.
     """
 
     places: Numbers
     same: Mask
-    several: Mask
     person_nos: Numbers
 
     @classmethod
@@ -72,15 +70,13 @@ class Applicants(NamedTuple):
         people = rows["person"].filter(pl.Series(candidates))
         order, same = in_text_order(people)
         places, numbers = np.flatnonzero(candidates)[order], np.cumsum(~same, dtype=np.int64)
-        several = same.copy()
-        several[:-1] |= same[1:]
-        at = np.flatnonzero(several)
+        at = np.flatnonzero(tied(same))
         theirs = rows.select(ORDER)[places[at]].with_columns(number=numbers[at])
         in_order = theirs.select(pl.arg_sort_by("number", *ORDER)).to_series().to_numpy()
         places[at] = places[at[in_order]]
         # People are found by a table of them all; a night without applications needs none.
         person_nos = registry.people_finder.find(people)[order] if order.size else order
-        return cls(places, same, several, person_nos)
+        return cls(places, same, person_nos)
 
 
 def decided_in_turn(
@@ -94,7 +90,7 @@ def decided_in_turn(
     same = applicants.same
     of_two = same[1:] & ~same[:-1] & ~np.append(same[2:], False) & alone[1:] & alone[:-1]
     seconds = np.flatnonzero(of_two) + 1
-    in_turn = ~alone | applicants.several
+    in_turn = ~alone | tied(same)
     in_turn[seconds] = in_turn[seconds - 1] = False
     return seconds, np.flatnonzero(in_turn)
 

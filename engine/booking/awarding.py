@@ -9,6 +9,7 @@ import polars as pl
 from engine.booking.deciding import Originals
 from engine.booking.registry import Numbers
 from engine.booking.state import Integers, Past, month_keys, months_of
+from engine.columns.text_order import tied
 from engine.rules.award import counted_spend, worth
 from engine.terms.programme import Programme
 from engine.terms.services import ROUNDINGS
@@ -77,12 +78,9 @@ def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Number
     # Polars sorts numbers faster than numpy, and equal ones are settled below.
     order = pl.Series(packed).arg_sort().to_numpy().astype(np.int64)
     packed = packed[order]
-    same = packed[1:] == packed[:-1]
+    same = np.append(False, packed[1:] == packed[:-1])
     if same.any():
-        tied = np.zeros(order.size, np.bool_)
-        tied[1:] |= same
-        tied[:-1] |= same
-        at = np.flatnonzero(tied)
+        at = np.flatnonzero(tied(same))
         ties = keys[places[order[at]]].with_columns(
             packed=pl.Series(packed[at]), row=pl.Series(order[at])
         )

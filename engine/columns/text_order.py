@@ -30,15 +30,20 @@ def in_text_order(texts: pl.Series) -> tuple[Positions, npt.NDArray[np.bool_]]:
     keys = keys[order]
     same[1:] = keys[1:] == keys[:-1]
     while (at := at + _BYTES) < longest and same.any():
-        tied = same.copy()
-        tied[:-1] |= same[1:]
-        places = np.flatnonzero(tied)
+        places = np.flatnonzero(tied(same))
         ties, rows = np.cumsum(~same)[places], order[places]
         keys = _eight_bytes(texts.gather(rows), at)
         within = np.lexsort((keys, ties))
         order[places], keys = rows[within], keys[within]
         same[places[1:]] = (ties[1:] == ties[:-1]) & (keys[1:] == keys[:-1])
     return order, same
+
+
+def tied(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which sorted values have an equal, by whether each is the ``same`` as the one before."""
+    with_next = same.copy()
+    with_next[:-1] |= same[1:]
+    return with_next
 
 
 def _bytes_in_common(first: bytes, last: bytes) -> int:

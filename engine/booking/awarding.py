@@ -1,12 +1,13 @@
 """Awarding: the booked transactions of a slice, in order, and what each of them earns."""
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from engine.booking.deciding import Originals
+from engine.booking.index_spaces import BookedPlace, BookedPlaces, SliceRows
 from engine.booking.registry import Numbers
 from engine.booking.state import Integers, Past, month_keys, months_of
 from engine.columns.text_order import tied
@@ -55,7 +56,7 @@ class Awards(NamedTuple):
     points_after: Integers
 
 
-def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Numbers:
+def booking_order(booked: Booked, rows: pl.DataFrame, places: SliceRows) -> BookedPlaces:
     """The order (person, occurred_at, refunds after the others, service_id, transaction_id).
 
     ``rows`` has ``service_id`` and ``transaction_id``, in ``places`` those of what is booked; text
@@ -76,7 +77,7 @@ def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Number
     packed = ranks.astype(np.uint64) << np.uint64(bits)
     packed |= (instants.astype(np.uint64) << np.uint64(1)) | booked.refunds
     # Polars sorts numbers faster than numpy, and equal ones are settled below.
-    order = pl.Series(packed).arg_sort().to_numpy().astype(np.int64)
+    order = cast(BookedPlaces, pl.Series(packed).arg_sort().to_numpy().astype(np.int64))
     packed = packed[order]
     same = np.append(False, packed[1:] == packed[:-1])
     if same.any():
@@ -88,7 +89,7 @@ def booking_order(booked: Booked, rows: pl.DataFrame, places: Numbers) -> Number
     return order
 
 
-def _order_by_all(booked: Booked, keys: pl.DataFrame) -> Numbers:
+def _order_by_all(booked: Booked, keys: pl.DataFrame) -> BookedPlaces:
     return (
         keys.with_columns(
             rank=pl.Series(booked.ranks),
@@ -102,13 +103,16 @@ def _order_by_all(booked: Booked, keys: pl.DataFrame) -> Numbers:
 
 
 def award(
-    rows: Booked, order: Numbers, originals: Originals, past: Past, programme: Programme
+    rows: Booked,
+    order: BookedPlaces,
+    originals: Originals[BookedPlace],
+    past: Past,
+    programme: Programme,
 ) -> Awards:
     """What each of the booked transactions, which stand in booking order, earns.
 
     Not of people whom ``needs_recounting`` names: a refund of theirs may change other groups.
-    ``originals`` are of the refunds among them, by the places that the transactions had before
-    they were taken in ``order``.
+    ``originals`` are of the refunds among them.
     """
     first = begins(rows.ranks)
     starts, lengths = stretches(first)
@@ -166,10 +170,10 @@ def running(values: Integers, starts: Numbers, lengths: Numbers, before: Integer
 
 def _group_sums(
     rows: Booked,
-    order: Numbers,
+    order: BookedPlaces,
     counted: Integers,
     first: Flags,
-    originals: Originals,
+    originals: Originals[BookedPlace],
     past: Past,
 ) -> Integers:
     """The sum of each entry's rounding group after it.

@@ -5,12 +5,13 @@ before. Refunds look for their originals in the past and among the slice's own r
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.booking.index_spaces import BookedPlace, BookedPlaces, SliceRow, SliceRows, Sources
 from engine.booking.registry import Numbers
 from engine.booking.state import Integers, Past
 from engine.columns.hashing import FewHashes, Hashes, hash_pair
@@ -21,38 +22,45 @@ from engine.terms.programme import Terms
 from engine.terms.services import Services
 
 Flags = npt.NDArray[np.bool_]
+Row = TypeVar("Row", SliceRow, BookedPlace)
 
 NO_ORIGINAL: Final = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
-class Originals:
+class Originals(Generic[Row]):
     """The originals of some refunds, one a refund.
 
     Attributes:
-        of_rows: the refunds' places in the slice.
-        ids: one number an original: its position in the book, or, when it is of this slice,
-            -1 less its place there; ``NO_ORIGINAL`` where none is booked.
+        of_rows: the refunds, as rows of the slice or as booked ones.
+        ids: each one's original; ``NO_ORIGINAL`` where none is booked.
         account_nos, occurred_at_us, amounts_yen: the original's.
         refunded_yen: what earlier runs' refunds took back of it.
         taken_yen: what each refund takes back of it.
     """
 
-    of_rows: Numbers
-    ids: Integers
+    of_rows: npt.NDArray[Row]
+    ids: Sources
     account_nos: Numbers
     occurred_at_us: Integers
     amounts_yen: Integers
     refunded_yen: Integers
     taken_yen: Integers
 
-    def renumbered(self, places: Numbers) -> "Originals":
-        """The same for rows that stand in other places: ``places`` gives each row's new one."""
+    def renumbered(self, places: BookedPlaces) -> "Originals[BookedPlace]":
+        """The same by booked places: ``places`` gives that of each row of the slice."""
         inside = self.ids < 0
-        ids = np.where(inside, -1 - places[np.where(inside, -1 - self.ids, 0)], self.ids)
-        return replace(self, of_rows=places[self.of_rows], ids=ids)
+        return Originals(
+            places[self.of_rows],
+            np.where(inside, -1 - places[np.where(inside, -1 - self.ids, 0)], self.ids),
+            self.account_nos,
+            self.occurred_at_us,
+            self.amounts_yen,
+            self.refunded_yen,
+            self.taken_yen,
+        )
 
-    def taken(self, at: Numbers | Flags) -> "Originals":
+    def taken(self, at: Numbers | Flags) -> "Originals[Row]":
         """Some of them."""
         return Originals(*(getattr(self, name)[at] for name in self.__dataclass_fields__))
 
@@ -68,9 +76,9 @@ class Decided(NamedTuple):
     """
 
     booked: Flags
-    turned_away: Numbers
+    turned_away: SliceRows
     reasons: pl.Series
-    originals: Originals
+    originals: Originals[SliceRow]
 
 
 def decide(
@@ -88,7 +96,7 @@ def decide(
     reasons, places = reasons.filter(pl.Series(spending[places])), places[spending[places]]
     booked = np.ones(rows.height, np.bool_)
     booked[places] = False
-    of_rows = np.flatnonzero(refunds.to_numpy())
+    of_rows = cast(SliceRows, np.flatnonzero(refunds.to_numpy()))
     if of_rows.size == 0 or key_hashes is None:
         return Decided(booked, places, reasons, _no_originals())
     refund_rows = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
@@ -108,20 +116,20 @@ def decide(
     )
 
 
-def _no_originals() -> Originals:
-    nothing = np.empty(0, np.int64)
+def _no_originals() -> Originals[SliceRow]:
+    nothing: npt.NDArray[Any] = np.empty(0, np.int64)
     return Originals(*([nothing] * len(Originals.__dataclass_fields__)))
 
 
 def _find_originals(
-    of_rows: Numbers,
+    of_rows: SliceRows,
     refunds: pl.DataFrame,
     rows: pl.DataFrame,
     key_hashes: Hashes,
     spending: Flags,
     past: Past,
-) -> Originals:
-    found = Originals(
+) -> Originals[SliceRow]:
+    found: Originals[SliceRow] = Originals(
         of_rows,
         np.full(of_rows.size, NO_ORIGINAL),
         *(np.zeros(of_rows.size, np.int64) for _ in range(5)),
@@ -131,7 +139,7 @@ def _find_originals(
     return found
 
 
-def _from_the_past(found: Originals, refunds: pl.DataFrame, past: Past) -> None:
+def _from_the_past(found: Originals[SliceRow], refunds: pl.DataFrame, past: Past) -> None:
     positions = past.booked_at(refunds["service_id"], refunds["original_transaction_id"])
     hit = np.flatnonzero(positions >= 0)
     facts = past.facts_at(positions[hit])
@@ -145,7 +153,7 @@ def _from_the_past(found: Originals, refunds: pl.DataFrame, past: Past) -> None:
 
 
 def _from_the_slice(
-    found: Originals,
+    found: Originals[SliceRow],
     refunds: pl.DataFrame,
     rows: pl.DataFrame,
     key_hashes: Hashes,
@@ -173,7 +181,7 @@ def _from_the_slice(
     found.amounts_yen[hit] = matched["amount"].to_numpy()
 
 
-def _refund_reasons(refunds: pl.DataFrame, originals: Originals) -> tuple[pl.Series, Integers]:
+def _refund_reasons(refunds: pl.DataFrame, originals: Originals[SliceRow]) -> tuple[pl.Series, Integers]:
     """Why each refund is declined, or null; and what each takes back of its original."""
     booked = pl.Series(originals.ids != NO_ORIGINAL)
     frame = refunds.select("transaction_id", "account_no", "occurred_at", "amount").with_columns(

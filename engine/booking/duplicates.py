@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.booking.registry import Numbers
+from engine.booking.index_spaces import BookPositions, RowRefs
 from engine.booking.state import Past, content_hashes
-from engine.columns.hashing import Hashes, Positions, repeated_places
+from engine.columns.hashing import Hashes, repeated_places
 
 WHERE_SEEN: Final = np.dtype([("content", "u8"), ("row_ref", "i8")])
 
@@ -30,7 +30,7 @@ class Occurrences(NamedTuple):
     where: np.ndarray
 
     @classmethod
-    def of(cls, keys: Hashes, contents: Hashes, row_refs: Numbers) -> "Occurrences":
+    def of(cls, keys: Hashes, contents: Hashes, row_refs: RowRefs) -> "Occurrences":
         """The occurrences of some rows."""
         where = np.empty(keys.size, WHERE_SEEN)
         where["content"], where["row_ref"] = contents, row_refs
@@ -45,14 +45,15 @@ class Repeated(NamedTuple):
     under a key that was delivered again.
     """
 
-    duplicates: Numbers
-    contested: Numbers
-    replaced: Numbers
+    duplicates: RowRefs
+    contested: RowRefs
+    replaced: RowRefs
 
     @classmethod
     def of_all(cls, parts: Iterable["Repeated"]) -> "Repeated":
         """What was found in several parts, as one."""
-        nothing = cls(*(np.empty(0, np.int64) for _ in cls._fields))
+        none: RowRefs = np.empty(0, np.int64)
+        nothing = cls(none, none, none)
         return cls(*(np.sort(np.concatenate(r)) for r in zip(nothing, *parts, strict=True)))
 
 
@@ -105,7 +106,7 @@ class AgainstBook(NamedTuple):
         differs: whether the entry says something else.
     """
 
-    positions: Positions
+    positions: BookPositions
     in_force: npt.NDArray[np.bool_]
     contents: Hashes
     differs: npt.NDArray[np.bool_]

@@ -25,6 +25,7 @@ from engine.booking.applicants import (
 from engine.booking.concerned import KnownBook, with_concerned
 from engine.booking.corrections import Accepted, Corrections
 from engine.booking.in_turn import UNCHANGED, Applications, Turn, stands_for
+from engine.booking.index_spaces import RowRefs
 from engine.booking.registry import Numbers, Registry, terms_of_services
 from engine.booking.standing import Standing
 from engine.columns.unshared import rows_on_their_own, texts_on_their_own
@@ -70,7 +71,7 @@ class Enrolled:
     rejected: pl.DataFrame
     waiting: pl.DataFrame
     said_again: pl.DataFrame
-    conflicts: Numbers
+    conflicts: RowRefs
     unchanged: int
     reconsidered: int
     concerned: tuple[Accepted, ...]

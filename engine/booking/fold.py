@@ -7,16 +7,18 @@ and any number of slices can be calculated at once, here or on other machines. I
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import polars as pl
 
 from engine.booking.awarding import Awards, Booked, award, booking_order, needs_recounting
 from engine.booking.deciding import Flags, decide
+from engine.booking.index_spaces import BookPositions, BookedPlaces, SliceRows
 from engine.booking.recounted import REPEATED, Extra, People, Voids, recounted
 from engine.booking.registry import Numbers, Registry, terms_of_services
 from engine.booking.state import Past
-from engine.columns.hashing import FewHashes, Hashes, Positions, hash_coded_pair
+from engine.columns.hashing import FewHashes, Hashes, hash_coded_pair
 from engine.columns.unshared import rows_on_their_own
 from engine.records import Declined, EntryKind, polars_schema
 from engine.rules.refunds import ORIGINAL_NOT_BOOKED, REFUND_ACCOUNT_DIFFERS
@@ -50,7 +52,7 @@ class Night:
     past: Past
     accounts: pl.DataFrame
     voided_accounts: Numbers
-    entries_at: Callable[[Positions], pl.DataFrame]
+    entries_at: Callable[[BookPositions], pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,8 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
     if len(wanted) or (rows["kind"] == "refund").any():
         key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
     decided = decide(rows, key_hashes, night.past, night.terms, night.services)
-    booked = np.flatnonzero(decided.booked)
-    originals = decided.originals.renumbered(np.cumsum(decided.booked) - 1)
+    booked = cast(SliceRows, np.flatnonzero(decided.booked))
+    originals = decided.originals.renumbered(cast(BookedPlaces, np.cumsum(decided.booked) - 1))
     numbers = _numbers(rows, night.past.registry).taken(booked)
     numbers.net_yen[originals.of_rows] = -originals.taken_yen
     order = booking_order(numbers, rows, booked)
@@ -193,7 +195,7 @@ def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
 
 def _entries(
     rows: pl.DataFrame,
-    order: Numbers,
+    order: SliceRows,
     booked: Booked,
     awards: Awards,
     extra: Extra | None,
@@ -216,7 +218,7 @@ def _entries(
         merged = np.argsort((registry.ranks(numbers[0]) << _SEQ_BITS) + numbers[2], kind="stable")
         numbers = [column[merged] for column in numbers]
         at = np.arange(extra.rows.height)
-        order = np.append(order, rows.height + at)[merged]
+        order = cast(SliceRows, np.append(order, rows.height + at)[merged])
         of_entry = np.append(of_entry, 1 + at)[merged]
         event_ids = event_ids.append(extra.event_ids)
     person_nos, net_yen, entry_seq, *said = numbers

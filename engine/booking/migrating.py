@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from engine.booking.awarding import CUMULATIVE
+from engine.booking.index_spaces import BookPositions
 from engine.booking.recounted import changes_by_group, history_of
 from engine.booking.registry import Numbers, terms_of_services
 from engine.booking.state import Past
-from engine.columns.hashing import Positions
 from engine.terms.programme import Programme
 from engine.terms.services import Services
 
@@ -22,7 +22,7 @@ def counted_otherwise(
     past: Past,
     services: Services,
     programme: Programme,
-    entries_at: Callable[[Positions], pl.DataFrame],
+    entries_at: Callable[[BookPositions], pl.DataFrame],
 ) -> tuple[dict[int, dict[int, int]], int]:
     """By person, what each transaction was counted, where a rounding group comes to another sum;
     and how many recounts say so.
@@ -54,7 +54,7 @@ def _in_question(past: Past, services: Services, programme: Programme) -> Number
 
 
 def _counted(
-    person_nos: Numbers, past: Past, entries_at: Callable[[Positions], pl.DataFrame]
+    person_nos: Numbers, past: Past, entries_at: Callable[[BookPositions], pl.DataFrame]
 ) -> Iterator[tuple[int, dict[int, int]]]:
     """By person, what the entries count of each charge or purchase, refunds taken off."""
     positions = past.positions_of(person_nos)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,17 @@ from engine.booking.awarding import (
     stretches,
 )
 from engine.booking.deciding import Originals
+from engine.booking.index_spaces import (
+    BookedPlace,
+    BookedPlaces,
+    BookPositions,
+    OrderPlaces,
+    SliceRows,
+    Sources,
+)
 from engine.booking.recounting import Counting
 from engine.booking.registry import Numbers, terms_of_services
 from engine.booking.state import Balances, Integers, Past, months_of
-from engine.columns.hashing import Positions
 from engine.records import RECOUNT, LedgerEntry, polars_schema
 from engine.rules.award import counted_spend, worth
 from engine.terms.programme import Programme
@@ -59,8 +66,8 @@ class Voids:
     """
 
     entries: pl.DataFrame
-    positions: Positions
-    of: Positions
+    positions: BookPositions
+    of: BookPositions
     person_nos: Numbers
     counted_otherwise: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
 
@@ -68,7 +75,9 @@ class Voids:
     def none(cls) -> "Voids":
         """No voids."""
         nothing = np.empty(0, np.int64)
-        return cls(pl.DataFrame(schema=polars_schema(LedgerEntry)), nothing, nothing, nothing)
+        no_entries: BookPositions = np.empty(0, np.int64)
+        entries = pl.DataFrame(schema=polars_schema(LedgerEntry))
+        return cls(entries, no_entries, no_entries, nothing)
 
     @property
     def people(self) -> Numbers:
@@ -90,21 +99,21 @@ class People(NamedTuple):
     Attributes:
         person_nos: theirs, ascending.
         booked: the slice's booked transactions in booking order.
-        order: their places before they were ordered, by which originals and ``rows`` know them.
+        order: theirs, by which originals and ``places`` know them.
         chosen: which of them are these people's.
         rows: all rows of the slice.
-        places: those of the booked ones among them, in the order before.
+        places: the booked ones among them.
     """
 
     person_nos: Numbers
     booked: Booked
-    order: Numbers
+    order: BookedPlaces
     chosen: Flags
-    originals: Originals
+    originals: Originals[BookedPlace]
     rows: pl.DataFrame
-    places: Numbers
+    places: SliceRows
 
-    def rows_of(self, sources: Integers) -> pl.DataFrame:
+    def rows_of(self, sources: Sources) -> pl.DataFrame:
         """The rows of new charges and purchases, columns of ``REPEATED``."""
         return self.rows.select(REPEATED)[self.places[-1 - sources]]
 
@@ -113,13 +122,12 @@ class Spendings(NamedTuple):
     """Charges and purchases of some people: by person, then in booking order.
 
     Attributes:
-        sources: each one's position in the book, or -1 less its place among the rows of the slice.
         months: when each happened.
         left_yen: what is left of each, of new ones the amount.
     """
 
     person_nos: Numbers
-    sources: Integers
+    sources: Sources
     account_nos: Numbers
     roundings: npt.NDArray[np.uint8]
     months: Integers
@@ -156,7 +164,7 @@ class Spendings(NamedTuple):
             said_yen[start:stop] = [counted_yen[n] for n in self.sources[start:stop].tolist()]
         return said_yen
 
-    def places_of(self, sources: Integers) -> Numbers:
+    def places_of(self, sources: Sources) -> Numbers:
         """The places of these."""
         order = np.argsort(self.sources)
         return order[np.searchsorted(self.sources, sources, sorter=order)]
@@ -166,19 +174,19 @@ class _Moves(NamedTuple):
     """What is booked for people: by person, then in booking order.
 
     Attributes:
-        of: the source of the charge or purchase that each adds, takes back, or restores.
+        of: the charge or purchase that each adds, takes back, or restores.
         net_yen: what each adds to net spend.
         new: whether it books a charge or purchase of its own.
         voids: the place among the voids of the entry that it voids, or ``_NOTHING``.
-        booked: the place in the slice's booking order of the row that it books, or ``_NOTHING``.
+        booked: the row that it books, or ``_NOTHING``.
     """
 
     person_nos: Numbers
-    of: Integers
+    of: Sources
     net_yen: Integers
     new: Flags
     voids: Numbers
-    booked: Numbers
+    booked: OrderPlaces
 
 
 class _Entries(NamedTuple):
@@ -189,13 +197,13 @@ class _Entries(NamedTuple):
             anew.
         recounts: whether each is a recount.
         voids: the void that it is or that it follows from, or ``_NOTHING``.
-        booked: the place in the slice's booking order of the row that it books, or ``_NOTHING``.
+        booked: the row that it books, or ``_NOTHING``.
     """
 
     at: Numbers
     recounts: Flags
     voids: Numbers
-    booked: Numbers
+    booked: OrderPlaces
     net_yen: Integers
     counted_yen: Integers
 
@@ -222,7 +230,7 @@ def recounted(
     voids: Voids,
     programme: Programme,
     services: Services,
-    entries_at: Callable[[Positions], pl.DataFrame],
+    entries_at: Callable[[BookPositions], pl.DataFrame],
 ) -> tuple[Awards, Extra]:
     """The awards with those of these people, and their voids and recounts."""
     history = history_of(people.person_nos, before, services)
@@ -290,7 +298,7 @@ def _with_new(history: Spendings, people: People) -> Spendings:
     booked = people.booked.taken(at)
     new = Spendings(
         booked.person_nos,
-        -1 - people.order[at],
+        cast(Sources, -1 - people.order[at]),
         booked.account_nos.astype(np.int64),
         booked.roundings,
         months_of(booked.occurred_at_us),
@@ -421,12 +429,12 @@ def _extra(
     people: People,
     before: Past,
     voids: Voids,
-    entries_at: Callable[[Positions], pl.DataFrame],
+    entries_at: Callable[[BookPositions], pl.DataFrame],
 ) -> Extra:
     extra = np.flatnonzero(entries.booked == _NOTHING)
     at, recounts, of_voids = entries.at[extra], entries.recounts[extra], entries.voids[extra]
     sources = spendings.sources[at]
-    booked = np.unique(sources[recounts & (sources >= 0)])
+    booked = cast(BookPositions, np.unique(sources[recounts & (sources >= 0)]))
     fresh = np.unique(sources[recounts & (sources < 0)])
     voided = _as_rows(voids.entries, voids.positions, before)
     repeated = pl.concat(
@@ -450,7 +458,7 @@ def _extra(
     )
 
 
-def _as_rows(entries: pl.DataFrame, positions: Positions, before: Past) -> pl.DataFrame:
+def _as_rows(entries: pl.DataFrame, positions: BookPositions, before: Past) -> pl.DataFrame:
     """Entries of the book as the rows that they book."""
     replaced = pl.col("enrolled_account_id").is_not_null()
     return entries.with_columns(

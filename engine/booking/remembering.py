@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import polars as pl
 
 from engine.booking.corrections import Corrections
 from engine.booking.exceptions import Exceptions, registry_in_force
+from engine.booking.index_spaces import BookPositions
 from engine.booking.registry import Numbers
 from engine.booking.standing import Standing
 from engine.booking.state import (
@@ -28,7 +29,7 @@ from engine.booking.state import (
     summed,
 )
 from engine.booking.voiding import with_refunds
-from engine.columns.hashing import Hashes, Positions, hash_pair
+from engine.columns.hashing import Hashes, hash_pair
 from engine.records import KINDS, RECOUNT, VOIDS, Kind
 
 _NOTHING: Final = np.empty(0, np.int64)
@@ -98,15 +99,15 @@ def remembered(
             balances, ("entry_seq", "net_spend_after", "points_after"), strict=True
         ):
             held[person_nos[ends]] = part[name].to_numpy()[ends]
-        mine_keys = hash_pair(part["service_id"], part["transaction_id"])
-        part_facts, kept = _facts(part, mine_keys, account_nos, person_nos)
+        key_hashes = hash_pair(part["service_id"], part["transaction_id"])
+        part_facts, kept = _facts(part, key_hashes, account_nos, person_nos)
         facts.append(part_facts)
         places = np.flatnonzero(kept)
-        order = places[np.argsort(mine_keys[places], kind="stable")]
-        keys.append(Keys(mine_keys[order], first + order))
+        order = places[np.argsort(key_hashes[places], kind="stable")]
+        keys.append(Keys(key_hashes[order], cast(BookPositions, first + order)))
         by_person = person_keys(person_nos[begins])
         order = np.argsort(by_person)
-        people.append(Keys(by_person[order], first + begins[order]))
+        people.append(Keys(by_person[order], cast(BookPositions, first + begins[order])))
         backward = part["kind"].is_in(["refund", *VOIDS])
         own = (part_facts["spends"] > 0) | part["kind"].is_in(
             [RECOUNT, *_VOIDS_OF_SPENDING]
@@ -176,14 +177,14 @@ def _taken_back(past: Past, run_number: int, entries: pl.DataFrame, counted: "_C
         )
     return replace(
         past,
-        voided=np.union1d(past.voided, voided),
+        voided=cast(BookPositions, np.union1d(past.voided, voided)),
         refunded=with_refunds(past.refunded, *_given_back(past, run_number, of_refunds, originals)),
     )
 
 
 def _given_back(
-    past: Past, run_number: int, of_refunds: pl.DataFrame, originals: Positions
-) -> tuple[Positions, Integers]:
+    past: Past, run_number: int, of_refunds: pl.DataFrame, originals: BookPositions
+) -> tuple[BookPositions, Integers]:
     """The originals of refunds and of voids of refunds, and what each changes of them."""
     is_void = of_refunds["kind"] == "refund_void"
     if is_void.any():

@@ -3,7 +3,7 @@
 All of it follows from the ledger and the other tables of the runs (``remembered``), so it may be
 thrown away and made again; it is kept only so that a night costs what the night delivers.
 
-An entry is known by its position: the run's number times 2^32 plus its place in the run.
+An entry is known by its position in the book (``BookPosition``).
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import polars as pl
 
 from engine.booking.corrections import Corrections
 from engine.booking.exceptions import Exceptions
+from engine.booking.index_spaces import BookPositions
 from engine.booking.registry import Numbers, Registry
 from engine.columns.hashing import (
     CHECK_SEED,
@@ -76,7 +77,7 @@ class Balances(NamedTuple):
 class Found(Protocol):
     """Positions by 64-bit keys, wherever they are kept."""
 
-    def find(self, ascending: Hashes, /) -> tuple[Positions, Positions]:
+    def find(self, ascending: Hashes, /) -> tuple[Positions, BookPositions]:
         """All positions of each of the ascending keys: the key's place among them, the position."""
 
 
@@ -84,9 +85,9 @@ class Keys(NamedTuple):
     """Entries' positions by a 64-bit key, ascending; of equal keys, by position."""
 
     hashes: Hashes
-    positions: Positions
+    positions: BookPositions
 
-    def find(self, ascending: Hashes, /) -> tuple[Positions, Positions]:
+    def find(self, ascending: Hashes, /) -> tuple[Positions, BookPositions]:
         """See ``Found``."""
         starts = np.searchsorted(self.hashes, ascending)
         stops = np.searchsorted(self.hashes, ascending, side="right")
@@ -121,7 +122,7 @@ class Facts:
         """The facts with those of a further run."""
         return Facts((*self.parts, facts), np.append(self.entries_by_run, facts.size))
 
-    def take(self, positions: Positions) -> npt.NDArray[Any]:
+    def take(self, positions: BookPositions) -> npt.NDArray[Any]:
         """The facts of the entries at these positions."""
         ends = np.cumsum(self.entries_by_run)
         runs = (positions >> RUN_SHIFT) - 1
@@ -138,7 +139,7 @@ class Facts:
 class Refunded(NamedTuple):
     """By original's position, ascending: what refunds in force took back of it."""
 
-    positions: Positions
+    positions: BookPositions
     yen: Integers
 
 
@@ -159,7 +160,7 @@ class History(NamedTuple):
     """
 
     person_nos: Numbers
-    positions: Positions
+    positions: BookPositions
     account_nos: Numbers
     occurred_at_us: Integers
     left_yen: Integers
@@ -196,12 +197,13 @@ class Past:
     people: Sequence[Found]
     facts: Facts
     refunded: Refunded
-    voided: Positions = field(default_factory=lambda: np.empty(0, np.int64))
+    voided: BookPositions = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
     def empty(cls) -> "Past":
         """The past of a fresh book."""
         nothing = np.empty(0, np.int64)
+        none_booked: BookPositions = np.empty(0, np.int64)
         return cls(
             Registry.empty(),
             nothing,
@@ -213,7 +215,7 @@ class Past:
             (),
             (),
             Facts(),
-            Refunded(nothing, nothing),
+            Refunded(none_booked, nothing),
         )
 
     def with_registry(
@@ -230,11 +232,11 @@ class Past:
 
     def entries_of(
         self, service_id: pl.Series, transaction_id: pl.Series, before_run: int | None = None
-    ) -> Positions:
+    ) -> BookPositions:
         """The position of each transaction's latest entry, void or not, or -1 where there is none;
         of entries that an earlier run booked, if so asked.
         """
-        found = np.full(len(service_id), -1, np.int64)
+        found: BookPositions = np.full(len(service_id), -1, np.int64)
         if not self.keys:
             return found
         wanted = hash_pair(service_id, transaction_id)
@@ -254,7 +256,7 @@ class Past:
             np.maximum.at(found, rows[same], positions[same])
         return found
 
-    def in_force(self, positions: Positions) -> npt.NDArray[np.bool_]:
+    def in_force(self, positions: BookPositions) -> npt.NDArray[np.bool_]:
         """Whether these positions, -1 for none, are entries that are not void."""
         held = positions >= 0
         if self.voided.size:
@@ -262,22 +264,22 @@ class Past:
             held &= ~void
         return held
 
-    def booked_at(self, service_id: pl.Series, transaction_id: pl.Series) -> Positions:
+    def booked_at(self, service_id: pl.Series, transaction_id: pl.Series) -> BookPositions:
         """The position of each transaction's entry in force, or -1 where it has none."""
         positions = self.entries_of(service_id, transaction_id)
         return np.where(self.in_force(positions), positions, -1)
 
-    def facts_at(self, positions: Positions) -> np.ndarray:
+    def facts_at(self, positions: BookPositions) -> np.ndarray:
         """The facts of the entries at these positions."""
         return self.facts.take(positions)
 
-    def refunded_at(self, positions: Positions) -> Integers:
+    def refunded_at(self, positions: BookPositions) -> Integers:
         """Yen taken back from the originals at these positions."""
         return _sums_at(*self.refunded, positions)
 
-    def positions_of(self, person_nos: Numbers) -> Positions:
+    def positions_of(self, person_nos: Numbers) -> BookPositions:
         """The positions of all entries of some people, each once; by person, then ascending."""
-        found: list[Positions] = [np.empty(0, np.int64)]
+        found: list[BookPositions] = [np.empty(0, np.int64)]
         wanted = np.sort(person_keys(person_nos))
         for segment in self.people:
             _, firsts = segment.find(wanted)

@@ -7,17 +7,17 @@ one by one, as of each event of the group.
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import polars as pl
 
 from engine.booking.concerned import Concerned
 from engine.booking.corrections import Moment
+from engine.booking.index_spaces import BookPositions
 from engine.booking.recounted import Voids
 from engine.booking.standing import Owner, Standing
-from engine.booking.state import RUN_SHIFT, Past, Refunded, summed
-from engine.columns.hashing import Positions
+from engine.booking.state import RUN_SHIFT, Integers, Past, Refunded, summed
 
 REFUND: Final = "refund"
 
@@ -45,7 +45,7 @@ class _Booked:
 
 
 def voids_of(
-    groups: Sequence[Concerned], past: Past, entries_at: Callable[[Positions], pl.DataFrame]
+    groups: Sequence[Concerned], past: Past, entries_at: Callable[[BookPositions], pl.DataFrame]
 ) -> Voids:
     """The entries that have to be voided after these groups of events."""
     event_of: dict[int, str] = {}
@@ -56,7 +56,7 @@ def voids_of(
             event_of[entry.position], of[entry.position] = event_id, entry.of
     if not event_of:
         return Voids.none()
-    positions = np.array(sorted(event_of), np.int64)
+    positions: BookPositions = np.array(sorted(event_of), np.int64)
     person_nos = past.facts_at(positions)["person_no"].astype(np.int64)
     order = np.lexsort((-positions, person_nos))
     positions = positions[order]
@@ -79,18 +79,19 @@ def without(past: Past, voids: Voids) -> Past:
     given_back = voids.entries["net_amount"].to_numpy()[refunds]
     return replace(
         past,
-        voided=np.union1d(past.voided, voids.positions),
+        voided=cast(BookPositions, np.union1d(past.voided, voids.positions)),
         refunded=with_refunds(past.refunded, voids.of[refunds], given_back),
     )
 
 
-def with_refunds(refunded: Refunded, originals: Positions, yen: Positions) -> Refunded:
+def with_refunds(refunded: Refunded, originals: BookPositions, yen: Integers) -> Refunded:
     """What refunds took back, with ``yen`` added (negative where a refund is void)."""
-    return Refunded(*summed(*refunded, originals, yen))
+    positions, sums = summed(*refunded, originals, yen)
+    return Refunded(cast(BookPositions, positions), sums)
 
 
 def _entries_in_force(
-    group: Concerned, past: Past, entries_at: Callable[[Positions], pl.DataFrame]
+    group: Concerned, past: Past, entries_at: Callable[[BookPositions], pl.DataFrame]
 ) -> Iterator[_Booked]:
     people = {enrollment.person for enrollment in group.enrollments} | group.people
     numbers = past.registry.people_finder.find(pl.Series(sorted(people), dtype=pl.String))

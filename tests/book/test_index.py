@@ -8,7 +8,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from deliveries import Desk, bodies, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.booking.index_spaces import BookPositions
 from engine.booking.state import FACT, RUN_SHIFT, Months, summed
 from engine.errors import BookError
 from engine.io.book import facts as facts_module
@@ -299,7 +300,7 @@ def test_the_facts_of_many_runs_stand_in_few_files_and_at_their_places(
         for place in range(entries)
     ]
     asked = np.random.default_rng(done).permutation(done)
-    found = facts.take(np.array(positions, np.int64)[asked])
+    found = facts.take(cast(BookPositions, np.array(positions, np.int64)[asked]))
     assert found["occurred_at"].tolist() == asked.tolist()
 
 

@@ -1,6 +1,7 @@
 """Keys whose hashes are the same are told apart by their texts, and by a second hash."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 from small_nights import deliver, ledger_of, same_ledger
 
 from engine.booking.duplicates import Occurrences, repeated_within, settled_by_text
+from engine.booking.index_spaces import RowRefs
 from engine.columns import hashing
 
 LEFT = np.uint64(3)
@@ -15,7 +17,7 @@ LEFT = np.uint64(3)
 
 def test_two_keys_of_one_hash_are_contested_and_then_neither_a_duplicate_nor_a_conflict() -> None:
     keys, contents = np.array([7, 7, 8], np.uint64), np.array([1, 2, 3], np.uint64)
-    found = repeated_within(Occurrences.of(keys, contents, np.arange(3)))
+    found = repeated_within(Occurrences.of(keys, contents, cast(RowRefs, np.arange(3))))
     assert [places.tolist() for places in found] == [[], [0, 1], []]
     rows = {"service_id": ["s", "s"], "content": contents[:2], "row_ref": [0, 1]}
     apart = settled_by_text(pl.DataFrame(rows | {"transaction_id": ["T1", "T2"]}))

@@ -1,12 +1,14 @@
 """What waits for its slice, in memory and on the disk."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
 import pytest
 
 from engine.booking.duplicates import Occurrences
+from engine.booking.index_spaces import RowRefs
 from engine.io.run.memory import MOST_BYTES, Memory, usual_memory_bytes
 from engine.io.run.shuffle import SeenKeys, Shuffle
 from engine.records import Kind
@@ -45,7 +47,8 @@ def test_all_occurrences_of_a_key_are_in_one_part_wherever_they_waited(
     seen = SeenKeys(tmp_path, rows_expected, Memory(room))
     keys = np.array([1, 1 << 62, (1 << 64) - 1, 3 << 61], np.uint64)
     for first in (0, 4):
-        seen.add(Occurrences.of(keys, keys + np.uint64(7), np.arange(first, first + 4)))
+        row_refs = cast(RowRefs, np.arange(first, first + 4))
+        seen.add(Occurrences.of(keys, keys + np.uint64(7), row_refs))
     assert bool(list(tmp_path.iterdir())) == on_disk
     parts = [part() for part in seen.parts()]
     assert list(seen.parts()) == []

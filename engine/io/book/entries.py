@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.booking.index_spaces import BookPositions
 from engine.booking.state import RUN_SHIFT
 from engine.columns.hashing import Positions
 from engine.columns.unshared import rows_on_their_own
@@ -20,7 +21,7 @@ from engine.records import LedgerEntry, polars_schema
 _SCHEMA: Final = polars_schema(LedgerEntry)
 
 
-def entries_at(book: Book, positions: Positions) -> pl.DataFrame:
+def entries_at(book: Book, positions: BookPositions) -> pl.DataFrame:
     """The entries at these positions, in this order: columns of ``LedgerEntry``.
 
     Raises:

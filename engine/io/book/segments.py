@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.columns.hashing import Hashes, Positions
 from engine.io.book.checked import ArrayFile, ArrayWriter, CheckedArray, common_ranges
@@ -54,7 +55,7 @@ class Segment:
         """The names of the segment's files."""
         return [self.keys.file.name, self.values.file.name]
 
-    def find(self, ascending: Hashes) -> tuple[Positions, Positions]:
+    def find(self, ascending: Hashes) -> tuple[Positions, npt.NDArray[Any]]:
         """All values of each of the ascending keys: the key's place among them, its value."""
         rows, places = self.keys.find(ascending)
         return rows, self.values.take(places)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 import polars as pl
 
-from engine.booking.registry import Numbers
+from engine.booking.index_spaces import RowRefs
 from engine.errors import InputError
 from engine.io.book.run_record import Input, RowWarning, UsedLayout
 from engine.io.delivered.csv_file import CsvFile
@@ -254,7 +254,7 @@ class Files:
             "raw",
         )
 
-    def read_again(self, pool: ThreadPoolExecutor, ahead: int, row_refs: Numbers) -> Iterator[Rows]:
+    def read_again(self, pool: ThreadPoolExecutor, ahead: int, row_refs: RowRefs) -> Iterator[Rows]:
         """Reads some rows, ascending, once more, for their text as it came.
 
         Raises:

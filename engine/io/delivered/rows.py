@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import numpy as np
 import polars as pl
 
+from engine.booking.index_spaces import RowRefs
 from engine.booking.registry import Numbers
 from engine.io.delivered.deliveries import SECOND, Batch, Work
 from engine.io.delivered.roles import Role
@@ -94,7 +95,7 @@ def read_part(
     return batch.records, batch.split, made, batch.skipped
 
 
-def read_part_again(role: Role, work: Work, row_refs: Numbers) -> Rows:
+def read_part_again(role: Role, work: Work, row_refs: RowRefs) -> Rows:
     """Reads some rows of a part, ascending, once more."""
     batch = work.read_some((row_refs & ((1 << REF_SHIFT) - 1)).tolist())
     return _rows(role.read(batch.table), batch, 0, row_refs)
@@ -116,7 +117,7 @@ def at_fault(rows: pl.DataFrame, raw: list[str], errors: pl.Series) -> pl.DataFr
     )
 
 
-def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: Numbers | None = None) -> Rows:
+def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: RowRefs | None = None) -> Rows:
     refs = first_ref + batch.places if row_refs is None else row_refs
     good = reading.good.with_columns(row_ref=pl.Series(refs[reading.good["row"].to_numpy()]))
     faulty = pl.DataFrame(schema=FAULTS_SCHEMA)

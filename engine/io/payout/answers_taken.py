@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from engine.booking.registry import Numbers
+from engine.booking.index_spaces import RowRefs
 from engine.io.book.folder import part_name, run_id
 from engine.io.book.payouts import PayoutPart, write_payouts
 from engine.io.payout.known import PAYOUT_COLUMNS
@@ -42,7 +42,7 @@ class AnswersTaken:
     def __post_init__(self) -> None:
         self._rows = Shuffle("answered", self.ranges, self.folder)
         self._cuts: AccountRanges | None = None
-        self._refs: dict[str | None, list[Numbers]] = {}
+        self._refs: dict[str | None, list[RowRefs]] = {}
         self._instructed = [
             pl.DataFrame(schema={"payout_id": pl.String(), "instructed": pl.Int64()})
         ]
@@ -106,7 +106,7 @@ class AnswersTaken:
             rows = rows.with_columns(is_other=pl.lit(is_other))
             self._rows.add(*self._cuts.cut(rows, whose))
 
-    def refs(self, error: str | None) -> Numbers:
+    def refs(self, error: str | None) -> RowRefs:
         """The answers that are set aside for an error, or for what is wrong with them: None."""
         return np.sort(np.concatenate([np.zeros(0, np.int64), *self._refs.get(error, [])]))
 

@@ -16,7 +16,7 @@ from engine.booking.corrections import (
 )
 from engine.booking.events import TakenEvents, take_events
 from engine.booking.exceptions import microseconds
-from engine.booking.registry import Numbers
+from engine.booking.index_spaces import RowRefs
 from engine.booking.state import Past
 from engine.io.book.run_record import DecisionCounts
 from engine.io.book.waiting import Waiting
@@ -128,7 +128,7 @@ class Corrected:
             if differing:
                 conflicts += [ref for refs in differing for ref in refs]
                 left_alone.add(event_id)
-        self.conflicts: Numbers = np.array(sorted(conflicts), np.int64)
+        self.conflicts: RowRefs = np.array(sorted(conflicts), np.int64)
         self._fresh = frozenset(event.event_id for event in fresh)
         self.taken: TakenEvents = take_events(
             run_number, fresh, before, frozenset(left_alone), known, services

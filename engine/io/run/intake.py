@@ -22,6 +22,7 @@ from engine.booking.duplicates import (
 )
 from engine.booking.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
 from engine.booking.recounted import Voids
+from engine.booking.index_spaces import RowRefs
 from engine.booking.registry import Numbers
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes, hash_pair, places_in
@@ -217,14 +218,14 @@ class Settled:
         faulty: the conflicts for the quarantine.
     """
 
-    set_aside: Numbers
+    set_aside: RowRefs
     duplicate: npt.NDArray[np.bool_]
-    replaced: Numbers
+    replaced: RowRefs
     faulty: pl.DataFrame
 
     @classmethod
     def of(
-        cls, duplicates: Numbers, conflicts: Numbers, replaced: Numbers, faulty: pl.DataFrame
+        cls, duplicates: RowRefs, conflicts: RowRefs, replaced: RowRefs, faulty: pl.DataFrame
     ) -> "Settled":
         """From the ``row_ref`` of each kind, in any order."""
         both = np.concatenate([duplicates, conflicts, replaced])

@@ -19,7 +19,8 @@ from engine.booking.corrections import Account, Corrections, LeftAlone
 from engine.booking.enrollment import Enrolled
 from engine.booking.event_examination import PutToWait
 from engine.booking.recounted import Voids
-from engine.booking.registry import Numbers, enrollment_contents
+from engine.booking.index_spaces import RowRefs
+from engine.booking.registry import enrollment_contents
 from engine.booking.standing import Standing
 from engine.booking.state import Past
 from engine.io.book.folder import Book
@@ -256,7 +257,7 @@ class Reconsidering:
                 self._keys.append(rows.select(*_KEY, "row_ref"))
             yield rows
 
-    def left_alone(self, row_refs: Numbers) -> LeftAlone:
+    def left_alone(self, row_refs: RowRefs) -> LeftAlone:
         """What the next run has to look at again: rows whose key was delivered, perhaps in
         conflict, so that they were left alone.
         """
@@ -266,7 +267,7 @@ class Reconsidering:
             return LeftAlone(everything=True)
         return LeftAlone(tuple(sorted(self.keys_of(row_refs).select(_KEY).iter_rows())))
 
-    def keys_of(self, row_refs: Numbers) -> pl.DataFrame:
+    def keys_of(self, row_refs: RowRefs) -> pl.DataFrame:
         """Some of the rows, after all were given: their keys, and ``row_ref``."""
         wanted = pl.col("row_ref").is_in(pl.Series(row_refs, dtype=pl.Int64).implode())
         numbered = self._numbered() if self.everything else self._keys

@@ -130,9 +130,9 @@ def book_a_run(book: LockedBook, world: World, number: int, rows: int, declined_
     entries = world.entries(number, rows, booked_on)
     parts = []
     for part, start in enumerate(range(0, rows, ROWS_PER_PART)):
-        some = entries[start : start + ROWS_PER_PART]
+        of_part = entries[start : start + ROWS_PER_PART]
         name = part_name(number, part)
-        parts.append(write_part(some, book.staging / "ledger", name, programme.cap_yen))
+        parts.append(write_part(of_part, book.staging / "ledger", name, programme.cap_yen))
     accepted = world.enrollments() if number == 1 else world.enrollments()[:0]
     declined = world.declined(number, declined_rows)
     tally = Tally(

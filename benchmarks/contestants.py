@@ -72,11 +72,11 @@ class Found:
 
     def against(self, other: "Found") -> list[str]:
         """What differs: name, own value, the other's value."""
-        mine, others = self._flat(), other._flat()
+        own, others = self._flat(), other._flat()
         return [
-            f"{name} {mine.get(name, 0):,} instead of {others.get(name, 0):,}"
-            for name in sorted(mine.keys() | others.keys())
-            if mine.get(name, 0) != others.get(name, 0)
+            f"{name} {own.get(name, 0):,} instead of {others.get(name, 0):,}"
+            for name in sorted(own.keys() | others.keys())
+            if own.get(name, 0) != others.get(name, 0)
         ]
 
     def _flat(self) -> dict[str, int]:
@@ -181,8 +181,8 @@ def left_out(docstring: str) -> str:
         if words:
             after = paragraphs[number + 1 : number + 2]
             items = after[0] if rest.endswith(":") and after else ""
-            told = [rest.lstrip(" :"), *(" ".join(item.split()) for item in items.split("\n- "))]
-            return " ".join(text.removeprefix("- ") for text in told if text)
+            lines = [rest.lstrip(" :"), *(" ".join(item.split()) for item in items.split("\n- "))]
+            return " ".join(text.removeprefix("- ") for text in lines if text)
     return " ".join(docstring.split())
 
 

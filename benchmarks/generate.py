@@ -378,7 +378,7 @@ class World:
         open_basis = np.array([s.basis == "either" for s in SERVICES])[service]
         registers = np.array([s.preregistration for s in SERVICES])[service]
         reserved = applied - 300 - self.roll("reserved", person, 50 * 60)
-        some = pl.Series(self.roll("reserves", person, 10) < 6)
+        reserves = pl.Series(self.roll("reserves", person, 10) < 6)
         return pl.DataFrame(
             {
                 "person_id": self.person_ids(person),
@@ -389,8 +389,8 @@ class World:
                 "basis": worded(KINDS, self.basis(person, service)).set(
                     ~pl.Series(open_basis), None
                 ),
-                "reserved_at": moments(reserved).set(~some, None),
-                "certificate_issued_at": moments(reserved - 20 * DAY).set(~some, None),
+                "reserved_at": moments(reserved).set(~reserves, None),
+                "certificate_issued_at": moments(reserved - 20 * DAY).set(~reserves, None),
                 "preregistered_on": days(day - 1).set(~pl.Series(registers), None),
             }
         )
@@ -484,8 +484,8 @@ def generate(
             if bounds[0] < bounds[1]
         ]
     if night:
-        its = folder / f"night-{night:03}"
-        enrolled = [(path, bounds) for path, bounds in enrolled if path.is_relative_to(its)]
+        of_night = folder / f"night-{night:03}"
+        enrolled = [(path, bounds) for path, bounds in enrolled if path.is_relative_to(of_night)]
         moved = moved[night - 1 : night]
 
     def write(path: Path, bounds: tuple[int, int], *, of_people: bool) -> Path:

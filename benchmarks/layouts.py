@@ -382,7 +382,7 @@ class Pair:
     """A provider's file, and its rows in the canonical form."""
 
     canonical: Path
-    theirs: DeliveredAs
+    laid_out: DeliveredAs
     rows: int
 
 
@@ -401,15 +401,15 @@ def write(kind: str, happened: pl.DataFrame, folder: Path) -> Pair:
         layout.write_text(made.layout, encoding="utf-8")
     path = folder / ("theirs.csv")
     path.write_bytes(made.content)
-    theirs = DeliveredAs(path, layout, made.parameters)
+    laid_out = DeliveredAs(path, layout, made.parameters)
     names = list(load_layout(layout).columns)
-    read = pl.concat([rows.good.select(names) for rows in _read(theirs)])
+    read = pl.concat([rows.good.select(names) for rows in _read(laid_out)])
     assert read.height == happened.height, f"{kind}: {read.height} of {happened.height} rows"
     canonical = folder / "canonical.csv"
     read.write_csv(canonical, datetime_format="%Y-%m-%d %H:%M:%S")
     again = pl.concat([rows.good.select(names) for rows in _read(DeliveredAs(canonical))])
     assert again.equals(read), f"{kind}: the canonical form is read otherwise"
-    return Pair(canonical, theirs, read.height)
+    return Pair(canonical, laid_out, read.height)
 
 
 def _read(delivery: DeliveredAs) -> Iterator[Rows]:

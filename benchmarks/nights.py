@@ -230,13 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = {**where, "setting": setting, "nights": nights}
     text = json.dumps(content, ensure_ascii=False, indent=1)
     stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-    told = page(nights, where, options)
-    stem.with_suffix(".md").write_text(told, encoding="utf-8")
+    shown = page(nights, where, options)
+    stem.with_suffix(".md").write_text(shown, encoding="utf-8")
     measured = [night for night in nights if night["wall_s"] is not None and night["night"] > 1]
     if measured:
         lines = {what: [night[name] for night in measured] for name, what in MEASURES.items()}
         draw_nights(stem.with_suffix(".svg"), [night["night"] for night in measured], lines)
-    print(told)
+    print(shown)
     return 0
 
 

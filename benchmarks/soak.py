@@ -162,7 +162,7 @@ class World:
         return f"{day} {self.lot.randrange(24):02}:{self.lot.randrange(60):02}:00"
 
     def _payments(self, service: str, day: dt.date, rows: int) -> list[Row]:
-        ours = [name for name, (chosen, _) in self.accounts.items() if chosen == service]
+        people = [name for name, (chosen, _) in self.accounts.items() if chosen == service]
         made: list[Row] = []
         for place in range(rows):
             if self.delivered and self._happens(REPEATED):
@@ -175,7 +175,7 @@ class World:
             key = f"{service[0].upper()}{self.number:03}-{place:04}"
             account = f"X{self.lot.randrange(50)}"
             if not self._happens(STRANGERS):
-                account = self.lot.choice(self.accounts[self.lot.choice(ours)][1])
+                account = self.lot.choice(self.accounts[self.lot.choice(people)][1])
             amount = str(self.lot.choice((120, 480, 999, 1500, 4980)) + self.lot.randrange(100))
             kind = KINDS[service] if self.lot.randrange(10) else "charge"
             values = (key, service, account, self._at(day), kind, amount, "")

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         for what, taken in runs.items()
     ]
-    told = "\n".join(
+    shown = "\n".join(
         [
             "# Start-up\n",
             machine.described(where),
@@ -77,14 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
     )
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "startup.md").write_text(told, encoding="utf-8")
+    (options.results / "startup.md").write_text(shown, encoding="utf-8")
     content = {
         **where,
         "user_s": {what: [round(run.user_s, 3) for run in taken] for what, taken in runs.items()},
     }
     text = json.dumps(content, ensure_ascii=False, indent=1)
     (options.results / "startup.json").write_text(text + "\n", encoding="utf-8")
-    print(told)
+    print(shown)
     return 0
 
 

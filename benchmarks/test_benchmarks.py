@@ -149,17 +149,17 @@ def test_the_engines_record_and_a_peers_line_are_read_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "shown"),
     [
         ({"points_net": 500}, "points net 500 instead of 480"),
         ({"booked": 8}, "booked 8 instead of 7"),
         ({"declined": {"not_enrolled": 2}}, "declined as duplicate 0 instead of 2"),
     ],
 )
-def test_a_peer_that_finds_otherwise_is_shown(changed: dict[str, int], told: str) -> None:
+def test_a_peer_that_finds_otherwise_is_shown(changed: dict[str, int], shown: str) -> None:
     entrant = Entrant(PEER)
     entrant.take(replace(A_RUN, stdout=json.dumps(json.loads(PRINTED) | changed)), FOUND)
-    assert f"found {told}" in entrant.failed
+    assert f"found {shown}" in entrant.failed
     assert entrant.verdict.startswith("**no**: found")
 
 
@@ -211,8 +211,8 @@ def test_a_peer_that_would_not_fit_is_not_started() -> None:
     earlier = Entrant(PEER, runs=[A_RUN])
     before = Size(1_000, 10, 1, [earlier])
     assert compare.entered(PEER, 4_000, 10**10, before).not_run is None
-    told = compare.entered(PEER, 10_000, 10**10, before).not_run
-    assert told == "would take about 20 GB of 10 GB (2.0 GB at 1,000 rows)"
+    reason = compare.entered(PEER, 10_000, 10**10, before).not_run
+    assert reason == "would take about 20 GB of 10 GB (2.0 GB at 1,000 rows)"
     bounded = Contestant("duckdb", "DuckDB SQL", "")
     spills = Size(1_000, 10, 1, [Entrant(bounded, runs=[A_RUN])])
     assert compare.entered(bounded, 10_000, 10**10, spills).not_run is None
@@ -248,8 +248,8 @@ def test_a_cell_cannot_end_a_table() -> None:
 
 def test_pictures_are_drawn_of_one_size_and_of_many(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    one, other = Spread(2.0, 1.0, 3.0), Spread(20.0, 10.0, 30.0)
-    curve = [Point(10, one, one), Point(100, other, other)]
+    first, second = Spread(2.0, 1.0, 3.0), Spread(20.0, 10.0, 30.0)
+    curve = [Point(10, first, first), Point(100, second, second)]
     assert draw_sizes(tmp_path / "many.svg", {"engine": curve, "nobody": []})
     assert draw_sizes(tmp_path / "one.svg", {"engine": curve[:1]})
     assert draw_nights(tmp_path / "nights.svg", [2, 3], {"time, s": [1.0, 2.0]})
@@ -288,9 +288,9 @@ def test_nights_refund_repeat_and_contradict_earlier_nights() -> None:
         (generate.REPEATED, 0.15, 3),
         (generate.CONFLICTING, 0.1, 2),
     ):
-        mine = nights_back[role[again] == what]
-        assert (mine > 0).mean() > share
-        assert mine.max() >= furthest
+        nights_of_kind = nights_back[role[again] == what]
+        assert (nights_of_kind > 0).mean() > share
+        assert nights_of_kind.max() >= furthest
 
 
 @pytest.mark.parametrize("enroll", ["first", "nightly"])

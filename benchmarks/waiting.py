@@ -189,8 +189,8 @@ def page(
         for book in runs
     ]
     times = [
-        f"{mine.median / other.median:.2f} ×"
-        for mine, other in zip(spreads[WITH], spreads[WITHOUT], strict=True)
+        f"{with_index.median / other.median:.2f} ×"
+        for with_index, other in zip(spreads[WITH], spreads[WITHOUT], strict=True)
     ]
     lines.append(["with / without", *times, "", "", ""])
     head = ["the book", "time, s", "processor, s", "peak, GB", "read", "reconsidered", "booked"]
@@ -265,9 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = {**where, **setting, "wall_s, cpu_s, peak_bytes": taken, "counts": counts}
     text = json.dumps(content, ensure_ascii=False, indent=1)
     stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-    told = page(runs, counts, where, options)
-    stem.with_suffix(".md").write_text(told, encoding="utf-8")
-    print(told)
+    shown = page(runs, counts, where, options)
+    stem.with_suffix(".md").write_text(shown, encoding="utf-8")
+    print(shown)
     return 0
 
 

@@ -163,7 +163,7 @@ def test_keys_seen_twice(desk: Desk, benchmark: BenchmarkFixture) -> None:
         keys = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
         row_refs = rows.good["row_ref"].to_numpy()
         parts.append(Occurrences.of(keys, content_hashes(rows.good, keys), row_refs))
-    seen = Occurrences(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+    seen = Occurrences(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     repeated = benchmark(repeated_within, seen)
     assert repeated.duplicates.size
 

@@ -573,15 +573,15 @@ def all_in_one() -> Case:
     """All cases as one night, each with people, accounts and transactions of its own."""
     enrollments, transactions, ledger, declined = [], [], [], []
     for number, case in enumerate(CASES.values()):
-        mine = f"{number:02}-"
-        enrollments += renamed(case.enrollments, mine)
-        transactions += renamed(case.transactions, mine)
+        prefix = f"{number:02}-"
+        enrollments += renamed(case.enrollments, prefix)
+        transactions += renamed(case.transactions, prefix)
         for line in case.ledger.splitlines():
             person, seq, transaction, rest = line.split(",", 3)
-            ledger.append(f"{mine}{person},{seq},{mine}{transaction},{rest}\n")
+            ledger.append(f"{prefix}{person},{seq},{prefix}{transaction},{rest}\n")
         for line in case.declined.splitlines():
             service, transaction, reason = line.split(",")
-            declined.append((service, f"{mine}{transaction}", reason))
+            declined.append((service, f"{prefix}{transaction}", reason))
     return Case(
         written(FULL_ENROLLMENT, enrollments),
         written(WITH_METHOD, transactions),

@@ -181,7 +181,9 @@ def _from_the_slice(
     found.amounts_yen[hit] = matched["amount"].to_numpy()
 
 
-def _refund_reasons(refunds: pl.DataFrame, originals: Originals[SliceRow]) -> tuple[pl.Series, Integers]:
+def _refund_reasons(
+    refunds: pl.DataFrame, originals: Originals[SliceRow]
+) -> tuple[pl.Series, Integers]:
     """Why each refund is declined, or null; and what each takes back of its original."""
     booked = pl.Series(originals.ids != NO_ORIGINAL)
     frame = refunds.select("transaction_id", "account_no", "occurred_at", "amount").with_columns(

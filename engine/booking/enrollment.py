@@ -308,11 +308,11 @@ def _known_of(
         asked = np.zeros(registry.people + 1, np.bool_)
         asked[people] = True
         # The last one stands for NOBODY.
-        theirs = np.flatnonzero(asked[registry.person_nos])
+        of_people = np.flatnonzero(asked[registry.person_nos])
         rows = registry.accounts.select(
             "applied_at", pl.col("service_id").cast(pl.String), "account_id"
-        )[theirs]
-        persons = registry.person_ids(registry.person_nos[theirs])
+        )[of_people]
+        persons = registry.person_ids(registry.person_nos[of_people])
         for person, application in zip(persons, rows.iter_rows(), strict=True):
             held.setdefault(person, []).append(application)
     return holders, held

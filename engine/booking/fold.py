@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.booking.awarding import Awards, Booked, award, booking_order, needs_recounting
 from engine.booking.deciding import Flags, decide
-from engine.booking.index_spaces import BookPositions, BookedPlaces, SliceRows
+from engine.booking.index_spaces import BookedPlaces, BookPositions, SliceRows
 from engine.booking.recounted import REPEATED, Extra, People, Voids, recounted
 from engine.booking.registry import Numbers, Registry, terms_of_services
 from engine.booking.state import Past

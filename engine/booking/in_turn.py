@@ -62,8 +62,10 @@ class Applications:
         self._standing, self._services, self._run_number = standing, services, run_number
         self._holders = dict(holders)
         self._held: dict[str, list[Application]] = {
-            person: [(*application, services.by_id.get(application[1])) for application in theirs]
-            for person, theirs in held.items()
+            person: [
+                (*application, services.by_id.get(application[1])) for application in held_by_person
+            ]
+            for person, held_by_person in held.items()
         }
         self._concerned: dict[str, list[Accepted]] = {}
         for enrollment in standing.in_force():

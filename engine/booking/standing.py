@@ -236,7 +236,7 @@ class Standing:
 
     def stand_together(self, first: Accepted, second: Accepted, services: Services) -> bool:
         """Whether section 3 lets one person have both."""
-        one, other = (
+        of_first, of_second = (
             (e.applied_at, *e.account, services.by_id.get(e.service_id)) for e in (first, second)
         )
-        return stand_together(one, other)
+        return stand_together(of_first, of_second)

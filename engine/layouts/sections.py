@@ -113,14 +113,14 @@ def _check_renamed(
     if not renamed:
         return
     known = () if isinstance(file, Fixed) else (*file.header, *file.columns, *file.optional)
-    for theirs, ours in renamed.items():
-        if theirs not in header:
+    for name, renamed_to in renamed.items():
+        if name not in header:
             raise table.fault(
-                "renamed", f'"{theirs}" is not in this header', "name one of the header's"
+                "renamed", f'"{name}" is not in this header', "name one of the header's"
             )
-        if ours not in known:
+        if renamed_to not in known:
             raise table.fault(
                 "renamed",
-                f'"{ours}" is not a column of the first table',
+                f'"{renamed_to}" is not a column of the first table',
                 f"there are {', '.join(known)}",
             )

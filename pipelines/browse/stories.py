@@ -35,7 +35,7 @@ def transaction(asked: Asked) -> Page:
     """What became of a transaction."""
     service_id, transaction_id = _ids(asked, "transaction")
     story = transaction_of(asked.opened, service_id, transaction_id)
-    people = list(dict.fromkeys(one.entry.person_id for one in story.entries))
+    people = list(dict.fromkeys(explained.entry.person_id for explained in story.entries))
     asked.browsed.log.note(
         "transaction", service_id=service_id, transaction_id=transaction_id, people=people
     )
@@ -176,10 +176,10 @@ def payouts(asked: Asked) -> Page:
 
 def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listing:
     rows: list[Sequence[Cell]] = []
-    for one in entries:
-        entry = one.entry
+    for explained in entries:
+        entry = explained.entry
         cells: dict[str, Cell] = {
-            **entry_cells(one, words),
+            **entry_cells(explained, words),
             "run": asked.link(entry.run_id, "runs", run=entry.run_id),
             "service_id": asked.service(entry.service_id),
             "transaction_id": asked.transaction(entry.service_id, entry.transaction_id),
@@ -188,7 +188,7 @@ def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listin
     columns = tuple(
         Column(column.key, words.texts(column.text), column.kind) for column in ENTRY_COLUMNS
     )
-    notes = [words.joined(words.why(asked.safe(one))) for one in entries]
+    notes = [words.joined(words.why(asked.safe(explained))) for explained in entries]
     caption = words.texts("entries")
     return Listing("entries", caption, columns, rows, notes=notes)
 
@@ -200,16 +200,16 @@ def _declined(asked: Asked, declined: Sequence[Declined]) -> Block:
     )
     rows: list[Sequence[Cell]] = [
         (
-            asked.link(one.run_id, "runs", run=one.run_id),
-            str(one.row["occurred_at"]),
-            asked.service(one.row["service_id"]),
-            asked.kind(one.row["kind"]),
-            asked.transaction(one.row["service_id"], one.row["transaction_id"]),
-            one.row["amount"],
-            one.reason,
-            asked.reason(one.reason),
+            asked.link(turned_away.run_id, "runs", run=turned_away.run_id),
+            str(turned_away.row["occurred_at"]),
+            asked.service(turned_away.row["service_id"]),
+            asked.kind(turned_away.row["kind"]),
+            asked.transaction(turned_away.row["service_id"], turned_away.row["transaction_id"]),
+            turned_away.row["amount"],
+            turned_away.reason,
+            asked.reason(turned_away.reason),
         )
-        for one in declined
+        for turned_away in declined
     ]
     return Block(listings=[Listing("declined", asked.t("t_declined"), columns, rows)])
 
@@ -222,7 +222,7 @@ def _to_account(asked: Asked, service_id: str, account_id: str) -> Link:
 def _applications(
     asked: Asked, draft: Draft, applications: Iterable[Application], words: Words
 ) -> None:
-    items = [words.application(asked.safe(one)) for one in applications]
+    items = [words.application(asked.safe(application)) for application in applications]
     draft.add(Block(words.texts("applications"), items=items))
 
 

@@ -213,7 +213,7 @@ def _date(column: str, name: str, sample: Sample) -> list[str]:
         both = date_forms(sample, *names)
         if both:
             listed = ", ".join(map(_quoted, names))
-            is_late = any(has_hours_past_midnight(sample, one) for one in names)
+            is_late = any(has_hours_past_midnight(sample, name) for name in names)
             forms_line = f"forms = [{_quoted(both[0])}]"
             return [f"from = [{listed}]", forms_line, *_past_midnight(is_late)]
         todo = [f"# TODO: the time stands in {_quoted(time)}, in a form that was not recognised."]

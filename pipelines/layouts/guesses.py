@@ -186,7 +186,7 @@ def date_forms(sample: Sample, name: str, *more: str) -> list[str]:
     """The form in which most of a column's values are written, the strictest of several; ``more``
     columns are joined to it.
     """
-    columns = [sample.values(one) for one in (name, *more)]
+    columns = [sample.values(column) for column in (name, *more)]
     joined = [" ".join(cells) for cells in zip(*columns, strict=True) if all(cells)]
     values = [value for value in joined if value != "-"]
     if not values:

@@ -102,8 +102,10 @@ class _Place:
         commits = {_commit_name(book, number): number for number in range(1, runs + 1)}
         in_log = sorted(name for name in self.there if name.startswith(_LOG))
         if not in_log:
-            ours = {name for number in commits.values() for name, _, _ in _files(book, number)}
-            for name in sorted(self.there.keys() - ours):
+            of_the_book = {
+                name for number in commits.values() for name, _, _ in _files(book, number)
+            }
+            for name in sorted(self.there.keys() - of_the_book):
                 raise self._refused(name, "the place is not empty, and no ledger is there")
         for name in in_log:
             if name not in commits:

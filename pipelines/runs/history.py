@@ -91,7 +91,11 @@ def status_of(opened: OpenedBook, now: dt.datetime) -> Status:
     """How a book stands at an instant."""
     last = _booked(opened, opened.records[-1])
     attempts = attempts_of(opened.book)
-    succeeded = [one.ended_at for one in attempts if one.exit == 0 and one.ended_at is not None]
+    succeeded = [
+        attempt.ended_at
+        for attempt in attempts
+        if attempt.exit == 0 and attempt.ended_at is not None
+    ]
     last_success_at = max([last.finished_at, *succeeded])
     failed = [
         attempt
@@ -103,9 +107,9 @@ def status_of(opened: OpenedBook, now: dt.datetime) -> Status:
         "runs": opened.runs,
         "entries": opened.entries,
         "yen_booked": sum(record.yen.booked for record in opened.records),
-        "points_awarded": sum(one.awarded for one in points),
-        "points_reversed": sum(one.reversed for one in points),
-        "points_net": sum(one.net for one in points),
+        "points_awarded": sum(of_run.awarded for of_run in points),
+        "points_reversed": sum(of_run.reversed for of_run in points),
+        "points_net": sum(of_run.net for of_run in points),
     }
     is_at_work = opened.book.is_being_written()
     return Status(last, last_success_at, now, failed, is_at_work, totals)

@@ -134,8 +134,8 @@ def _sound(
     for output in record.outputs:
         name = output.name
         part = _LEDGER_FILE.fullmatch(name)
-        mine = name in wanted or name in optional or (part and part[1] == run_id(number))
-        if name in seen or not mine:
+        belongs = name in wanted or name in optional or (part and part[1] == run_id(number))
+        if name in seen or not belongs:
             what = f"outputs name {name}, which is none of this run's files or named before"
             findings.add(Finding("record", NO_CHANGED_BYTE, f"{folder}/record.json", what))
             continue

@@ -220,7 +220,7 @@ class Owed:
             [number, service],
         )
         lines = [dict(zip(FILE_COLUMNS, row, strict=True)) for row in booked]
-        told: list[Mapping[str, object]] = [
+        booked_lines: list[Mapping[str, object]] = [
             {name: line[name] for name in written}
             for line, written in zip(lines, found.lines, strict=False)
         ]
@@ -234,7 +234,7 @@ class Owed:
             totals |= {f"{direction}_rows": len(points), f"{direction}_points": sum(points)}
         return (
             len(lines) != len(found.lines)
-            or told != found.lines
+            or booked_lines != found.lines
             or any(
                 totals.get(name, value) != value
                 for said in (found.first, found.last)

@@ -78,7 +78,7 @@ def contradictions(run: KeptRun) -> Iterator[str]:
         ("enrollments", enrollments.read),
         ("events", counts.events.read),
     ):
-        rows = sum(one.rows for one in record.inputs if one.role == role)
+        rows = sum(read.rows for read in record.inputs if read.role == role)
         if rows != read:
             yield f"the inputs have {rows} {role}, {read} were read"
     kept = {output.name: output.sha256 for output in record.outputs}
@@ -93,4 +93,4 @@ def contradictions(run: KeptRun) -> Iterator[str]:
 
 def used_layouts(record: RunRecord) -> list[UsedLayout]:
     """The layouts by which the run's deliveries were read, one a file that had one."""
-    return [one.layout for one in record.inputs if one.layout is not None]
+    return [read.layout for read in record.inputs if read.layout is not None]

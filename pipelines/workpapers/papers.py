@@ -136,8 +136,8 @@ def make_papers(
                 write_remarks(folder / "remarks", opened, remarks, database)
         (folder / "claim").mkdir()
         write_results(folder / "claim", made, Texts("claim", lang))
-    for number, one in enumerate(given, 1):
-        _copy(one.folder, folder / one.kind / f"{number:02}-{one.folder.resolve().name}")
+    for number, result in enumerate(given, 1):
+        _copy(result.folder, folder / result.kind / f"{number:02}-{result.folder.resolve().name}")
     _records_and_seals(folder, opened)
     _head(folder, opened, verified, made_at)
 

@@ -41,17 +41,17 @@ def test_once_all_is_due_and_answered_what_is_granted_is_what_is_awarded(seed: i
         run = f"{history.run:06}"
         lines = engine_lines(history.book, run, history.today, None, None)
         history.book.payouts += lines
-        open_lines = [one for one in history.book.lines().values() if one["answer"] is None]
+        open_lines = [line for line in history.book.lines().values() if line["answer"] is None]
         history.take(
             [
                 {
-                    "payout_id": one["payout_id"],
+                    "payout_id": line["payout_id"],
                     "outcome": "done",
                     "points": None,
                     "answered_on": history.today,
                     "code": None,
                 }
-                for one in open_lines
+                for line in open_lines
             ]
         )
     for terms in engine_bridge(history.book, history.today).values():

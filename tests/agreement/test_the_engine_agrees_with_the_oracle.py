@@ -198,10 +198,10 @@ def test_the_engine_books_the_conformance_case_as_the_oracle_does(
 
 
 def books_hold_the_same(
-    what: str, world: worlds.World, one: Path, other: Path, *, numbering: bool
+    what: str, world: worlds.World, book: Path, other: Path, *, numbering: bool
 ) -> None:
     """Compare two books of the same rows; `numbering`: in the same places of their files."""
-    ledger_of_one, ledger_of_other = committed_rows(one), committed_rows(other)
+    ledger_of_one, ledger_of_other = committed_rows(book), committed_rows(other)
     for run_id in run_ids(world):
         where = f"{what}, run {run_id}"
         same(
@@ -221,7 +221,7 @@ def books_hold_the_same(
             same(
                 f"{where}: {table}",
                 columns,
-                ordered(table_rows(one, run_id, table, columns)),
+                ordered(table_rows(book, run_id, table, columns)),
                 ordered(table_rows(other, run_id, table, columns)),
             )
 
@@ -230,9 +230,9 @@ def books_hold_the_same(
 def test_shuffled_rows_and_other_files_give_the_identical_ledger(
     seed: int, corrected: bool, tmp_path: Path, booked: Callable[[int, bool], Path]
 ) -> None:
-    world, one = worlds.make(seed, corrected=corrected), booked(seed, corrected)
+    world, book = worlds.make(seed, corrected=corrected), booked(seed, corrected)
     other = run_world(worlds.redelivered(world, seed + 1), tmp_path / "other")
-    books_hold_the_same(f"seed {seed}", world, one, other, numbering=False)
+    books_hold_the_same(f"seed {seed}", world, book, other, numbering=False)
 
 
 @pytest.mark.parametrize(("seed", "corrected"), RICH[3:5])
@@ -245,9 +245,9 @@ def test_threads_and_slices_give_the_identical_ledger(
     tmp_path: Path,
     booked: Callable[[int, bool], Path],
 ) -> None:
-    world, one = worlds.make(seed, corrected=corrected), booked(seed, corrected)
+    world, book = worlds.make(seed, corrected=corrected), booked(seed, corrected)
     other = run_world(world, tmp_path / "other", threads=threads, rows_per_slice=rows_per_slice)
-    books_hold_the_same(f"seed {seed}", world, one, other, numbering=True)
+    books_hold_the_same(f"seed {seed}", world, book, other, numbering=True)
 
 
 @pytest.mark.parametrize(("seed", "corrected"), RICH[2:6])
@@ -255,9 +255,9 @@ def test_threads_and_slices_give_the_identical_ledger(
 def test_compressed_files_give_the_identical_ledger(
     seed: int, corrected: bool, form: str, tmp_path: Path, booked: Callable[[int, bool], Path]
 ) -> None:
-    world, one = worlds.make(seed, corrected=corrected), booked(seed, corrected)
+    world, book = worlds.make(seed, corrected=corrected), booked(seed, corrected)
     other = run_world(world, tmp_path / "other", form=form)
-    books_hold_the_same(f"seed {seed}", world, one, other, numbering=True)
+    books_hold_the_same(f"seed {seed}", world, book, other, numbering=True)
 
 
 def parquet_of(rows: Sequence[worlds.Row], role: str, path: Path, *, typed: bool) -> Path:

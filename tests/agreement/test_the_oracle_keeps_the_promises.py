@@ -317,16 +317,16 @@ def test_the_order_and_the_cut_of_a_delivery_change_nothing_for_the_oracle() -> 
     for corrected in (False, True):
         for world, nights, _ in booked_worlds(corrected=corrected):
             again = worlds.booked_by_the_oracle(worlds.redelivered(world, world.seed + 1))
-            for one, other in zip(nights, again, strict=True):
-                assert one.ledger == other.ledger, world.seed
-                assert sorted(map(astuple, one.declined)) == sorted(map(astuple, other.declined))
-                assert one.rejected == other.rejected, world.seed
-                assert one.accepted_events == other.accepted_events, world.seed
-                assert one.rejected_events == other.rejected_events, world.seed
-                assert one.counts == other.counts, world.seed
-                assert one.enrollment_counts == other.enrollment_counts, world.seed
-                assert one.event_counts == other.event_counts, world.seed
-                assert one.yen.booked == other.yen.booked, world.seed
+            for night, other in zip(nights, again, strict=True):
+                assert night.ledger == other.ledger, world.seed
+                assert sorted(map(astuple, night.declined)) == sorted(map(astuple, other.declined))
+                assert night.rejected == other.rejected, world.seed
+                assert night.accepted_events == other.accepted_events, world.seed
+                assert night.rejected_events == other.rejected_events, world.seed
+                assert night.counts == other.counts, world.seed
+                assert night.enrollment_counts == other.enrollment_counts, world.seed
+                assert night.event_counts == other.event_counts, world.seed
+                assert night.yen.booked == other.yen.booked, world.seed
 
 
 THAT_DO_NOT_COMPETE = ("transaction_voided", "enrollment_stopped")
@@ -403,7 +403,7 @@ def test_another_order_of_nights_books_the_same_where_nothing_competes() -> None
         if world.programme is not None and "reconsider_days" in world.programme:
             continue
         world = without_competition(world)
-        one = booked_at_last(world)
+        at_last = booked_at_last(world)
         other = booked_at_last(in_another_order(world, Random(seed)))
         delivered = Counter[tuple[str, str]]()
         amounts = dict[tuple[str, str], int]()
@@ -413,11 +413,11 @@ def test_another_order_of_nights_books_the_same_where_nothing_competes() -> None
                 original_key = (values["service_id"], values["original_transaction_id"])
                 delivered[original_key] += int(values["amount"])
                 amounts[values["service_id"], values["transaction_id"]] = int(values["amount"])
-        for booked in (one, other):
+        for booked in (at_last, other):
             for key, transaction in list(booked.items()):
                 original = (transaction.service_id, transaction.original_transaction_id or "")
                 if transaction.kind == "refund" and delivered[original] > amounts[original]:
                     del booked[key]
-        assert one == other, seed
-        booked_in_all += len(one)
+        assert at_last == other, seed
+        booked_in_all += len(at_last)
     assert booked_in_all > 300

@@ -51,7 +51,7 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def one(desk: Desk, number: int, **changed: str) -> Path:
+def delivery(desk: Desk, number: int, **changed: str) -> Path:
     """A delivery of one transaction."""
     return desk.transactions([transaction(number, **changed)], f"t-{number}.csv")
 
@@ -60,20 +60,20 @@ def one(desk: Desk, number: int, **changed: str) -> Path:
 
 
 def test_the_same_run_again_changes_no_byte(desk: Desk) -> None:
-    first = desk.run(one(desk, 1), one(desk, 2, amount="x"))
+    first = desk.run(delivery(desk, 1), delivery(desk, 2, amount="x"))
     before = bodies(desk.book, without=DERIVED)
-    again = desk.run(one(desk, 1), one(desk, 2, amount="x"))
+    again = desk.run(delivery(desk, 1), delivery(desk, 2, amount="x"))
     assert (first.already_booked, again.already_booked) == (False, True)
     assert again.record == first.record
     assert first.record.to_json() == desk.record()
     assert bodies(desk.book, without=DERIVED) == before
     after = bodies(desk.book)
-    desk.run(one(desk, 1), one(desk, 2, amount="x"))
+    desk.run(delivery(desk, 1), delivery(desk, 2, amount="x"))
     assert bodies(desk.book) == after
 
 
 def test_names_and_order_of_the_files_make_no_other_run(desk: Desk) -> None:
-    desk.run(one(desk, 1), one(desk, 2))
+    desk.run(delivery(desk, 1), delivery(desk, 2))
     before = bodies(desk.book, without=DERIVED)
     (desk.folder / "t-1.csv").rename(desk.folder / "z.csv")
     assert desk.run(desk.folder / "t-2.csv", desk.folder / "z.csv").already_booked
@@ -81,16 +81,16 @@ def test_names_and_order_of_the_files_make_no_other_run(desk: Desk) -> None:
 
 
 def test_a_run_before_the_last_is_known_too(desk: Desk) -> None:
-    desk.run(one(desk, 1))
-    desk.run(one(desk, 2))
-    again = desk.run(one(desk, 1))
+    desk.run(delivery(desk, 1))
+    desk.run(delivery(desk, 2))
+    again = desk.run(delivery(desk, 1))
     assert again.already_booked
     assert again.record.run_id == "000001"
 
 
 @pytest.mark.parametrize("change", ["date", "services", "programme", "terms", "a blank line"])
 def test_anything_else_makes_another_run_that_books_nothing_twice(desk: Desk, change: str) -> None:
-    path = one(desk, 1)
+    path = delivery(desk, 1)
     desk.run(path)
     changes: dict[str, dict[str, Any]] = {
         "date": {"booked_on": NEXT_DAY},
@@ -108,7 +108,7 @@ def test_anything_else_makes_another_run_that_books_nothing_twice(desk: Desk, ch
 
 
 def test_going_back_to_earlier_services_is_a_run_of_its_own(desk: Desk) -> None:
-    path, others = one(desk, 1), desk.write("s.toml", SERVICES + "\n")
+    path, others = delivery(desk, 1), desk.write("s.toml", SERVICES + "\n")
     first = desk.run(path)
     desk.run(path, services=others)
     back = desk.run(path)
@@ -120,7 +120,7 @@ def test_going_back_to_earlier_services_is_a_run_of_its_own(desk: Desk) -> None:
 def test_a_transaction_declined_for_want_of_an_enrollment_is_booked_by_the_run_that_brings_one(
     desk: Desk,
 ) -> None:
-    path = one(desk, 1)
+    path = delivery(desk, 1)
     first = desk.run(path, enrollments=[])
     assert first.record.counts.declined == {"not_enrolled": 1}
     assert desk.run(path, enrollments=[]).already_booked
@@ -133,7 +133,7 @@ def test_a_transaction_declined_for_want_of_an_enrollment_is_booked_by_the_run_t
 
 def test_a_night_that_books_nothing_is_a_commit_too(desk: Desk) -> None:
     desk.run(enrollments=[desk.enrollments])
-    second = desk.run(one(desk, 1, account_id="A9"))
+    second = desk.run(delivery(desk, 1, account_id="A9"))
     assert (second.record.ledger_version, second.record.counts.booked) == (1, 0)
     assert desk.ledger().height == 0
     assert len(list((desk.book / "ledger" / "_delta_log").glob("*.json"))) == 2
@@ -155,7 +155,7 @@ def test_services_and_programme_are_kept_and_change_only_when_they_are_given(des
     ]
     records = [
         desk.run(
-            one(desk, number, occurred_at=f"2020-09-{number + 4:02} 10:00:00"), **options
+            delivery(desk, number, occurred_at=f"2020-09-{number + 4:02} 10:00:00"), **options
         ).record
         for number, options in enumerate(nights, 1)
     ]
@@ -173,7 +173,7 @@ def test_services_and_programme_are_kept_and_change_only_when_they_are_given(des
 
 
 def test_without_any_the_built_in_services_and_programme_are_used(desk: Desk) -> None:
-    result = desk.run(one(desk, 1), services=None)
+    result = desk.run(delivery(desk, 1), services=None)
     assert result.record.programme.id == "mynapoint-2020"
     assert result.record.programme.terms.announced_on == dt.date(2021, 3, 25)
     assert result.record.services_sha256 == mynapoint.load_services(None).sha256
@@ -221,13 +221,13 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_damaged_book_is_refused_by_name_and_left_as_it_is(desk: Desk, what: str) -> None:
     for number in (1, 2):
-        desk.run(one(desk, number))
+        desk.run(delivery(desk, number))
     shutil.rmtree(desk.book / "index")
     name, damage, named = DAMAGE[what]
     damage(desk.book / name)
     before = bodies(desk.book, without=DERIVED)
     with pytest.raises(BookError, match=re.escape(named)) as caught:
-        desk.run(one(desk, 3), services=None)
+        desk.run(delivery(desk, 3), services=None)
     assert caught.value.exit_code == 3
     assert str(desk.book) in caught.value.message
     assert bodies(desk.book, without=DERIVED) == before
@@ -239,7 +239,7 @@ def test_a_log_that_lost_a_booked_run_is_damage_and_nothing_of_the_run_is_cleare
     desk: Desk, lost: str, also: str
 ) -> None:
     for number in (1, 2, 3):
-        desk.run(one(desk, number))
+        desk.run(delivery(desk, number))
     log = desk.book / "ledger" / "_delta_log"
     for commit in sorted(log.iterdir())[0 if lost == "the whole log" else 1 :]:
         commit.unlink()
@@ -247,16 +247,16 @@ def test_a_log_that_lost_a_booked_run_is_damage_and_nothing_of_the_run_is_cleare
         (desk.book / ".acknowledged").unlink()
     before = bodies(desk.book, without=DERIVED)
     with pytest.raises(BookError, match="was booked"):
-        desk.run(one(desk, 4))
+        desk.run(delivery(desk, 4))
     assert bodies(desk.book, without=DERIVED) == before
 
 
 def test_what_the_engine_did_not_write_is_not_its_to_clear(desk: Desk) -> None:
-    desk.run(one(desk, 1))
+    desk.run(delivery(desk, 1))
     for name in ("runs/notes/a.txt", "ledger/mine.parquet", "ledger/zzz.txt"):
         (desk.book / name).parent.mkdir(exist_ok=True)
         (desk.book / name).write_text("mine")
-        desk.run(one(desk, 2))
+        desk.run(delivery(desk, 2))
         assert (desk.book / name).read_text() == "mine"
 
 
@@ -352,7 +352,7 @@ def test_many_nights_make_few_segments_of_keys_that_still_know_every_night(desk:
 
 
 def test_what_a_dead_run_left_is_cleared_by_the_next(desk: Desk) -> None:
-    desk.run(one(desk, 1))
+    desk.run(delivery(desk, 1))
     part = (desk.book / "ledger" / "000001-00000.parquet").read_bytes()
     for name in (
         "staging/run/declined.parquet",
@@ -366,7 +366,7 @@ def test_what_a_dead_run_left_is_cleared_by_the_next(desk: Desk) -> None:
         path = desk.book / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(part)
-    desk.run(one(desk, 2))
+    desk.run(delivery(desk, 2))
     assert not (desk.book / "staging").exists()
     assert sorted(path.name for path in (desk.book / "runs").iterdir()) == ["000001", "000002"]
     loose = pl.concat(
@@ -386,7 +386,7 @@ def test_a_run_that_fails_on_its_way_books_nothing_and_the_next_books_all(
     desk: Desk, module: ModuleType, step: str, first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not first:
-        desk.run(one(desk, 0))
+        desk.run(delivery(desk, 0))
     before = [] if first else desk.ledger().rows()
 
     def fails(*_: object, **__: object) -> None:
@@ -395,31 +395,31 @@ def test_a_run_that_fails_on_its_way_books_nothing_and_the_next_books_all(
     with monkeypatch.context() as patch:
         patch.setattr(module, step, fails)
         with pytest.raises(BookError, match="No space left on device") as caught:
-            desk.run(one(desk, 1), one(desk, 2))
+            desk.run(delivery(desk, 1), delivery(desk, 2))
     assert caught.value.exit_code == 3
     assert not (desk.book / "staging").exists()
     assert (before == []) if first else (desk.ledger().rows() == before)
-    desk.run(one(desk, 1), one(desk, 2))
+    desk.run(delivery(desk, 1), delivery(desk, 2))
     assert desk.booked()[-2:] == ["T1", "T2"]
     assert len(list((desk.book / "runs").iterdir())) == 1 + (not first)
 
 
 def test_a_book_is_closed_to_all_but_its_owner(desk: Desk) -> None:
-    desk.run(one(desk, 1))
+    desk.run(delivery(desk, 1))
     assert stat.S_IMODE(desk.book.stat().st_mode) == 0o700
     assert stat.S_IMODE((desk.book / ".lock").stat().st_mode) == 0o600
 
 
 def test_an_empty_folder_becomes_a_book(desk: Desk) -> None:
     desk.book.mkdir()
-    desk.run(one(desk, 1))
+    desk.run(delivery(desk, 1))
     assert desk.booked() == ["T1"]
 
 
 def test_a_book_that_may_not_be_made_is_an_error_with_a_hint(desk: Desk) -> None:
     desk.book = desk.services / "book"
     with pytest.raises(mynapoint.MynapointError, match=r"services\.toml") as caught:
-        desk.run(one(desk, 1))
+        desk.run(delivery(desk, 1))
     assert caught.value.hint
 
 
@@ -542,7 +542,7 @@ def meddled(monkeypatch: pytest.MonkeyPatch, step: str, change: Callable[[Any], 
 
 
 def test_a_run_with_a_bad_entry_books_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.run(one(desk, 1))
+    desk.run(delivery(desk, 1))
     before = bodies(desk.book, without=DERIVED)
 
     def generous(folded: Folded) -> Folded:
@@ -607,7 +607,7 @@ def test_a_disk_that_gives_back_something_else_stops_the_run(
     read = pl.scan_parquet
     monkeypatch.setattr(pl, "scan_parquet", lambda *args, **more: read(*args, **more).slice(1))
     with pytest.raises(BookError, match="read back differs"):
-        desk.run(one(desk, 1), one(desk, 2))
+        desk.run(delivery(desk, 1), delivery(desk, 2))
     assert desk.holds_nothing()
 
 
@@ -626,7 +626,7 @@ def test_a_disk_that_gives_back_what_is_no_table_stops_the_run(
 
     monkeypatch.setattr(NewFile, "finish", spoil)
     with pytest.raises(BookError, match="cannot be read back"):
-        desk.run(one(desk, 1), one(desk, 2))
+        desk.run(delivery(desk, 1), delivery(desk, 2))
     assert desk.holds_nothing()
 
 
@@ -680,7 +680,9 @@ def test_what_a_record_says_of_files_is_true(sample: Desk) -> None:
             ("transactions", record["counts"]["read"]),
             ("enrollments", record["counts"]["enrollments"]["read"]),
         ):
-            assert read == sum(one["rows"] for one in record["inputs"] if one["role"] == role)
+            assert read == sum(
+                source["rows"] for source in record["inputs"] if source["role"] == role
+            )
     there = set(bodies(sample.book, without=[*KEEPS_NO_RUN, "index/", "ledger/_delta_log/"]))
     assert there == named | {f"runs/{number:06}/record.json" for number in NIGHTS}
 
@@ -788,10 +790,10 @@ def test_a_service_that_never_ends_may_end_on_the_last_of_all_days(desk: Desk) -
         'basis = "purchase"\n',
         'basis = "purchase"\napplications_close_on = 9999-12-31\nawards_close_on = 9999-12-31\n',
     )
-    desk.run(one(desk, 1), services=desk.write("never.toml", never))
+    desk.run(delivery(desk, 1), services=desk.write("never.toml", never))
     assert desk.booked() == ["T1"]
 
 
 def test_a_share_of_bad_rows_that_is_no_share_is_refused(desk: Desk) -> None:
     with pytest.raises(InputError, match="must be between 0 and 1"):
-        desk.run(one(desk, 1), max_quarantined=float("nan"))
+        desk.run(delivery(desk, 1), max_quarantined=float("nan"))

@@ -162,8 +162,8 @@ def test_the_same_nights_book_what_they_did_but_for_what_format_2_decides_otherw
     for number in range(1, RUNS + 1):
         record = kept.record(number)
         named: dict[str, list[str]] = {"transactions": [], "enrollments": []}
-        for one in record.inputs:
-            named[one.role].append(one.name)
+        for read in record.inputs:
+            named[read.role].append(read.name)
         booked = mynapoint.run(
             anew.path,
             booked_on=record.booked_on,
@@ -177,12 +177,12 @@ def test_the_same_nights_book_what_they_did_but_for_what_format_2_decides_otherw
         as_then = replace(booked, counts=replace(booked.counts, recounted=0), **other)
         assert as_then == record
         for table in RunTable:
-            then, now = (one.run_folder(number) / table.file_name for one in (kept, anew))
+            then, now = (book.run_folder(number) / table.file_name for book in (kept, anew))
             if then.exists():
                 columns = pl.read_parquet(then).columns
                 frames = [as_in_format_1(pl.read_parquet(path), columns) for path in (then, now)]
                 assert_frame_equal(*frames)
-    ledger_then, ledger_now = (pl.read_delta(str(one.ledger)) for one in (kept, anew))
+    ledger_then, ledger_now = (pl.read_delta(str(book.ledger)) for book in (kept, anew))
     assert sorted(ledger_now.filter(kind="recount")["transaction_id"]) == RECOUNTS
     booked_now = ledger_now.filter(pl.col("kind") != "recount")
     assert_frame_equal(

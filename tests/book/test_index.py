@@ -231,13 +231,13 @@ def test_an_index_of_an_older_format_is_made_anew_without_a_word(
 def test_an_index_of_another_book_is_made_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, other = Desk(tmp_path / "one"), Desk(tmp_path / "other")
-    for desk, first in ((one, 1), (other, 11)):
+    own, other = Desk(tmp_path / "one"), Desk(tmp_path / "other")
+    for desk, first in ((own, 1), (other, 11)):
         for number in range(first, first + 3):
             desk.run(desk.transactions([transaction(number)]))
-    shutil.rmtree(one.book / "index")
-    shutil.copytree(other.book / "index", one.book / "index")
-    again = one.run(one.transactions([transaction(1), transaction(11)]))
+    shutil.rmtree(own.book / "index")
+    shutil.copytree(other.book / "index", own.book / "index")
+    again = own.run(own.transactions([transaction(1), transaction(11)]))
     assert again.record.counts.declined == {"duplicate": 1}
     assert [MADE_ANEW in record.getMessage() for record in caplog.records] == [True]
 

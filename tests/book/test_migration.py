@@ -115,8 +115,8 @@ def test_each_recount_is_explained_as_what_follows(book: Path) -> None:
     for person_id in PEOPLE:
         person = person_of(open_book(book), person_id)
         assert not person.disagreeing
-        recounts = [told for told in person.entries if told.entry.is_recount]
-        assert all(told.inherited for told in recounts)
+        recounts = [entry for entry in person.entries if entry.entry.is_recount]
+        assert all(entry.inherited for entry in recounts)
         assert bool(recounts) == (person_id in ("P1", "P2", "P3"))
 
 

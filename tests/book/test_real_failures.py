@@ -150,9 +150,9 @@ def test_a_transaction_that_changed_hands_is_explained_for_both(
             shutil.rmtree(book.path / "index")
         arguments = ["explain", str(book.path), "--transaction", "coin", "T1"]
         assert call([*arguments, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["outcome"] == "booked"
-        assert [(entry["person_id"], entry["kind"]) for entry in told["entries"]] == [
+        explained = json.loads(capsys.readouterr().out)
+        assert explained["outcome"] == "booked"
+        assert [(entry["person_id"], entry["kind"]) for entry in explained["entries"]] == [
             ("WRONG", "purchase"),
             ("WRONG", "purchase_void"),
             ("RIGHT", "purchase"),

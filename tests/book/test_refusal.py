@@ -28,14 +28,15 @@ def test_each_kind_is_counted_and_its_first_rows_are_named(desk: Desk) -> None:
     again = [transaction(n, amount="999") for n in (1, 2, 3, 4)]
     twice = [transaction(20, amount="1"), transaction(20, amount="2")]
     unreadable = [transaction(30, amount="many"), transaction(31, kind="gift")]
-    one = desk.transactions([transaction(10), *again, *twice], "one.csv")
-    two = desk.transactions([*unreadable, transaction(11)], "two.csv")
-    message = refusal(desk, one, two)
+    first = desk.transactions([transaction(10), *again, *twice], "one.csv")
+    second = desk.transactions([*unreadable, transaction(11)], "two.csv")
+    message = refusal(desk, first, second)
     assert message == (
         "8 of 10 rows would go to quarantine, more than the share of 0.05 that may; nothing was "
-        f"booked: 4 in conflict with the ledger ({one} row 2, {one} row 3, {one} row 4, …); "
-        f"2 unreadable: amount:malformed 1, kind:unknown 1 ({two} row 1, {two} row 2); "
-        f"2 in conflict within the delivery ({one} row 6, {one} row 7); by file: {one} 6, {two} 2"
+        f"booked: 4 in conflict with the ledger ({first} row 2, {first} row 3, {first} row 4, …); "
+        f"2 unreadable: amount:malformed 1, kind:unknown 1 ({second} row 1, {second} row 2); "
+        f"2 in conflict within the delivery ({first} row 6, {first} row 7); "
+        f"by file: {first} 6, {second} 2"
     )
 
 

@@ -40,10 +40,10 @@ def test_every_file_that_cannot_be_used_is_named_not_only_the_first(
     gone = ("--transactions", *paths, desk.folder / "gone.csv", good)
     code, said = checked(desk, capsys, *gone, "--events", desk.folder / "none-*.csv")
     assert code == 1
-    assert [Path(one["name"]).name for one in said["unusable"]] == [
+    assert [Path(file["name"]).name for file in said["unusable"]] == [
         *("none-*.csv", "no-columns.csv", "picture.csv", "latin.csv", "gone.csv"),
     ]
-    assert all(one["why"] and one["hint"] for one in said["unusable"])
+    assert all(file["why"] and file["hint"] for file in said["unusable"])
     assert [file["name"] for file in said["files"]] == [str(good)]
     assert said["record"]["counts"]["booked"] == 1
 
@@ -53,9 +53,9 @@ def test_rows_are_held_against_the_book(desk: Desk, capsys: pytest.CaptureFixtur
         *(transaction(1), transaction(1, amount="999"), transaction(2, service_id="gone")),
         *(transaction(3, account_id="nobody"), transaction(4, amount="many"), transaction(5)),
     ]
-    one = desk.transactions(rows, "one.csv")
-    two = desk.transactions([transaction(6, kind="gift", amount="")], "two.csv")
-    code, said = checked(desk, capsys, "--transactions", one, two)
+    first = desk.transactions(rows, "one.csv")
+    second = desk.transactions([transaction(6, kind="gift", amount="")], "two.csv")
+    code, said = checked(desk, capsys, "--transactions", first, second)
     assert (code, said["unusable"]) == (1, [])
     assert said["record"]["counts"]["declined"] == {
         "duplicate": 1,

@@ -39,10 +39,10 @@ def test_a_night_that_is_as_noted_is_booked(desk: Desk) -> None:
 
 def test_what_sha256sum_writes_is_a_note_and_several_notes_are_one(desk: Desk) -> None:
     path = desk.transactions([transaction(1)])
-    one = desk.write("SHA256SUMS", f"{sha256(path)}  out/{path.name}\n")
-    two = desk.write("two.sha256", f"{sha256(desk.enrollments)} *{desk.enrollments.name}\n")
+    first = desk.write("SHA256SUMS", f"{sha256(path)}  out/{path.name}\n")
+    second = desk.write("two.sha256", f"{sha256(desk.enrollments)} *{desk.enrollments.name}\n")
     delivered = ("--transactions", path, "--enrollments", desk.enrollments)
-    assert book(desk, *delivered, "--manifest", one, two) == 0
+    assert book(desk, *delivered, "--manifest", first, second) == 0
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_a_night_that_is_not_as_noted_is_refused_and_nothing_booked(
 
 
 def test_yen_are_told_file_by_file(desk: Desk) -> None:
-    one = desk.transactions([transaction(1, amount="100")], "one.csv")
-    two = desk.transactions([transaction(2, amount="250")], "two.csv")
+    first = desk.transactions([transaction(1, amount="100")], "one.csv")
+    second = desk.transactions([transaction(2, amount="250")], "two.csv")
     note = desk.write("note.csv", "name,yen\none.csv,100\ntwo.csv,250\n")
-    assert book(desk, "--transactions", one, two, "--manifest", note) == 0
+    assert book(desk, "--transactions", first, second, "--manifest", note) == 0
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ suffix = "-r"
     rows = ["1,A1,2020/9/5,200,30", "2,A1,2020/9/6,100,", "3,A1,2020/9/x,50,20"]
     path = desk.write("paid.csv", "number,account,day,yen,returned\n" + "\n".join(rows) + "\n")
     note = desk.write("note.csv", "name,rows,yen\npaid.csv,3,350\n")
-    told = ("--layout", layout, "--transactions", path, "--manifest")
+    options = ("--layout", layout, "--transactions", path, "--manifest")
     wrong = desk.write("wrong.csv", "name,rows,yen\npaid.csv,5,400\n")
     with pytest.raises(InputError, match=r"rows is 3, noted is 5; .*yen is 350, noted is 400"):
-        book(desk, *told, wrong)
-    assert book(desk, *told, note) == 0
+        book(desk, *options, wrong)
+    assert book(desk, *options, note) == 0
     # The record has both rows of a record, as before.
     assert desk.record()["inputs"][0]["rows"] == desk.record()["counts"]["read"] == 5

@@ -103,9 +103,9 @@ COMMANDS: Mapping[str, str | None] = {
 def modules_of(extra: str) -> set[str]:
     found: set[str] = set()
     for requirement in EXTRAS[extra]:
-        ours = re.fullmatch(r"mynapoint\[(.*)\]", requirement)
-        if ours:
-            found |= {module for name in ours[1].split(",") for module in modules_of(name)}
+        own_extras = re.fullmatch(r"mynapoint\[(.*)\]", requirement)
+        if own_extras:
+            found |= {module for name in own_extras[1].split(",") for module in modules_of(name)}
         else:
             name = re.split(r"[\[<>=]", requirement)[0]
             found.add(MODULES.get(name, name.replace("-", "_")))

@@ -32,7 +32,9 @@ def rows(desk: Desk, count: int, first: int, **changed: str) -> Path:
 
 def run(desk: Desk, path: Path, **options: Any) -> list[tuple[str, str, int, int | None]]:
     record = desk.run(path, enrollments=[], **options).record
-    return [(one.gate, one.bound, one.value, one.reference) for one in record.gates]
+    return [
+        (finding.gate, finding.bound, finding.value, finding.reference) for finding in record.gates
+    ]
 
 
 def test_a_night_is_held_to_bounds_as_they_stand(desk: Desk) -> None:
@@ -67,7 +69,7 @@ def test_a_night_is_held_to_a_share_of_what_was_read(desk: Desk) -> None:
     refused = desk.write("e.csv", "")
     rejected = enrollment(2, card_applied_on="2021-08-01")
     refused.write_text(",".join(rejected) + "\n" + ",".join(rejected.values()) + "\n")
-    assert [one.gate for one in desk.run(enrollments=[refused]).record.gates] == ["gate 3"]
+    assert [finding.gate for finding in desk.run(enrollments=[refused]).record.gates] == ["gate 3"]
 
 
 def test_a_night_is_held_to_the_median_of_the_nights_before(desk: Desk) -> None:

@@ -29,8 +29,8 @@ PAYPAY = SAMPLES / "paypay" / "paypay.csv"
 JOURNAL = SAMPLES / "terminal-journal" / "journal.csv"
 CARD = "6900-0000-0000-0001"
 SERVICES = "".join(
-    f'[[services]]\nservice_id = "{one}"\nname = "{one}"\nbasis = "purchase"\n'
-    for one in ("waon", "paypay", "tap", "coin", "bank")
+    f'[[services]]\nservice_id = "{service}"\nname = "{service}"\nbasis = "purchase"\n'
+    for service in ("waon", "paypay", "tap", "coin", "bank")
 )
 
 
@@ -61,8 +61,8 @@ def run(desk: Desk, *arguments: object, night: int = 29) -> dict[str, Any]:
 
 def layouts_of(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, str]] | None]:
     return [
-        (one["layout"]["id"], one["layout"]["parameters"]) if "layout" in one else None
-        for one in record["inputs"]
+        (read["layout"]["id"], read["layout"]["parameters"]) if "layout" in read else None
+        for read in record["inputs"]
     ]
 
 
@@ -95,7 +95,9 @@ def test_one_layout_serves_files_of_several_accounts_each_set_ahead_of_it(desk: 
         *("--layout", "waon", "--set", "account_id=A", "--transactions", WAON),
         *("--set", "account_id=B", "--transactions", other, "--enrollments", desk.enrollments),
     )
-    assert layouts_of(record)[1:] == [("waon", {"account_id": digest_of(one)}) for one in "AB"]
+    assert layouts_of(record)[1:] == [
+        ("waon", {"account_id": digest_of(account)}) for account in "AB"
+    ]
 
 
 def test_a_layout_of_transactions_leaves_enrollments_as_they_are(desk: Desk) -> None:
@@ -180,7 +182,7 @@ def test_wrong_usage_of_layouts_is_refused_in_a_line(desk: Desk, what: str) -> N
     pq.write_table(pa.Table.from_pylist([transaction(1)]), parquet)
     places = {"F": str(WAON), "P": str(parquet), "C": str(desk.transactions([transaction(1)]))}
     with pytest.raises(InputError, match=why) as caught:
-        run(desk, *(places.get(one, one) for one in arguments))
+        run(desk, *(places.get(argument, argument) for argument in arguments))
     assert caught.value.exit_code == 2
     assert caught.value.hint
     assert desk.holds_nothing()
@@ -213,8 +215,8 @@ def test_a_programme_that_sets_what_no_file_asks_for_is_refused_as_well(
 ) -> None:
     path = desk.transactions([transaction(1)]) if layout == "canonical" else WAON
     delivered = mynapoint.DeliveredAs(path, layout, {"account_id": CARD, "acount_id": "1"})
-    told = r"has no parameter acount_id|no layout of these files asks for a(c|cc)ount_id"
-    with pytest.raises(InputError, match=told):
+    expected = r"has no parameter acount_id|no layout of these files asks for a(c|cc)ount_id"
+    with pytest.raises(InputError, match=expected):
         desk.run(delivered)
     assert desk.holds_nothing()
 
@@ -235,7 +237,9 @@ def test_a_header_says_which_layout_a_file_has(
     capsys: pytest.CaptureFixture[str], layout_id: str
 ) -> None:
     folder = SAMPLES / layout_id
-    file = next(one for one in folder.iterdir() if one.suffix == ".csv" and "canon" not in one.name)
+    file = next(
+        path for path in folder.iterdir() if path.suffix == ".csv" and "canon" not in path.name
+    )
     asked = load_layout(layout_id).parameters
     values = {"as_of": "2021-01-16", "account_id": "A1", "service_id": "coin"}
     settings = [word for name in asked for word in ("--set", f"{name}={values[name]}")]
@@ -404,7 +408,9 @@ def test_a_draft_can_be_tried_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], layout_id: str
 ) -> None:
     folder = SAMPLES / layout_id
-    file = next(one for one in folder.iterdir() if one.suffix == ".csv" and "canon" not in one.name)
+    file = next(
+        path for path in folder.iterdir() if path.suffix == ".csv" and "canon" not in path.name
+    )
     assert call(["layout", "new", str(file)]) == 0
     text = capsys.readouterr().out
     layout = tmp_path / "draft.toml"

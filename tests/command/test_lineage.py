@@ -40,7 +40,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def event_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that OpenLineage's own variables name."""
     transport = {"TYPE": "file", "LOG_FILE_PATH": str(tmp_path / "told.json"), "APPEND": "true"}
     for name, value in transport.items():
@@ -48,8 +48,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "told.json"
 
 
-def events(told: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+def events(event_file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in event_file.read_text(encoding="utf-8").splitlines()]
 
 
 def run(desk: Desk, *words: str | Path) -> int:
@@ -61,10 +61,10 @@ def run(desk: Desk, *words: str | Path) -> int:
         return error.exit_code
 
 
-def test_a_run_says_what_went_in_and_what_the_ledger_got(desk: Desk, told: Path) -> None:
+def test_a_run_says_what_went_in_and_what_the_ledger_got(desk: Desk, event_file: Path) -> None:
     delivery = desk.transactions([transaction(1), transaction(2)])
     assert run(desk, "--transactions", delivery) == 0
-    start, complete = events(told)
+    start, complete = events(event_file)
     assert [start["eventType"], complete["eventType"]] == ["START", "COMPLETE"]
     assert start["run"]["runId"] == complete["run"]["runId"]
     assert complete["job"] == start["job"]
@@ -84,34 +84,36 @@ def test_a_run_says_what_went_in_and_what_the_ledger_got(desk: Desk, told: Path)
 
 
 def test_a_run_that_was_booked_before_writes_nothing_and_a_dry_run_says_nothing(
-    desk: Desk, told: Path
+    desk: Desk, event_file: Path
 ) -> None:
     delivery = desk.transactions([transaction(1)])
     assert run(desk, "--transactions", delivery) == 0
     assert run(desk, "--transactions", delivery) == 0
-    again = events(told)[-1]
+    again = events(event_file)[-1]
     assert again["eventType"] == "COMPLETE"
     assert again["outputs"][0]["outputFacets"] == {}
     assert run(desk, "--transactions", delivery, "--dry-run") == 0
-    assert len(events(told)) == 4
+    assert len(events(event_file)) == 4
 
 
-def test_a_run_that_fails_says_by_which_error_code(desk: Desk, told: Path) -> None:
+def test_a_run_that_fails_says_by_which_error_code(desk: Desk, event_file: Path) -> None:
     assert run(desk, "--transactions", desk.folder / "none.csv") == 2
-    _, fail = events(told)
+    _, fail = events(event_file)
     assert fail["eventType"] == "FAIL"
     assert fail["run"]["facets"]["errorMessage"]["message"] == "unusable_input"
-    assert "none.csv" not in told.read_text()
+    assert "none.csv" not in event_file.read_text()
 
 
-def test_nothing_of_people_is_said_not_even_by_the_name_of_a_file(desk: Desk, told: Path) -> None:
+def test_nothing_of_people_is_said_not_even_by_the_name_of_a_file(
+    desk: Desk, event_file: Path
+) -> None:
     layout = desk.write("passbook.toml", LAYOUT)
     statement = desk.write(
         "statement-A1-202009.csv", "number,at,yen\nN-77,2020-09-20 10:00:00,400\n"
     )
     options = ("--layout", layout, "--set", "account_id=A1", "--transactions", statement)
     assert run(desk, *options) == 0
-    text = told.read_text(encoding="utf-8")
+    text = event_file.read_text(encoding="utf-8")
     assert "/statement-…-202009.csv" in json.loads(text.splitlines()[1])["inputs"][1]["name"]
     for of_people in ("A1", "P1", "N-77"):
         assert of_people not in text.replace(str(desk.folder), "")

@@ -62,7 +62,7 @@ def test_nights_are_booked_with_what_their_sources_have(desk: Desk) -> None:
     for day in ("2020-09-29", "2020-09-30"):
         assert call(["night", "book", "--booked-on", day, "--quiet"]) == 0
     assert desk.booked() == ["T1", "T2"]
-    roles = [[one["role"] for one in desk.record(n)["inputs"]] for n in (1, 2)]
+    roles = [[read["role"] for read in desk.record(n)["inputs"]] for n in (1, 2)]
     assert roles == [["enrollments", "transactions"], ["transactions"]]
     assert (desk.book / "runs" / "000002" / "gates.toml").read_text() == GATES
     assert len((desk.folder / "log" / "2020-09-30.jsonl").read_text().splitlines()) > 2
@@ -96,8 +96,8 @@ def test_a_required_source_that_is_missing_is_named_and_nothing_booked(
 
 
 def test_watchers_hear_of_a_night_whose_required_source_is_missing(desk: Desk) -> None:
-    told = f'metrics = "night.prom"\non_finish = "tee {desk.folder / "told.json"}"\n'
-    desk.write("mynapoint.toml", CONFIG.replace("[run]\n", f"[run]\n{told}"))
+    watchers = f'metrics = "night.prom"\non_finish = "tee {desk.folder / "told.json"}"\n'
+    desk.write("mynapoint.toml", CONFIG.replace("[run]\n", f"[run]\n{watchers}"))
     assert call(["night", "book", "--booked-on", "2020-09-29", "--quiet"]) == 0
     with pytest.raises(InputError, match="source coin: there is no file"):
         call(["night", "book", "--booked-on", "2020-09-30"])

@@ -171,8 +171,8 @@ def test_a_report_can_be_made_of_whatever_names_there_are(tmp_path: Path, where:
     desk.write("enrollments.csv", as_csv(people))
     files = []
     for number, service in enumerate(services):
-        theirs = {"service_id": service, "account_id": f"A{number}"}
-        rows = [transaction(number, **theirs), transaction(number + 100, **theirs, amount="many")]
+        account = {"service_id": service, "account_id": f"A{number}"}
+        rows = [transaction(number, **account), transaction(number + 100, **account, amount="many")]
         name = names[number] if where == "a file's name" else str(number)
         files.append(desk.transactions(rows, f"{name}.csv"))
     desk.run(*files)

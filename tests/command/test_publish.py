@@ -107,11 +107,12 @@ def test_the_same_again_copies_nothing_and_says_so_in_both_languages(
 
 def whole_runs(store: Proxy, place: str, book: Path) -> int:
     """How many runs readers see; each of them is whole."""
-    there, ours = objects(store, place), ledger_files(book)
-    assert there.items() <= ours.items()
+    there, in_book = objects(store, place), ledger_files(book)
+    assert there.items() <= in_book.items()
     commits = sorted(name for name in there if name.startswith("_delta_log/"))
     assert (
-        commits == sorted(name for name in ours if name.startswith("_delta_log/"))[: len(commits)]
+        commits
+        == sorted(name for name in in_book if name.startswith("_delta_log/"))[: len(commits)]
     )
     for name in commits:
         actions = [json.loads(line) for line in there[name].split(b"\n") if line]

@@ -45,20 +45,22 @@ def main_says(
 
 
 def broken(desk: Desk) -> tuple[Path, Path]:
-    one = [transaction(n, amount="999") for n in (1, 2)] + [transaction(20, method="=1+1")]
-    two = [transaction(30, amount="many"), transaction(31, amount="", kind="gift")]
-    return desk.transactions(one, "one.csv"), desk.transactions([*two, transaction(11)], "two.csv")
+    first = [transaction(n, amount="999") for n in (1, 2)] + [transaction(20, method="=1+1")]
+    second = [transaction(30, amount="many"), transaction(31, amount="", kind="gift")]
+    return desk.transactions(first, "one.csv"), desk.transactions(
+        [*second, transaction(11)], "two.csv"
+    )
 
 
 def test_faults_and_files_are_counted_most_frequent_first(desk: Desk) -> None:
-    one, two = broken(desk)
+    first, second = broken(desk)
     with pytest.raises(InputError) as caught:
-        desk.run(one, two, enrollments=[], max_quarantined=0.05)
+        desk.run(first, second, enrollments=[], max_quarantined=0.05)
     assert caught.value.message == (
         "4 of 6 rows would go to quarantine, more than the share of 0.05 that may; nothing was "
-        f"booked: 2 in conflict with the ledger ({one} row 1, {one} row 2); "
+        f"booked: 2 in conflict with the ledger ({first} row 1, {first} row 2); "
         "2 unreadable: amount:malformed 1, amount:missing 1, kind:unknown 1 "
-        f"({two} row 1, {two} row 2); by file: {one} 2, {two} 2"
+        f"({second} row 1, {second} row 2); by file: {first} 2, {second} 2"
     )
     assert caught.value.code == "too_many_quarantined"
 
@@ -74,8 +76,8 @@ def test_so_many_rows_may_go_to_quarantine_whatever_their_share(desk: Desk) -> N
 def test_json_says_by_file_kind_and_fault_why_a_run_was_refused(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, two = broken(desk)
-    words = command(desk, "--transactions", one, two, "--json")
+    first, second = broken(desk)
+    words = command(desk, "--transactions", first, second, "--json")
     code, out, err = main_says(words, monkeypatch, capsys)
     assert (code, len(err.splitlines())) == (2, 2)
     error = json.loads(out)["error"]
@@ -84,13 +86,13 @@ def test_json_says_by_file_kind_and_fault_why_a_run_was_refused(
     assert (error["rows_read"], error["rows_quarantined"]) == (6, 4)
     assert error["kinds"] == {"in conflict with the ledger": 2, "unreadable": 2}
     assert [(f["file"], f["fault"], f["rows"]) for f in error["faults"]] == [
-        (str(one), "transaction_id:conflict", 2),
-        (str(two), "amount:malformed", 1),
-        (str(two), "amount:missing", 1),
-        (str(two), "kind:unknown", 1),
+        (str(first), "transaction_id:conflict", 2),
+        (str(second), "amount:malformed", 1),
+        (str(second), "amount:missing", 1),
+        (str(second), "kind:unknown", 1),
     ]
     assert error["first_rows"][-1] == {
-        "file": str(two),
+        "file": str(second),
         "row": 2,
         "errors": ["kind:unknown", "amount:missing"],
         "kind": "unreadable",
@@ -98,16 +100,16 @@ def test_json_says_by_file_kind_and_fault_why_a_run_was_refused(
 
 
 def test_rejects_keeps_every_row_outside_of_the_book(desk: Desk) -> None:
-    one, two = broken(desk)
+    first, second = broken(desk)
     before = bodies(desk.book, without=["index/"])
     rejects = desk.folder / "rejects"
     with pytest.raises(InputError):
-        call(command(desk, "--transactions", one, two, "--rejects", rejects))
+        call(command(desk, "--transactions", first, second, "--rejects", rejects))
     assert bodies(desk.book, without=["index/"]) == before
     table = pl.read_parquet(rejects / "rejects.parquet")
     assert sorted(table.select("file", "row").rows()) == [
-        *((str(one), row) for row in (1, 2)),
-        *((str(two), row) for row in (1, 2)),
+        *((str(first), row) for row in (1, 2)),
+        *((str(second), row) for row in (1, 2)),
     ]
     as_text = pl.read_csv(rejects / "rejects.csv")
     assert as_text.columns == ["file", "row", "errors", "raw"]
@@ -115,7 +117,7 @@ def test_rejects_keeps_every_row_outside_of_the_book(desk: Desk) -> None:
     assert json.loads((rejects / "rejects.json").read_bytes())["rows_quarantined"] == 4
     assert {path.stat().st_mode & 0o777 for path in rejects.iterdir()} == {0o600}
     with pytest.raises(InputError, match="something already"):
-        call(command(desk, "--transactions", one, "--rejects", rejects))
+        call(command(desk, "--transactions", first, "--rejects", rejects))
 
 
 def test_a_formula_among_rejected_rows_is_text_to_a_spreadsheet(desk: Desk) -> None:

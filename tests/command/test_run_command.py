@@ -288,7 +288,7 @@ def test_an_option_takes_several_files_and_may_be_repeated(desk: Desk, repeated:
         files = ["--transactions", paths[0], "--transactions", *paths[1:]]
     assert run_here(desk, *files, "--enrollments", desk.enrollments, "--quiet") == 0
     inputs = desk.record()["inputs"]
-    assert [one["name"] for one in inputs] == [str(desk.enrollments), *map(str, paths)]
+    assert [read["name"] for read in inputs] == [str(desk.enrollments), *map(str, paths)]
     assert desk.booked() == ["T0", "T1", "T2"]
 
 
@@ -313,14 +313,14 @@ def read_terminal() -> Iterator[tuple[int, bytearray]]:
     It is read while the command runs: a terminal holds a few thousand characters, and whoever
     writes more waits until they are read.
     """
-    ours, terminal = pty.openpty()
+    own_end, terminal = pty.openpty()
     shown = bytearray()
 
     def read() -> None:
         # The last reader of a terminal that nobody writes to any more gets an error.
         with suppress(OSError):
-            while some := os.read(ours, 1 << 16):
-                shown.extend(some)
+            while printed := os.read(own_end, 1 << 16):
+                shown.extend(printed)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -329,7 +329,7 @@ def read_terminal() -> Iterator[tuple[int, bytearray]]:
     finally:
         os.close(terminal)
         reader.join(timeout=10)
-        os.close(ours)
+        os.close(own_end)
 
 
 def test_a_terminal_is_read_however_much_is_shown_on_it() -> None:
@@ -351,14 +351,14 @@ def test_each_phase_ends_with_all_of_its_rows(desk: Desk) -> None:
     """Also where the size of the files made more be expected than there are."""
     rows = [transaction(n, method="" if n < 2_000 else "long " * 20) for n in range(20_000)]
     files = [desk.transactions(rows[start::3], f"{start}.csv") for start in range(3)]
-    told: dict[str, tuple[int, int]] = {}
+    last_of_phase: dict[str, tuple[int, int]] = {}
 
     def progress(phase: str, done: int, total: int) -> None:
         assert done <= total
-        told[phase] = (done, total)
+        last_of_phase[phase] = (done, total)
 
     desk.run(*files, progress=progress)
-    assert told == {
+    assert last_of_phase == {
         "index": (1, 1),
         "enrollments": (1, 1),
         "transactions": (20_000, 20_000),

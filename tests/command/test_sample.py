@@ -100,8 +100,8 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
 def test_another_seed_makes_another_sample(tmp_path: Path) -> None:
     for seed in (1, 2):
         write_sample(tmp_path / str(seed), people=20, transactions=100, nights=1, seed=seed)
-    one, other = contents(tmp_path / "1"), contents(tmp_path / "2")
-    assert all(one[name] != other[name] for name in one)
+    first, second = contents(tmp_path / "1"), contents(tmp_path / "2")
+    assert all(first[name] != second[name] for name in first)
 
 
 def test_the_committed_sample_is_small() -> None:

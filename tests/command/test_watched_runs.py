@@ -68,7 +68,7 @@ def test_attempts_are_noted_whether_they_book_or_fail(
     assert call(night(desk)) == 0
     assert call(night(desk)) == 0
     attempts = said(["runs", str(desk.book), "--attempts", "--json"], capsys)
-    assert [(one["exit"], one["code"], one["run_id"]) for one in attempts] == [
+    assert [(attempt["exit"], attempt["code"], attempt["run_id"]) for attempt in attempts] == [
         (0, None, "000001"),
         (2, "unusable_input", None),
         (130, "interrupted", None),
@@ -96,7 +96,7 @@ def test_a_killed_attempt_is_closed_by_the_next_and_one_under_way_is_not(desk: D
     under_way.begin()
     assert call(night(desk)) == 0
     _, first, second, still, last = attempts_of(book)
-    assert {(one.exit, one.code) for one in (first, second)} == {(None, "killed")}
+    assert {(attempt.exit, attempt.code) for attempt in (first, second)} == {(None, "killed")}
     assert first.ended_at is not None
     assert (still.ended_at, last.exit) == (None, 0)
 
@@ -130,7 +130,9 @@ def test_runs_and_status_agree_with_the_records(
     runs = said(["runs", str(desk.book), "--json"], capsys)
     records = [desk.record(number) for number in (1, 2)]
     assert [run["run_id"] for run in runs] == ["000001", "000002"]
-    assert [run["finished_at"] for run in runs] == [one["ran"]["finished_at"] for one in records]
+    assert [run["finished_at"] for run in runs] == [
+        record["ran"]["finished_at"] for record in records
+    ]
     assert [run["booked"] for run in runs] == [0, 1]
     assert said(["runs", str(desk.book), "--json", "--last", "1"], capsys) == runs[1:]
     status = said(["status", str(desk.book), "--json"], capsys)
@@ -221,10 +223,10 @@ def test_a_command_gets_the_record_or_the_error_and_changes_no_exit_code(
     out = desk.folder / "told.jsonl"
     program = f"import sys; open({str(out)!r}, 'a').write(sys.stdin.read() + chr(10)); sys.exit(7)"
     script = desk.write("tell.py", program)
-    told = ("--on-finish", f"{sys.executable} {script}")
-    assert call(night(desk, *told)) == 0
+    option = ("--on-finish", f"{sys.executable} {script}")
+    assert call(night(desk, *option)) == 0
     assert "ended with exit code 7" in capsys.readouterr().err
-    refuse(desk, *told)
+    refuse(desk, *option)
     record, error = (json.loads(line) for line in out.read_text().splitlines())
     assert record == desk.record(2) | {"already_booked": False}
     assert error["error"]["code"] == "unusable_input"
@@ -337,7 +339,7 @@ def test_no_damage_of_the_attempts_stops_a_run(
     assert call(night(desk)) == 0
     # A process of a number that there cannot be is gone; the rest is not understood.
     attempts = said(["runs", str(desk.book), "--attempts", "--json"], capsys)
-    assert [one["code"] for one in attempts] == [None, "killed", "killed", "killed", None]
+    assert [attempt["code"] for attempt in attempts] == [None, "killed", "killed", "killed", None]
 
 
 def test_a_pipe_in_the_place_of_the_attempts_keeps_no_run_waiting(desk: Desk) -> None:

@@ -101,8 +101,8 @@ class ShortWrite(Fault):
         whole = durable.write_some
 
         def half(descriptor: int, data: memoryview) -> int:
-            mine = self.struck and threading.get_ident() == self.thread and len(halves) < 2
-            if not mine:
+            struck_here = self.struck and threading.get_ident() == self.thread and len(halves) < 2
+            if not struck_here:
                 return whole(descriptor, data)
             halves.append(len(data) // 2)
             if len(halves) == 2:

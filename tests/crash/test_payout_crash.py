@@ -138,9 +138,9 @@ def test_instructions_are_booked_whole_or_not_at_all_and_never_twice(
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             story.pay()
-        told = "--again 000002" in caplog.text
+        is_named = "--again 000002" in caplog.text
         if booked:
-            assert told or complete
+            assert is_named or complete
             [csv_file] = [name for name in story.files() if name.startswith("payouts-000003-")][:1]
             assert list(csv.DictReader(io.StringIO(story.files()[csv_file].decode()))) == []
             assert call(["payout", str(story.book), "--again", "2", "--out", str(story.out)]) == 0

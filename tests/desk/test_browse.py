@@ -442,7 +442,7 @@ def test_without_show_ids_no_page_and_no_export_has_an_id_of_a_person_or_an_acco
     taken = pages.get("applications?outcome=account_taken").text
     other = pages.get("declined?reason=refund_account_differs").text
     behind = [links(taken, "person")[0], links(taken, "account")[0], links(other, "transaction")[0]]
-    asked += [form for one in behind for form in (one, one.replace("?", ".json?", 1))]
+    asked += [form for link in behind for form in (link, link.replace("?", ".json?", 1))]
     ids = ids_of(six_nights)
     assert len(ids) > 400
     pattern = re.compile("|".join(map(re.escape, sorted(ids, key=len, reverse=True))))
@@ -460,8 +460,8 @@ def test_what_stands_in_place_of_a_service_is_masked_wherever_it_stands(tmp_path
     desk.run(desk.transactions([transaction(1), swapped]))
     with served(desk.book, tmp_path / "log") as pages:
         row = links(pages.get("declined").text, "transaction")[0]
-        theirs = links(pages.get(row).text, "account")[0]
-        for page in (row, row.replace("?", ".json?", 1), theirs):
+        account = links(pages.get(row).text, "account")[0]
+        for page in (row, row.replace("?", ".json?", 1), account):
             answer = pages.get(page)
             assert answer.status == 200
             assert number not in answer.text, page

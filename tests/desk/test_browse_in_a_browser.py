@@ -88,7 +88,9 @@ def test_no_page_is_cut_off_or_bars_anybody_or_asks_elsewhere(
         if (lang == "ja") == (width == PHONE):
             continue
         violations = Axe().run(driver)["violations"]
-        assert [(one["id"], one["nodes"][0]["html"]) for one in violations] == [], page
+        assert [
+            (violation["id"], violation["nodes"][0]["html"]) for violation in violations
+        ] == [], page
 
 
 def test_at_common_widths_tables_need_no_scrolling(driver: Driver, pages: Pages) -> None:

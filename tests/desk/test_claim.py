@@ -34,14 +34,17 @@ def by_service(ledger: pl.DataFrame) -> dict[str, tuple[int, ...]]:
     sums: dict[str, list[int]] = {}
     people: dict[str, set[str]] = {}
     for row in ledger.iter_rows(named=True):
-        one = sums.setdefault(row["service_id"], [0, 0, 0, 0, 0])
+        figures = sums.setdefault(row["service_id"], [0, 0, 0, 0, 0])
         people.setdefault(row["service_id"], set()).add(row["person_id"])
-        one[0] += row["kind"] in ("charge", "purchase", "refund")
-        one[1] += row["kind"] == "refund"
-        one[2] += row["counted_amount"]
-        one[3] += max(row["points"], 0)
-        one[4] += max(-row["points"], 0)
-    return {key: (len(people[key]), *one, one[3] - one[4]) for key, one in sorted(sums.items())}
+        figures[0] += row["kind"] in ("charge", "purchase", "refund")
+        figures[1] += row["kind"] == "refund"
+        figures[2] += row["counted_amount"]
+        figures[3] += max(row["points"], 0)
+        figures[4] += max(-row["points"], 0)
+    return {
+        key: (len(people[key]), *sums_of, sums_of[3] - sums_of[4])
+        for key, sums_of in sorted(sums.items())
+    }
 
 
 FIGURES = ["transactions", "refunds", "counted_yen", "points_awarded", "points_reversed", "points"]
@@ -68,9 +71,9 @@ def test_the_totals_are_those_of_the_run_records(
     assert call(["claim", str(opened.book.path), "--final", "--json"]) == 0
     total = json.loads(capsys.readouterr().out)["total"]
     records = opened.records
-    assert total["transactions"] == sum(one.counts.booked for one in records)
-    assert total["points_awarded"] == sum(one.points.awarded for one in records)
-    assert total["points_reversed"] == sum(one.points.reversed for one in records)
+    assert total["transactions"] == sum(record.counts.booked for record in records)
+    assert total["points_awarded"] == sum(record.points.awarded for record in records)
+    assert total["points_reversed"] == sum(record.points.reversed for record in records)
     assert (
         total["people"] == opened.ledger().select(pl.col("person_id").n_unique()).collect().item()
     )

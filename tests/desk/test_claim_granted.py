@@ -25,7 +25,9 @@ def granted(paid: PayoutBook) -> PayoutBook:
     paid.run("2020-10-02", " ".join(rows), accounts, services=services)
     lines = paid.pay("2020-10-02")
     paid.answer(*(f"{line['payout_id']},done,,2020-10-03," for line in lines))
-    rows = [f"R-{one},{one},2020-10-04,refund,20000,T-{one}" for one in accounts[:4]]
+    rows = [
+        f"R-{account},{account},2020-10-04,refund,20000,T-{account}" for account in accounts[:4]
+    ]
     paid.run("2020-10-05", " ".join(rows))
     taken = paid.pay("2020-11-01")
     paid.answer(*(f"{line['payout_id']},done,,2020-10-30," for line in taken))

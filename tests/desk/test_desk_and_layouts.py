@@ -44,8 +44,8 @@ def test_a_row_set_aside_is_found_by_the_service_that_its_layout_says(
 ) -> None:
     capsys.readouterr()
     assert call(["explain", str(desk.book), "--transaction", "paypay", SET_ASIDE, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [one["row"] for one in told["quarantined"]] == [5]
+    explained = json.loads(capsys.readouterr().out)
+    assert [quarantined["row"] for quarantined in explained["quarantined"]] == [5]
     call(["explain", str(desk.book), "--transaction", "waon", SET_ASIDE, "--json"])
     assert json.loads(capsys.readouterr().out)["quarantined"] == []
 
@@ -101,17 +101,19 @@ kind = { from = "区分", map = { "支払" = "purchase" } }
 def test_a_column_with_a_comma_in_its_name_is_told_whole(desk: Desk, tmp_path: Path) -> None:
     layout = desk.write("comma.toml", COMMA)
     rows = '番号,会員,"日,時",区分,"金額,円"\nN1,pp-1,x,支払,y\n'
-    theirs = desk.write("theirs.csv", rows)
+    provider_file = desk.write("theirs.csv", rows)
     words = ["run", desk.book, "--booked-on", "2020-12-01", "--quiet", "--max-quarantined", "1"]
-    assert call([*map(str, words), "--layout", str(layout), "--transactions", str(theirs)]) == 0
+    assert (
+        call([*map(str, words), "--layout", str(layout), "--transactions", str(provider_file)]) == 0
+    )
     claim = desk.write("claim.csv", "service_id,transaction_id,points\npaypay,N1,75\n")
     out = tmp_path / "out"
     assert call(["reconcile", str(desk.book), str(claim), "--out", str(out), "--lang", "en"]) == 1
     row = pl.read_parquet(out / "breaks.parquet").row(
         by_predicate=pl.col("transaction_id") == "N1", named=True
     )
-    told = explanation(tuple(row.values()), Texts("reconcile", "en"))
-    faults = told.partition("theirs.csv): ")[2].split("; ")
+    text = explanation(tuple(row.values()), Texts("reconcile", "en"))
+    faults = text.partition("theirs.csv): ")[2].split("; ")
     assert [fault.partition(" ")[0] for fault in faults] == ["日,時:", "金額,円:"]
 
 

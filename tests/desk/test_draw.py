@@ -212,7 +212,9 @@ def test_a_stratified_sample_finds_awards_that_are_missing(
     strata = json.loads((tmp_path / "sample" / "sample.json").read_text("utf-8"))["strata"]
     stands_for = max(stratum["rows"] / stratum["units"] for stratum in strata)
     upper_rows = -math.log(0.05) * stands_for
-    assert value["upper_rate"] == pytest.approx(upper_rows / sum(one["rows"] for one in strata))
+    assert value["upper_rate"] == pytest.approx(
+        upper_rows / sum(stratum["rows"] for stratum in strata)
+    )
     [missed, *_] = [row for row in rows if row["person_id"] == "" and row["stratum"] == "paypay"]
     fill(
         tmp_path / "sample",
@@ -221,7 +223,7 @@ def test_a_stratified_sample_finds_awards_that_are_missing(
     code, value = evaluated(six_nights, tmp_path / "sample", capsys)
     assert code == 1
     description = json.loads((tmp_path / "sample" / "sample.json").read_text("utf-8"))
-    [paypay] = [one for one in description["strata"] if one["name"] == "paypay"]
+    [paypay] = [stratum for stratum in description["strata"] if stratum["name"] == "paypay"]
     assert value["too_few"]["found"] == 500
     assert value["too_few"]["projected"] == round(500 * paypay["rows"] / paypay["units"])
     assert value["too_few"]["upper"] > value["too_few"]["projected"]

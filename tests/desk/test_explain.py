@@ -63,10 +63,10 @@ def unbooked(opened: OpenedBook, table: RunTable) -> pl.DataFrame:
 def test_everybody_in_the_sample_is_explained_and_every_entry_follows_from_those_before(
     opened: OpenedBook, ledger: pl.DataFrame
 ) -> None:
-    told = 0
+    explained_entries = 0
     for (person_id,), entries in ledger.group_by("person_id"):
         person = person_of(opened, str(person_id))
-        assert [one.entry.entry_seq for one in person.entries] == sorted(entries["entry_seq"])
+        assert [entry.entry.entry_seq for entry in person.entries] == sorted(entries["entry_seq"])
         assert person.points == entries["points"].sum()
         assert person.counted_yen == entries["counted_amount"].sum()
         reasons = [application.reason for application in person.applications]
@@ -75,8 +75,8 @@ def test_everybody_in_the_sample_is_explained_and_every_entry_follows_from_those
         ]
         assert None in reasons
         assert not person.disagreeing
-        told += len(person.entries)
-    assert told == ledger.height
+        explained_entries += len(person.entries)
+    assert explained_entries == ledger.height
 
 
 @pytest.mark.parametrize("corrected", [False, True], ids=["plain", "corrected"])
@@ -91,7 +91,7 @@ def test_everybody_in_a_random_book_is_explained(
         person = person_of(opened, person_id)
         assert not person.disagreeing
         for lang in LANGS:
-            assert all(all(Words(lang).why(one)) for one in person.entries)
+            assert all(all(Words(lang).why(entry)) for entry in person.entries)
 
 
 def entry(seq: int, amount: int, counted: int, points: int, **changed: Any) -> Entry:
@@ -125,13 +125,13 @@ def carried(*entries: Entry) -> list[Entry]:
     """The entries with their running sums."""
     net = points = 0
     made = []
-    for one in entries:
-        net, points = net + one.net_amount, points + one.points
-        made.append(replace(one, net_spend_after=net, points_after=points))
+    for entry in entries:
+        net, points = net + entry.net_amount, points + entry.points
+        made.append(replace(entry, net_spend_after=net, points_after=points))
     return made
 
 
-def told(rounding: Any, *entries: Entry) -> list[Explained]:
+def explained_all(rounding: Any, *entries: Entry) -> list[Explained]:
     terms = Terms(rounding, 20_000, 25, 100, 2)
     return explained(carried(*entries), {("000001", "coin"): terms})
 
@@ -142,8 +142,10 @@ def test_a_forged_entry_is_told_where_it_stands_and_nowhere_else() -> None:
         entry(2, 1000, 999, 250),
         entry(2, 1000, 1000, 249),
     ):
-        story = told("cumulative", entry(1, 400, 400, 100), forged, entry(3, 400, 400, 100))
-        assert [one.agrees for one in story][:2] == [True, False]
+        story = explained_all(
+            "cumulative", entry(1, 400, 400, 100), forged, entry(3, 400, 400, 100)
+        )
+        assert [step.agrees for step in story][:2] == [True, False]
         assert any("mynapoint verify" in text for text in Words("en").why(story[1]))
 
 
@@ -152,7 +154,7 @@ def test_running_sums_that_do_not_carry_on_are_told() -> None:
     terms = {("000001", "coin"): Terms("cumulative", 20_000, 25, 100, 2)}
     for name in ("net_spend_after", "points_after"):
         forged = replace(entries[1], **{name: getattr(entries[1], name) + 1})
-        assert [one.agrees for one in explained([entries[0], forged], terms)] == [True, False]
+        assert [step.agrees for step in explained([entries[0], forged], terms)] == [True, False]
 
 
 # The sample has no events, and no refund of what was refunded in whole.
@@ -268,7 +270,7 @@ SAID: dict[str, tuple[Any, list[Entry], list[str]]] = {
 @pytest.mark.parametrize("case", SAID, ids=lambda case: case.replace(" ", "-"))
 def test_an_entry_is_told_with_the_reason_for_what_it_earned(case: str) -> None:
     rounding, entries, words = SAID[case]
-    last = told(rounding, *entries)[-1]
+    last = explained_all(rounding, *entries)[-1]
     assert last.agrees
     text = " ".join(Words("en").why(last))
     for expected in words:
@@ -277,14 +279,14 @@ def test_an_entry_is_told_with_the_reason_for_what_it_earned(case: str) -> None:
 
 
 def test_a_fraction_that_was_cut_is_not_said_to_be_carried() -> None:
-    story = told("transaction", entry(1, 199, 199, 49), entry(2, 99, -99, -24, **REFUND))
+    story = explained_all("transaction", entry(1, 199, 199, 49), entry(2, 99, -99, -24, **REFUND))
     assert story[1].agrees
     assert "carried" not in " ".join(Words("en").why(story[1]))
     assert "繰り越" not in "".join(Words("ja").why(story[1]))
 
 
 def test_an_original_names_the_refunds_that_took_it_back() -> None:
-    story = told("cumulative", entry(1, 400, 400, 100), entry(2, 100, -100, -25, **REFUND))
+    story = explained_all("cumulative", entry(1, 400, 400, 100), entry(2, 100, -100, -25, **REFUND))
     assert "Later, in run 000001, 100 yen of it were reversed (T2)" in " ".join(
         Words("en").why(story[0])
     )
@@ -392,10 +394,10 @@ def test_a_booked_transaction_is_found_and_told_with_its_run(
     opened: OpenedBook, ledger: pl.DataFrame
 ) -> None:
     for row in never_voided(ledger).sample(60, seed=1).iter_rows(named=True):
-        told = transaction_of(opened, row["service_id"], row["transaction_id"])
-        assert told.outcome == "booked"
-        assert told.entry is not None
-        assert told.entry.entry == Entry(**row)
+        story = transaction_of(opened, row["service_id"], row["transaction_id"])
+        assert story.outcome == "booked"
+        assert story.entry is not None
+        assert story.entry.entry == Entry(**row)
 
 
 @pytest.mark.parametrize("reason", sorted({*oracle.DECLINE_REASONS} - NOT_IN_THE_SAMPLE))
@@ -414,15 +416,18 @@ def test_a_declined_transaction_is_told_with_its_first_reason_and_clause(
             how="semi",
         )
     service, transaction, run = rows.select("service_id", "transaction_id", "run_id").row(0)
-    told = transaction_of(opened, service, transaction)
-    assert told.outcome == "declined"
-    assert (run, reason) in {(one.run_id, one.reason) for one in told.declined}
+    story = transaction_of(opened, service, transaction)
+    assert story.outcome == "declined"
+    assert (run, reason) in {(declined.run_id, declined.reason) for declined in story.declined}
     arguments = ["explain", str(opened.book.path), "--transaction", service, transaction]
     assert call([*arguments, "--lang", "ja"]) == 0
     out = capsys.readouterr()
     assert reason in out.out
     assert (clause_of(reason) or "該当する記載はなく") in out.out
-    decided = {one.reason for one in told.declined} & {"before_application", "not_the_basis"}
+    decided = {declined.reason for declined in story.declined} & {
+        "before_application",
+        "not_the_basis",
+    }
     assert ("アカウントの申込: " in out.out) == bool(decided)
     assert out.err == ""
 
@@ -440,7 +445,7 @@ def test_a_quarantined_transaction_is_told_with_file_row_and_every_fault(
     for row in conflicts.iter_rows(named=True):
         named = json.loads(row["raw"]) if row["raw"].startswith("{") else None
         fields = [named["service_id"], named["transaction_id"]] if named else row["raw"].split(",")
-        services = {one.service_id for one in opened.services(1).services}
+        services = {service.service_id for service in opened.services(1).services}
         service = next(field for field in fields if field in services)
         transaction = next(
             f for f in fields if re.fullmatch(r"C?[0-9]+(-[0-9]+)?", f) and len(f) > 12
@@ -448,10 +453,11 @@ def test_a_quarantined_transaction_is_told_with_file_row_and_every_fault(
         if transaction in booked:
             continue
         found += 1
-        told = transaction_of(opened, service, transaction)
-        assert told.outcome in ("quarantined", "declined")
+        story = transaction_of(opened, service, transaction)
+        assert story.outcome in ("quarantined", "declined")
         assert (row["run_id"], row["file"], row["row"]) in {
-            (one.run_id, one.file, one.row) for one in told.quarantined
+            (quarantined.run_id, quarantined.file, quarantined.row)
+            for quarantined in story.quarantined
         }
     assert found > 3
     call(["explain", str(opened.book.path), "--transaction", service, transaction, "--lang", "en"])
@@ -539,9 +545,11 @@ def test_every_repeated_and_conflicting_row_of_the_sample_is_told(opened: Opened
     )
     assert repeated.height > 10
     for row in repeated.sample(10, seed=3).iter_rows(named=True):
-        told = transaction_of(opened, row["service_id"], row["transaction_id"])
-        assert told.outcome == "booked"
-        assert (row["run_id"], row["reason"]) in {(one.run_id, one.reason) for one in told.declined}
+        story = transaction_of(opened, row["service_id"], row["transaction_id"])
+        assert story.outcome == "booked"
+        assert (row["run_id"], row["reason"]) in {
+            (declined.run_id, declined.reason) for declined in story.declined
+        }
 
 
 @pytest.mark.parametrize("html", [False, True])
@@ -587,8 +595,8 @@ def test_a_correction_in_quarantine_is_told_of_all_that_it_names(
     ):
         assert call([*explain, *asked]) == code
         said = capsys.readouterr().out
-        told = [number for number in range(1, 6) if f"put row {number} of" in said]
-        assert told == list(row_numbers), asked
+        hinted_rows = [number for number in range(1, 6) if f"put row {number} of" in said]
+        assert hinted_rows == list(row_numbers), asked
         assert ("was never delivered" in said) == (code == 1)
 
 
@@ -653,10 +661,10 @@ def test_without_an_index_to_be_believed_the_ledger_is_scanned(
     dict(ruined(book))[harm]()
     opened = open_book(book)
     row = ledger.row(0, named=True)
-    told = transaction_of(opened, row["service_id"], row["transaction_id"])
-    assert told.entry is not None
-    assert told.entry.entry == Entry(**row)
-    assert told.rows_scanned >= ledger.height
+    story = transaction_of(opened, row["service_id"], row["transaction_id"])
+    assert story.entry is not None
+    assert story.entry.entry == Entry(**row)
+    assert story.rows_scanned >= ledger.height
 
 
 def test_explaining_changes_no_byte_of_the_book(
@@ -747,14 +755,14 @@ def test_the_story_for_machines_says_what_the_one_for_people_says(
     book = str(opened.book.path)
     assert call(["explain", book, "--person", row["person_id"], "--json", "--lang", "en"]) == 0
     person = json.loads(capsys.readouterr().out)
-    own = next(one for one in person["entries"] if one["entry_seq"] == row["entry_seq"])
+    own = next(entry for entry in person["entries"] if entry["entry_seq"] == row["entry_seq"])
     assert own["points"] == row["points"]
     assert person["agrees"]
     key = [row["service_id"], row["transaction_id"]]
     assert call(["explain", book, "--transaction", *key, "--json", "--lang", "en"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["outcome"] == "booked"
-    assert told["entry"] == own
+    explanation = json.loads(capsys.readouterr().out)
+    assert explanation["outcome"] == "booked"
+    assert explanation["entry"] == own
 
 
 @pytest.mark.parametrize(
@@ -830,6 +838,6 @@ def test_a_correction_is_told_with_what_undid_it(tmp_path: Path) -> None:
     events = tmp_path / "events.csv"
     events.write_text("event_id,kind,authority,other_id\nU1,undone,the city,V2\n")
     mynapoint.run(made.book, booked_on=dt.date(2020, 11, 2), events=[events])
-    told = transaction_of(open_book(made.book), "coin", "L1")
-    assert told.outcome == "booked"
-    assert [event.row["event_id"] for event in told.events] == ["V2", "U1"]
+    story = transaction_of(open_book(made.book), "coin", "L1")
+    assert story.outcome == "booked"
+    assert [event.row["event_id"] for event in story.events] == ["V2", "U1"]

@@ -318,9 +318,9 @@ def test_answers_that_cannot_be_taken_are_counted_by_kind_and_the_first_named(
     with pytest.raises(InputError) as refused:
         coins.answer(*of_a_day, f"{line['payout_id']},lost,,2020-10-03,", "X,done,,2020-10-03,")
     assert refused.value.code == "too_many_quarantined"
-    told = re.sub("/[^ ]*/", "", refused.value.message.rpartition("booked: ")[2])
+    faults = re.sub("/[^ ]*/", "", refused.value.message.rpartition("booked: ")[2])
     places = ["answers-1.csv row 3", "answers-1.csv row 4"]
-    assert set(told.replace("-2", "-1").split("; ")) == {
+    assert set(faults.replace("-2", "-1").split("; ")) == {
         "2 in conflict with other answers (answers-1.csv row 1, answers-1.csv row 2)",
         f"2 unreadable: outcome:unknown 1, payout_id:unknown 1 ({', '.join(places)})",
     }
@@ -507,8 +507,10 @@ def test_explain_tells_the_life_of_a_point(
     said = json.loads(capsys.readouterr().out)["payouts"]
     [due] = said["due"]
     assert (due["transaction_id"], due["points"], due["due_on"]) == ("T1", 1000, "2020-10-02")
-    told = [(one["instructed"], one["answered"], one["code"]) for one in said["lines"]]
-    assert told == [(1000, 400, "busy"), (600, None, None)]
+    instructed_lines = [
+        (line["instructed"], line["answered"], line["code"]) for line in said["lines"]
+    ]
+    assert instructed_lines == [(1000, 400, "busy"), (600, None, None)]
     for lang, words in {"en": "400 points were done", "ja": "400 ポイント完了"}.items():
         page = coins.folder / f"{lang}.html"
         assert call([*explain, "--lang", lang, "--html", str(page)]) == 0

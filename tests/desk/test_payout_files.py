@@ -57,7 +57,7 @@ def test_the_lines_go_out_in_the_points_systems_own_form_and_verify_reads_them_b
     coins: PayoutBook, tmp_path: Path
 ) -> None:
     form = coins.file("form.toml", FORM)
-    first, second = (one["payout_id"] for one in coins.pay("2020-10-02", "--layout", str(form)))
+    first, second = (line["payout_id"] for line in coins.pay("2020-10-02", "--layout", str(form)))
     copied = coins.folder / "out" / "payouts-000001-coin.txt"
     assert copied.read_bytes().decode("cp932").split("\r\n") == [
         "H,20201002",

@@ -90,10 +90,10 @@ def test_in_a_random_world_what_waits_is_what_the_engine_would_look_at(
         how="vertical_relaxed",
     )
     booked = known.past.booked_at(looked_at["service_id"], looked_at["transaction_id"]) >= 0
-    mine = pending(opened).transactions.select(TRANSACTION_COLUMNS)
+    waiting = pending(opened).transactions.select(TRANSACTION_COLUMNS)
     key = ["service_id", "transaction_id"]
     assert_frame_equal(
-        mine.select(key).sort(key), looked_at.filter(~pl.Series(booked)).select(key).sort(key)
+        waiting.select(key).sort(key), looked_at.filter(~pl.Series(booked)).select(key).sort(key)
     )
 
 

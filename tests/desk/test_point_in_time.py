@@ -65,7 +65,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         )
         pay(desk, "--due-by", f"2020-{9 + (run + 1) // 2}-{20 + run}", "--out", f"paid-{run}")
     payouts = pl.read_csv(desk.folder / "paid-1" / "payouts-000001-coin.csv")
-    answers = "".join(f"{one},done,,2020-10-22,\n" for one in payouts["payout_id"])
+    answers = "".join(f"{payout_id},done,,2020-10-22,\n" for payout_id in payouts["payout_id"])
     path = desk.write("answers.csv", f"payout_id,outcome,points,answered_on,code\n{answers}")
     pay(desk, "--answers", str(path))
     return desk

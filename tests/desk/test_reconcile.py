@@ -75,20 +75,28 @@ def slow_breaks(ledger: pl.DataFrame, form: str, claim: Rows) -> list[Break]:
         claimed.setdefault((service, key), []).append(points)
     found = []
     for both in sorted(booked.keys() | claimed.keys()):
-        mine, theirs = booked.get(both), claimed.get(both, [])
-        if len(theirs) > 1:
+        booked_points, claimed_points = booked.get(both), claimed.get(both, [])
+        if len(claimed_points) > 1:
             kind = "claimed_twice"
-        elif mine is None:
+        elif booked_points is None:
             kind = "missing_in_ledger"
-        elif not theirs:
-            if mine == 0:
+        elif not claimed_points:
+            if booked_points == 0:
                 continue
             kind = "missing_in_claim"
-        elif theirs[0] != mine:
+        elif claimed_points[0] != booked_points:
             kind = "points_differ"
         else:
             continue
-        found.append(Break(*both, kind, mine or 0, sum(theirs), sum(theirs) - (mine or 0)))
+        found.append(
+            Break(
+                *both,
+                kind,
+                booked_points or 0,
+                sum(claimed_points),
+                sum(claimed_points) - (booked_points or 0),
+            )
+        )
     return found
 
 
@@ -152,11 +160,11 @@ def test_the_breaks_are_those_that_a_slow_comparison_finds(
         assert found == expected
         assert totals.ledger_points == ledger["points"].sum()
         assert totals.claim_points == sum(points for _, _, points in claim)
-        assert totals.ledger_points + sum(one.difference for one in expected) == (
+        assert totals.ledger_points + sum(found.difference for found in expected) == (
             totals.claim_points
         )
         assert {kind: rows for kind, (rows, _) in totals.by_kind.items()} == {
-            kind: sum(one.kind == kind for one in expected) for kind in KINDS
+            kind: sum(found.kind == kind for found in expected) for kind in KINDS
         }
 
     check()
@@ -255,11 +263,11 @@ def test_a_missing_transaction_comes_with_what_the_last_run_to_see_it_said(
     )
     rows = [(*key, 1) for key in declined.select("service_id", "transaction_id").rows()]
     path = write_claim(tmp_path / "claim.csv", "transaction_id", [*rows, ("paypay", "never", 1)])
-    told = reasons(opened.book.path, path, tmp_path / "out")
+    reason_of = reasons(opened.book.path, path, tmp_path / "out")
     assert declined.height > 100
     for key, reason, run in declined.select("transaction_id", "reason", "run_id").iter_rows():
-        assert told[key] == (reason, run, None, None)
-    assert told["never"] == (None, None, None, None)
+        assert reason_of[key] == (reason, run, None, None)
+    assert reason_of["never"] == (None, None, None, None)
 
 
 def test_a_quarantined_transaction_comes_with_its_file_row_and_faults(
@@ -271,8 +279,13 @@ def test_a_quarantined_transaction_comes_with_its_file_row_and_faults(
     [row, *_] = faulty.collect().rows(named=True)
     key = row["raw"].split(",")[0]
     path = write_claim(tmp_path / "claim.csv", "transaction_id", [("paypay", key, 1)])
-    told = reasons(opened.book.path, path, tmp_path / "out")
-    assert told[key] == ("quarantined:amount:malformed", row["run_id"], row["file"], row["row"])
+    reason_of = reasons(opened.book.path, path, tmp_path / "out")
+    assert reason_of[key] == (
+        "quarantined:amount:malformed",
+        row["run_id"],
+        row["file"],
+        row["row"],
+    )
     # The same ID with another service is another transaction.
     path = write_claim(tmp_path / "other.csv", "transaction_id", [("suica", key, 1)])
     assert reasons(opened.book.path, path, tmp_path / "again")[key][0] is None
@@ -301,8 +314,8 @@ def test_a_missing_service_and_month_comes_with_the_reasons_of_that_months_runs(
     claim = [("coin", "2020-09", 5), ("ghost", "2020-09", 5), ("ghost", "2020-10", 5)]
     path = write_claim(tmp_path / "claim.parquet", "month", claim)
     assert call(["reconcile", str(desk.book), str(path), "--out", str(tmp_path / "out")]) == 1
-    told = pl.read_parquet(tmp_path / "out" / "breaks.parquet").select("reason").to_series()
-    assert told.to_list() == ["before_window not_enrolled", "quarantined:amount:malformed", None]
+    breaks = pl.read_parquet(tmp_path / "out" / "breaks.parquet").select("reason").to_series()
+    assert breaks.to_list() == ["before_window not_enrolled", "quarantined:amount:malformed", None]
 
 
 # --- Claims that cannot be used -------------------------------------------------------------------
@@ -392,7 +405,7 @@ def test_a_claim_that_cannot_be_used_is_refused_with_its_place(
     assert words in refused.value.message
     assert str(path) in refused.value.message
     assert refused.value.hint
-    assert sorted(one.name for one in tmp_path.iterdir()) == [name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,9 @@ def resolve(history: Path, *lines: tuple[str, str], encoding: str = "utf-8", **m
 def open_and_resolved(value: dict[str, Any]) -> tuple[int, int]:
     """How many are open and resolved; together they are all, to the point."""
     sides = [value["breaks"].values(), value["resolved"].values()]
-    points = sum(one["difference"] for side in sides for one in side)
+    points = sum(figures["difference"] for side in sides for figures in side)
     assert value["ledger_points"] + points == value["claim_points"]
-    found = [sum(one["rows"] for one in side) for side in sides]
+    found = [sum(figures["rows"] for figures in side) for side in sides]
     return found[0], found[1]
 
 

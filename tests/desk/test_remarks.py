@@ -50,7 +50,7 @@ def remarks(book: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[s
     capsys.readouterr()
     assert call(["remarks", str(book), "--out", str(out), "--json"]) == 0
     value: dict[str, Any] = json.loads(capsys.readouterr().out)
-    found = {one["pattern"]: one["times"] for one in value["remarks"]}
+    found = {remark["pattern"]: remark["times"] for remark in value["remarks"]}
     rows = pl.read_parquet(out / "remarks.parquet")
     assert dict(rows["pattern"].value_counts().iter_rows()) == {
         name: times for name, times in found.items() if times

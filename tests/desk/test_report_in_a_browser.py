@@ -78,7 +78,7 @@ def test_it_shows_its_charts_in_each_language_light_and_dark_and_asks_for_nothin
             assert h > 120, name
             assert marks > 0, name
     background = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
-    lightness = sum(int(one) for one in background.strip("rgb()").split(","))
+    lightness = sum(int(channel) for channel in background.strip("rgb()").split(","))
     assert lightness < 150 if dark else lightness > 700
     # A bar's colour is the page's, and another in the dark.
     colour = driver.execute_script(
@@ -127,7 +127,9 @@ def test_a_checker_of_accessibility_finds_nothing(
     driver.execute_script(f"{second}.click()")
     # In the dark there are other colours, and nothing else is other.
     found = Axe().run(driver, options={"runOnly": ["color-contrast"]} if dark else None)
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert [
+        (violation["id"], violation["nodes"][0]["html"]) for violation in found["violations"]
+    ] == []
     assert len(found["passes"]) >= (1 if dark else 30)
     levels = driver.execute_script(
         "return [...document.querySelectorAll('h1, h2, h3')].map(one => one.tagName)"

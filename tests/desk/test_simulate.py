@@ -133,7 +133,9 @@ def test_it_is_what_booking_under_those_terms_gives(
     by_tables, unknown = from_tables(sample, other, tmp_path / "tables")
     # What is named might matter, and does not here.
     assert_frame_equal(entries(by_tables), entries(real))
-    assert {one.kind for one in unknown} <= ({"conflict"} if "cap" not in what else set())
+    assert {unknown_rows.kind for unknown_rows in unknown} <= (
+        {"conflict"} if "cap" not in what else set()
+    )
     assert compare(open_book(sample), open_book(by_tables)) == compare(
         open_book(sample), open_book(real)
     )
@@ -178,11 +180,11 @@ def test_people_better_and_worse_off_are_counted_one_by_one(sample: Path, tmp_pa
             points[person] = points.get(person, 0) + more
         held.append(points)
     before, after = held
-    more = [after.get(one, 0) - before.get(one, 0) for one in before.keys() | after.keys()]
+    more = [after.get(person, 0) - before.get(person, 0) for person in before.keys() | after.keys()]
     said = simulate(sample, other=OtherTerms.parsed(as_of=dt.date(2020, 7, 1))).comparison
-    assert said.better == sum(one > 0 for one in more)
-    assert said.worse == sum(one < 0 for one in more) > 0
-    assert said.same == sum(one == 0 for one in more)
+    assert said.better == sum(change > 0 for change in more)
+    assert said.worse == sum(change < 0 for change in more) > 0
+    assert said.same == sum(change == 0 for change in more)
     assert said.gained - said.lost == sum(more) == said.simulated.net - said.booked.net
 
 
@@ -224,8 +226,8 @@ def test_in_any_world_it_is_what_booking_gives_and_the_book_alone_never_guesses(
     assert_frame_equal(entries(again), entries(book))
     assert unknown == ()
     other = _other_terms(Random(seed), world, tmp_path)
-    inputs = [one for record in open_book(book).records for one in record.inputs]
-    delivered = {role: [one.name for one in inputs if one.role == role] for role in DELIVERED}
+    inputs = [read for record in open_book(book).records for read in record.inputs]
+    delivered = {role: [read.name for read in inputs if read.role == role] for role in DELIVERED}
     try:
         exact = from_deliveries(book, delivered, other, tmp_path / "deliveries")
     except InputError as error:
@@ -279,7 +281,10 @@ def wide(desk: Desk, *transactions: dict[str, str]) -> tuple[Simulation, Simulat
 
 
 def kinds(simulation: Simulation) -> dict[str, tuple[int, int | None]]:
-    return {one.kind: (one.rows, one.yen) for one in simulation.unknown}
+    return {
+        unknown_rows.kind: (unknown_rows.rows, unknown_rows.yen)
+        for unknown_rows in simulation.unknown
+    }
 
 
 def test_payments_that_a_wider_window_lets_in_are_decided_again(desk: Desk) -> None:
@@ -290,12 +295,12 @@ def test_payments_that_a_wider_window_lets_in_are_decided_again(desk: Desk) -> N
 
 
 def test_methods_and_originals_of_what_was_declined_are_known(desk: Desk) -> None:
-    theirs = {"service_id": "picky", "account_id": "A2"}
+    account = {"service_id": "picky", "account_id": "A2"}
     refund = {"kind": "refund", "occurred_at": "2020-09-08 10:00:00"}
     said, exact = wide(
         desk,
-        transaction(1, **theirs, occurred_at=EARLY, amount="4000", method="cash"),
-        transaction(2, **theirs, occurred_at=EARLY, amount="800", method="gift_card"),
+        transaction(1, **account, occurred_at=EARLY, amount="4000", method="cash"),
+        transaction(2, **account, occurred_at=EARLY, amount="800", method="gift_card"),
         transaction(3, occurred_at=EARLY, amount="4000"),
         transaction(4, **refund, amount="400", original_transaction_id="T3"),
         transaction(5, **refund, original_transaction_id="gone"),
@@ -429,10 +434,10 @@ def test_an_event_that_was_delivered_again_is_named_where_it_may_be_taken_later(
 def test_what_was_delivered_again_is_decided_when_it_came(desk: Desk) -> None:
     # Both copies are of a day that the first terms do not have; the second is a duplicate.
     row = transaction(1, occurred_at="2021-05-01 10:00:00", method="cash")
-    theirs = row | {"service_id": "picky", "account_id": "A2"}
-    desk.run(desk.transactions([theirs], "one.csv"))
+    row_of_picky = row | {"service_id": "picky", "account_id": "A2"}
+    desk.run(desk.transactions([row_of_picky], "one.csv"))
     desk.run(
-        desk.transactions([theirs, transaction(2)], "two.csv"),
+        desk.transactions([row_of_picky, transaction(2)], "two.csv"),
         enrollments=(),
         booked_on=dt.date(2021, 6, 1),
     )
@@ -486,10 +491,10 @@ def test_rate_and_cap_are_simulated_of_a_book_of_format_1(tmp_path: Path) -> Non
     again, unknown = from_tables(book, OtherTerms(), tmp_path / "again")
     assert unknown == ()
     booked, anew = (
-        entries(one)
+        entries(path)
         .filter(pl.col("kind") != "recount", ~pl.col("transaction_id").is_in(REFUNDED_OTHERWISE))
         .select("run_id", "booked_on", "person_id", "transaction_id", "net_amount")
-        for one in (book, again)
+        for path in (book, again)
     )
     assert_frame_equal(anew, booked)
 
@@ -647,7 +652,7 @@ def test_its_json_adds_up(sample: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (said["exact"], said["not_decided_again"]) == (True, [])
     for side in ("booked", "simulated"):
         for sum_ in ("entries", "counted_yen", "awarded", "reversed", "net"):
-            services = sum(one[side][sum_] for one in said["services"].values())
+            services = sum(service[side][sum_] for service in said["services"].values())
             assert services == said[side][sum_]
     people = said["people"]
     more = said["simulated"]["net"] - said["booked"]["net"]

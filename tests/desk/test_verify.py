@@ -387,7 +387,9 @@ def only_arithmetic_sees(book: Path, kind: str, promise: int, where: str | None 
     byte_kinds = {"changed", "missing", "unknown", "uncommitted", "record", "not_recalculated"}
     assert not byte_kinds & set(verified.findings.totals), lines(verified)
     if where is not None:
-        assert where in {f"{one.where} {one.row}" for one in verified.findings}, lines(verified)
+        assert where in {f"{finding.where} {finding.row}" for finding in verified.findings}, lines(
+            verified
+        )
     return verified
 
 
@@ -404,8 +406,10 @@ def test_a_changed_point_is_found_by_the_arithmetic_alone(book: Path) -> None:
     forger.carry()
     forger.write()
     verified = only_arithmetic_sees(book, "points", 4, place_of(forger, entry))
-    told = next(one for one in verified.findings if one.kind == "points")
-    assert told.what == f"points are {entry['points'] + 1}, recalculated {entry['points']}"
+    points_finding = next(finding for finding in verified.findings if finding.kind == "points")
+    assert (
+        points_finding.what == f"points are {entry['points'] + 1}, recalculated {entry['points']}"
+    )
 
 
 def test_a_point_moved_to_a_later_entry_is_found(book: Path) -> None:
@@ -492,9 +496,11 @@ def test_people_who_stand_in_two_files_of_a_run_are_found(book: Path) -> None:
     second = forger.parts[1]
     several = forger.ledger.filter(pl.col("part") == forger.parts[0], after("part").is_not_null())
     person = several.filter(after("run_id") == "000001").row(-1, named=True)[PERSON]
-    theirs = forger.ledger.filter(pl.col(PERSON) == person, pl.col("run_id") == "000001")
+    of_person = forger.ledger.filter(pl.col(PERSON) == person, pl.col("run_id") == "000001")
     behind = pl.col(PERSON) >= person
-    moves = behind & (pl.col("part") == forger.parts[0]) & (pl.col("place") != theirs["place"][0])
+    moves = (
+        behind & (pl.col("part") == forger.parts[0]) & (pl.col("place") != of_person["place"][0])
+    )
     part = pl.when(moves).then(pl.lit(second)).otherwise("part").alias("part")
     forger.ledger = forger.ledger.with_columns(part)
     forger.write()
@@ -671,7 +677,7 @@ def test_points_of_a_wrong_rounding_group_are_found(tmp_path: Path, rounding: st
     ],
 )
 def test_entries_that_the_kept_terms_do_not_allow_are_found(
-    book: Path, file: str, old: str, new: str, told: str
+    book: Path, file: str, old: str, new: str, expected: str
 ) -> None:
     forger = Forger(book)
     name = f"{NIGHTS:06}/{file}"
@@ -692,10 +698,10 @@ def test_entries_that_the_kept_terms_do_not_allow_are_found(
         record.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
     forger.forge()
     verified = verify(book)
-    assert told in lines(verified)
+    assert expected in lines(verified)
     assert {finding.promise for finding in verified.findings} == {4}
     # By other terms, rows of earlier runs could be booked.
-    places = {one.where for one in verified.findings if one.kind != "not_booked"}
+    places = {finding.where for finding in verified.findings if finding.kind != "not_booked"}
     assert all(place.startswith((f"ledger/{NIGHTS:06}", f"runs/{NIGHTS:06}")) for place in places)
 
 
@@ -705,13 +711,13 @@ def test_entries_from_before_an_application_or_without_one_are_found(book: Path)
     table = pq.read_table(path)
     frame = pl.DataFrame(table)
     who = forger.entry(pl.col("run_id") == "000001", pl.col("kind") != "refund")
-    mine = pl.col(PERSON) == who[PERSON]
+    of_person = pl.col(PERSON) == who[PERSON]
     late = frame.with_columns(
-        pl.when(mine).then(pl.col("applied_at").dt.offset_by("1y")).otherwise("applied_at")
+        pl.when(of_person).then(pl.col("applied_at").dt.offset_by("1y")).otherwise("applied_at")
     )
-    for changed, told in (
+    for changed, expected in (
         (late, "before the application"),
-        (frame.filter(~mine), "no accepted enrollment"),
+        (frame.filter(~of_person), "no accepted enrollment"),
     ):
         pq.write_table(changed.to_arrow().cast(table.schema), path, store_schema=False)
         forger.forge()
@@ -722,7 +728,7 @@ def test_entries_from_before_an_application_or_without_one_are_found(book: Path)
         forger.forge()
         verified = verify(book)
         assert ("not_eligible", 4) in found(verified)
-        assert told in lines(verified)
+        assert expected in lines(verified)
 
 
 def test_an_account_that_was_accepted_twice_is_found(book: Path) -> None:
@@ -777,9 +783,11 @@ def test_a_changed_row_of_a_forged_book_is_found_by_its_origin_alone(book: Path)
     assert not verify(book).findings
     verified = verify_origin(book)
     assert found(verified) == {("other_entry", 1)}
-    (told,) = verified.findings
-    assert f"{told.where} {told.row}" == place_of(forger, entry)
-    assert told.what == "decided again, the entry is another: method: ledger bank, deliveries none"
+    (finding,) = verified.findings
+    assert f"{finding.where} {finding.row}" == place_of(forger, entry)
+    assert (
+        finding.what == "decided again, the entry is another: method: ledger bank, deliveries none"
+    )
 
 
 def test_a_row_missing_from_the_end_of_a_forged_book_is_found_by_its_origin(book: Path) -> None:
@@ -809,8 +817,8 @@ def test_changed_rows_of_the_other_tables_are_found_by_their_origin(book: Path) 
         kept = pq.read_table(paths[table])
         rest = pl.int_range(pl.len()) > 0
         name = changed.meta.root_names()[0]
-        one = pl.when(rest).then(name).otherwise(changed).alias(name)
-        frame = pl.DataFrame(kept).with_columns(one)
+        expression = pl.when(rest).then(name).otherwise(changed).alias(name)
+        frame = pl.DataFrame(kept).with_columns(expression)
         pq.write_table(frame.to_arrow().cast(kept.schema), paths[table], store_schema=False)
     forger.forge()
     assert not verify(book).findings
@@ -818,7 +826,7 @@ def test_changed_rows_of_the_other_tables_are_found_by_their_origin(book: Path) 
     assert found(verified) == {("other_row", 1)}
     # Each row as it is, and each as it should be.
     assert verified.findings.totals["other_row"] == 2 * len(changes)
-    assert {one.where for one in verified.findings} == {
+    assert {finding.where for finding in verified.findings} == {
         f"runs/000001/{table}.parquet" for table in changes
     }
 
@@ -903,9 +911,9 @@ def test_findings_exit_1_one_a_line_and_name_nobody_unless_asked(
         assert entry["account_id"] in out
     value = json.loads(out)
     assert value["totals"]["points"] == 1
-    told = next(one for one in value["findings"] if one["kind"] == "points")
-    assert (told["kind"], told["control"]) == ("points", "C4")
-    assert f"{told['where']} {told['row']}" == place_of(forger, entry)
+    points_finding = next(finding for finding in value["findings"] if finding["kind"] == "points")
+    assert (points_finding["kind"], points_finding["control"]) == ("points", "C4")
+    assert f"{points_finding['where']} {points_finding['row']}" == place_of(forger, entry)
 
 
 NO_BOOK_COMMANDS = (

@@ -34,8 +34,12 @@ def corrected(sound_book: CorrectedBook, tmp_path: Path) -> CorrectedBook:
 def is_found(corrected: CorrectedBook, kind: str, what: str) -> None:
     """By the arithmetic alone, in these words; and by the deliveries."""
     alone = verify(corrected.book)
-    shown = "\n".join(f"{one.kind}: {one.line(show_ids=True)}" for one in alone.findings)
-    assert what in "\n".join(one.what for one in alone.findings if one.kind == kind), shown
+    shown = "\n".join(
+        f"{finding.kind}: {finding.line(show_ids=True)}" for finding in alone.findings
+    )
+    assert what in "\n".join(finding.what for finding in alone.findings if finding.kind == kind), (
+        shown
+    )
     assert not BYTE_KINDS & set(alone.findings.totals), shown
     proven = verify(corrected.book, **corrected.given)
     assert {"other_entry", "other_row", "other_record"} & set(proven.findings.totals)
@@ -57,7 +61,7 @@ def test_a_book_with_corrections_has_no_findings_and_its_origin_is_proven(
     sound_book: CorrectedBook,
 ) -> None:
     verified = verify(sound_book.book, **sound_book.given)
-    assert not verified.findings, [one.line(show_ids=True) for one in verified.findings]
+    assert not verified.findings, [finding.line(show_ids=True) for finding in verified.findings]
     assert {"bytes", "arithmetic", "origin"} <= set(verified.checked)
     assert verified.unused == 0
 
@@ -67,7 +71,7 @@ def test_the_forger_alone_plants_nothing(corrected: CorrectedBook) -> None:
     forger.carry()
     forger.write()
     verified = verify(corrected.book, **corrected.given)
-    assert not verified.findings, [one.line(show_ids=True) for one in verified.findings]
+    assert not verified.findings, [finding.line(show_ids=True) for finding in verified.findings]
 
 
 def test_a_wrong_recount_is_found(corrected: CorrectedBook) -> None:

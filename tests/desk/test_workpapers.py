@@ -140,8 +140,8 @@ def test_one_file_has_all_papers_and_their_digests(
     assert json.loads((unpacked / "head.json").read_bytes())["head"]["sha256"] == head
     assert value["chain_sha256"] == head
     verification = json.loads((unpacked / "verification.json").read_bytes())
-    assert [one["sha256"] for one in verification["claims"]] == [head]
-    assert [one["sha256"] for one in verification["heads"]] == [head]
+    assert [claim["sha256"] for claim in verification["claims"]] == [head]
+    assert [claim["sha256"] for claim in verification["heads"]] == [head]
 
 
 def test_what_was_found_is_packed_too_and_said_by_the_exit_code(

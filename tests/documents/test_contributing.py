@@ -9,8 +9,10 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"`([^`\n]+)`", TEXT)
 # What readers put a name of their own into, and what is beside the repository.
 OPEN = re.compile(r"\bID\b|\bNAME\b|/N/|FormatN|_CODE|^\.\./")
-PATHS = sorted({one for one in QUOTED if re.fullmatch(r"[\w./-]*/[\w./-]*", one)})
-NAMES = sorted({one for one in QUOTED if re.fullmatch(r"_?[A-Z][A-Z_]+|[a-z]\w*_\w+", one)})
+PATHS = sorted({quoted for quoted in QUOTED if re.fullmatch(r"[\w./-]*/[\w./-]*", quoted)})
+NAMES = sorted(
+    {quoted for quoted in QUOTED if re.fullmatch(r"_?[A-Z][A-Z_]+|[a-z]\w*_\w+", quoted)}
+)
 FOLDERS = ("engine", "pipelines", "tests")
 
 
@@ -33,6 +35,6 @@ def test_the_names_that_it_gives_stand_in_the_code() -> None:
 
 def test_its_commands_of_make_are_there() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    asked = {one.removeprefix("make ") for one in QUOTED if one.startswith("make ")}
+    asked = {quoted.removeprefix("make ") for quoted in QUOTED if quoted.startswith("make ")}
     assert len(asked) > 5
     assert asked <= set(targets)

@@ -117,7 +117,7 @@ def test_the_guides_have_every_kind_of_event() -> None:
 def test_every_case_delivers_runs_shows_and_checks() -> None:
     for guide in GUIDES.values():
         sections = guide.read_text(encoding="utf-8").split("\n## ")[1:]
-        cases = [one for one in sections if "/events.csv`:" in one]
+        cases = [section for section in sections if "/events.csv`:" in section]
         assert len(cases) == CASES
         for case in cases:
             title = case.partition("\n")[0]

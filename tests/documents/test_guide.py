@@ -137,9 +137,9 @@ def test_the_guides_statement_finds_points_that_do_not_follow_from_the_spending(
         ledger = ledger.with_columns(net_amount=SIGNED)
     if fault is not None:
         person = ledger.filter(pl.col("points") > 0)["person_id"][0]
-        theirs = pl.col("person_id") == person
-        entries = ledger.filter(theirs).sort("entry_seq").with_columns(FAULTS[fault])
-        ledger = pl.concat([ledger.filter(~theirs), entries.select(ledger.columns)])
+        of_person = pl.col("person_id") == person
+        entries = ledger.filter(of_person).sort("entry_seq").with_columns(FAULTS[fault])
+        ledger = pl.concat([ledger.filter(~of_person), entries.select(ledger.columns)])
     (tmp_path / "build" / "book" / "ledger").mkdir(parents=True)
     ledger.write_parquet(tmp_path / "build" / "book" / "ledger" / "000001-00000.parquet")
     monkeypatch.chdir(tmp_path)

@@ -82,9 +82,9 @@ def test_both_guides_show_the_same() -> None:
 @pytest.mark.parametrize("lang", GUIDES)
 def test_every_error_code_is_told_with_its_exit_code(lang: str) -> None:
     text = GUIDES[lang].read_text(encoding="utf-8")
-    told = re.findall(r"^\| `(\w+)` \| (\d+) \| ", text, re.MULTILINE)
-    assert [code for code, _ in told] == list(typing.get_args(ErrorCode))
-    assert {code for code, exit_code in told if exit_code == "3"} == {
+    listed = re.findall(r"^\| `(\w+)` \| (\d+) \| ", text, re.MULTILINE)
+    assert [code for code, _ in listed] == list(typing.get_args(ErrorCode))
+    assert {code for code, exit_code in listed if exit_code == "3"} == {
         *("book_in_use", "book_damaged", "later_format", "copy_incomplete", "disk"),
         "internal_fault",
     }

@@ -51,7 +51,7 @@ def _answer(folder: Path) -> None:
         for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
     ]
     header = "payout_id,outcome,answered_on,code\n"
-    done = "".join(f"{one},done,2021-11-02,\n" for one in lines[:-1])
+    done = "".join(f"{payout_id},done,2021-11-02,\n" for payout_id in lines[:-1])
     (folder / "answers.csv").write_text(header + done, encoding="utf-8")
     failed = f"{lines[-1]},refused,2021-11-02,closed\n"
     (folder / "failed.csv").write_text(header + failed, encoding="utf-8")

@@ -89,13 +89,13 @@ def test_two_arrays_share_a_cache_that_is_too_small_for_either(tmp_path: Path) -
     cache = BlockCache(SMALL_CACHE)
     held = [keys(20 * PER_BLOCK, seed, 1 << 40) for seed in (1, 2)]
     arrays = [
-        CheckedArray(tmp_path, write_array(tmp_path / f"keys-{n}", one), np.uint64, cache)
-        for n, one in enumerate(held)
+        CheckedArray(tmp_path, write_array(tmp_path / f"keys-{n}", held_keys), np.uint64, cache)
+        for n, held_keys in enumerate(held)
     ]
     wanted = keys(2_000, 3, 1 << 40)
     for _ in range(3):
-        for array, one in zip(arrays, held, strict=True):
-            assert (array.lower_bounds(wanted) == np.searchsorted(one, wanted)).all()
+        for array, held_keys in zip(arrays, held, strict=True):
+            assert (array.lower_bounds(wanted) == np.searchsorted(held_keys, wanted)).all()
 
 
 def test_places_that_are_not_there_are_refused(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_places_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_ranges_of_several_arrays_part_no_key(tmp_path: Path) -> None:
     held = [keys(size, size, 3_000) for size in (9_000, 1, 0, 4_000)]
     arrays = [
-        CheckedArray(tmp_path, write_array(tmp_path / f"keys-{n}", one), np.uint64)
-        for n, one in enumerate(held)
+        CheckedArray(tmp_path, write_array(tmp_path / f"keys-{n}", held_keys), np.uint64)
+        for n, held_keys in enumerate(held)
     ]
     together = []
     for cuts in common_ranges(arrays, 2_000):

@@ -65,7 +65,7 @@ def test_an_amount_is_read_as_it_is_meant_or_not_at_all(text: str, among: str) -
 @given(st.integers(0, 10**15), st.sampled_from(("{:,}円", "¥{:,}", "{}", "({:,})", "-{:,}")))
 def test_any_amount_that_is_written_is_read(amount: int, form: str) -> None:
     read = read_amounts(pl.Series([form.format(amount)]))
-    assert [int(one) for one in read.digits] == [amount]
+    assert [int(digits) for digits in read.digits] == [amount]
     assert read.negative.to_list() == [form[0] in "(-"]
 
 

@@ -163,7 +163,11 @@ def test_a_layout_describes_events(tmp_path: Path) -> None:
     ],
 )
 def test_a_layout_of_events_has_their_columns_and_words_alone(line: str, why: str) -> None:
-    kind = next(one for one in LAYOUT.splitlines() if one.startswith("kind"))
+    kind = next(
+        line_of_layout
+        for line_of_layout in LAYOUT.splitlines()
+        if line_of_layout.startswith("kind")
+    )
     text = LAYOUT.replace(kind, line) if line.startswith("kind") else LAYOUT + line
     with pytest.raises(InputError, match=why):
         parse_layout(text, "secretariat.toml")

@@ -443,7 +443,7 @@ def test_a_sign_or_a_column_decides_only_where_the_word_is_known(
     read = read_text(layout, lines(row, header=f"{HEADER},払戻額,元番号"))
     if word in ("支払", "取消"):
         kind = "refund" if decided or word == "取消" else "purchase"
-        assert [(one["kind"], one["amount"]) for one in read.rows] == [(kind, "100")]
+        assert [(row["kind"], row["amount"]) for row in read.rows] == [(kind, "100")]
         assert read.quarantined == {}
     else:
         assert read.quarantined == {1: ["区分:unknown" if word else "区分:missing"]}
@@ -488,12 +488,12 @@ def test_a_conflict_is_named_by_the_providers_columns(layout: Path, made: str, w
         "in the book": [rows[:2], ["N2,A1,2020/9/6,支払,1円", rows[2]]],
     }
     deliveries = [
-        mynapoint.DeliveredAs(desk.write(f"{n}.csv", lines(*some).encode("cp932")), layout)
-        for n, some in enumerate(cuts[where])
+        mynapoint.DeliveredAs(desk.write(f"{n}.csv", lines(*rows_of_file).encode("cp932")), layout)
+        for n, rows_of_file in enumerate(cuts[where])
     ]
-    runs = [[one] for one in deliveries] if where == "in the book" else [deliveries]
-    for some in runs:
-        desk.run(*some)
+    runs = [[delivery] for delivery in deliveries] if where == "in the book" else [deliveries]
+    for files in runs:
+        desk.run(*files)
     last = desk.table("quarantine", len(runs))
     assert {*last["raw"]} == {*rows[1:]} if where != "in the book" else {rows[2]}
     assert {*last["errors"].explode()} == {fault}
@@ -513,7 +513,7 @@ def test_a_record_without_layouts_has_nothing_new_in_it(layout: Path) -> None:
     record = desk.run(desk.transactions([transaction(1)])).record.to_json()
     assert "skipped" not in record["counts"]
     assert "skipped" not in record["yen"]
-    assert not any("layout" in one for one in record["inputs"])
+    assert not any("layout" in read_file for read_file in record["inputs"])
 
 
 def test_the_layout_and_what_it_was_told_are_kept_with_the_run(layout: Path) -> None:
@@ -528,7 +528,7 @@ def test_the_layout_and_what_it_was_told_are_kept_with_the_run(layout: Path) -> 
     assert (used.id, used.parameters) == ("own", {"who": "A1"})
     kept = desk.book / "runs" / "000001" / "layout-own.toml"
     assert kept.read_bytes() == layout.read_bytes()
-    assert any(one.name == "runs/000001/layout-own.toml" for one in record.outputs)
+    assert any(output.name == "runs/000001/layout-own.toml" for output in record.outputs)
     again = desk.run(delivered)
     assert again.already_booked
     other = mynapoint.DeliveredAs(path, layout, {"who": "A2"})
@@ -545,7 +545,7 @@ def test_two_layouts_of_one_id_cannot_be_told_apart_and_are_refused(layout: Path
 
 def test_individual_numbers_are_found_behind_a_layout_too(layout: Path) -> None:
     desk = Desk(layout.parent)
-    rows = [f"N{n},{one},2020/9/5,支払,100" for n, one in enumerate(numbers(60))]
+    rows = [f"N{n},{account},2020/9/5,支払,100" for n, account in enumerate(numbers(60))]
     path = desk.write("theirs.csv", lines(*rows).encode("cp932"))
     with pytest.raises(InputError, match="Individual Numbers"):
         desk.run(mynapoint.DeliveredAs(path, layout))
@@ -575,9 +575,9 @@ def test_enrollments_have_layouts_as_well(tmp_path: Path) -> None:
 def few_repeated(repeated: list[list[str]], among: int) -> list[list[str]]:
     """Parts of so many IDs that are their own, with a few others here and there."""
     parts = [[f"{number} {n}" for n in range(among)] for number in range(len(repeated))]
-    for part, some in zip(parts, repeated, strict=True):
-        for number, one in enumerate(some):
-            part.insert(number * 37 % len(part), one)
+    for part, repeated_ids in zip(parts, repeated, strict=True):
+        for number, repeated_id in enumerate(repeated_ids):
+            part.insert(number * 37 % len(part), repeated_id)
     return parts
 
 
@@ -598,9 +598,9 @@ def test_equal_rows_are_numbered_in_their_order_wherever_a_file_is_cut(
     equal_rows, seen = EqualRows(), Counter[str]()
     for part in parts:
         expected = []
-        for one in part:
-            seen[one] += 1
-            expected.append(seen[one])
+        for row_id in part:
+            seen[row_id] += 1
+            expected.append(seen[row_id])
         assert equal_rows.numbers(Ids.of(pl.Series(part, dtype=pl.String))).tolist() == expected
         assert len(equal_rows) == len(seen)
 
@@ -660,7 +660,7 @@ def test_parts_are_numbered_in_the_files_order_whichever_is_read_first_or_at_all
         assert ids_of(works[part].read_some([1, 3])) == [here[1], here[3]]
     with ThreadPoolExecutor(4) as pool:
         again = list(pool.map(lambda work: ids_of(work.read()), parts_of(layout, lines(*rows))))
-    assert [one for part in again for one in part] == expected
+    assert [row_id for part in again for row_id in part] == expected
 
 
 def test_parts_that_nobody_reads_are_not_held_until_the_last(

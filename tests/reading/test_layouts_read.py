@@ -39,16 +39,18 @@ def test_a_sample_of_each_layout_that_ships_reads_to_its_canonical_rows(layout_i
     path, expected = case(layout_id)
     made = read(path, layout_id, **expected["parameters"])
     assert made.rows == canonical(path.parent)
-    assert made.skipped == {reason: tuple(one) for reason, one in expected["skipped"].items()}
-    assert made.quarantined == {int(row): one for row, one in expected["quarantined"].items()}
+    assert made.skipped == {reason: tuple(counts) for reason, counts in expected["skipped"].items()}
+    assert made.quarantined == {int(row): errors for row, errors in expected["quarantined"].items()}
     skipped = sum(rows for rows, _ in made.skipped.values())
     assert made.read == len(made.rows) + len(made.quarantined) + skipped == made.rows_of_file
 
 
 def in_several_encodings() -> list[str]:
-    files = {one: load_layout(one).file for one in built_in_layouts()}
+    files = {layout_id: load_layout(layout_id).file for layout_id in built_in_layouts()}
     return [
-        one for one, file in files.items() if isinstance(file, Separated) and file.encodings[1:]
+        layout_id
+        for layout_id, file in files.items()
+        if isinstance(file, Separated) and file.encodings[1:]
     ]
 
 
@@ -67,7 +69,7 @@ def test_a_sample_reads_to_the_same_rows_in_each_encoding_that_its_layout_knows(
     changed.write_bytes(text.encode(encoding))
     made = read(changed, layout_id, **expected["parameters"])
     assert made.rows == canonical(path.parent)
-    assert made.quarantined == {int(row): one for row, one in expected["quarantined"].items()}
+    assert made.quarantined == {int(row): errors for row, errors in expected["quarantined"].items()}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_a_row_with_a_word_that_nobody_knows_is_set_aside_and_not_left_out(
     changed = tmp_path / path.name
     changed.write_bytes(text.encode(encoding))
     made = read(changed, layout_id, **expected["parameters"])
-    assert fault in {one for errors in made.quarantined.values() for one in errors}
+    assert fault in {error for errors in made.quarantined.values() for error in errors}
     left_out = {
         reason for reason in ("no_charge_or_purchase", "not_collected") if reason in made.skipped
     }
@@ -158,10 +160,10 @@ def events(draw: st.DrawFn) -> list[Event]:
 
 
 def write(folder: Path, written: Written) -> tuple[Path, Path]:
-    theirs, same = folder / f"theirs{written.ending}", folder / "canonical.csv"
-    theirs.write_bytes(written.content)
-    same.write_text(as_csv(written.rows, TRANSACTION_COLUMNS), encoding="utf-8")
-    return theirs, same
+    laid_out, as_canonical = folder / f"theirs{written.ending}", folder / "canonical.csv"
+    laid_out.write_bytes(written.content)
+    as_canonical.write_text(as_csv(written.rows, TRANSACTION_COLUMNS), encoding="utf-8")
+    return laid_out, as_canonical
 
 
 @pytest.mark.parametrize("layout_id", built_in_layouts())
@@ -172,14 +174,18 @@ def test_rows_written_in_a_layouts_form_are_read_back_as_they_were(
 ) -> None:
     written = WRITERS[layout_id](events, Random(seed))
     with tempfile.TemporaryDirectory() as folder:
-        theirs, _ = write(Path(folder), written)
-        made = read(theirs, layout_id, **written.parameters)
+        laid_out, _ = write(Path(folder), written)
+        made = read(laid_out, layout_id, **written.parameters)
     assert made.quarantined == {}
     assert made.rows == written.rows
 
 
 # Statements of cards are booked alike.
-BOOKED = [one for one in built_in_layouts() if one not in CARDS or one == "aeon-card"]
+BOOKED = [
+    layout_id
+    for layout_id in built_in_layouts()
+    if layout_id not in CARDS or layout_id == "aeon-card"
+]
 
 
 @pytest.mark.parametrize("layout_id", BOOKED)
@@ -191,15 +197,14 @@ def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
     written = WRITERS[layout_id](events, Random(seed))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        theirs, same = write(folder, written)
+        laid_out, as_canonical = write(folder, written)
         services = folder / "services.toml"
         of_them = sorted({row["service_id"] for row in written.rows}) or ["none"]
         services.write_text(
             "".join(
-                f'[[services]]\nservice_id = "{one}"\nname = "{one}"\nbasis = "charge"\n'
-                if one in ("bank", "suica")
-                else f'[[services]]\nservice_id = "{one}"\nname = "{one}"\nbasis = "purchase"\n'
-                for one in of_them
+                f'[[services]]\nservice_id = "{service}"\nname = "{service}"\n'
+                f'basis = "{"charge" if service in ("bank", "suica") else "purchase"}"\n'
+                for service in of_them
             )
         )
         accounts = sorted({row["account_id"] for row in written.rows})
@@ -214,8 +219,8 @@ def test_rows_through_any_layout_book_the_same_ledger_as_in_the_canonical_form(
         )
         ledgers = []
         both = (
-            mynapoint.DeliveredAs(same),
-            mynapoint.DeliveredAs(theirs, layout_id, written.parameters),
+            mynapoint.DeliveredAs(as_canonical),
+            mynapoint.DeliveredAs(laid_out, layout_id, written.parameters),
         )
         for number, delivered in enumerate(both):
             book = folder / str(number)

@@ -624,7 +624,7 @@ def test_a_folder_is_read_with_all_folders_in_it_but_nothing_hidden(desk: Desk) 
     deliver(desk, "in/b.csv", "in/a/c.csv", "in/a/d/e.CSV", "in/.f.csv", "in/_SUCCESS")
     deliver(desk, "in/.g/h.csv", "in/_i/j.csv")
     result = desk.run(desk.folder / "in")
-    names = [one.name for one in result.record.inputs[1:]]
+    names = [read_file.name for read_file in result.record.inputs[1:]]
     assert names == [f"{desk.folder}/in/{name}" for name in ("b.csv", "a/c.csv", "a/d/e.CSV")]
 
 
@@ -639,7 +639,10 @@ def test_a_stray_file_in_a_folder_is_refused(desk: Desk, stray: str) -> None:
 def test_a_glob_is_read_in_the_order_of_names(desk: Desk) -> None:
     deliver(desk, "t-2.csv", "t-1.csv", "u-1.csv", "t-3/x.csv")
     result = desk.run(f"{desk.folder}/t-*")
-    names = [Path(one.name).relative_to(desk.folder).as_posix() for one in result.record.inputs]
+    names = [
+        Path(read_file.name).relative_to(desk.folder).as_posix()
+        for read_file in result.record.inputs
+    ]
     assert names == ["enrollments.csv", "t-1.csv", "t-2.csv", "t-3/x.csv"]
 
 
@@ -854,7 +857,7 @@ def spread(request: pytest.FixtureRequest, desk: Desk) -> Callable[[list[dict[st
 
     def book(rows: list[dict[str, str]]) -> dict[str, tuple[str, ...]]:
         files = [rows] if request.param == "all in one file" else [[row] for row in rows]
-        paths = [desk.transactions(some, f"t/{n:03}.csv") for n, some in enumerate(files)]
+        paths = [desk.transactions(of_file, f"t/{n:03}.csv") for n, of_file in enumerate(files)]
         desk.run(*paths)
         keys = {(str(paths[0]), n): row["transaction_id"] for n, row in enumerate(rows, 1)}
         if len(files) > 1:

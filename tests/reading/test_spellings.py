@@ -48,7 +48,7 @@ def test_ids_that_are_plain_are_the_same_series() -> None:
 
 def warnings(desk: Desk, *rows: dict[str, str], **options: object) -> list[tuple[int, str]]:
     record = desk.run(desk.transactions(rows), **options).record
-    return [(one.row, one.what) for one in record.warnings]
+    return [(warning.row, warning.what) for warning in record.warnings]
 
 
 MET = "transaction_id: 1 ID is another spelling of one that is delivered or booked, too"
@@ -67,7 +67,7 @@ def test_a_transaction_that_is_booked_in_another_spelling_is_counted(
 
 @pytest.mark.parametrize("rows", [("T1", "ｔ1"), ("ｔ1", "T1"), ("t1", "Ｔ１"), ("001", "1")])
 def test_two_spellings_in_one_night_are_counted(tmp_path: Path, rows: tuple[str, str]) -> None:
-    ids = [transaction(1, transaction_id=one) for one in ("T7", *rows)]
+    ids = [transaction(1, transaction_id=spelling) for spelling in ("T7", *rows)]
     ((row, what),) = warnings(Desk(tmp_path), *ids)
     assert row in (2, 3)
     assert what.startswith("transaction_id: ")
@@ -86,7 +86,10 @@ def test_an_account_that_is_enrolled_in_another_spelling_is_counted(
 ) -> None:
     desk = Desk(tmp_path)
     enrollments = desk.write("e.csv", as_csv([enrollment(1, account_id=enrolled), enrollment(2)]))
-    rows = [transaction(n, account_id=one) for n, one in enumerate((enrolled, "A9", delivered))]
+    rows = [
+        transaction(n, account_id=spelling)
+        for n, spelling in enumerate((enrolled, "A9", delivered))
+    ]
     assert warnings(desk, *rows, enrollments=[enrollments]) == [
         (3, "account_id: 1 ID is another spelling of one that is enrolled; their rows are declined")
     ]
@@ -98,7 +101,7 @@ def test_a_person_who_is_known_in_another_spelling_is_counted(tmp_path: Path) ->
     more = [enrollment(7), enrollment(2, person_id="ｐ１"), enrollment(3, person_id="p7")]
     enrollments = desk.write("e.csv", as_csv(more))
     record = desk.run(enrollments=[enrollments], booked_on=dt.date(2020, 10, 1)).record
-    assert [(one.row, one.what) for one in record.warnings] == [
+    assert [(warning.row, warning.what) for warning in record.warnings] == [
         (1, "person_id: 3 IDs are another spelling of one that is known; each has a cap of its own")
     ]
 
@@ -107,5 +110,7 @@ def test_of_very_many_odd_ids_as_many_are_looked_at_as_show_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spellings, "MOST_LOOKED_AT", 2)
-    rows = [transaction(1, transaction_id=one) for one in ("T1", "t1", "T2", "t2", "T3", "t3")]
+    rows = [
+        transaction(1, transaction_id=spelling) for spelling in ("T1", "t1", "T2", "t2", "T3", "t3")
+    ]
     assert warnings(Desk(tmp_path), *rows) == [(2, MET.replace("1 ID is", "2 IDs are"))]

@@ -111,7 +111,7 @@ def test_a_word_that_only_resembles_one_is_a_fault(tmp_path: Path, word: str) ->
 
 def test_ids_are_never_changed(tmp_path: Path) -> None:
     ids = ["Ｎ１", "N−1", unicodedata.normalize("NFD", "ガ1")]
-    made = read_rows(tmp_path, *(f"{one},{one},2020/10/1,支払,100" for one in ids))
+    made = read_rows(tmp_path, *(f"{written},{written},2020/10/1,支払,100" for written in ids))
     assert [row["transaction_id"] for row in made.rows] == ids
     assert [row["account_id"] for row in made.rows] == ids
 
@@ -139,9 +139,9 @@ def test_a_flag_that_is_blank_on_ordinary_rows_is_a_word_of_the_map(tmp_path: Pa
 
 
 def test_nothing_may_be_a_word_of_its_own(tmp_path: Path) -> None:
-    one = (BLANK[0], 'from = "旗"\nmap = { "" = "purchase", "*" = "refund" }')
+    change = (BLANK[0], 'from = "旗"\nmap = { "" = "purchase", "*" = "refund" }')
     rows = ("N1,A1,2020/10/1,支払,100,,", "N2,A1,2020/10/1,支払,100,N1,*")
-    made = read_rows(tmp_path, *rows, header=f"{HEADER},元番号,旗", changes=(one,))
+    made = read_rows(tmp_path, *rows, header=f"{HEADER},元番号,旗", changes=(change,))
     assert [row["kind"] for row in made.rows] == ["purchase", "refund"]
 
 
@@ -280,7 +280,9 @@ def test_in_the_canonical_form_ids_that_a_spreadsheet_touched_are_booked_and_nam
         transaction(3, transaction_id="'0012", account_id='="0012"'),
     ]
     path = desk.write("t.csv", as_csv(rows))
-    warnings = [(one.row, one.what.split(";")[0]) for one in desk.run(path).record.warnings]
+    warnings = [
+        (warning.row, warning.what.split(";")[0]) for warning in desk.run(path).record.warnings
+    ]
     assert warnings == [
         (2, "transaction_id looks rounded by a spreadsheet (1.2E+15)"),
         (3, 'account_id looks guarded against a spreadsheet (="0012" or \'0012)'),

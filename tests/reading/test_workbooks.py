@@ -98,9 +98,9 @@ def test_an_id_of_which_a_spreadsheet_lost_digits_is_warned_of_and_a_fault_by_a_
     assert (warning.row, "looks rounded by a spreadsheet" in warning.what) == (1, True)
     assert desk.booked() == ["1.234567890123457E+18", "1E+15"]
 
-    theirs = ["番号", "会員", "日時", "区分", "金額"]
+    headings = ["番号", "会員", "日時", "区分", "金額"]
     rows = [[n, "A1", "2020/9/5 10:00", "支払", 7500] for n in (1234567890123456, 123456789012345)]
-    laid_out = desk.write("own.xlsx", (made(["明細"], [], theirs, *rows)))
+    laid_out = desk.write("own.xlsx", (made(["明細"], [], headings, *rows)))
     desk.run(DeliveredAs(laid_out, desk.write("own.toml", LAYOUT)))
     assert [(row, faults) for row, faults, _ in desk.quarantined(2)] == [(1, ("番号:malformed",))]
     assert "123456789012345" in desk.booked()

@@ -104,16 +104,19 @@ class Forger:
             output["bytes"], output["sha256"] = len(data), hashlib.sha256(data).hexdigest()
             if "rows" in output and data[:4] == b"PAR1":
                 output["rows"] = pq.read_metadata(self.book / output["name"]).num_rows
-        shas = {Path(one["name"]).name: one["sha256"] for one in record["outputs"]}
+        shas = {
+            Path(output_of_run["name"]).name: output_of_run["sha256"]
+            for output_of_run in record["outputs"]
+        }
         record["programme"]["sha256"] = shas["programme.toml"]
         record["services_sha256"] = shas["services.toml"]
-        mine = self.ledger.filter(pl.col("run_id") == run)
-        last = mine.group_by(PERSON).agg(pl.col("net_spend_after").last())
+        of_run = self.ledger.filter(pl.col("run_id") == run)
+        last = of_run.group_by(PERSON).agg(pl.col("net_spend_after").last())
         counts, yen = record["counts"], record["yen"]
-        booked = mine.filter(pl.col("kind").is_in(KINDS))
+        booked = of_run.filter(pl.col("kind").is_in(KINDS))
         counts["booked"], yen["booked"] = booked.height, booked["amount"].sum()
-        counts["voided"] = mine["kind"].str.ends_with("_void").sum()
-        counts["recounted"] = (mine["kind"] == "recount").sum()
+        counts["voided"] = of_run["kind"].str.ends_with("_void").sum()
+        counts["recounted"] = (of_run["kind"] == "recount").sum()
         counts["people"] = last.height
         counts["people_at_the_cap"] = int((last["net_spend_after"] >= 20_000).sum())
         for name, table, key in (
@@ -127,11 +130,15 @@ class Forger:
             table["reconsidered"] = min(table["reconsidered"], out)
             table["read"], read = out - table["reconsidered"], table["read"]
             if table is counts and table["read"] != read:
-                given = next(one for one in record["inputs"] if one["role"] == "transactions")
+                given = next(
+                    read_file
+                    for read_file in record["inputs"]
+                    if read_file["role"] == "transactions"
+                )
                 given["rows"] += table["read"] - read
         record["points"] = {
-            "awarded": mine.filter(pl.col("points") > 0)["points"].sum(),
-            "reversed": -mine.filter(pl.col("points") < 0)["points"].sum(),
+            "awarded": of_run.filter(pl.col("points") > 0)["points"].sum(),
+            "reversed": -of_run.filter(pl.col("points") < 0)["points"].sum(),
         }
         record["previous_sha256"] = previous
         return record

@@ -149,9 +149,9 @@ def numbered(ids: Sequence[str]) -> list[str]:
     """Rows with the same ID are numbered in their order."""
     seen: dict[str, int] = {}
     made = []
-    for one in ids:
-        seen[one] = seen.get(one, 0) + 1
-        made.append(f"{one}-{seen[one]}")
+    for bare_id in ids:
+        seen[bare_id] = seen.get(bare_id, 0) + 1
+        made.append(f"{bare_id}-{seen[bare_id]}")
     return made
 
 
@@ -164,13 +164,13 @@ def waon(events: Sequence[Event], random: Random) -> Written:
     words = {"purchase": "支払", "charge": "チャージ", "refund": "支払取消"}
     ids = numbered([f"{ACCOUNT}-{e.day:%Y%m%d}-{words[e.kind]}-{e.amount}" for e in events])
     rows, made = [], []
-    for event, its in zip(events, ids, strict=True):
+    for event, row_id in zip(events, ids, strict=True):
         original = "" if event.refund_of is None else ids[event.refund_of]
         shop = random.choice(("㈱髙島①", "ﾏｯｸｽ～", "イオン"))
         rows.append(
             [day(event, random), shop, yen(event.amount, random), words[event.kind], "-", original]
         )
-        made.append(canonical(event, its, "waon", event.day, original))
+        made.append(canonical(event, row_id, "waon", event.day, original))
     names = ["取引年月日", "利用店舗", "利用金額（税込）", "利用区分", "チャージ区分", "元取引ID"]
     content = table(names, rows, random).encode("cp932")
     return Written(content, made, {"account_id": ACCOUNT})
@@ -187,8 +187,8 @@ def mobile_suica(events: Sequence[Event], random: Random) -> Written:
         rows.append([at, "物販", "東京", "", "", yen(balance, random), written])
         ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{balance}-{signed}")
     made = [
-        canonical(event, its, "suica", event.day, method="goods")
-        for event, its in zip(events, numbered(ids), strict=True)
+        canonical(event, row_id, "suica", event.day, method="goods")
+        for event, row_id in zip(events, numbered(ids), strict=True)
     ]
     names = ["月日", "種別", "利用場所", "種別", "利用場所", "残高", "入金・利用額"]
     content = table(names, rows, random).encode("cp932")
@@ -201,8 +201,8 @@ def transit_card_reader(events: Sequence[Event], random: Random) -> Written:
     for number, event in enumerate(events):
         signed = -event.amount if event.kind == "charge" else event.amount
         rows.append([day(event, random), str(number), "物販", "東京", yen(signed, random), "0"])
-        its = f"{ACCOUNT}-{event.day:%Y%m%d}-{number}"
-        made.append(canonical(event, its, "suica", event.day, method="goods"))
+        row_id = f"{ACCOUNT}-{event.day:%Y%m%d}-{number}"
+        made.append(canonical(event, row_id, "suica", event.day, method="goods"))
     names = ["利用日", "連番", "種別", "利用駅", "金額", "残額"]
     content = f"カードID={ACCOUNT}\r\n" + table(names, rows, random)
     return Written(content.encode("cp932"), made, {"service_id": "suica"})
@@ -227,8 +227,8 @@ def view_card(events: Sequence[Event], random: Random) -> Written:
         bare.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{event.amount}{end}")
         originals.append(original)
     made = [
-        canonical(event, its, "view", event.day, original, method="one_time")
-        for event, its, original in zip(events, numbered(bare), originals, strict=True)
+        canonical(event, row_id, "view", event.day, original, method="one_time")
+        for event, row_id, original in zip(events, numbered(bare), originals, strict=True)
     ]
     names = [
         "ご利用年月日",
@@ -280,14 +280,14 @@ def paypay_merchant(events: Sequence[Event], random: Random) -> Written:
         if event.kind == "charge" or (event.kind == "refund" and event.refund_of is None):
             continue
         refund = event.refund_of is not None
-        its = str(event.refund_of if refund else number)
+        payment_no = str(event.refund_of if refund else number)
         signed = -event.amount if refund else event.amount
         at, status = f"{event.at:%Y/%m/%d %H:%M:%S}", "返金完了" if refund else "取引完了"
         rows.append(
-            [its, "1", "2", status, at, random.choice((f"{signed:,}", str(signed))), "残高"]
+            [payment_no, "1", "2", status, at, random.choice((f"{signed:,}", str(signed))), "残高"]
         )
-        own = f"{its}-{at}-{signed}" if refund else its
-        original = its if refund else ""
+        own = f"{payment_no}-{at}-{signed}" if refund else payment_no
+        original = payment_no if refund else ""
         made.append(canonical(event, own, "paypay", event.at, original, method="balance"))
     names = [
         "取引番号",
@@ -339,8 +339,8 @@ def zengin_account_transfer(events: Sequence[Event], random: Random) -> Written:
             f"2{'0009':<4}{'ﾐﾂｲ':<15}001{'ﾎﾝﾃﾝ':<15}    17654321{'ﾔﾏﾀﾞ':<30}{event.amount:010}0"
             f"{customer:<20}0".ljust(120)
         )
-        its = f"{customer}-{first.day:%Y%m%d}"
-        made.append(canonical(event, its, "bank", first.day) | {"account_id": customer})
+        row_id = f"{customer}-{first.day:%Y%m%d}"
+        made.append(canonical(event, row_id, "bank", first.day) | {"account_id": customer})
     trailer = f"8{len(charges):06}{sum(event.amount for event in charges):012}"
     records += [trailer.ljust(120), "9".ljust(120)]
     end = random.choice(("", "\n", "\r\n"))
@@ -376,8 +376,8 @@ def card_statement(
             all_ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{signed}{end}")
             originals.append(original)
         made = [
-            canonical(event, its, service or "card", event.day, original, method=method)
-            for event, its, original in zip(events, numbered(all_ids), originals, strict=True)
+            canonical(event, row_id, service or "card", event.day, original, method=method)
+            for event, row_id, original in zip(events, numbered(all_ids), originals, strict=True)
         ]
         text = before + table([*names, "元取引ID"], rows, random)
         parameters = {"account_id": ACCOUNT} | ({} if service else {"service_id": "card"})
@@ -403,8 +403,8 @@ def vpass(open_month: bool) -> Writer:
         if not open_month:
             rows.append(["", "", "", "", "", "8593", ""])
         made = [
-            canonical(event, its, "smbc-card", event.day, method="one_time")
-            for event, its in zip(events, ids, strict=True)
+            canonical(event, row_id, "smbc-card", event.day, method="one_time")
+            for event, row_id in zip(events, ids, strict=True)
         ]
         # Without a header: the first of the lines is left out.
         text = table([""], rows, random).split("\n", 1)[1]
@@ -423,8 +423,8 @@ def sfcard_viewer(events: Sequence[Event], random: Random) -> Written:
         rows.append([day(event, random), *place, *written])
         ids.append(f"{ACCOUNT}-{event.day:%Y%m%d}-{number}-{signed}")
     made = [
-        canonical(event, its, "suica", event.day, method="goods")
-        for event, its in zip(events, numbered(ids), strict=True)
+        canonical(event, row_id, "suica", event.day, method="goods")
+        for event, row_id in zip(events, numbered(ids), strict=True)
     ]
     names = ["利用年月日", "定期", "鉄道会社名", "入場駅/事業者名", "定期", "鉄道会社名"]
     names += ["出場駅/降車場所", "利用額(円)", "残額(円)", "メモ"]
@@ -458,8 +458,8 @@ def stripe(events: Sequence[Event], random: Random) -> Written:
         made.append(canonical(event, f"ch_{number}", "card", event.at))
         if refunded:
             refund = Event(event.second, "refund", refunded)
-            its = f"ch_{number}-refund"
-            refunds.append(canonical(refund, its, "card", event.at, f"ch_{number}"))
+            refund_id = f"ch_{number}-refund"
+            refunds.append(canonical(refund, refund_id, "card", event.at, f"ch_{number}"))
     names = ["id", "Created date (UTC)", "Amount", "Amount Refunded", "Currency", "Status"]
     content = table([*names, "Customer ID"], rows, random)
     return Written(content.encode(), [*made, *refunds], {"service_id": "card"})
@@ -489,7 +489,7 @@ def square(events: Sequence[Event], random: Random) -> Written:
     for number, event in enumerate(e for e in events if e.kind != "charge"):
         of = 0 if event.kind == "refund" else number
         form = random.choice((("%Y-%m-%d", "%H:%M:%S"), ("%m/%d/%Y", "%I:%M:%S %p")))
-        day, time = (event.at.strftime(one) for one in form)
+        day, time = (event.at.strftime(part_of_form) for part_of_form in form)
         sign, word = ("-", "Refund") if event.kind == "refund" else ("", "Payment")
         ids = [f"TX{of}", f"PM{number}"]
         rows.append([day, time, "Tokyo", f"{sign}¥{event.amount:,}", *ids, word, ACCOUNT])

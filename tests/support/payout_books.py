@@ -55,8 +55,8 @@ class PayoutBook:
         arguments = ["run", str(self.path), "--booked-on", booked_on, "--quiet"]
         rows = [line.split(",") for line in transactions.split()]
         text = "".join(
-            f"{one},coin,{account},{day} 10:00:00,{kind},{yen},{''.join(original)}\n"
-            for one, account, day, kind, yen, *original in rows
+            f"{transaction_id},coin,{account},{day} 10:00:00,{kind},{yen},{''.join(original)}\n"
+            for transaction_id, account, day, kind, yen, *original in rows
         )
         file = self.file(f"transactions-{self.nights}.csv", TRANSACTION_HEADER + text)
         arguments += ["--transactions", str(file)]

@@ -90,7 +90,7 @@ def accounts_of(book: Book) -> Accounts:
             },
             orient="row",
         ),
-        [Replacement(*one) for one in book.view.replacements],
+        [Replacement(*replacement) for replacement in book.view.replacements],
         book.view.stopped,
     )
 
@@ -185,20 +185,20 @@ class History:
         """The points of a person's accounts: what counts under the cap, in booking order."""
         counted: dict[Account, int] = {}
         total = 0
-        for one in self.spent.get(person, ()):
-            before, total = total, total + one["left"]
+        for payment in self.spent.get(person, ()):
+            before, total = total, total + payment["left"]
             more = min(total, 20_000) - min(before, 20_000)
-            counted[one["account"]] = counted.get(one["account"], 0) + more
+            counted[payment["account"]] = counted.get(payment["account"], 0) + more
         return {account: yen * 25 // 100 for account, yen in counted.items()}
 
-    def entry(self, one: Row, kind: str, net_amount: int, original: str | None = None) -> None:
+    def entry(self, payment: Row, kind: str, net_amount: int, original: str | None = None) -> None:
         """Changes what is left of a transaction, and books it with what follows for others."""
-        person = one["person"]
+        person = payment["person"]
         before = self.worths(person)
-        one["left"] += net_amount
+        payment["left"] += net_amount
         after = self.worths(person)
-        self._book(one, kind, net_amount, 0, original)
-        own = one["account"]
+        self._book(payment, kind, net_amount, 0, original)
+        own = payment["account"]
         self.book.ledger[-1]["points"] = after.get(own, 0) - before.get(own, 0)
         for other in sorted(after):
             change = after[other] - before.get(other, 0)
@@ -207,10 +207,10 @@ class History:
                 self._book(later, "recount", 0, change, None)
 
     def _book(
-        self, one: Row, kind: str, net_amount: int, points: int, original: str | None
+        self, payment: Row, kind: str, net_amount: int, points: int, original: str | None
     ) -> None:
-        service, account = one["account"]
-        person = one["person"]
+        service, account = payment["account"]
+        person = payment["person"]
         entries = sum(entry["person_id"] == person for entry in self.book.ledger)
         self.book.ledger.append(
             {
@@ -218,10 +218,12 @@ class History:
                 "person_id": person,
                 "entry_seq": entries + 1,
                 "service_id": service,
-                "account_id": one["number"],
-                "enrolled_account_id": None if one["number"] == account else account,
-                "transaction_id": one["id"] if original is None else f"R{len(self.book.ledger)}",
-                "occurred_at": dt.datetime.combine(one["day"], dt.time(12)),
+                "account_id": payment["number"],
+                "enrolled_account_id": None if payment["number"] == account else account,
+                "transaction_id": payment["id"]
+                if original is None
+                else f"R{len(self.book.ledger)}",
+                "occurred_at": dt.datetime.combine(payment["day"], dt.time(12)),
                 "kind": kind,
                 "original_transaction_id": original,
                 "net_amount": net_amount,
@@ -237,46 +239,46 @@ class History:
         account = self.random.choice(in_force)
         person, _ = self.book.view.enrolled[account]
         self.numbers += 1
-        mine = [new for s, old, new, _ in self.book.view.replacements if (s, old) == account]
-        one = {
+        replacing = [new for s, old, new, _ in self.book.view.replacements if (s, old) == account]
+        payment = {
             "id": f"T{self.numbers}",
             "person": person,
             "account": account,
-            "number": self.random.choice([account[1], *mine]),
+            "number": self.random.choice([account[1], *replacing]),
             "day": self.today - self.random.randint(0, 60) * DAY,
             "left": 0,
             "refunds": [],
         }
-        self.spent.setdefault(person, []).append(one)
-        self.entry(one, "purchase", self.random.choice([3, 400, 4_003, 9_000, 15_000, 21_000]))
+        self.spent.setdefault(person, []).append(payment)
+        self.entry(payment, "purchase", self.random.choice([3, 400, 4_003, 9_000, 15_000, 21_000]))
 
     def refund(self) -> None:
-        some = [one for of in self.spent.values() for one in of if one["left"] > 0]
-        if some:
-            one = self.random.choice(some)
-            yen = self.random.choice([one["left"], max(1, one["left"] // 3)])
-            one["refunds"].append(yen)
-            self.entry(one, "refund", -yen, one["id"])
+        left_over = [payment for of in self.spent.values() for payment in of if payment["left"] > 0]
+        if left_over:
+            payment = self.random.choice(left_over)
+            yen = self.random.choice([payment["left"], max(1, payment["left"] // 3)])
+            payment["refunds"].append(yen)
+            self.entry(payment, "refund", -yen, payment["id"])
 
     def void(self) -> None:
-        some = [one for of in self.spent.values() for one in of if one["left"] > 0]
-        if not some:
+        left_over = [payment for of in self.spent.values() for payment in of if payment["left"] > 0]
+        if not left_over:
             return
-        one = self.random.choice(some)
-        self.take_out(one)
+        payment = self.random.choice(left_over)
+        self.take_out(payment)
         if self.random.random() < 0.5:
             # Booked again, on the day that is right, and refunded again.
-            again = {**one, "day": one["day"] - 35 * DAY, "left": 0, "refunds": []}
-            self.spent[one["person"]].append(again)
+            again = {**payment, "day": payment["day"] - 35 * DAY, "left": 0, "refunds": []}
+            self.spent[payment["person"]].append(again)
             self.entry(again, "purchase", 9_000)
             again["refunds"].append(1_000)
             self.entry(again, "refund", -1_000, again["id"])
 
-    def take_out(self, one: Row) -> None:
+    def take_out(self, payment: Row) -> None:
         """Voids a transaction and, ahead of it, its refunds."""
-        while one["refunds"]:
-            self.entry(one, "refund_void", one["refunds"].pop(), one["id"])
-        self.entry(one, "purchase_void", -one["left"])
+        while payment["refunds"]:
+            self.entry(payment, "refund_void", payment["refunds"].pop(), payment["id"])
+        self.entry(payment, "purchase_void", -payment["left"])
 
     def replace(self) -> None:
         service, account = self.random.choice(list(self.book.view.enrolled))
@@ -289,10 +291,10 @@ class History:
     def undo_replacement(self) -> None:
         """The number turns out to be somebody else's, who may be enrolled with it."""
         if self.book.view.replacements:
-            one = self.random.choice(self.book.view.replacements)
-            self.book.view.replacements.remove(one)
+            replacement = self.random.choice(self.book.view.replacements)
+            self.book.view.replacements.remove(replacement)
             if self.random.random() < 0.5:
-                self.book.view.enrolled[one[0], one[2]] = (f"Q{self.numbers}", True)
+                self.book.view.enrolled[replacement[0], replacement[2]] = (f"Q{self.numbers}", True)
 
     def stop(self) -> None:
         service, account = self.random.choice(list(self.book.view.enrolled))
@@ -306,9 +308,9 @@ class History:
         stays = self.random.choice(people)
         if goes == stays:
             return
-        for one in self.spent.get(goes, []):
-            if one["left"]:
-                self.take_out(one)
+        for payment in self.spent.get(goes, []):
+            if payment["left"]:
+                self.take_out(payment)
         for other, (person, _) in list(self.book.view.enrolled.items()):
             if person == goes:
                 self.book.view.enrolled[other] = (stays, False)

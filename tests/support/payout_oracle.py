@@ -40,8 +40,8 @@ class View:
     def newest(self, service: str, account: str, until: dt.datetime) -> str:
         number, latest = account, dt.datetime.min
         for s, _, new, effective_at in self.replacements:
-            mine = s == service and self.belongs(s, new) == account
-            if mine and effective_at < until and effective_at >= latest:
+            replaces_it = s == service and self.belongs(s, new) == account
+            if replaces_it and effective_at < until and effective_at >= latest:
                 number, latest = new, effective_at
         return number
 
@@ -147,9 +147,9 @@ class Book:
             is_due = {place: self.due_on(place, on) for place in places}
             due = sum(self.ledger[p]["points"] for p in places if is_due[p] <= on)
             days = [is_due[p] for p in places if is_due[p] <= on and self.ledger[p]["points"]]
-            mine = [line for line in lines.values() if line["now"] == account]
+            of_account = [line for line in lines.values() if line["now"] == account]
             granted = taken = open_pay = open_take_back = 0
-            for line in mine:
+            for line in of_account:
                 pays = line["direction"] == "pay"
                 if line["answer"] is None and pays:
                     open_pay += line["points"]
@@ -161,10 +161,12 @@ class Book:
                     taken += line["done"]
             person, in_force = self.view.enrolled.get(account, (None, False))
             newest = self.view.newest(service, account[1], until)
-            answered = [one for one in mine if one["direction"] == "pay" and one["answer"]]
+            answered = [
+                line for line in of_account if line["direction"] == "pay" and line["answer"]
+            ]
             held = False
             if answered:
-                last = max(answered, key=lambda one: (one["payout_run_id"], one["payout_id"]))
+                last = max(answered, key=lambda line: (line["payout_run_id"], line["payout_id"]))
                 held = (
                     last["account_id"] == newest
                     and last["done"] < last["points"]

@@ -55,8 +55,8 @@ def hostile_book(folder: Path) -> Path:
     desk.write("enrollments.csv", as_csv(people))
     files = []
     for n, name in enumerate(HOSTILE):
-        theirs = {"service_id": f"s{n}", "account_id": f"A{n}"}
-        rows = [transaction(n, **theirs), transaction(n + 100, **theirs, amount="x")]
+        account = {"service_id": f"s{n}", "account_id": f"A{n}"}
+        rows = [transaction(n, **account), transaction(n + 100, **account, amount="x")]
         # A slash makes a folder of what stands before it.
         path = desk.write(f"{name.replace('/', '／')}.csv", as_csv(rows, TRANSACTION_COLUMNS))
         files.append(path)

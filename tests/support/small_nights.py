@@ -105,15 +105,18 @@ def deliver(folder: Path, number: int, *, refers_back: bool = True) -> Night:
     night.services.write_text(SERVICES)
     people = [f"{number:02}{person}" for person in range(PEOPLE)]
     enrolled = [
-        f"P{one},{'coin' if one[-1] < '3' else 'note'},A{one},2020-09-02 08:00:00,2020-08-01\n"
-        for one in people
+        f"P{person},{'coin' if person[-1] < '3' else 'note'},A{person},"
+        "2020-09-02 08:00:00,2020-08-01\n"
+        for person in people
     ]
     enrolled.append(f"X{number},coin,A{people[0]},2020-09-03 08:00:00,2020-08-01\n")
     rows = []
-    for one in people:
-        service, kind = ("coin", "purchase") if one[-1] < "3" else ("note", "charge")
-        for hour, amount in ((9, 1999), (10, 30_001 if one[-1] == "1" else 777), (11, 402)):
-            rows.append(f"T{one}-{hour},{service},A{one},2020-10-01 {hour}:00:00,{kind},{amount},")
+    for person in people:
+        service, kind = ("coin", "purchase") if person[-1] < "3" else ("note", "charge")
+        for hour, amount in ((9, 1999), (10, 30_001 if person[-1] == "1" else 777), (11, 402)):
+            rows.append(
+                f"T{person}-{hour},{service},A{person},2020-10-01 {hour}:00:00,{kind},{amount},"
+            )
     first = people[0]
     rows += [
         rows[0],
@@ -184,9 +187,9 @@ def digests(book: Path, under: str = "") -> dict[str, str]:
     return found
 
 
-def same_ledger(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+def same_ledger(ledger: pl.DataFrame, other: pl.DataFrame) -> bool:
     try:
-        assert_frame_equal(one, other)
+        assert_frame_equal(ledger, other)
     except AssertionError:
         return False
     return True

@@ -139,8 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
+        for free_socket in sockets:
+            free_socket.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
 
 

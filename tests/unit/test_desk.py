@@ -65,7 +65,10 @@ def test_no_result_is_written_among_a_books_own_files(
     book = tmp_path / "linked"
     book.symlink_to(six_nights)
     before = sorted(six_nights.rglob("*"))
-    given = [{"BOOK": str(six_nights), "CLAIM": "claim.csv"}.get(one, one) for one in arguments]
+    given = [
+        {"BOOK": str(six_nights), "CLAIM": "claim.csv"}.get(argument, argument)
+        for argument in arguments
+    ]
     with pytest.raises(InputError, match="within the book"):
         call([*given, str(book / "runs" / "result")])
     assert sorted(six_nights.rglob("*")) == before
@@ -102,8 +105,8 @@ def test_a_file_that_appears_at_the_last_moment_is_not_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "evidence.zip"
-    theirs = f'<meta name="generator" content="{result_files.MAKER}">'
-    looks = iter([None, lambda: path.write_text(theirs)])
+    page_by_another = f'<meta name="generator" content="{result_files.MAKER}">'
+    looks = iter([None, lambda: path.write_text(page_by_another)])
 
     def look(_: Path) -> None:
         if (somebody := next(looks)) is not None:
@@ -112,7 +115,7 @@ def test_a_file_that_appears_at_the_last_moment_is_not_written_over(
     monkeypatch.setattr(result_files, "check_new_file", look)
     with pytest.raises(InputError, match="there is something already"), whole_new_file(path) as new:
         new.write_text("made")
-    assert path.read_text() == theirs
+    assert path.read_text() == page_by_another
     assert [file.name for file in tmp_path.iterdir()] == ["evidence.zip"]
 
 

@@ -109,8 +109,8 @@ def test_a_run_is_logged_when_it_begins_and_when_it_is_booked(
     with caplog.at_level(logging.INFO, "engine"):
         desk.run()
         desk.run()
-    told = [record.getMessage().removeprefix(f"{desk.book}: ") for record in caplog.records]
-    assert told == [
+    messages = [record.getMessage().removeprefix(f"{desk.book}: ") for record in caplog.records]
+    assert messages == [
         "run 000001 begins",
         "run 000001 is booked: 0 rows read, 0 booked, 0 points net",
         "run 000002 begins",

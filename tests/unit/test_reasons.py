@@ -35,9 +35,9 @@ REASONS = sorted({*oracle.DECLINE_REASONS, *oracle.ENROLLMENT_REASONS})
 
 @pytest.mark.parametrize("code", REASONS)
 def test_every_reason_has_words_in_both_languages(code: str) -> None:
-    told = {reason(code, lang).words for lang in LANGS}
-    assert len(told) == len(LANGS)
-    assert code not in told
+    words = {reason(code, lang).words for lang in LANGS}
+    assert len(words) == len(LANGS)
+    assert code not in words
 
 
 @pytest.mark.parametrize("code", REASONS)

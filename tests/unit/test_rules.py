@@ -127,11 +127,11 @@ def test_an_application_is_rejected_for_the_first_reason_that_holds(desk: Desk) 
     after = []
     for number, better in enumerate([{}, *PUT_RIGHT]):
         changes |= better
-        one = enrollment(number, **({"account_id": f"taken{number}"} | changes))
+        applied = enrollment(number, **({"account_id": f"taken{number}"} | changes))
         for name in ("account_id", "person_id"):
             if changes.get(name):
-                one[name] = f"{changes[name]}{number}"
-        after.append(one)
+                applied[name] = f"{changes[name]}{number}"
+        after.append(applied)
     services = desk.write("strict.toml", STRICT)
     first, second = desk.write("1.csv", as_csv(before)), desk.write("2.csv", as_csv(after))
     counts = desk.run(services=services, enrollments=[first]).record.counts
@@ -139,7 +139,7 @@ def test_an_application_is_rejected_for_the_first_reason_that_holds(desk: Desk) 
     desk.run(services=services, enrollments=[second])
     reasons = dict(desk.table("rejected_enrollments", 2).select("person_id", "reason").iter_rows())
     expected = [reason for reason in REJECTED_FOR if reason not in BY_EVENTS]
-    assert [reasons.get(one["person_id"]) for one in after] == [*expected, None]
+    assert [reasons.get(applied["person_id"]) for applied in after] == [*expected, None]
     assert desk.table("accepted_enrollments", 2)["person_id"].to_list() == ["new10"]
 
 

@@ -35,12 +35,12 @@ def test_each_code_of_a_layout_that_ships_is_known_to_the_registry(layout_id: st
 def test_each_code_that_a_service_excludes_comes_out_of_a_layout_of_its_files() -> None:
     layouts = [load_layout(layout_id) for layout_id in built_in_layouts()]
     for service in load_services(None).services:
-        mine = [
+        own_layouts = [
             layout
             for layout in layouts
             if layout.columns["service_id"].constant in (None, service.service_id)
         ]
-        come_out = {code for layout in mine for code in codes_of(layout)}
+        come_out = {code for layout in own_layouts for code in codes_of(layout)}
         left = {code for code in service.excluded_methods if code not in come_out}
         assert {(service.service_id, code) for code in left} <= NOT_IN_THE_FILES
 

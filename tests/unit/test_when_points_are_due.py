@@ -92,34 +92,34 @@ REACHING = Payout(when="on_reaching", yen=200, months=2, day=25, rest_on=day("20
 
 
 def test_points_wait_until_the_spending_is_reached_or_for_the_rest() -> None:
-    one, two, three = entry(1, "2020-10-05"), entry(2, "2020-11-06"), entry(3, "2020-12-07")
-    assert due(REACHING, one) == ["2021-04-30"]
-    assert due(REACHING, one | {"net_amount": 199}) == ["2021-04-30"]
-    assert due(REACHING, one | {"net_amount": 200}) == ["2020-12-25"]
-    assert due(REACHING, one, two) == ["2021-01-25", "2021-01-25"]
-    assert due(REACHING, one | {"net_amount": 150}, two) == ["2021-01-25", "2021-01-25"]
-    assert due(REACHING, one, two, three) == ["2021-01-25", "2021-01-25", "2021-02-25"]
+    first, second, third = entry(1, "2020-10-05"), entry(2, "2020-11-06"), entry(3, "2020-12-07")
+    assert due(REACHING, first) == ["2021-04-30"]
+    assert due(REACHING, first | {"net_amount": 199}) == ["2021-04-30"]
+    assert due(REACHING, first | {"net_amount": 200}) == ["2020-12-25"]
+    assert due(REACHING, first, second) == ["2021-01-25", "2021-01-25"]
+    assert due(REACHING, first | {"net_amount": 150}, second) == ["2021-01-25", "2021-01-25"]
+    assert due(REACHING, first, second, third) == ["2021-01-25", "2021-01-25", "2021-02-25"]
     late = entry(4, "2021-03-01")
-    assert due(REACHING, one, two, late)[-1] == "2021-04-30"
+    assert due(REACHING, first, second, late)[-1] == "2021-04-30"
     same_day = [entry(1, "2020-10-05"), entry(2, "2020-10-05")]
     assert due(REACHING, *same_day) == ["2020-12-25"] * 2
 
 
 def test_spending_counts_by_account_and_when_it_is_booked_by_the_day_asked_about() -> None:
-    one = entry(1, "2020-10-05")
+    first = entry(1, "2020-10-05")
     other = entry(2, "2020-11-06", account_id="B")
-    assert due(REACHING, one, other) == ["2021-04-30"] * 2
+    assert due(REACHING, first, other) == ["2021-04-30"] * 2
     later = entry(2, "2020-11-06", booked_on=day("2020-12-01"))
-    assert due(REACHING, one, later, on="2020-11-30") == ["2021-04-30"] * 2
-    assert due(REACHING, one, later, on="2020-12-01") == ["2021-01-25"] * 2
+    assert due(REACHING, first, later, on="2020-11-30") == ["2021-04-30"] * 2
+    assert due(REACHING, first, later, on="2020-12-01") == ["2021-01-25"] * 2
 
 
 def test_what_a_refund_took_back_is_not_spent() -> None:
-    one, two = entry(1, "2020-10-05"), entry(2, "2020-11-06")
+    first, second = entry(1, "2020-10-05"), entry(2, "2020-11-06")
     refund = entry(
         3, "2020-12-09", kind="refund", original_transaction_id="T1", net_amount=-1, points=-1
     )
-    assert due(REACHING, one, two, refund) == ["2021-04-30"] * 3
+    assert due(REACHING, first, second, refund) == ["2021-04-30"] * 3
 
 
 def test_a_refund_has_the_day_of_the_booking_that_it_takes_back() -> None:
@@ -131,11 +131,11 @@ def test_a_refund_has_the_day_of_the_booking_that_it_takes_back() -> None:
     alone = entry(5, "2020-12-10", kind="refund", original_transaction_id="gone")
     others = entry(6, "2020-12-11", kind="refund", original_transaction_id="T1", person_id="Q")
     found = entries(booked, void, again, refund, alone, others)["day"].to_list()
-    assert [str(one) for one in found] == [
+    assert [str(day) for day in found] == [
         *("2020-10-05", "2020-10-05", "2020-10-06", "2020-10-06", "2020-12-10", "2020-12-11")
     ]
     found = entries(booked, before, again | {"entry_seq": 9})["day"].to_list()
-    assert [str(one) for one in found] == ["2020-10-05", "2020-10-05", "2020-10-06"]
+    assert [str(day) for day in found] == ["2020-10-05", "2020-10-05", "2020-10-06"]
 
 
 # --- The bridge -----------------------------------------------------------------------------------

@@ -168,8 +168,8 @@ class Waiting:
         for number, segment in enumerate(self._segments):
             own_keys = _ascending(keys[own == number])
             starts, stops = segment.contested.ranges(own_keys)
-            theirs = np.concatenate([keys[own < number], own_keys[starts < stops]])
-            accounts.append(segment.keys.find(_ascending(theirs))[1])
+            contested = np.concatenate([keys[own < number], own_keys[starts < stops]])
+            accounts.append(segment.keys.find(_ascending(contested))[1])
         return _united(accounts)
 
 

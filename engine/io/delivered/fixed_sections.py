@@ -93,14 +93,14 @@ def _beginnings(block: FixedBlock, size: int, chosen: np.ndarray | None = None) 
     """How the records of the right length begin; ``chosen`` says which are looked at."""
     records = block.records
     if not isinstance(records, np.ndarray):
-        some = range(len(records)) if chosen is None else np.flatnonzero(chosen)
+        numbers = range(len(records)) if chosen is None else np.flatnonzero(chosen)
         length = block.file.record_bytes
-        return {records[n][:size] for n in some if len(records[n]) == length}
+        return {records[n][:size] for n in numbers if len(records[n]) == length}
     begin = records[:, :size] if chosen is None else records[:, :size][chosen]
     if size == 1:
         # Twenty times as fast.
         return {bytes([byte]) for byte in np.flatnonzero(np.bincount(begin[:, 0])).tolist()}
-    return {bytes(one) for one in np.unique(begin, axis=0)}
+    return {bytes(beginning) for beginning in np.unique(begin, axis=0)}
 
 
 def _check_lengths(
@@ -157,7 +157,7 @@ def _check_below_ends(
     is missing, or has lost bytes. ``rows_begin`` is how the rows above begin, by their first
     ``size`` bytes, and grows.
     """
-    ended = np.array([one.left_out is not None for one in sections.in_force])
+    ended = np.array([section.left_out is not None for section in sections.in_force])
     is_below = ended[sections.of(np.arange(len(block.records)))]
     is_row = ~is_below
     is_below[sections.at], is_row[sections.at] = False, False
@@ -197,7 +197,9 @@ def _found(
         places = [n for n, record in enumerate(records) if record.startswith(tuple(wanted))]
     for place in places:
         record = bytes(records[place])
-        section = next((one for text, one in beginnings.items() if record.startswith(text)), None)
+        section = next(
+            (begun for text, begun in beginnings.items() if record.startswith(text)), None
+        )
         yield place, section
 
 

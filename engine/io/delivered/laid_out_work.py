@@ -216,7 +216,7 @@ class LaidOutWork:
     def _complete_beginnings(self, columns: dict[str, Column], batch: Batch) -> None:
         """Makes more than the first cell of a record's beginning, where a `line_begins` has it."""
         separator = self._separator
-        begins = [one.line_begins for one in self.described.layout.skips if one.line_begins]
+        begins = [skip.line_begins for skip in self.described.layout.skips if skip.line_begins]
         longer = [text for text in begins if separator and separator in text]
         if not longer or FIRST_CELL not in columns:
             return

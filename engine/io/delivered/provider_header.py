@@ -86,7 +86,11 @@ def in_its_encoding(layout: Layout, data: bytes) -> Layout:
     if isinstance(file, Fixed) or len(file.encodings) < 2:
         return layout
     if file.header:
-        has = [one for one in file.encodings if find_header(data, layout, one) is not None]
+        has = [
+            encoding
+            for encoding in file.encodings
+            if find_header(data, layout, encoding) is not None
+        ]
     else:
         # Few texts in CP932 can be UTF-8; most in UTF-8 can be CP932.
         is_utf8 = not data.isascii() and is_likely(data, "utf-8")

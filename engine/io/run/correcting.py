@@ -42,8 +42,8 @@ class KnownBook:
         person_nos = registry.people_finder.find(pl.Series(list(people), dtype=pl.String))
         chosen = np.zeros(registry.people + 1, np.bool_)
         chosen[person_nos[person_nos >= 0]] = True
-        theirs = np.flatnonzero(chosen[registry.person_nos])
-        account_nos = np.union1d(numbers[numbers >= 0], theirs)
+        held = np.flatnonzero(chosen[registry.person_nos])
+        account_nos = np.union1d(numbers[numbers >= 0], held)
         account_nos = account_nos[registry.person_nos[account_nos] >= 0]
         rows = registry.accounts[account_nos].with_columns(
             pl.col("service_id", "basis").cast(pl.String)

@@ -21,8 +21,8 @@ from engine.booking.duplicates import (
     settled_by_text,
 )
 from engine.booking.fold import DECLINED_COLUMNS, as_duplicates, in_fixed_order
-from engine.booking.recounted import Voids
 from engine.booking.index_spaces import RowRefs
+from engine.booking.recounted import Voids
 from engine.booking.registry import Numbers
 from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes, hash_pair, places_in

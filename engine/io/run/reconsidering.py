@@ -18,8 +18,8 @@ from engine.booking.concerned import Concerned
 from engine.booking.corrections import Account, Corrections, LeftAlone
 from engine.booking.enrollment import Enrolled
 from engine.booking.event_examination import PutToWait
-from engine.booking.recounted import Voids
 from engine.booking.index_spaces import RowRefs
+from engine.booking.recounted import Voids
 from engine.booking.registry import enrollment_contents
 from engine.booking.standing import Standing
 from engine.booking.state import Past

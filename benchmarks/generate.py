@@ -212,7 +212,7 @@ class World:
         return turn + self.roll("at", number, 2 * SHUFFLED_WITHIN)
 
     def spending(self, number: Integers, role: Integers) -> Rows:
-        """What each row is, or would be if it were no refund and no repetition."""
+        """What each row is, or would be if it were neither a refund nor a repetition."""
         at = self.at(number)
         known = self.applied_by(at)
         person = skewed(self.bits("person", number), known)

@@ -177,7 +177,7 @@ def _encoded(form: WrittenForm, text: str) -> bytes:
         raise _unwritable(
             form,
             "encoding",
-            f"U+{ord(text[error.start]):04X} is no character of {form.file.encoding}",
+            f"U+{ord(text[error.start]):04X} is not in {form.file.encoding}",
             "write the file in utf-8",
         ) from None
 

@@ -278,7 +278,7 @@ def _policy(path: Path) -> Policy:
     parameters = value.get("set", {})
     for name, given in parameters.items():
         if not isinstance(given, str):
-            raise InputError(f"{path}: set.{name} is no text", hint='write it as "…"')
+            raise InputError(f"{path}: set.{name} must be text", hint='write it as "…"')
     layout = value.get("layout")
     if layout is not None and layout.endswith(".toml"):
         # A layout's file stands beside the policy.

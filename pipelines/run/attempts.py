@@ -159,7 +159,7 @@ class Notes:
 
     def _note(self, values: Mapping[str, object]) -> None:
         path = self._book.path / ATTEMPTS_FILE
-        # The command may hold bytes that are no text, which UTF-8 has no form for.
+        # The command may hold bytes that are not text and cannot be encoded as UTF-8.
         with suppress(OSError, ValueError):
             # A pipe of that name would keep the run until someone reads it; behind a link is what
             # is not the book's.

@@ -387,7 +387,7 @@ def test_the_limit_counts_what_is_on_its_way_and_what_is_not_yet_due(tmp_path: P
     assert lines(book, 2, DAY_OF, tmp_path / "a") == [("coin", "A", "pay", 20)]
     award(book, ("gate", "C"), 30)
     assert lines(book, 2, DAY_OF, tmp_path / "b") == [("coin", "A", "pay", 50)]
-    # What is being taken back is no room as long as it is not taken.
+    # What is being taken back gives no room until it is taken.
     answer(book, 2, [row for row in book.payouts if row["entry"] == "instructed"], "done")
     pay(book, 3)
     assert book.bridge(DAY_OF)["coin"]["unanswered"] == 50 - 70

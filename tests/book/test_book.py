@@ -269,7 +269,7 @@ def corrupt(folder: Path, how: str) -> None:
     assert said is not None
     if how == "deleted":
         shutil.rmtree(folder)
-    elif how == "a manifest that is no JSON":
+    elif how == "a manifest that is not JSON":
         manifest.write_text("{")
     elif how == "a manifest of another version":
         write_manifest(folder, said | {"format": -1})
@@ -281,7 +281,7 @@ def corrupt(folder: Path, how: str) -> None:
 
 WAYS = (
     "deleted",
-    "a manifest that is no JSON",
+    "a manifest that is not JSON",
     "a manifest of another version",
     "a manifest of another book",
     "no manifest",
@@ -494,12 +494,12 @@ BROKEN: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
         put("account_id", "A" * 65, "A1", "A1", "A2")
     ),
     "an ID that is empty": lambda f: f.with_columns(put("transaction_id", "", "T2", "T3", "T4")),
-    "a run that is no number": lambda f: f.with_columns(run_id=pl.lit("1a")),
+    "a run that is not a number": lambda f: f.with_columns(run_id=pl.lit("1a")),
     "no time": lambda f: f.with_columns(occurred_at=pl.lit(None, pl.Datetime("us"))),
     "times in another unit": lambda f: f.with_columns(
         pl.col("occurred_at").dt.cast_time_unit("ns")
     ),
-    "money that is no whole number": lambda f: f.with_columns(pl.col("amount").cast(pl.Float64)),
+    "money that is not a whole number": lambda f: f.with_columns(pl.col("amount").cast(pl.Float64)),
     "money of fewer bits": lambda f: f.with_columns(pl.col("points").cast(pl.Int32)),
     "a column missing": lambda f: f.drop("method"),
     "a column too many": lambda f: f.with_columns(note=pl.lit("")),

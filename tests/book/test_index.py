@@ -135,7 +135,7 @@ def test_an_index_with_a_file_that_is_not_whole_is_made_anew_and_the_run_goes_on
     expected = last_night.booked()
     index = bodies(last_night.index)
     names = sorted(bodies(last_night.before / "index"))
-    # What is empty is short, and a folder is no file: of these the manifest and some others.
+    # What is empty is short, and a folder is not a file: of these the manifest and some others.
     for name in names if harm in (_removed, _cut) else {MANIFEST, *names[::4]}:
         last_night.begin()
         path = last_night.index / name

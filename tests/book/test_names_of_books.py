@@ -1,4 +1,4 @@
-"""A path names one file or folder, by its letters: it is no pattern, no URL and no store."""
+"""A path names one file or folder, by its letters: not a pattern, a URL or a store."""
 
 import os
 import shutil

@@ -87,7 +87,7 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
     "an unknown option": (("run", "BOOK", *NIGHT, "--colour", "red"), "--colour"),
     "a word too many": (("run", "BOOK", "MORE", *NIGHT), "MORE"),
     "no threads": (("run", "BOOK", *NIGHT, "--threads", "0"), "--threads"),
-    "a share that is no number": (("run", "BOOK", *NIGHT, "--max-quarantined", "x"), "max-quar"),
+    "a share that is not a number": (("run", "BOOK", *NIGHT, "--max-quarantined", "x"), "max-quar"),
     "a sample of nobody": (("sample", "DIR", "--people", "0"), "--people"),
 }
 

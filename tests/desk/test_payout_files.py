@@ -108,7 +108,7 @@ def test_a_value_that_the_form_cannot_hold_is_refused_and_nothing_is_booked(
         str(paid.folder / "x"),
     ]
     arguments += ["--layout", str(paid.file("form.toml", FORM))]
-    with pytest.raises(InputError, match=r"U\+1F600 is no character of cp932"):
+    with pytest.raises(InputError, match=r"U\+1F600 is not in cp932"):
         call(arguments)
     assert not (paid.path / "payout_runs").exists()
     assert len(paid.pay("2020-10-02")) == 1

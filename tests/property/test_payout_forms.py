@@ -202,7 +202,7 @@ def test_fixed_records_have_numbers_to_the_right_and_counts_at_the_end() -> None
     [
         ({"account_id": "A2345678901"}, "番号: a value has more bytes than the field"),
         ({"account_id": "山山山山山山"}, "番号: a value has more bytes than the field"),
-        ({"account_id": "\N{GRINNING FACE}"}, "U+1F600 is no character of cp932"),
+        ({"account_id": "\N{GRINNING FACE}"}, "U+1F600 is not in cp932"),
     ],
 )
 def test_what_cannot_be_written_so_is_refused(change: dict[str, str], words: str) -> None:

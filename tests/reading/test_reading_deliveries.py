@@ -612,7 +612,7 @@ def test_large_row_groups_are_read_as_small_ones(
     assert codes == {"amount:malformed", "transaction_id:conflict"}
 
 
-# --- Folders, globs, and what is no file ----------------------------------------------------------
+# --- Folders, globs, and what is not a file -------------------------------------------------------
 
 
 def deliver(desk: Desk, *names: str) -> None:

@@ -14,7 +14,7 @@ from pipelines.shown.texts import Texts
 from pipelines.verify.details import detail
 
 VERIFY = ROOT / "pipelines" / "verify"
-# Errors, and what evidence and output say, are no findings.
+# Errors, and what evidence and output say, are not findings.
 OTHERS = {"__init__.py", "evidence.py", "findings.py", "output.py", "command.py"}
 SENTENCES = tomllib.loads(
     files("pipelines.shown.texts").joinpath("verify_details.toml").read_text("utf-8")
@@ -45,7 +45,7 @@ def said_in_code() -> Iterator[str]:
             elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 parts = [node.value]
             elif isinstance(node, ast.FunctionDef) and node.name.startswith("_faults"):
-                # Why a file that was named is no claim: an error.
+                # Why a file that was named is not a claim: an error.
                 parts = [node]
             elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError":
                 parts = [node]

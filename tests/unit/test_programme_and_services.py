@@ -126,7 +126,7 @@ def test_every_fault_the_loaders_can_raise_has_a_broken_file() -> None:
             (frame.f_code.co_filename, line) for frame, line in walk_tb(caught.value.__traceback__)
         )
 
-    # A missing file and the like are no broken files; tests of their own are below.
+    # A missing file and the like are not broken files; they have tests of their own below.
     elsewhere = {"read_text", "load_programme", "terms_as_of", "load_layout", "describe"}
     elsewhere |= {"_check_text"}
     modules = (

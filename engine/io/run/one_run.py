@@ -179,7 +179,7 @@ class Run:
         return PreparedRun(result, list(calculated.parts), record_sha256)
 
     def _warn_of_gates_not_taken(self) -> None:
-        """Gates are no part of what a run is: a night that is repeated is not held to others."""
+        """Gates are not part of a run's identity: a repeated night is not held to other ones."""
         kept = kept_gates(self.book, self.number - 1)
         if self.gates is not None and self.gates.text != (kept.text if kept else ""):
             _LOG.warning(

@@ -40,7 +40,7 @@ def take_events(
     delivered, ids_in_conflict = settle_ids(book, night, records)
     ids_delivered = [event.event_id for event in delivered]
     for event in delivered:
-        # The same content goes on waiting: being delivered once more is no second first try.
+        # The same content goes on waiting: a repeated delivery does not start it anew.
         waiting = book.waiting_events.get(event.event_id)
         if waiting is None or waiting.event != event:
             book.waiting_events[event.event_id] = WaitingEvent(event, book.acceptances)

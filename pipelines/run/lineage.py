@@ -2,6 +2,8 @@
 
 ``START``, then ``COMPLETE`` or ``FAIL``: which files went in, by name and sha256, and what the
 ledger got. Nothing of people is in it, and nothing that goes wrong with it is an error of the run.
+The first event is sent while the run is under way, and at its end no backend is waited for longer
+than some seconds: a client tries an address where nobody answers again and again.
 """
 
 import datetime as dt
@@ -9,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
 _PREFIX: Final = "OPENLINEAGE__"
-_CLOSING_SECONDS: Final = 10.0
+_LONGEST_WAIT_SECONDS: Final = 10.0
 _USER_IN_URL: Final = re.compile(r"//[^/@\s]*@")
 _LONGEST_REASON: Final = 200
 
@@ -41,35 +44,48 @@ class Lineage:
         self._book, self._run_id, self._booked_on = book, str(UUID(attempt)), booked_on
         self._client: OpenLineageClient | None = None
         self._is_on = not dry_run and _is_configured()
+        self._beginning: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Tells that the attempt begins."""
-        self._tell("START")
+        """Tells that the attempt begins, and does not wait for an answer."""
+        if self._is_on:
+            self._beginning = _started(self._tell_of_beginning)
 
     def end(self, result: RunResult | None, code: str | None) -> None:
-        """Tells what the attempt booked; without a result, by which error code it failed."""
-        if result is None:
-            self._tell("FAIL", code=code)
-        else:
-            self._tell("COMPLETE", result=result)
-        with suppress(Exception):
-            if self._client is not None:
-                self._client.close(_CLOSING_SECONDS)
+        """Tells what the attempt booked; without a result, by which error code it failed.
 
-    def _tell(
-        self, state: str, *, result: RunResult | None = None, code: str | None = None
-    ) -> None:
+        Waits for all answers, but not for longer than some seconds.
+        """
         if not self._is_on:
             return
-        try:
-            self._emit(state, result, code)
-        except Exception as error:  # noqa: BLE001 - whatever a transport fails with
-            if state == "START":
-                # The end is told all the same; if it cannot be, that is said once.
-                return
-            why = _USER_IN_URL.sub("//", f"{type(error).__name__}: {error}".partition("\n")[0])
+        failures: list[str] = []
+        ending = _started(lambda: failures.extend(self._tell_of_end(result, code)))
+        ending.join(_LONGEST_WAIT_SECONDS)
+        if ending.is_alive():
+            failures = [f"no answer within {_LONGEST_WAIT_SECONDS:g} seconds"]
+        for failure in failures:
             with suppress(Exception):
-                sys.stderr.write(f"warning: OpenLineage was not told: {why[:_LONGEST_REASON]}\n")
+                sys.stderr.write(f"warning: OpenLineage was not told: {failure}\n")
+
+    def _tell_of_beginning(self) -> None:
+        # The end is told all the same; if it cannot be, that is said once.
+        with suppress(Exception):
+            self._emit("START", None, None)
+
+    def _tell_of_end(self, result: RunResult | None, code: str | None) -> list[str]:
+        """Why it could not be told, if so."""
+        if self._beginning is not None:
+            self._beginning.join()
+        failures = []
+        try:
+            self._emit("FAIL" if result is None else "COMPLETE", result, code)
+        except Exception as error:  # noqa: BLE001 - whatever a transport fails with
+            why = _USER_IN_URL.sub("//", f"{type(error).__name__}: {error}".partition("\n")[0])
+            failures.append(why[:_LONGEST_REASON])
+        with suppress(Exception):
+            if self._client is not None:
+                self._client.close(_LONGEST_WAIT_SECONDS)
+        return failures
 
     def _emit(self, state: str, result: RunResult | None, code: str | None) -> None:
         require_extra("OPENLINEAGE_…", "lineage", "openlineage")
@@ -101,6 +117,13 @@ class Lineage:
                 outputs=[_output(self._book, result)],
             )
         )
+
+
+def _started(tell: Callable[[], None]) -> threading.Thread:
+    """A thread that does not keep the process from ending."""
+    thread = threading.Thread(target=tell, name="openlineage", daemon=True)
+    thread.start()
+    return thread
 
 
 def _is_configured() -> bool:

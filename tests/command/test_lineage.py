@@ -1,6 +1,7 @@
 """OpenLineage events of a run: what went in and what came out, of nobody, and never in the way."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +13,7 @@ from deliveries import Desk, sha256, transaction
 
 import mynapoint
 from pipelines.cli import call
+from pipelines.run import lineage
 
 LAYOUT = """
 layout_id = "passbook"
@@ -160,6 +162,23 @@ def test_events_go_to_a_backend_and_one_that_refuses_changes_nothing(
     said = [line for line in capsys.readouterr().err.splitlines() if "OpenLineage" in line]
     assert len(said) == (backend.status == 403)
     assert not any("secret" in line for line in said)
+
+
+def test_a_backend_that_does_not_answer_holds_no_night_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lineage, "_LONGEST_WAIT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        transport = {"type": "http", "url": url, "timeout": 600, "retry": {"total": 0}}
+        monkeypatch.setenv("OPENLINEAGE__TRANSPORT", json.dumps(transport))
+        assert run(desk, "--transactions", desk.transactions([transaction(1)])) == 0
+    for thread in threading.enumerate():
+        if thread.name == "openlineage":
+            thread.join()
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "OpenLineage" in line]
+    assert line == "warning: OpenLineage was not told: no answer within 0.05 seconds"
+    assert desk.booked() == ["T1"]
 
 
 @pytest.mark.parametrize("what", ["without the library", "a wrong configuration"])

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs
@@ -53,38 +53,44 @@ def in_their_layouts(
     )
 
 
+class RunOptions(TypedDict, total=False):
+    """Options that a run takes as they are: those of ``engine.io.run.nightly.run``."""
+
+    services: Path | None
+    programme: str | None
+    terms_as_of: dt.date | None
+    max_quarantined: float
+    quarantined_rows_allowed: int
+    rejects: Path | None
+    gates: Path | None
+    allowed_gates: Sequence[str]
+    nothing_delivered: bool
+    existing: bool
+    expected_run: int | None
+    wait_seconds: float
+    any_owner: bool
+    allow_backdating: bool
+    allow_postdating: bool
+    whole_lines: bool
+    threads: int | None
+    memory_mib: int | None
+    dry_run: bool
+    out: Path | None
+
+
 def book_deliveries(
     book: Path,
     *,
     booked_on: dt.date,
     find_delivered: Callable[[], Delivered],
-    services: Path | None,
-    programme: str | None,
-    terms_as_of: dt.date | None,
-    max_quarantined: float,
-    quarantined_rows_allowed: int,
-    rejects: Path | None,
-    gates: Path | None,
-    allowed_gates: Sequence[str],
-    nothing_delivered: bool,
-    existing: bool,
-    expected_run: int | None,
-    wait_seconds: float,
-    any_owner: bool,
-    allow_backdating: bool,
-    allow_postdating: bool,
-    whole_lines: bool,
-    dry_run: bool,
-    out: Path | None,
-    threads: int | None,
-    memory_mib: int | None,
-    engine: Literal["one-machine", "spark"],
-    master: str | None,
-    conf: Sequence[str],
     watchers: Watchers,
     quiet: bool,
     as_json: bool,
     lang: Lang,
+    engine: Literal["one-machine", "spark"] = "one-machine",
+    master: str | None = None,
+    conf: Sequence[str] = (),
+    **options: Unpack[RunOptions],
 ) -> int:
     """Books one night's deliveries.
 
@@ -95,6 +101,7 @@ def book_deliveries(
         InputError: something delivered, or an option, cannot be used; nothing was booked.
         BookError: the book is in use or damaged.
     """
+    dry_run = options.get("dry_run", False)
     if dry_run and engine == "spark":
         raise InputError(
             "--dry-run: is calculated on one machine, and gives the same there",
@@ -113,34 +120,15 @@ def book_deliveries(
             transactions=delivered.transactions,
             enrollments=delivered.enrollments,
             events=delivered.events,
-            services=services,
-            programme=programme,
-            terms_as_of=terms_as_of,
-            max_quarantined=max_quarantined,
-            quarantined_rows_allowed=quarantined_rows_allowed,
-            rejects=rejects,
-            gates=gates,
-            allowed_gates=allowed_gates,
             manifests=delivered.manifests,
-            nothing_delivered=nothing_delivered,
-            existing=existing,
-            expected_run=expected_run,
-            wait_seconds=wait_seconds,
-            any_owner=any_owner,
-            allow_backdating=allow_backdating,
-            allow_postdating=allow_postdating,
-            whole_lines=whole_lines,
-            threads=threads,
-            memory_mib=memory_mib,
             progress=attempt.progress,
             how=how,
-            dry_run=dry_run,
-            out=out,
+            **options,
         )
     with output_may_fail():
         print_warnings(result, lang)
         if as_json:
             print_record(result)
         elif not quiet:
-            print_summary(result, lang, out)
+            print_summary(result, lang, options.get("out"))
     return 0

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from deliveries import Desk, as_csv, sha256, transaction
@@ -28,6 +29,12 @@ def zipped(data: bytes, *others: str, name: str = "t.csv") -> bytes:
         archive.writestr(name, data)
         for other in others:
             archive.writestr(other, data)
+    return file.getvalue()
+
+
+def parquet(data: bytes) -> bytes:
+    file = io.BytesIO()
+    pl.read_csv(data).write_parquet(file)
     return file.getvalue()
 
 
@@ -158,6 +165,8 @@ def by_another_method(data: bytes) -> bytes:
         (by_another_method(zipped(rows(3))), "packed in a way that is not read"),
         (zipped(zipped(rows(3))), "packed once more"),
         (gzip.compress(zipped(rows(3))), "packed once more"),
+        (zipped(parquet(rows(3))), "a Parquet file, packed once more"),
+        (gzip.compress(parquet(rows(3))), "a Parquet file, packed once more"),
         (zipped(rows(3), *(f"{n:02000}" for n in range(600))), "its directory is too large"),
     ],
 )

@@ -28,7 +28,7 @@ from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes, hash_pair, places_in
 from engine.columns.unshared import rows_on_their_own
 from engine.io.delivered.role_files import Files
-from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, Rows
+from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, REF_SHIFT, Rows
 from engine.io.parallel import in_order
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering
@@ -182,9 +182,10 @@ class Intake:
         return wanted
 
     def _all_in_one(self, unenrolled: pl.DataFrame) -> list[int]:
-        # Nobody's rows belong together; each piece of a file goes to the next slice.
+        # Nobody's rows belong together; each piece of a part goes to the next slice.
         slices = len(self.unenrolled.rows)
-        number = int(unenrolled["row_ref"][0]) // PIECE_ROWS % slices
+        part, place = divmod(int(unenrolled["row_ref"][0]), 1 << REF_SHIFT)
+        number = (part + place // PIECE_ROWS) % slices
         return [0] * (number + 1) + [unenrolled.height] * (slices - number)
 
     def _wanted(self, refunds: pl.DataFrame) -> Hashes:

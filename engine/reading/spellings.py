@@ -70,6 +70,8 @@ class OddIds:
         """Looks at readable rows, which have a ``row_ref``."""
         if self._rows >= MOST_LOOKED_AT or rows.height == 0:
             return
+        if self.every:
+            rows = rows.head(MOST_LOOKED_AT)
         ids = rows[self.column]
         plain = plain_ids(ids)
         if plain is ids and not self.every:
@@ -104,17 +106,26 @@ def in_other_spellings(
     ids: pl.DataFrame, services: pl.Series | None, others: pl.Series
 ) -> npt.NDArray[np.bool_]:
     """Which of some IDs, as ``OddIds`` finds them, another spelling is among others."""
-    known = pl.DataFrame({"other": others, "plain": plain_ids(others)}).with_columns(
-        service_id=pl.lit("") if services is None else services.cast(pl.String)
-    )
+    # There may be millions of others, and few come near one of the IDs.
+    other, plain = pl.col("other"), pl.col("plain")
+    outlines = ids.select(_outline(plain)).to_series().implode()
+    near = _outline(other).is_in(outlines) | (other.str.len_bytes() != other.str.len_chars())
+    services = services if services is not None else pl.repeat("", len(others), eager=True)
+    known = pl.DataFrame({"other": others, "service_id": services.alias("service_id")})
+    known = known.filter(near).with_columns(pl.col("service_id").cast(pl.String))
     met = (
         ids.with_row_index("place")
-        .join(known, on=["service_id", "plain"])
-        .filter(pl.col("id") != pl.col("other"))
+        .join(known.with_columns(plain=plain_ids(known["other"])), on=["service_id", "plain"])
+        .filter(pl.col("id") != other)
     )
     mask = np.zeros(ids.height, np.bool_)
     mask[met["place"].to_numpy()] = True
     return mask
+
+
+def _outline(ids: pl.Expr) -> pl.Expr:
+    """What all spellings of an ID of ASCII have in common, and other IDs may."""
+    return ids.str.to_uppercase().str.strip_chars_start("0").str.strip_chars_end(".0")
 
 
 def said_of(

@@ -6,7 +6,6 @@ ever changed in place. It is held whole, so it keeps only what runs ask of it; t
 they were delivered stand in the runs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -15,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.columns.hashing import Hashes, HashTable, combined, hash_coded_pair, hash_text
+from engine.booking.finding import NOT_FOUND_BEFORE, AccountFinder, FoundBy, PersonFinder
+from engine.columns.hashing import Hashes, combined, hash_text
 from engine.columns.text_order import in_text_order
 from engine.records import Basis, Kind
 from engine.rules.periods import counts_from_at, end_of
@@ -46,11 +46,13 @@ class Registry:
             person whose enrollment is in force there, or ``NOBODY``.
         people_ids: the people's IDs, by person number.
         several: by person number, whether entries of two accounts may stand together.
+        found_by: the hashes by which an earlier registry found accounts and people.
     """
 
     accounts: pl.DataFrame
     people_ids: pl.Series
     several: npt.NDArray[np.bool_]
+    found_by: FoundBy = NOT_FOUND_BEFORE
 
     @classmethod
     def empty(cls) -> "Registry":
@@ -64,14 +66,33 @@ class Registry:
         return len(self.people_ids)
 
     @cached_property
-    def finder(self) -> "AccountFinder":
+    def finder(self) -> AccountFinder:
         """Finds accounts; made at first use."""
-        return AccountFinder(self.accounts["service_id"], self.accounts["account_id"])
+        services, account_ids = self.accounts["service_id"], self.accounts["account_id"]
+        return AccountFinder(services, account_ids, self.found_by.accounts)
 
     @cached_property
-    def people_finder(self) -> "PersonFinder":
+    def people_finder(self) -> PersonFinder:
         """Finds people; made at first use."""
-        return PersonFinder(self.people_ids)
+        return PersonFinder(self.people_ids, self.found_by.people)
+
+    def _with(
+        self,
+        accounts: pl.DataFrame,
+        people_ids: pl.Series | None = None,
+        several: npt.NDArray[np.bool_] | None = None,
+    ) -> "Registry":
+        """Another registry, where those that are known keep their numbers, and so their hashes."""
+        made = self.__dict__
+        return Registry(
+            accounts,
+            self.people_ids if people_ids is None else people_ids,
+            self.several if several is None else several,
+            FoundBy(
+                self.finder.hashes if "finder" in made else self.found_by.accounts,
+                self.people_finder.hashes if "people_finder" in made else self.found_by.people,
+            ),
+        )
 
     @cached_property
     def person_nos(self) -> npt.NDArray[np.int32]:
@@ -134,7 +155,7 @@ class Registry:
         several |= np.bincount(person_nos, minlength=several.size) > 1
         old = person_nos[person_nos < self.people]
         several[old] = True
-        return Registry(accounts.rechunk(), people_ids, several)
+        return self._with(accounts.rechunk(), people_ids, several)
 
     def _numbers_of(self, person_ids: pl.Series) -> tuple[Numbers, pl.Series]:
         """The numbers of people, whose IDs ascend, and the newcomers' IDs, which follow in that
@@ -153,7 +174,7 @@ class Registry:
             return self
         people_ids = pl.concat([self.people_ids, newcomers.rename("person_id")]).rechunk()
         several = np.concatenate([self.several, np.zeros(len(newcomers), np.bool_)])
-        return Registry(self.accounts, people_ids, several)
+        return self._with(self.accounts, people_ids, several)
 
     def corrected(self, account_nos: Numbers, enrollments: pl.DataFrame) -> "Registry":
         """The registry with other enrollments in force for known accounts.
@@ -168,12 +189,7 @@ class Registry:
         for person_nos in (self.person_nos[account_nos], enrollments["person_no"].to_numpy()):
             several[person_nos[person_nos >= 0]] = True
         accounts = _with_enrollments(self.accounts, account_nos, enrollments)
-        corrected = Registry(accounts, self.people_ids, several)
-        # The same accounts and people are found by the same tables.
-        for name in ("finder", "people_finder"):
-            if name in self.__dict__:
-                corrected.__dict__[name] = self.__dict__[name]
-        return corrected
+        return self._with(accounts, several=several)
 
     def known_accounts(self, accounts: pl.DataFrame) -> "Registry":
         """The registry with accounts, ``service_id`` and ``account_id``, that nobody has yet."""
@@ -198,7 +214,7 @@ class Registry:
             for frame in (self.accounts, fresh)
         )
         accounts = pl.concat([before, fresh.select(before.columns)], rechunk=True)
-        return Registry(accounts, self.people_ids, self.several)
+        return self._with(accounts)
 
     @cached_property
     def everybody_in_force(self) -> bool:
@@ -286,63 +302,6 @@ _WORDS: Final = {
     "counts_from": ("instant", "application_day", "next_day"),
     "rounding": ROUNDINGS,
 }
-
-
-def _distinct(hashes: Callable[[int], Hashes]) -> tuple[int, HashTable]:
-    """A table of hashes that are all different, and the seed that they are so with."""
-    seed = 1
-    while not (table := HashTable(hashes(seed))).distinct:
-        seed += 1
-    return seed, table
-
-
-class AccountFinder:
-    """Finds an account's number by service and account ID."""
-
-    def __init__(self, services: pl.Series, account_ids: pl.Series) -> None:
-        """Takes accounts by number, services as Enum; no two have the same service and ID."""
-        self._services, self._account_ids = services.dtype, account_ids
-        self._codes = services.to_physical().to_numpy()
-        self._seed, self._table = _distinct(
-            lambda seed: hash_coded_pair(services, account_ids, seed)
-        )
-
-    def find(self, service_id: pl.Series, account_id: pl.Series) -> Numbers:
-        """The number of each account, or -1 where it is not enrolled."""
-        if self._codes.size == 0:
-            return np.full(len(service_id), -1, np.int64)
-        codes = service_id.cast(self._services, strict=False)
-        known = codes.is_not_null()
-        if not known.all():
-            found = np.full(len(service_id), -1, np.int64)
-            found[known.to_numpy()] = self.find(service_id.filter(known), account_id.filter(known))
-            return found
-        numbers = self._table.find(hash_coded_pair(codes, account_id, self._seed))
-        found = np.flatnonzero(numbers >= 0)
-        # A hash may meet another's: the texts decide.
-        at = numbers[found]
-        same = (self._account_ids.gather(at) == account_id.gather(found)).to_numpy() & (
-            self._codes[at] == codes.to_physical().to_numpy()[found]
-        )
-        numbers[found[~same]] = -1
-        return numbers
-
-
-class PersonFinder:
-    """Finds a person's number by ID."""
-
-    def __init__(self, person_ids: pl.Series) -> None:
-        """Takes people by number."""
-        self._person_ids = person_ids
-        self._seed, self._table = _distinct(lambda seed: hash_text(person_ids, seed))
-
-    def find(self, person_id: pl.Series) -> Numbers:
-        """The number of each person, or -1 where nobody is enrolled."""
-        numbers = self._table.find(hash_text(person_id, self._seed))
-        found = np.flatnonzero(numbers >= 0)
-        same = self._person_ids.gather(numbers[found]) == person_id.gather(found)
-        numbers[found[~same.to_numpy()]] = -1
-        return numbers
 
 
 def services_frame(services: Services) -> pl.DataFrame:

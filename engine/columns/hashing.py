@@ -124,16 +124,37 @@ class HashTable:
     look-up is one step to the bucket and, on average, one comparison there.
     """
 
-    def __init__(self, hashes: Hashes) -> None:
-        """Takes distinct hashes; positions are indices into ``hashes``."""
-        # In 32 bits, for the look-ups wait for memory.
-        self._order = pl.Series(hashes).arg_sort().to_numpy().astype(np.int32)
-        self._sorted = hashes[self._order]
-        bits = max(1, int(hashes.size).bit_length())
+    def __init__(self, ascending: Hashes, positions: npt.NDArray[np.int32]) -> None:
+        """Takes distinct hashes, ascending, and the position of each."""
+        self._sorted, self._positions = ascending, positions
+        bits = max(1, int(ascending.size).bit_length())
         self._shift = np.uint64(64 - bits)
-        sizes = np.bincount((self._sorted >> self._shift).view(np.int64), minlength=1 << bits)
+        sizes = np.bincount((ascending >> self._shift).view(np.int64), minlength=1 << bits)
         self._starts = np.zeros(1 << bits, np.int32)
         np.cumsum(sizes[:-1], out=self._starts[1:])
+
+    @classmethod
+    def of(cls, hashes: Hashes) -> "HashTable":
+        """The table of distinct hashes; positions are indices into them."""
+        # In 32 bits, for the look-ups wait for memory.
+        order = pl.Series(hashes).arg_sort().to_numpy().astype(np.int32)
+        return cls(hashes[order], order)
+
+    def with_more(self, hashes: Hashes) -> "HashTable":
+        """The table with further hashes, whose positions follow."""
+        if hashes.size == 0:
+            return self
+        more = HashTable.of(hashes)
+        at = np.searchsorted(self._sorted, more._sorted)
+        positions = more._positions + np.int32(self.size)
+        return HashTable(
+            np.insert(self._sorted, at, more._sorted), np.insert(self._positions, at, positions)
+        )
+
+    @property
+    def size(self) -> int:
+        """How many hashes there are."""
+        return int(self._sorted.size)
 
     @property
     def distinct(self) -> bool:
@@ -142,24 +163,26 @@ class HashTable:
 
     def find(self, hashes: Hashes) -> Positions:
         """The position of each hash, or -1."""
-        found = np.full(hashes.size, -1, dtype=np.int64)
-        if self._sorted.size == 0:
-            return found
-        at = self._starts.take((hashes >> self._shift).astype(np.int64))
-        rows = np.flatnonzero(at < self._sorted.size)
-        at = at[rows]
+        if self.size == 0:
+            return np.full(hashes.size, -1, np.int64)
+        at = self._starts.take((hashes >> self._shift).view(np.int64))
+        # Beyond the last bucket stands the last hash once more, which is less.
+        there = self._sorted.take(at, mode="clip")
+        found = np.where(there == hashes, self._positions.take(at, mode="clip"), np.int64(-1))
+        rows = np.flatnonzero(there < hashes)
+        wanted, at = hashes.take(rows), at.take(rows)
         for _ in range(_MOST_STEPS):
+            at = at + 1
+            inside = at < self.size
+            rows, wanted, at = rows[inside], wanted[inside], at[inside]
             if rows.size == 0:
                 return found
             there = self._sorted.take(at)
-            wanted = hashes.take(rows)
             hit = there == wanted
-            found[rows[hit]] = self._order.take(at[hit])
+            found[rows[hit]] = self._positions.take(at[hit])
             on = there < wanted
-            rows, at = rows[on], at[on] + 1
-            inside = at < self._sorted.size
-            rows, at = rows[inside], at[inside]
+            rows, wanted, at = rows[on], wanted[on], at[on]
         # So many in one bucket are not there by chance: somebody chose them.
-        places, hit = places_in(self._sorted, hashes[rows])
-        found[rows[hit]] = self._order[places[hit]]
+        places, hit = places_in(self._sorted, wanted)
+        found[rows[hit]] = self._positions[places[hit]]
         return found

@@ -53,7 +53,7 @@ def test_hashes_chosen_to_share_a_bucket_are_found_in_a_few_steps() -> None:
             return np.asarray(self).take(*arguments, **named)
 
     hashes = np.arange(4000, dtype=np.uint64) + np.uint64(1 << 40)
-    table = HashTable(hashes[::-1].copy())
+    table = HashTable.of(hashes[::-1].copy())
     table._sorted = table._sorted.view(Looked)
     wanted = np.concatenate([hashes, hashes + np.uint64(5000), hashes[:1] - np.uint64(1)])
     expected = [*range(3999, -1, -1), *[-1] * 4001]

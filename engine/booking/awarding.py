@@ -41,9 +41,9 @@ class Booked(NamedTuple):
     refunds: Flags
     roundings: npt.NDArray[np.uint8]
 
-    def taken(self, order: Numbers | Flags) -> "Booked":
+    def taken(self, places: Numbers) -> "Booked":
         """Those at these places, in their order."""
-        return Booked(*(column[order] for column in self))  # type: ignore[arg-type]
+        return Booked(*(column.take(places) for column in self))  # type: ignore[arg-type]
 
 
 class Awards(NamedTuple):

@@ -107,7 +107,8 @@ def decide(
     accepted = refund_reasons.is_null().to_numpy()
     booked[of_rows[~accepted]] = False
     all_places = np.concatenate([places, of_rows[~accepted]])
-    order = np.argsort(all_places)
+    # Both ascend, and are only merged.
+    order = np.argsort(all_places, kind="stable")
     return Decided(
         booked,
         all_places[order],

@@ -179,13 +179,16 @@ def enroll(
     conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
     reconsidered = int((~is_delivered[accepted]).sum())
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
-    columns["person"], columns["content"] = prepared.rows["person"], pl.Series(prepared.contents)
+    columns["content"] = pl.Series(prepared.contents)
+    if standing.merges:
+        columns["person"] = prepared.rows["person"]
     del delivered, prepared, asked, fresh, applicants
     wanted = pl.Series(accepted).cast(pl.get_index_type())
     for name, column in columns.items():
         # Made contiguous first, since rows are gathered from all over the column.
         taken = column.rechunk().gather(wanted)
         columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
+    columns.setdefault("person", columns["person_id"])
     return Enrolled(
         pl.DataFrame(columns),
         rejected,

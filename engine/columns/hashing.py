@@ -165,24 +165,28 @@ class HashTable:
         """The position of each hash, or -1."""
         if self.size == 0:
             return np.full(hashes.size, -1, np.int64)
-        at = self._starts.take((hashes >> self._shift).view(np.int64))
+        at: npt.NDArray[np.int32] = self._starts.take((hashes >> self._shift).view(np.int64))
         # Beyond the last bucket stands the last hash once more, which is less.
         there = self._sorted.take(at, mode="clip")
         found = np.where(there == hashes, self._positions.take(at, mode="clip"), np.int64(-1))
         rows = np.flatnonzero(there < hashes)
         wanted, at = hashes.take(rows), at.take(rows)
         for _ in range(_MOST_STEPS):
-            at = at + 1
-            inside = at < self.size
-            rows, wanted, at = rows[inside], wanted[inside], at[inside]
+            at += np.int32(1)
+            rows, wanted, at = _chosen(at < self.size, rows, wanted, at)
             if rows.size == 0:
                 return found
             there = self._sorted.take(at)
-            hit = there == wanted
-            found[rows[hit]] = self._positions.take(at[hit])
-            on = there < wanted
-            rows, wanted, at = rows[on], wanted[on], at[on]
+            hits, _, hits_at = _chosen(there == wanted, rows, wanted, at)
+            found[hits] = self._positions.take(hits_at)
+            rows, wanted, at = _chosen(there < wanted, rows, wanted, at)
         # So many in one bucket are not there by chance: somebody chose them.
         places, hit = places_in(self._sorted, wanted)
         found[rows[hit]] = self._positions[places[hit]]
         return found
+
+
+def _chosen(
+    chosen: npt.NDArray[np.bool_], rows: Positions, wanted: Hashes, at: npt.NDArray[np.int32]
+) -> tuple[Positions, Hashes, npt.NDArray[np.int32]]:
+    return np.compress(chosen, rows), np.compress(chosen, wanted), np.compress(chosen, at)

@@ -235,11 +235,12 @@ class Settled:
 
     def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that stay, and the duplicates; all else that is set aside is in neither."""
-        at, aside = places_in(self.set_aside, rows["row_ref"].to_numpy())
+        aside = rows["row_ref"].is_in(pl.Series(self.set_aside).implode())
         if not aside.any():
             return rows, rows.clear()
-        repeats = np.flatnonzero(aside)
-        return rows.filter(pl.Series(~aside)), rows[repeats[self.duplicate[at[repeats]]]]
+        repeats = rows.filter(aside)
+        at, _ = places_in(self.set_aside, repeats["row_ref"].to_numpy())
+        return rows.filter(~aside), repeats.filter(pl.Series(self.duplicate[at]))
 
 
 def settle(

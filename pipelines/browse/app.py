@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.errors import InputError, MynapointError
-from pipelines.browse import background, pages, render, stories
+from pipelines.browse import background, pages, proof, render, stories, whole_book
 from pipelines.browse.asked import Asked, Browsed
+from pipelines.browse.calculations import StillCalculatingError
 from pipelines.browse.counts import SECTIONS
 from pipelines.browse.filters import Filters, parse
 from pipelines.browse.listing import Block, Page
@@ -27,8 +28,15 @@ _PAGES: Final[Mapping[str, Callable[[Asked], Page]]] = {
     "runs": pages.runs,
     **{name: pages.section(name) for name in SECTIONS},
     "claim": background.claim,
+    "cut_off": background.cut_off,
+    "due": whole_book.due,
     "payout_runs": background.payout_runs,
+    "waiting": whole_book.waiting,
+    "remarks": whole_book.remarks,
+    "changed": whole_book.changed,
     "terms": background.terms,
+    "proof": proof.proof,
+    "correction": stories.correction,
     "transaction": stories.transaction,
     "person": stories.person,
     "account": stories.account,
@@ -87,6 +95,8 @@ def _answer(
         return _rendered(make(asked), asked, form)
     except NotGivenOutError:
         status, why, error = 404, "not_given_out", None
+    except StillCalculatingError:
+        status, why, error = 503, "calculating", None
     except MynapointError as refusal:
         status, why, error = 400 if isinstance(refusal, InputError) else 500, "refused", refusal
     except OSError:
@@ -128,4 +138,5 @@ def _refused(
     if error is not None:
         sentences += [error.message, error.hint]
     page = Page("error", asked.t("p_error"), [Block(sentences=sentences)], status=status)
-    return Response(render.html(page, asked), status, media_type="text/html")
+    headers = {"retry-after": "2"} if status == 503 else None
+    return Response(render.html(page, asked), status, headers, media_type="text/html")

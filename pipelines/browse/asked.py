@@ -6,15 +6,17 @@ from functools import cached_property
 from typing import Any
 
 from engine.terms.services import Service
+from pipelines.browse.calculations import Calculations
 from pipelines.browse.counts import Counts
 from pipelines.browse.filters import Filters
 from pipelines.browse.handles import Handles
-from pipelines.browse.listing import Column, Link
+from pipelines.browse.listing import Cell, Column, Link, Listing
 from pipelines.browse.lookups import LookupLog
 from pipelines.browse.masking import masked, masked_id
 from pipelines.browse.rows import Sections
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.desk.reasons import reason
+from pipelines.report.table import Table, Value
 from pipelines.shown.texts import Lang, Texts
 
 
@@ -31,6 +33,7 @@ class Browsed:
     lang: Lang
     show_ids: bool
     handles: Handles = field(default_factory=Handles)
+    calculations: Calculations = field(default_factory=Calculations)
 
     @property
     def opened(self) -> OpenedBook:
@@ -40,6 +43,13 @@ class Browsed:
     def sections(self) -> Sections:
         """The rows of the book's sections."""
         return Sections(self.counts)
+
+    @cached_property
+    def disagreements(self) -> list[tuple[str, str]]:
+        """Where the book's tables do not add up to its records: run and what."""
+        from pipelines.browse.proof import disagreements_of
+
+        return disagreements_of(self.counts)
 
     @cached_property
     def registry(self) -> Mapping[str, Service]:
@@ -104,6 +114,10 @@ class Asked:
         service = self.browsed.registry.get(service_id or "")
         return self.t("unknown_service") if service is None else service.name
 
+    def event(self, event_id: str) -> Link:
+        """A correction, leading to its page."""
+        return Link(event_id, self.to("correction", event_id))
+
     def kind(self, code: str | None) -> str:
         """A kind of entry, transaction or correction in words."""
         return "" if code is None else self._kinds(code)
@@ -113,6 +127,20 @@ class Asked:
         if code in ("accepted", "waiting"):
             return self.t(f"outcome_{code}")
         return reason(code, self.lang).words
+
+    def listing(self, table: Table) -> Listing:
+        """A table of figures; its runs lead to their pages."""
+        columns = tuple(
+            Column(column.key, column.heading, column.kind, column.long) for column in table.columns
+        )
+        rows = [
+            [self._cell(column.key, value) for column, value in zip(columns, row, strict=True)]
+            for row in table.rows
+        ]
+        return Listing(table.name, table.caption, columns, rows, total=table.total)
+
+    def _cell(self, key: str, value: Value) -> Cell:
+        return self.link(str(value), "runs", run=str(value)) if key == "run" and value else value
 
     def columns(self, *names: str) -> tuple[Column, ...]:
         """Columns from names such as ``file:code+``: key, kind, and whether it is long."""

@@ -9,9 +9,8 @@ from engine.io.book.payouts import PayoutBook
 from engine.payouts.entry import DIRECTIONS
 from engine.records import KINDS
 from pipelines.browse.asked import Asked
-from pipelines.browse.listing import Block, Cell, Column, Listing, Page
+from pipelines.browse.listing import Block, Cell, Listing, Page
 from pipelines.desk.opened_book import OpenedBook, book_readable
-from pipelines.report.table import Table
 from pipelines.report.terms_tables import TermsTables
 from pipelines.shown.texts import Texts
 
@@ -59,6 +58,39 @@ def claim(asked: Asked) -> Page:
     return Page("claim", t("p_claim"), [Block(listings=[listing])])
 
 
+def cut_off(asked: Asked) -> Page:
+    """What was booked in a later month than it was paid in, by both months."""
+    of_run = {record.run_id: record.month for record in asked.opened.records}
+    sums = (
+        asked.browsed.counts.of("entries", asked.filters, but="kind")
+        .with_columns(month=pl.col("run").replace_strict(of_run, return_dtype=pl.String))
+        .filter(pl.col("month") > pl.col("paid"))
+        .group_by("month", "paid")
+        .agg(pl.col("rows", "awarded", "reversed").sum())
+        .with_columns(net=pl.col("awarded") - pl.col("reversed"))
+        .sort("month", "paid")
+    )
+    rows: list[Sequence[Cell]] = [
+        (
+            asked.link(month, "runs", month=month),
+            asked.link(paid, "entries", month=month, paid=paid),
+            *numbers,
+        )
+        for month, paid, *numbers in sums.iter_rows()
+    ]
+    if rows:
+        totals = [int(sums[name].sum()) for name in sums.columns[2:]]
+        rows.append((asked.t("total"), "", *totals))
+    columns = asked.columns(
+        *("month", "paid", "entries:number", "awarded:number", "reversed:number", "net:number")
+    )
+    t = asked.t
+    listing = Listing(
+        "cut_off", t("t_cut_off"), columns, rows, note=t("n_cut_off"), total=bool(rows)
+    )
+    return Page("cut_off", t("p_cut_off"), [Block(listings=[listing])])
+
+
 def terms(asked: Asked) -> Page:
     """Rate, cap, terms and services, each with its source, as a run used them: the last, or the
     one that the filter names.
@@ -78,15 +110,8 @@ def terms(asked: Asked) -> Page:
         (t("f_services_sha256"), record.services_sha256),
         (t("f_terms"), str(record.programme.terms.announced_on)),
     ]
-    blocks = [Block(listings=[_listing(table)]) for table in tables]
+    blocks = [Block(listings=[asked.listing(table)]) for table in tables]
     return Page("terms", t("p_terms"), blocks, facts)
-
-
-def _listing(table: Table) -> Listing:
-    columns = tuple(
-        Column(column.key, column.heading, column.kind, column.long) for column in table.columns
-    )
-    return Listing(table.name, table.caption, columns, table.rows)
 
 
 def payout_runs(asked: Asked) -> Page:

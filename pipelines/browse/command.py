@@ -1,7 +1,10 @@
 """The command's body: count the book, say where its pages are, answer until it is ended."""
 
+import os
+import shutil
 import socket
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +34,7 @@ def browse(book: Path, *, port: int, log: Path | None, show_ids: bool, lang: Lan
     require_extra("browse", "browse", "starlette", "uvicorn", "jinja2")
     from pipelines.browse.app import application
     from pipelines.browse.asked import Browsed
+    from pipelines.browse.calculations import Calculations
     from pipelines.browse.counts import count
     from pipelines.browse.guard import Guard, new_token
     from pipelines.browse.lookups import LookupLog, default_log
@@ -39,15 +43,23 @@ def browse(book: Path, *, port: int, log: Path | None, show_ids: bool, lang: Lan
     lookups = LookupLog(log or default_log(), opened.book.path)
     listening = listening_on(port)
     bound = int(listening.getsockname()[1])
-    browsed = Browsed(count(opened), lookups, lang, show_ids)
     token = new_token()
-    with output_may_fail():
-        sys.stdout.write(f"http://{LOOPBACK}:{bound}/{token}/\n")
-        sys.stdout.flush()
-    sys.stderr.write(f"{texts('serving', log=lookups.path)}\n")
-    with suppress(KeyboardInterrupt):
-        server(Guard(application(browsed), token, bound)).run([listening])
-    lookups.close()
+    with tempfile.TemporaryDirectory(prefix="mynapoint-browse-") as scratch:
+        calculations = Calculations(Path(scratch))
+        browsed = Browsed(count(opened), lookups, lang, show_ids, calculations=calculations)
+        with output_may_fail():
+            sys.stdout.write(f"http://{LOOPBACK}:{bound}/{token}/\n")
+            sys.stdout.flush()
+        sys.stderr.write(f"{texts('serving', log=lookups.path)}\n")
+        with suppress(KeyboardInterrupt):
+            server(Guard(application(browsed), token, bound)).run([listening])
+        lookups.close()
+        if calculations.at_work:
+            # An interpreter that ends under a thread within a library crashes, and waiting may
+            # take minutes.
+            shutil.rmtree(scratch, ignore_errors=True)
+            sys.stderr.flush()
+            os._exit(0)
     return 0
 
 

@@ -17,7 +17,7 @@ WAITING: Final = "waiting"
 
 # Which filters a section's rows have a column for, besides the run.
 APPLIES: Final = {
-    "entries": ("service", "kind"),
+    "entries": ("service", "kind", "paid"),
     "declined": ("service", "kind", "reason"),
     "quarantined": ("fault",),
     "applications": ("service", "outcome"),
@@ -31,19 +31,22 @@ class Counts:
     """A book's rows by section and run, and by whatever the section is filtered by.
 
     Attributes:
-        entries: ``run``, ``service``, ``kind``, ``rows``, ``amount_yen``, ``counted_yen``,
-            ``awarded``, ``reversed``; the last is positive.
+        entries: ``run``, ``service``, ``kind``, ``paid`` (month of the payment), ``rows``,
+            ``amount_yen``, ``counted_yen``, ``awarded``, ``reversed``; the last is positive.
         declined: ``run``, ``service`` (null where the registry has none such), ``kind``,
             ``reason``, ``rows``, ``amount_yen``.
         quarantined: ``run``, ``fault``, ``rows``: a row with several faults is in each.
+        unreadable: ``run``, ``rows``: quarantined rows, each once.
         applications: ``run``, ``service`` (as above), ``outcome``, ``rows``.
-        corrections: ``run``, ``kind``, ``outcome``, ``rows``.
+        corrections: ``run``, ``kind``, ``outcome``, ``rows``; ``entries`` and ``points`` of the
+            voids and recounts that they caused.
     """
 
     opened: OpenedBook
     entries: pl.DataFrame
     declined: pl.DataFrame
     quarantined: pl.DataFrame
+    unreadable: pl.DataFrame
     applications: pl.DataFrame
     corrections: pl.DataFrame
 
@@ -82,9 +85,22 @@ def count(opened: OpenedBook) -> Counts:
     # What stands in place of a service that nobody knows may be anything, a person's ID too.
     service = pl.when(pl.col("service_id").is_in(known)).then("service_id").alias("service")
     run, rows, points = pl.col("run_id").alias("run"), pl.len().cast(pl.Int64), pl.col("points")
+    paid = pl.col("occurred_at").dt.date().dt.month_start().alias("paid")
+    caused = (
+        opened.ledger()
+        .filter(pl.col("event_id").is_not_null())
+        .group_by("event_id")
+        .agg(entries=rows, points=points.sum())
+    )
+    accepted_events = opened.table(RunTable.ACCEPTED_EVENTS).join(
+        caused, on="event_id", how="left", maintain_order="left"
+    )
+    rejected_events = opened.table(RunTable.REJECTED_EVENTS).with_columns(
+        entries=pl.lit(None, pl.Int64), points=pl.lit(None, pl.Int64)
+    )
     queries = {
         "entries": opened.ledger()
-        .group_by(run, pl.col("service_id").alias("service"), "kind")
+        .group_by(run, pl.col("service_id").alias("service"), "kind", paid)
         .agg(
             rows=rows,
             amount_yen=pl.col("amount").sum(),
@@ -99,6 +115,7 @@ def count(opened: OpenedBook) -> Counts:
         .explode("errors")
         .group_by(run, pl.col("errors").alias("fault"))
         .agg(rows=rows),
+        "unreadable": opened.table(RunTable.QUARANTINE).group_by(run).agg(rows=rows),
         "applications": pl.concat(
             frame.group_by(run, service, outcome.alias("outcome")).agg(rows=rows)
             for frame, outcome in (
@@ -108,13 +125,17 @@ def count(opened: OpenedBook) -> Counts:
             )
         ),
         "corrections": pl.concat(
-            frame.group_by(run, "kind", outcome.alias("outcome")).agg(rows=rows)
+            frame.group_by(run, "kind", outcome.alias("outcome")).agg(
+                pl.col("entries", "points").sum(), rows=rows
+            )
             for frame, outcome in (
-                (opened.table(RunTable.ACCEPTED_EVENTS), pl.lit(ACCEPTED)),
-                (opened.table(RunTable.REJECTED_EVENTS), pl.col("reason")),
+                (accepted_events, pl.lit(ACCEPTED)),
+                (rejected_events, pl.col("reason")),
             )
         ),
     }
     with book_readable(opened.book):
         counted = {name: query.collect(engine="streaming") for name, query in queries.items()}
+    months = pl.col("paid").dt.strftime("%Y-%m")
+    counted["entries"] = counted["entries"].with_columns(months)
     return Counts(opened, **counted)

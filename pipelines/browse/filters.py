@@ -1,11 +1,14 @@
 """The filters of an address: the same on all pages, each page uses those that it has rows for."""
 
+import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final
 from urllib.parse import urlencode
 
 from engine.errors import InputError
+from pipelines.desk.months import MONTH_PATTERN
 from pipelines.desk.opened_book import OpenedBook
 
 _DIGITS: Final = 6
@@ -22,6 +25,10 @@ class Filters:
         reason: of a declined transaction.
         fault: of a quarantined row.
         outcome: of an application or a correction.
+        paid: the month of an entry's payment, ``YYYY-MM``.
+        on: the day of the bridge from award to grant, ``YYYY-MM-DD``.
+        since: the run after which changes are wanted, as ``run``.
+        pattern: of a remark.
         lang: the language of the pages, where it is not the command's.
     """
 
@@ -32,6 +39,10 @@ class Filters:
     reason: str | None = None
     fault: str | None = None
     outcome: str | None = None
+    paid: str | None = None
+    on: str | None = None
+    since: str | None = None
+    pattern: str | None = None
     lang: str | None = None
 
     def given(self) -> dict[str, str]:
@@ -53,20 +64,34 @@ def parse(query: Mapping[str, str], opened: OpenedBook) -> Filters:
     """The filters that an address asks for; an empty one is none.
 
     Raises:
-        InputError: the book has no such run.
+        InputError: the book has no such run, or a month or a day is not one.
     """
     values = {field.name: query.get(field.name) or None for field in fields(Filters)}
     filters = Filters(**values)
-    if filters.run is not None:
-        digits = filters.run.lstrip("0")
-        if not digits.isascii() or not digits.isdigit() or int(digits) > opened.runs:
-            raise InputError(
-                "run: the book has no such run", hint=f"its runs are 1 to {opened.runs}"
-            )
-        filters = replace(filters, run=digits.zfill(_DIGITS))
+    filters = replace(
+        filters, run=_run(filters.run, "run", opened), since=_run(filters.since, "since", opened)
+    )
+    if filters.paid is not None and not re.fullmatch(MONTH_PATTERN, filters.paid):
+        raise InputError("paid: not a month", hint="write it as YYYY-MM")
+    if filters.on is not None:
+        try:
+            filters = replace(filters, on=dt.date.fromisoformat(filters.on).isoformat())
+        except ValueError as error:
+            raise InputError("on: not a day", hint="write it as YYYY-MM-DD") from error
     if filters.lang not in (None, "ja", "en"):
         filters = replace(filters, lang=None)
     return filters
+
+
+def _run(text: str | None, name: str, opened: OpenedBook) -> str | None:
+    if text is None:
+        return None
+    digits = text.lstrip("0")
+    if not digits.isascii() or not digits.isdigit() or int(digits) > opened.runs:
+        raise InputError(
+            f"{name}: the book has no such run", hint=f"its runs are 1 to {opened.runs}"
+        )
+    return digits.zfill(_DIGITS)
 
 
 def runs_in(opened: OpenedBook, filters: Filters) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.browse.asked import Asked
+from pipelines.browse.counts import ACCEPTED
 from pipelines.browse.listing import Block, Cell, Column, Link, Listing, Page
 from pipelines.browse.rows import parse_cursor
 from pipelines.desk.reasons import fault
@@ -203,6 +204,8 @@ def section(name: str) -> Callable[[Asked], Page]:
             # Its rows name people.
             asked.browsed.log.note(name, filters=asked.filters.given())
         blocks = [Block(listings=[_counted(asked, name)]), Block(listings=[_rows(asked, name)])]
+        if name == "corrections":
+            blocks.insert(1, Block(listings=[_by_kind(asked)]))
         return Page(name, asked.t(f"p_{name}"), blocks)
 
     return page
@@ -238,6 +241,29 @@ def _counted(asked: Asked, name: str) -> Listing:
     return Listing(f"{name}_counted", asked.t(f"t_{name}_counted"), columns, rows, note=note)
 
 
+def _by_kind(asked: Asked) -> Listing:
+    """Corrections by kind, with the entries and points that they caused."""
+    accepted = pl.col("outcome") == ACCEPTED
+    rows = [
+        (asked.kind(kind), *numbers)
+        for kind, *numbers in asked.browsed.counts.of("corrections", asked.filters)
+        .group_by("kind")
+        .agg(
+            pl.col("rows").filter(accepted).sum(),
+            pl.col("rows").filter(~accepted).sum().alias("rejected"),
+            pl.col("entries", "points").sum(),
+        )
+        .sort("kind")
+        .iter_rows()
+    ]
+    columns = asked.columns(
+        *("kind", "accepted:number", "rejected:number", "caused:number", "points:number")
+    )
+    note = asked.t("n_corrections_by_kind")
+    caption = asked.t("t_corrections_by_kind")
+    return Listing("corrections_by_kind", caption, columns, rows, note=note)
+
+
 def _rows(asked: Asked, name: str) -> Listing:
     start = parse_cursor(asked.query.get("from"))
     found = asked.browsed.sections.page(name, asked.filters, start, asked.rows)
@@ -264,7 +290,8 @@ def _run(asked: Asked, row: Row) -> Link:
     return asked.link(row["run_id"], "runs", run=row["run_id"])
 
 
-def _entry(asked: Asked, row: Row) -> Sequence[Cell]:
+def entry_row(asked: Asked, row: Row) -> Sequence[Cell]:
+    """An entry in `COLUMNS_OF_ENTRIES`."""
     return (
         _run(asked, row),
         str(row["occurred_at"]),
@@ -315,7 +342,7 @@ def _correction(asked: Asked, row: Row) -> Sequence[Cell]:
     names = ("person_id", "service_id", "account_id", "transaction_id", "other_id")
     return (
         _run(asked, row),
-        row["event_id"],
+        asked.event(row["event_id"]),
         asked.kind(row["kind"]),
         asked.reason(row["outcome"]),
         ", ".join(str(row[name]) for name in names if row[name] is not None),
@@ -325,14 +352,15 @@ def _correction(asked: Asked, row: Row) -> Sequence[Cell]:
     )
 
 
+COLUMNS_OF_ENTRIES: Final = (
+    *("run:code", "occurred_at:day", "service_id:code", "kind", "transaction_id:code"),
+    *("amount_yen:number", "counted_yen:number", "points:number"),
+    *("person_id:code", "account_id:code"),
+)
 _SHOWN: Final[Mapping[str, tuple[Any, Callable[[Asked, Row], Sequence[Cell]]]]] = {
     "entries": (
-        lambda _: (
-            *("run:code", "occurred_at:day", "service_id:code", "kind", "transaction_id:code"),
-            *("amount_yen:number", "counted_yen:number", "points:number"),
-            *("person_id:code", "account_id:code"),
-        ),
-        _entry,
+        lambda _: COLUMNS_OF_ENTRIES,
+        entry_row,
     ),
     "declined": (
         lambda _: (

@@ -12,17 +12,34 @@ from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.browse.asked import Asked
 from pipelines.browse.counts import APPLIES, SECTIONS
 from pipelines.browse.listing import Link, Listing, Page, value_of
+from pipelines.browse.whole_book import PATTERN_NAMES
 from pipelines.report.table import Value, shown
 from pipelines.shown.terminal import plain
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-NAVIGATION: Final = ("overview", "runs", *SECTIONS, "claim", "payout_runs", "terms")
-# Pages of fewer filters than the rest.
-_TAKES: Final = {"payout_runs": frozenset[str](), "terms": frozenset({"run"})}
+NAVIGATION: Final = (
+    *("overview", "runs", *SECTIONS, "waiting", "remarks", "changed", "claim", "cut_off"),
+    *("due", "payout_runs", "terms", "proof"),
+)
+# Pages of other filters than the rest.
+_TAKES: Final = {
+    "payout_runs": frozenset[str](),
+    "proof": frozenset[str](),
+    "terms": frozenset({"run"}),
+    "waiting": frozenset({"service", "run", "reason"}),
+    "due": frozenset({"service", "on"}),
+    "remarks": frozenset({"service", "run", "pattern"}),
+    "changed": frozenset({"since", "run"}),
+}
+# Filters for which a page has no choice, and which its sums are of all the same.
+_ALSO: Final = {
+    **dict.fromkeys(("overview", "runs"), ("service", "kind", "paid", "reason")),
+    **dict.fromkeys(("claim", "cut_off"), ("service", "paid")),
+}
 # Pages that can be asked for by address as CSV and JSON; a search is not one.
-_ABOUT_ONE: Final = ("transaction", "person", "account", "payouts")
+_ABOUT_ONE: Final = ("transaction", "person", "account", "payouts", "correction")
 
 
 @cache
@@ -92,7 +109,8 @@ def _only_lang(asked: Asked) -> Any:  # noqa: ANN401 - filters
 
 def _held(page: Page, asked: Asked) -> list[tuple[str, str, str, bool]]:
     """The filters in force: name, value, the address without it, and whether it applies here."""
-    here = _TAKES.get(page.name, {"run", "month", *APPLIES.get(page.name, ("service",))})
+    also = _ALSO.get(page.name, ("service",))
+    here = _TAKES.get(page.name, {"run", "month", *APPLIES.get(page.name, also)})
     if page.name not in NAVIGATION:
         here = set()
     return [
@@ -111,22 +129,7 @@ def _held(page: Page, asked: Asked) -> list[tuple[str, str, str, bool]]:
 
 def _controls(page: Page, asked: Asked) -> list[dict[str, Any]]:
     """The choices of the form with filters: for each its name, its words, and what there is."""
-    opened, counts = asked.opened, asked.browsed.counts
-    choices: dict[str, list[tuple[str, str]]] = {
-        "service": [
-            (service, asked.service_name(service))
-            for service in sorted(counts.entries["service"].unique().to_list())
-        ],
-        "run": [
-            (record.run_id, f"{record.run_id} ({record.booked_on})") for record in opened.records
-        ],
-        "month": [(month, month) for month in sorted({record.month for record in opened.records})],
-    }
-    for name in APPLIES.get(page.name, ()):
-        if name != "service":
-            known = getattr(counts, page.name)[name].unique().drop_nulls().sort().to_list()
-            words = asked.kind if name == "kind" else str
-            choices[name] = [(code, words(code)) for code in known]
+    choices = _choices(page, asked)
     # A filter of another section stays in force there.
     kept = {
         name: value
@@ -149,7 +152,36 @@ def _controls(page: Page, asked: Asked) -> list[dict[str, Any]]:
         }
         for name, of_name in choices.items()
     ]
+    if "on" in taken:
+        controls.append({"name": "on", "label": asked.t("c_on"), "day": kept.pop("on", "")})
     return [*controls, *({"name": name, "hidden": value} for name, value in kept.items())]
+
+
+def _choices(page: Page, asked: Asked) -> dict[str, list[tuple[str, str]]]:
+    """What may be chosen on a page, by filter: the value, and its words."""
+    opened, counts = asked.opened, asked.browsed.counts
+    runs = [(record.run_id, f"{record.run_id} ({record.booked_on})") for record in opened.records]
+    choices = {
+        "service": [
+            (service, asked.service_name(service))
+            for service in sorted(counts.entries["service"].unique().to_list())
+        ],
+        "run": runs,
+        "month": [(month, month) for month in sorted({record.month for record in opened.records})],
+    }
+    for name in APPLIES.get(page.name, ()):
+        if name != "service":
+            known = getattr(counts, page.name)[name].unique().drop_nulls().sort().to_list()
+            words = asked.kind if name == "kind" else str
+            choices[name] = [(code, words(code)) for code in known]
+    if page.name == "waiting":
+        reasons = counts.declined["reason"].unique().sort().to_list()
+        choices["reason"] = [(code, code) for code in reasons]
+    if page.name == "remarks":
+        choices["pattern"] = [(name, name) for name in PATTERN_NAMES]
+    if page.name == "changed":
+        choices = {"since": runs} | choices
+    return choices
 
 
 def _exports(page: Page, asked: Asked, again: dict[str, str]) -> dict[str, list[tuple[str, str]]]:

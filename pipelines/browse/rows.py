@@ -1,5 +1,6 @@
 """The rows of one page of a section, read from where the page before ended."""
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -159,6 +160,10 @@ def _fitting(section: str, filters: Filters) -> pl.Expr:
         value = getattr(filters, name)
         if name == "fault" and value is not None:
             wanted.append(pl.col("errors").list.contains(pl.lit(value)))
+        elif name == "paid" and value is not None:
+            year, month_of_year = map(int, value.split("-"))
+            month = pl.lit(dt.date(year, month_of_year, 1))
+            wanted.append(pl.col("occurred_at").dt.date().dt.month_start() == month)
         elif value is not None:
             wanted.append(pl.col("service_id" if name == "service" else name) == value)
     return pl.all_horizontal(wanted)

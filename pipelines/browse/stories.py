@@ -6,11 +6,14 @@ import polars as pl
 
 from pipelines.browse.asked import Asked
 from pipelines.browse.listing import Block, Cell, Column, Draft, Link, Listing, Page
+from pipelines.browse.pages import COLUMNS_OF_ENTRIES, entry_row
+from pipelines.desk.opened_book import book_readable
 from pipelines.explain.account import Explained
 from pipelines.explain.applications import applications_in, of_accounts
 from pipelines.explain.declined_rows import declined_in
 from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
 from pipelines.explain.events import events_in, holders_of
+from pipelines.explain.found_rows import rows_of
 from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.output import story_value
 from pipelines.explain.payouts import payouts_of
@@ -120,6 +123,58 @@ def account(asked: Asked) -> Page:
         draft.add(Block(sentences=[asked.t("account_unknown")]))
     title = asked.t("p_account", service=asked.service(service_id), account=asked.id(account_id))
     return Page("account", title, draft.blocks)
+
+
+def correction(asked: Asked) -> Page:
+    """A correction, what undid it, and the entries that it caused."""
+    [event_id] = _ids(asked, "correction")
+    opened, words, draft = asked.opened, Words(asked.lang), Draft()
+    events = events_in(opened, pl.col("event_id") == event_id)
+    accepted = {
+        int(event.run_id)
+        for event in events
+        if event.reason is None and event.row["event_id"] == event_id
+    }
+    # A run makes the voids and recounts of the events that it accepts itself.
+    files = [file for file in opened.ledger_files if file.run in accepted]
+    caused = opened.ledger(files).filter(pl.col("event_id") == event_id)
+    with book_readable(opened.book):
+        entries = rows_of(caused.sort("person_id", "entry_seq"))
+    people = sorted({row["person_id"] for row in entries})
+    named = {
+        row[name]
+        for row in (event.row for event in events)
+        for name in ("person_id", "account_id", "other_id")
+        if row[name] is not None
+    }
+    asked.browsed.log.note(
+        "correction", event_id=event_id, people=people[: asked.rows], named=sorted(named)
+    )
+    _corrections(asked, draft, events, words)
+    links = [
+        _to_account(asked, event.row["service_id"], event.row["account_id"])
+        for event in events
+        if None not in (event.row["service_id"], event.row["account_id"])
+    ]
+    links += [
+        Link(
+            asked.t("to_holder", person=asked.id(row["person_id"])),
+            asked.person(row["person_id"]).to,
+        )
+        for row in (event.row for event in events)
+        if row["person_id"] is not None
+    ]
+    draft.add(Block(links=links))
+    t = asked.t
+    listing = Listing(
+        "entries",
+        t("t_caused"),
+        asked.columns(*COLUMNS_OF_ENTRIES),
+        [entry_row(asked, row) for row in entries[: asked.rows]],
+        note=t("n_rows", shown=min(len(entries), asked.rows), total=len(entries)),
+    )
+    draft.add(Block(listings=[listing]))
+    return Page("correction", t("p_correction", event_id=event_id), draft.blocks)
 
 
 def payouts(asked: Asked) -> Page:

@@ -8,7 +8,8 @@ import polars as pl
 from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.reasons import reason
 from pipelines.diff.changes import Changes, Point
-from pipelines.shown.terminal import output, plain, table
+from pipelines.report.table import Column, Table, printed
+from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Texts
 
 _LINE = (
@@ -79,23 +80,50 @@ def print_changes(changed: Changes, folder: Path | None, texts: Texts) -> None:
     console.print(
         t("people", people=changed.people.height, gained=changed.gained, lost=changed.lost)
     )
+    for found in tables(changed, t):
+        console.print()
+        console.print(printed(found))
     console.print()
-    columns = [(t("service"), False), *((t(f"column_{name}"), True) for name in _LINE)]
-    rows = [
-        (line.service_id, *(getattr(line, name) for name in _LINE)) for line in changed.services
-    ]
-    console.print(table(columns, rows))
-    console.print()
-    console.print(table([(t("rows"), False), (t("number"), True)], _rows(changed, t)))
-    console.print()
-    if not changed.terms:
-        console.print(t("no_terms"))
-    for change in changed.terms:
-        none = t("none")
-        values = {"before": change.before or none, "after": change.after or none}
-        console.print(plain(t("term", run=change.run_id, what=change.what, **values)))
+    for sentence in terms(changed, t):
+        console.print(plain(sentence))
     if folder is not None:
         console.print(plain(t("written", folder=folder)))
+
+
+def tables(changed: Changes, texts: Texts) -> list[Table]:
+    """What was booked, by service; and what became of rows."""
+    services = (
+        Column(texts("service"), "code", key="service_id"),
+        *(Column(texts(f"column_{name}"), "number", key=name) for name in _LINE),
+    )
+    rows = (Column(texts("rows"), key="what"), Column(texts("number"), "number", key="rows"))
+    return [
+        Table(
+            "changed",
+            texts("services"),
+            services,
+            [
+                (line.service_id, *(getattr(line, name) for name in _LINE))
+                for line in changed.services
+            ],
+        ),
+        Table("became", texts("rows"), rows, _rows(changed, texts)),
+    ]
+
+
+def terms(changed: Changes, texts: Texts) -> list[str]:
+    """Which terms changed, from which run on."""
+    none = texts("none")
+    return [
+        texts(
+            "term",
+            run=change.run_id,
+            what=change.what,
+            before=change.before or none,
+            after=change.after or none,
+        )
+        for change in changed.terms
+    ] or [texts("no_terms")]
 
 
 def _rows(changed: Changes, t: Texts) -> list[tuple[str, int]]:

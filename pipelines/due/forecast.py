@@ -66,9 +66,17 @@ class Due:
 
 
 def forecast(
-    path: Path, on: dt.date, *, by_day: bool, overdue_days: int, runs: int | None = None
+    path: Path,
+    on: dt.date,
+    *,
+    by_day: bool,
+    overdue_days: int,
+    runs: int | None = None,
+    scratch: Path | None = None,
 ) -> Due:
     """What is due on a day, by all that a book knows, or knew after a run.
+
+    What memory does not hold goes to ``scratch``, by default the system's folder for such.
 
     Raises:
         InputError: there is no book.
@@ -76,8 +84,8 @@ def forecast(
     """
     at = known(path, runs)
     sums = _Sums()
-    with tempfile.TemporaryDirectory(prefix="mynapoint-due-") as scratch:
-        calculation = Calculation(at, on, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="mynapoint-due-", dir=scratch) as folder:
+        calculation = Calculation(at, on, Path(folder))
         several = calculation.asked.accounts.shared
         kept: list[pl.DataFrame] = []
         for entries, lines, rows in calculation.by_range():

@@ -1,12 +1,14 @@
 """The bridge on the terminal and for machines."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import polars as pl
 
 from engine.payouts.bridge import TERMS
 from pipelines.due.forecast import Due
-from pipelines.shown.terminal import output, plain, print_json, table
+from pipelines.report.table import Column, Kind, Table, printed
+from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Texts
 
 
@@ -27,53 +29,83 @@ def print_json_due(due: Due) -> None:
     print_json(value(due))
 
 
+def tables(due: Due, texts: Texts) -> Iterator[Table]:
+    """The bridge, and what stands behind its terms; what there is none of is left out."""
+    columns = [
+        Column(texts("service"), "code", key="service_id"),
+        *(Column(texts(term), "number", key=term) for term in TERMS),
+    ]
+    rows = [*due.services.rows(), (texts("total"), *due.total.values())]
+    title = texts("title", on=due.on)
+    yield Table("bridge", title, tuple(columns), rows, total=True)
+    # One word may stand for two things.
+    direction = pl.col("direction").replace("take_back", "take_back_line")
+    collected = pl.when("collectable").then(pl.lit("now")).otherwise(pl.lit("waits"))
+    listed: list[tuple[str, str, pl.DataFrame, dict[str, str]]] = [
+        ("coming", "coming", due.days, {"due_on": "day", "service_id": "service"}),
+        ("withheld", "withheld_why", due.withheld, {"service_id": "service", "why": "why"}),
+        (
+            "unanswered",
+            "unanswered_age",
+            due.unanswered.with_columns(direction) if due.unanswered.width else due.unanswered,
+            {"service_id": "service", "direction": "direction", "days": "days"},
+        ),
+        (
+            "debts",
+            "debts",
+            due.debts.with_columns(collectable=collected),
+            {"service_id": "service", "collectable": "collectable"},
+        ),
+        ("misdirected", "misdirected", due.misdirected, {"service_id": "service"}),
+        ("late", "late", due.late, {"service_id": "service"}),
+    ]
+    for name, heading, found, keys in listed:
+        if not found.is_empty():
+            yield _table(texts, name, texts(heading), found, keys)
+
+
+def _table(
+    texts: Texts, name: str, heading: str, found: pl.DataFrame, keys: dict[str, str]
+) -> Table:
+    names = [*keys, *(name for name in _SUMS if name in found.columns)]
+    columns = tuple(
+        Column(texts(keys.get(name, name)), _KINDS.get(name, "number"), key=name) for name in names
+    )
+    rows = [
+        tuple(texts(f"word_{cell}") if name in _WORDS else cell for name, cell in row.items())
+        for row in found.select(names).sort(list(keys)).to_dicts()
+    ]
+    return Table(name, heading, columns, rows)
+
+
+def sentences(due: Due, texts: Texts) -> list[str]:
+    """What needs attention beside the tables."""
+    said = []
+    if due.overdue:
+        said.append(texts("overdue", lines=due.overdue, days=due.overdue_days))
+    if due.overtaken:
+        said.append(texts("overtaken", answers=due.overtaken))
+    return said
+
+
 def print_due(due: Due, texts: Texts) -> None:
     """Prints the bridge, and what stands behind its terms."""
     console = output()
-    console.print(plain(texts("title", on=due.on)), style="bold")
-    columns = [(texts("service"), False), *((texts(term), True) for term in TERMS)]
-    rows = [*due.services.rows(), (texts("total"), *due.total.values())]
-    console.print(table(columns, rows, total=True))
-    if due.by_day:
-        _print(texts, "coming", due.days, {"due_on": "day", "service_id": "service"})
-    _print(texts, "withheld_why", due.withheld, {"service_id": "service", "why": "why"})
-    _print(
-        texts,
-        "unanswered_age",
-        # One word may stand for two things.
-        due.unanswered.with_columns(pl.col("direction").replace("take_back", "take_back_line")),
-        {"service_id": "service", "direction": "direction", "days": "days"},
-    )
-    _print(
-        texts,
-        "debts",
-        due.debts.with_columns(
-            collectable=pl.when("collectable").then(pl.lit("now")).otherwise(pl.lit("waits"))
-        ),
-        {"service_id": "service", "collectable": "collectable"},
-    )
-    _print(texts, "misdirected", due.misdirected, {"service_id": "service"})
-    _print(texts, "late", due.late, {"service_id": "service"})
-    if due.overdue:
-        console.print(plain(texts("overdue", lines=due.overdue, days=due.overdue_days)))
-    if due.overtaken:
-        console.print(plain(texts("overtaken", answers=due.overtaken)))
+    for number, found in enumerate(tables(due, texts)):
+        if number:
+            console.print()
+        console.print(plain(found.caption), style="bold")
+        console.print(printed(found))
+    for sentence in sentences(due, texts):
+        console.print(plain(sentence))
 
 
-_WORDS = ("why", "direction", "collectable")
-_NUMBERS = ("days", "lines", "accounts", "points")
-
-
-def _print(texts: Texts, heading: str, rows: pl.DataFrame, keys: dict[str, str]) -> None:
-    if rows.is_empty():
-        return
-    names = [*keys, *(name for name in ("lines", "accounts", "points") if name in rows.columns)]
-    columns = [(texts(keys.get(name, name)), name in _NUMBERS) for name in names]
-    lines = [
-        [texts(f"word_{cell}") if name in _WORDS else cell for name, cell in row.items()]
-        for row in rows.select(names).sort(list(keys)).to_dicts()
-    ]
-    console = output()
-    console.print()
-    console.print(plain(texts(heading)), style="bold")
-    console.print(table(columns, lines))
+_SUMS: Final = ("lines", "accounts", "points")
+_KINDS: Final[dict[str, Kind]] = {
+    "service_id": "code",
+    "due_on": "day",
+    "why": "text",
+    "direction": "text",
+    "collectable": "text",
+}
+_WORDS: Final = ("why", "direction", "collectable")

@@ -1,7 +1,7 @@
 """What waits, on the terminal, for machines, and row by row for spreadsheets."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -9,9 +9,13 @@ from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.reasons import reason
 from pipelines.pending.summary import ROLES, by_age, by_reason, by_run, total
 from pipelines.pending.waiting import AGES, Pending
+from pipelines.report.table import Column, Kind, Table, printed
 from pipelines.shown.result_files import whole_folder
-from pipelines.shown.terminal import output, plain, print_json, table
+from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Texts
+
+_SUMS: Final = ("rows", "yen", "stake", "unknown")
+_KINDS: Final[dict[str, Kind]] = {"reason": "code", "service": "code", "run": "code"}
 
 
 def print_pending_json(waiting: Pending) -> None:
@@ -32,6 +36,39 @@ def print_pending_json(waiting: Pending) -> None:
     print_json(value)
 
 
+def tables(waiting: Pending, texts: Texts) -> list[Table]:
+    """The sums for people: by reason, by age, by run."""
+    reasons = [
+        (texts(f"word_{role}"), code, _words(code, texts), service or "", *numbers)
+        for role, code, service, *numbers in by_reason(waiting).iter_rows()
+    ]
+    ages = [
+        (texts(f"word_{role}"), age_words(age, texts), *numbers)
+        for role, age, *numbers in by_age(waiting).iter_rows()
+    ]
+    runs = [
+        (texts(f"word_{role}"), run, *numbers)
+        for role, run, *numbers in by_run(waiting).iter_rows()
+    ]
+    listed: list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]] = [
+        ("by_reason", ("role", "reason", "meaning", "service"), reasons),
+        ("by_age", ("role", "age"), ages),
+        ("by_run", ("role", "run"), runs),
+    ]
+    return [
+        Table(
+            name,
+            texts(name),
+            (
+                *(Column(texts(key), _KINDS.get(key, "text"), key=key) for key in keys),
+                *(Column(texts(key), "number", key=key) for key in _SUMS),
+            ),
+            rows,
+        )
+        for name, keys, rows in listed
+    ]
+
+
 def print_pending(waiting: Pending, texts: Texts, out: Path | None) -> None:
     """Prints the sums for people."""
     console = output()
@@ -41,34 +78,14 @@ def print_pending(waiting: Pending, texts: Texts, out: Path | None) -> None:
     if total(waiting).is_empty():
         console.print(texts("nothing"))
         return
-    sums = [(texts(name), True) for name in ("rows", "yen", "stake", "unknown")]
-    reasons = [
-        (texts(f"word_{role}"), code, _words(code, texts), service or "", *numbers)
-        for role, code, service, *numbers in by_reason(waiting).iter_rows()
-    ]
-    names = ("role", "reason", "meaning", "service")
-    _print(texts("by_reason"), [*((texts(name), False) for name in names), *sums], reasons)
-    ages = [
-        (texts(f"word_{role}"), age_words(age, texts), *numbers)
-        for role, age, *numbers in by_age(waiting).iter_rows()
-    ]
-    _print(texts("by_age"), [*((texts(name), False) for name in ("role", "age")), *sums], ages)
-    runs = [
-        (texts(f"word_{role}"), run, *numbers)
-        for role, run, *numbers in by_run(waiting).iter_rows()
-    ]
-    _print(texts("by_run"), [*((texts(name), False) for name in ("role", "run")), *sums], runs)
+    for sums in tables(waiting, texts):
+        console.print()
+        console.print(plain(sums.caption), style="bold")
+        console.print(printed(sums))
     console.print()
     console.print(texts("note"))
     if out is not None:
         console.print(plain(texts("written", folder=out)))
-
-
-def _print(heading: str, columns: list[tuple[str, bool]], rows: list[tuple[Any, ...]]) -> None:
-    console = output()
-    console.print()
-    console.print(plain(heading), style="bold")
-    console.print(table(columns, rows))
 
 
 def _words(code: str, texts: Texts) -> str:

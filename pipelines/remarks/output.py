@@ -9,13 +9,18 @@ from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.remarks.noticed import Remark
+from pipelines.report.table import Column, Table, printed
 from pipelines.shown import terminal
-from pipelines.shown.terminal import output, plain, table
+from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Texts
 
 CSV: Final = "remarks.csv"
 PARQUET: Final = "remarks.parquet"
 SUMMARY: Final = "remarks.json"
+COLUMNS: Final = (
+    *("pattern", "run_id", "service_id", "account_id", "person_id", "transaction_id"),
+    *("occurred_at", "points", "detail"),
+)
 _ORDER: Final = "ORDER BY pattern, run_id, service_id, account_id, person_id, transaction_id"
 
 
@@ -27,6 +32,15 @@ def value_of(opened: OpenedBook, remarks: list[Remark]) -> dict[str, Any]:
         "chain_sha256": opened.chain_sha256,
         "remarks": [remark.value() for remark in remarks],
     }
+
+
+def first_rows(database: Database, most: int) -> list[dict[str, Any]]:
+    """Of each pattern at most so many of the times it was found, by their column."""
+    found = database.rows(
+        f"SELECT {', '.join(COLUMNS)} FROM remarks "  # noqa: S608 - ours
+        f"QUALIFY row_number() OVER (PARTITION BY pattern {_ORDER}) <= {most} {_ORDER}"
+    )
+    return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
 
 def write_remarks(
@@ -43,6 +57,26 @@ def write_remarks(
     (folder / SUMMARY).write_text(f"{text}\n", encoding="utf-8")
 
 
+def sums_of(remarks: list[Remark], texts: Texts) -> Table:
+    """What was looked for, and how often it was found."""
+    columns = (
+        Column(texts("column_pattern"), "code", key="pattern"),
+        Column(texts("column_times"), "number", key="times"),
+        Column(texts("column_points"), "number", key="points"),
+        Column(texts("column_meaning"), key="meaning"),
+    )
+    rows = [
+        (
+            remark.pattern.name,
+            remark.times,
+            remark.points,
+            texts(remark.pattern.name, **remark.pattern.thresholds),
+        )
+        for remark in remarks
+    ]
+    return Table("patterns", texts("title"), columns, rows)
+
+
 def print_remarks(
     opened: OpenedBook, remarks: list[Remark], folder: Path | None, texts: Texts
 ) -> None:
@@ -53,18 +87,7 @@ def print_remarks(
     line = texts("book", book=opened.book.path, run=last.run_id, day=last.booked_on)
     console.print(plain(line))
     console.print()
-    columns = [(texts("column_pattern"), False), (texts("column_times"), True)]
-    columns += [(texts("column_points"), True), (texts("column_meaning"), False)]
-    rows = [
-        (
-            remark.pattern.name,
-            remark.times,
-            remark.points,
-            texts(remark.pattern.name, **remark.pattern.thresholds),
-        )
-        for remark in remarks
-    ]
-    console.print(table(columns, rows))
+    console.print(printed(sums_of(remarks, texts)))
     console.print()
     console.print(texts("not_wrong"))
     console.print(plain(texts("no_rows") if folder is None else texts("written", folder=folder)))

@@ -132,7 +132,7 @@ def gather(opened: OpenedBook) -> Figures:
         waiting=of["waiting"].sort("reason", "service_id", "is_refund", "age"),
         corrections=of["corrections"].sort("kind"),
         booked_later=of["booked_later"].sort("booked", "paid"),
-        disagreements=tuple(_disagreements(opened, of)),
+        disagreements=tuple(disagreements(opened, of["by_run"], of["declined"], of["quarantined"])),
     )
 
 
@@ -269,30 +269,40 @@ def _refunds(by_day: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _disagreements(opened: OpenedBook, of: dict[str, pl.DataFrame]) -> Iterator[tuple[str, str]]:
-    """Where the tables do not add up to the records."""
-    by_run = {run: sums for run, *sums in of["by_run"].iter_rows()}
-    declined: dict[str, dict[str, list[int]]] = {}
+def disagreements(
+    opened: OpenedBook, by_run: pl.DataFrame, declined: pl.DataFrame, quarantined: pl.DataFrame
+) -> Iterator[tuple[str, str]]:
+    """Where the tables do not add up to the records: run and what.
+
+    Args:
+        opened: the book.
+        by_run: ``run_id``, ``rows`` and ``yen`` booked, ``awarded``, ``reversed``, ``voided``,
+            ``recounted``, in this order.
+        declined: ``run_id``, ``reason``, ``rows``, ``yen``.
+        quarantined: ``run_id``, ``rows``.
+    """
+    sums_of = {run: sums for run, *sums in by_run.iter_rows()}
+    declined_of: dict[str, dict[str, list[int]]] = {}
     for run, reason, rows, yen in (
-        of["declined"].group_by("run_id", "reason").agg(pl.col(_SPLIT).sum()).iter_rows()
+        declined.group_by("run_id", "reason").agg(pl.col(_SPLIT).sum()).iter_rows()
     ):
-        declined.setdefault(run, {})[reason] = [rows, yen]
-    quarantined = dict(of["quarantined"].group_by("run_id").agg(pl.col("rows").sum()).iter_rows())
+        declined_of.setdefault(run, {})[reason] = [rows, yen]
+    unreadable_of = dict(quarantined.group_by("run_id").agg(pl.col("rows").sum()).iter_rows())
     for record in opened.records:
         run, counts, yen, points = record.run_id, record.counts, record.yen, record.points
         booked = [counts.booked, yen.booked, points.awarded, points.reversed]
         booked += [counts.voided, counts.recounted]
-        if by_run.get(run, [0] * 6) != booked:
+        if sums_of.get(run, [0] * 6) != booked:
             yield run, "ledger"
         reasons = counts.declined.keys() | yen.declined.keys()
         recorded = {
             reason: [counts.declined.get(reason, 0), yen.declined.get(reason, 0)]
             for reason in reasons
         }
-        if declined.get(run, {}) != recorded:
+        if declined_of.get(run, {}) != recorded:
             yield run, "declined"
         unreadable = counts.quarantined + counts.enrollments.quarantined
-        if quarantined.get(run, 0) != unreadable + counts.events.quarantined:
+        if unreadable_of.get(run, 0) != unreadable + counts.events.quarantined:
             yield run, "quarantine"
         if any(record.disagreements()):
             yield run, "record"

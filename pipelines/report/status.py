@@ -39,7 +39,7 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
     disagreements = figures.disagreements
     totals = sorted({f"{run} {what}" for run, what in disagreements if what != "record"})
     splits = sorted({run for run, what in disagreements if what == "record"})
-    links = list(_broken_links(figures.opened))
+    links = list(broken_links(figures.opened))
     rows = [
         (t("p_totals"), _outcome(totals, t)),
         (t("p_split"), _outcome(splits, t)),
@@ -68,7 +68,7 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
     return Status(state, title, note, tables, found + wrong)
 
 
-def _broken_links(opened: OpenedBook) -> Iterable[str]:
+def broken_links(opened: OpenedBook) -> Iterable[str]:
     """Runs whose record was made after another record than the one before it."""
     for number, record in enumerate(opened.records, 1):
         before = sha256_of(record_before(opened.book, number)) if number > 1 else None

@@ -4,9 +4,12 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipelines.shown.terminal import plain
+from pipelines.shown.terminal import plain, table
+
+if TYPE_CHECKING:
+    from rich.table import Table as PrintedTable
 
 Kind = Literal["text", "code", "day", "number", "share"]
 Value = str | int | float | dt.date | None
@@ -63,3 +66,9 @@ def shown(value: Value, kind: Kind) -> str:
 def file_name(name: str) -> str:
     """A delivered file's name without its folders, which often are the nights."""
     return PurePath(name).name
+
+
+def printed(table_: Table) -> "PrintedTable":
+    """A table on the terminal, without its caption."""
+    columns = [(column.heading, column.kind == "number") for column in table_.columns]
+    return table(columns, table_.rows, total=table_.total)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
-from browsing import Pages, found, links, served
+from browsing import Pages, found, links, looked_up, served, table
 from deliveries import ROOT, Desk, as_csv, bodies, enrollment, transaction
 from payout_books import PayoutBook, service
 from sample_book import hostile_book
@@ -35,6 +35,9 @@ SECTIONS = {
     "applications": "runs/*/*ed_enrollments.parquet",
     "corrections": "runs/*/*ed_events.parquet",
 }
+OTHERS = (
+    *("claim", "cut_off", "due", "payout_runs", "terms", "proof", "waiting", "remarks", "changed"),
+)
 PERSON = "5e9cbfa5c9c90f44"
 
 
@@ -49,15 +52,6 @@ def open_pages(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     log = tmp_path_factory.mktemp("log") / "lookups.jsonl"
     with served(six_nights, log, show_ids=True) as pages:
         yield pages
-
-
-def table(pages: Pages, page: str, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(pages.get(page).text)["tables"][name]
-    return rows
-
-
-def looked_up(pages: Pages) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in pages.log.read_text("utf-8").splitlines()]
 
 
 # --- Who may ask ----------------------------------------------------------------------------------
@@ -427,7 +421,7 @@ def ids_of(six_nights: Path) -> set[str]:
 def test_without_show_ids_no_page_and_no_export_has_an_id_of_a_person_or_an_account(
     pages: Pages, open_pages: Pages, six_nights: Path
 ) -> None:
-    names = [*SECTIONS, "overview", "runs", "claim", "payout_runs", "terms"]
+    names = [*SECTIONS, *OTHERS, "overview", "runs"]
     asked = [f"{name}{form}" for name in names for form in ("", ".csv", ".json")]
     for text, kind in (
         (PERSON, "person"),
@@ -442,7 +436,13 @@ def test_without_show_ids_no_page_and_no_export_has_an_id_of_a_person_or_an_acco
     taken = pages.get("applications?outcome=account_taken").text
     other = pages.get("declined?reason=refund_account_differs").text
     behind = [links(taken, "person")[0], links(taken, "account")[0], links(other, "transaction")[0]]
-    asked += [form for link in behind for form in (link, link.replace("?", ".json?", 1))]
+    corrections = links(pages.get("corrections").text, "correction")
+    assert len(corrections) > 3
+    asked += [
+        form
+        for link in [*behind, *corrections[:3]]
+        for form in (link, link.replace("?", ".json?", 1))
+    ]
     ids = ids_of(six_nights)
     assert len(ids) > 400
     pattern = re.compile("|".join(map(re.escape, sorted(ids, key=len, reverse=True))))
@@ -544,8 +544,7 @@ def test_all_pages_of_any_book_are_shown(kept: str, tmp_path: Path) -> None:
     if kept == "hostile names":
         book = hostile_book(tmp_path)
     with served(book, tmp_path / "log", show_ids=True) as pages:
-        more = ("claim", "payout_runs", "terms")
-        for name in ("overview", "runs", "runs?run=1", *more, *SECTIONS):
+        for name in ("overview", "runs", "runs?run=1", *OTHERS, *SECTIONS):
             for form in ("", ".csv", ".json"):
                 answer = pages.get(name.replace("?", f"{form}?") if "?" in name else name + form)
                 assert answer.status == 200, name

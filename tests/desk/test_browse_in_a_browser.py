@@ -23,7 +23,7 @@ PHONE, DESKTOP = 390, 1280
 PERSON = "5e9cbfa5c9c90f44"
 SECTIONS = (
     *("overview", "runs", "entries", "declined", "quarantined", "applications", "corrections"),
-    *("claim", "payout_runs", "terms"),
+    *("claim", "cut_off", "due", "payout_runs", "terms", "proof", "waiting", "remarks", "changed"),
 )
 CUT = """
 const right = document.documentElement.clientWidth;
@@ -56,6 +56,9 @@ def short_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def addresses(pages: Pages) -> list[str]:
     """Every page there is."""
+    for page in SECTIONS:
+        # Some are calculated when they are asked for first.
+        assert pages.get(page).status == 200
     person = found(pages, PERSON, "person")
     return [
         *SECTIONS,
@@ -66,6 +69,7 @@ def addresses(pages: Pages) -> list[str]:
         found(pages, "C0006287729450", "transaction"),
         found(pages, "018592613078", "account"),
         links(pages.get(person).text, "payouts")[0],
+        links(pages.get("corrections").text, "correction")[0],
     ]
 
 

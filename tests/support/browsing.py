@@ -1,12 +1,15 @@
 """A book's pages, served to the tests from a thread of their own."""
 
 import http.client
+import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from pipelines.browse.app import application
@@ -17,6 +20,8 @@ from pipelines.browse.guard import Guard, new_token
 from pipelines.browse.lookups import LookupLog
 from pipelines.desk.opened_book import open_book
 from pipelines.shown.texts import Lang
+
+CALCULATING = 503
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,10 @@ class Pages:
         return f"http://127.0.0.1:{self.port}/{self.token}/"
 
     def get(self, page: str = "") -> Answer:
-        return self.ask("GET", f"/{self.token}/{page}")
+        """A page; one that says that it is still being calculated is asked for again."""
+        while (answer := self.ask("GET", f"/{self.token}/{page}")).status == CALCULATING:
+            time.sleep(0.02)
+        return answer
 
     def search(self, text: str, **more: str) -> Answer:
         return self.ask("POST", f"/{self.token}/search", urlencode({"text": text, **more}))
@@ -89,3 +97,14 @@ def found(pages: Pages, text: str, kind: str) -> str:
     """The address of what a search finds, of a kind."""
     [address] = links(pages.search(text).text, kind)
     return address
+
+
+def table(pages: Pages, page: str, name: str) -> list[dict[str, Any]]:
+    """A table of a page's JSON."""
+    rows: list[dict[str, Any]] = json.loads(pages.get(page).text)["tables"][name]
+    return rows
+
+
+def looked_up(pages: Pages) -> list[dict[str, Any]]:
+    """The lines of the log."""
+    return [json.loads(line) for line in pages.log.read_text("utf-8").splitlines()]

@@ -25,6 +25,7 @@ from engine.io.book import facts as facts_module
 from engine.io.book.facts import FactFiles, NewFacts
 from engine.io.book.folder import Book
 from engine.io.book.index import find_bookings
+from engine.io.book.log import Log
 from engine.io.book.manifest import MANIFEST, read_manifest, write_manifest
 
 MADE_ANEW = "the index is made anew from the ledger"
@@ -240,6 +241,35 @@ def test_an_index_of_another_book_is_made_anew(
     again = own.run(own.transactions([transaction(1), transaction(11)]))
     assert again.record.counts.declined == {"duplicate": 1}
     assert [MADE_ANEW in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_night_reads_records_and_commits_of_long_ago_only_where_they_were_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, read = Desk(tmp_path), []
+    for of, name in ((Log, "read"), (Book, "_record_bytes")):
+        bytes_of = getattr(of, name)
+
+        def noted(place: Any, number: int, bytes_of: Any = bytes_of) -> bytes:
+            read.append(number)
+            data: bytes = bytes_of(place, number)
+            return data
+
+        monkeypatch.setattr(of, name, noted)
+    for number in range(1, 6):
+        desk.run(desk.transactions([transaction(number)]))
+    read.clear()
+    desk.run(desk.transactions([transaction(6)]))
+    # The first commit has the table's columns.
+    assert {*read} == {1, 4, 5}
+    os.utime(desk.book / "runs" / "000002" / "record.json")
+    read.clear()
+    desk.run(desk.transactions([transaction(7)]))
+    assert {*read} == {1, 2, 3, 4, 5, 6}
+    read.clear()
+    # The night before looked at them all, and nobody touched them since.
+    assert desk.run(desk.transactions([transaction(1)])).already_booked
+    assert {*read} == {1, 6, 7}
 
 
 def test_a_damaged_index_says_nothing_of_where_an_entry_is(tmp_path: Path) -> None:

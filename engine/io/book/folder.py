@@ -18,7 +18,7 @@ from typing import ClassVar, Final, NamedTuple
 from engine.errors import BookError, InputError
 from engine.io.book.checked import DamagedIndex
 from engine.io.book.format import RECORD_FILE
-from engine.io.book.log import Log, run_id
+from engine.io.book.log import Log, commit_name, run_id
 from engine.io.book.manifest import read_manifest
 from engine.io.book.run_record import Output, RunRecord
 from engine.io.book.typed_json import no_key_twice
@@ -36,10 +36,13 @@ _BEGUN: Final = {".lock", ".acknowledged.new"}
 
 
 class Indexed(NamedTuple):
-    """What an index says that it covers: so many runs, and the digest of the last one's record."""
+    """What an index says that it covers: so many runs, the digest of the last one's record, and
+    ``Book.stamp_of_runs`` when it had been brought up to date.
+    """
 
     runs: int
     last_record: str
+    stamp: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,22 +228,44 @@ class Book:
         with suppress(DamagedIndex):
             manifest = read_manifest(self.index)
             if manifest is not None:
-                return Indexed(manifest["runs"], manifest["last_record"])
-        return Indexed(0, "")
+                # Indexes of earlier formats have no stamp.
+                stamp = manifest.get("stamp", "")
+                return Indexed(manifest["runs"], manifest["last_record"], stamp)
+        return Indexed(0, "", "")
 
     def _first_to_examine(self, indexed: Indexed, committed: int) -> int:
         """The first run whose commit is examined: of those that the index sums up, which it does if
-        it knows the last one's record, the chain of their digests is enough.
+        it knows the last one's record, the chain of their digests is enough; and that nobody
+        touched their files since.
         """
         last = indexed.runs
         with suppress(OSError):
             if (
                 1 < last <= committed
                 and self.record_mark(last) == indexed.last_record
-                and self._is_chained(last)
+                and (self.stamp_of_runs(last) == indexed.stamp or self._is_chained(last))
             ):
                 return last
         return 1
+
+    def stamp_of_runs(self, last: int) -> str:
+        """A digest of the sizes and times of change of all commits and records up to a run's.
+
+        It stays the same as long as none of these files is touched; the system alone sets when a
+        file was changed last.
+
+        Raises:
+            OSError: one of the files is missing.
+        """
+        stamp, log = sha256(), self.log
+        for number in range(1, last + 1):
+            # There may be years of them: a path is made once.
+            record = f"{self.path}/{self.RECORDS}/{run_id(number)}/{RECORD_FILE}"
+            for file in (f"{log}/{commit_name(number)}", record):
+                found = os.stat(file)  # noqa: PTH116
+                times = (found.st_mtime_ns, found.st_ctime_ns)
+                stamp.update(f"{found.st_size} {times}\n".encode())
+        return stamp.hexdigest()
 
     def _is_chained(self, last: int) -> bool:
         """Whether each commit up to the last names the digests of its run's record and of the

@@ -5,9 +5,10 @@ is checked as it is read: whoever asks it may meet ``DamagedIndex``, at any time
 away (``clear_index``) and made anew from the ledger, and whatever was begun with it begins again.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,11 +28,13 @@ from engine.io.book.manifest import (
     remove_manifest,
     write_manifest,
 )
+from engine.io.book.run_record import Input
 from engine.io.book.segments import Segments
 from engine.io.book.waiting import Waiting
 from engine.io.durable import make_folder, remove, remove_folder
 
-FORMAT: Final = 7
+FORMAT: Final = 8
+_MARK_DIGITS: Final = 16
 _FOLDER_OF_FORMAT_6: Final = "memory"
 
 
@@ -71,12 +74,40 @@ def recall(book: Book, committed: int) -> Known:
             "format": FORMAT,
             "hashes": FINGERPRINT,
             "last_record": book.record_mark(committed),
+            "stamp": book.stamp_of_runs(committed),
+            "deliveries": _marks(book, committed, manifest),
             "sizes": _sizes(book.index, index.files),
             **index.listed,
         },
     )
     _clear(book.index, index.files)
     return Known(index.past, index.waiting)
+
+
+def runs_with_deliveries(book: Book, committed: int, deliveries: Iterable[Input]) -> Iterator[int]:
+    """The runs, the latest first, that may have had just these deliveries; without an index that
+    covers all runs it may be any.
+    """
+    with suppress(DamagedIndex):
+        manifest = read_manifest(book.index)
+        if manifest is not None and (manifest["format"], manifest["runs"]) == (FORMAT, committed):
+            mark, marks = _mark_of(deliveries), manifest["deliveries"]
+            yield from (number for number in range(committed, 0, -1) if marks[number - 1] == mark)
+            return
+    yield from range(committed, 0, -1)
+
+
+def _marks(book: Book, committed: int, before: Manifest | None) -> list[str]:
+    """By run number less one, the mark of its deliveries."""
+    marks: list[str] = [] if before is None else before["deliveries"]
+    later = range(len(marks) + 1, committed + 1)
+    return [*marks, *(_mark_of(book.record(number).inputs) for number in later)]
+
+
+def _mark_of(deliveries: Iterable[Input]) -> str:
+    """The beginning of a digest of what was delivered, in whatever order."""
+    digests = "".join(sorted(read.sha256 for read in deliveries))
+    return sha256(digests.encode()).hexdigest()[:_MARK_DIGITS]
 
 
 def clear_index(book: Book) -> None:

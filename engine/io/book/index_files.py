@@ -10,7 +10,15 @@ from engine.io.book.folder import run_id
 from engine.io.book.manifest import Manifest
 from engine.io.book.segments import Segments
 from engine.io.book.waiting import Waiting
-from engine.io.book.whole_files import Listed, read_past, write_registry, write_state
+from engine.io.book.whole_files import (
+    CORRECTIONS,
+    REGISTRY,
+    Listed,
+    read_past,
+    write_corrections,
+    write_registry,
+    write_state,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class IndexFiles:
     Attributes:
         whole: the files of what is kept as a whole, as far as they were written.
         enrolled_in: the run that changed who is enrolled, if that is not written yet.
+        corrected_in: the run that changed what is kept of events, likewise.
     """
 
     runs: int
@@ -30,6 +39,7 @@ class IndexFiles:
     waiting: Waiting
     whole: Listed
     enrolled_in: int = 0
+    corrected_in: int = 0
 
     @classmethod
     def none(cls, folder: Path) -> "IndexFiles":
@@ -74,6 +84,11 @@ class IndexFiles:
             ),
         )
 
+    def without_files(self, *kinds: str) -> "IndexFiles":
+        """The index whose files of these kinds are still to be written."""
+        whole = {kind: file for kind, file in self.whole.items() if kind not in kinds}
+        return replace(self, whole=whole)
+
     @property
     def listed(self) -> dict[str, Any]:
         """The index, for JSON."""
@@ -95,8 +110,10 @@ class IndexFiles:
 
     def written(self, folder: Path) -> "IndexFiles":
         """Writes what is kept as a whole, where it changed."""
-        whole = self.whole
-        if "accounts" not in whole:
-            whole = write_registry(folder, self.past.registry, run_id(self.enrolled_in))
-        kept = {kind: file for kind, file in whole.items() if kind not in ("state", "corrections")}
-        return replace(self, whole={**kept, **write_state(folder, self.past, run_id(self.runs))})
+        whole = dict(self.whole)
+        if not whole.keys() >= {*REGISTRY}:
+            whole |= write_registry(folder, self.past.registry, run_id(self.enrolled_in))
+        if CORRECTIONS not in whole:
+            whole |= write_corrections(folder, self.past.corrections, run_id(self.corrected_in))
+        whole |= write_state(folder, self.past, run_id(self.runs))
+        return replace(self, whole=dict(sorted(whole.items())))

@@ -231,7 +231,10 @@ def commit(
     if is_first:
         metadata: Action | None = _metadata(form, now_ms)
     else:
-        metadata = mended_metadata(metadata_at(book, number - 1), form.row)
+        # A table that began with the present columns has them still.
+        metadata = mended_metadata(metadata_at(book, 1), form.row)
+        if metadata is not None:
+            metadata = mended_metadata(metadata_at(book, number - 1), form.row)
     actions += [{"metaData": metadata}] if metadata else []
     actions += [{"add": _add(part, now_ms)} for part in parts]
     actions.append({"txn": {"appId": APPLICATION, "version": number}})

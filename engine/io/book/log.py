@@ -27,7 +27,8 @@ def run_id(number: int) -> str:
     return f"{number:06}"
 
 
-def _file_name(number: int) -> str:
+def commit_name(number: int) -> str:
+    """The name of a run's commit."""
     return f"{number - 1:020}.json"
 
 
@@ -39,7 +40,7 @@ class Log:
 
     def commit_file(self, number: int) -> Path:
         """Where a run's commit is."""
-        return self.path / _file_name(number)
+        return self.path / commit_name(number)
 
     def last(self) -> int:
         """The number of the last commit, after a look at the folder.
@@ -52,7 +53,7 @@ class Log:
             return 0
         names = {name for name in os.listdir(self.path) if COMMIT_FILE.fullmatch(name)}  # noqa: PTH208
         for number in range(1, len(names) + 1):
-            if _file_name(number) not in names:
+            if commit_name(number) not in names:
                 raise BookError(
                     f"{self.commit_file(number)}: the commit of run {run_id(number)} is missing",
                     hint="restore the book from a copy; nothing was booked",
@@ -62,7 +63,7 @@ class Log:
     def read(self, number: int) -> bytes:
         """A commit as it was written."""
         # There may be years of them: a path is made once.
-        with open(f"{self.path}/{_file_name(number)}", "rb") as file:
+        with open(f"{self.path}/{commit_name(number)}", "rb") as file:
             return file.read()
 
     def actions(self, number: int) -> list[Action]:

@@ -55,7 +55,7 @@ class PayoutBook(Book):
         return self.path / ".copying"
 
     def _indexed(self) -> Indexed:
-        return Indexed(0, "")
+        return Indexed(0, "", "")
 
     def files(self, committed: int) -> list[Path]:
         """The table's files, in the order of their rows."""

@@ -21,6 +21,9 @@ from engine.io.durable import NewFile, write_json
 Listed = dict[str, Sequence[str]]
 """Of each file, by what it keeps: its name and its sha256."""
 
+CORRECTIONS: Final = "corrections"
+REGISTRY: Final = ("accounts", "people-ids")
+
 
 def write_registry(folder: Path, registry: Registry, mark: str) -> Listed:
     """Writes who is enrolled; the mark, never used before, names the files."""
@@ -35,16 +38,18 @@ def write_registry(folder: Path, registry: Registry, mark: str) -> Listed:
 
 
 def write_state(folder: Path, past: Past, mark: str) -> Listed:
-    """Writes all else that is kept as a whole; the mark, never used before, names the files."""
-    corrections, state = f"corrections-{mark}.json", f"state-{mark}.npy"
-    listed: Listed = {
-        "corrections": (corrections, write_json(folder / corrections, past.corrections.to_json()))
-    }
-    with NewFile(folder / state) as file:
+    """Writes what every run changes; the mark, never used before, names the file."""
+    name = f"state-{mark}.npy"
+    with NewFile(folder / name) as file:
         for array in _arrays(past):
             np.save(cast("Any", file), array, allow_pickle=False)
-        listed["state"] = state, file.finish()
-    return listed
+        return {"state": (name, file.finish())}
+
+
+def write_corrections(folder: Path, corrections: Corrections, mark: str) -> Listed:
+    """Writes what is kept of events; the mark, never used before, names the file."""
+    name = f"corrections-{mark}.json"
+    return {CORRECTIONS: (name, write_json(folder / name, corrections.to_json()))}
 
 
 def _arrays(past: Past) -> list[npt.NDArray[np.int64]]:

@@ -22,6 +22,7 @@ from engine.io.book.format import (
     SERVICES_FILE,
     layout_file,
 )
+from engine.io.book.index import runs_with_deliveries
 from engine.io.book.kept import kept_gates, kept_programme, kept_services
 from engine.io.book.ledger import Part, commit
 from engine.io.book.payouts import previous_sha256
@@ -285,13 +286,10 @@ class Run:
             # The run changes what the book keeps, and a change is recorded.
             return None
         identity = self.request.identity
-        # One digest is looked for as text first: there may be years of records.
-        first_sha256 = self.request.inputs[0].sha256 if self.request.inputs else ""
-        for number in range(self.number - 1, 0, -1):
-            if first_sha256 in self.book.record_text(number):
-                record = self.book.record(number)
-                if record.identity == identity:
-                    return record
+        for number in runs_with_deliveries(self.book, self.number - 1, self.request.inputs):
+            record = self.book.record(number)
+            if record.identity == identity:
+                return record
         return None
 
 

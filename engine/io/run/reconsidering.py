@@ -7,6 +7,7 @@ accounts; a transaction that may be booked its refunds.
 
 import datetime as dt
 import threading
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,7 +26,7 @@ from engine.booking.standing import Standing
 from engine.booking.state import Past
 from engine.io.book.folder import Book
 from engine.io.book.format import RunTable
-from engine.io.book.indexing import read_table
+from engine.io.book.indexing import read_tables
 from engine.io.book.waiting import Waiting
 from engine.records import ENROLLMENT_COLUMNS, TRANSACTION_COLUMNS, Enrollment, polars_schema
 
@@ -49,27 +50,28 @@ def waiting_enrollments(book: Book, committed: int) -> pl.DataFrame:
 
     Columns of ``Enrollment``, and ``run``, the number of the run from which on it waits.
     """
-    waits, accepted = [pl.DataFrame(schema=polars_schema(Enrollment) | {"run": pl.Int64()})], []
-    for number in range(1, committed + 1):
-        if book.record(number).format < 2:
-            continue
-        for table in (RunTable.REJECTED, RunTable.WAITING):
-            rows = read_table(book, number, table)
-            if table is RunTable.REJECTED:
-                delivered = pl.coalesce("delivered_person_id", "person_id")
-                rows = rows.with_columns(person_id=delivered)
-            rows = rows.select(ENROLLMENT_COLUMNS)
-            waits.append(rows.with_columns(run=pl.lit(number, pl.Int64)))
-        rows = read_table(book, number, RunTable.ACCEPTED).select(ENROLLMENT_KEY)
-        accepted.append(rows.with_columns(accepted_in=pl.lit(number, pl.Int64)))
-    rows = pl.concat(waits).unique(ENROLLMENT_KEY, keep="last", maintain_order=True)
-    if rows.is_empty() or not accepted:
+    # The tables of format 1 keep too little of an application to decide it again.
+    numbers = range(1, committed + 1)
+    numbers = numbers[bisect_left(numbers, 2, key=lambda number: book.record(number).format) :]
+    delivered = pl.coalesce("delivered_person_id", "person_id").alias("person_id")
+    rejected = [delivered if name == "person_id" else name for name in ENROLLMENT_COLUMNS]
+    rows = (
+        pl.concat(
+            [
+                read_tables(book, numbers, RunTable.REJECTED, rejected),
+                read_tables(book, numbers, RunTable.WAITING, ENROLLMENT_COLUMNS),
+            ]
+        )
+        .sort("run", maintain_order=True)
+        .unique(ENROLLMENT_KEY, keep="last", maintain_order=True)
+    )
+    if rows.is_empty():
         return rows
     last = (
-        pl.concat(accepted)
+        read_tables(book, numbers, RunTable.ACCEPTED, ENROLLMENT_KEY)
         .join(rows.select(ENROLLMENT_KEY), on=ENROLLMENT_KEY, how="semi")
         .group_by(ENROLLMENT_KEY)
-        .agg(pl.col("accepted_in").max())
+        .agg(accepted_in=pl.col("run").max())
     )
     return (
         rows.join(last, on=ENROLLMENT_KEY, how="left", maintain_order="left")
@@ -84,9 +86,8 @@ def put_to_wait(
     """The applications, as they were delivered, that events put beside ``waits``, or in the place
     of what waits under their keys.
     """
-    rows = [pl.DataFrame(schema=polars_schema(Enrollment))]
     if not put:
-        return rows[0]
+        return pl.DataFrame(schema=polars_schema(Enrollment))
     wanted = pl.DataFrame(
         [(*enrollment.key, enrollment.content, instead) for enrollment, instead in put],
         schema={
@@ -96,12 +97,9 @@ def put_to_wait(
         },
         orient="row",
     )
-    for number in range(1, committed + 1):
-        accepted = read_table(book, number, RunTable.ACCEPTED).join(
-            wanted.select(ENROLLMENT_KEY).unique(), on=ENROLLMENT_KEY, how="semi"
-        )
-        rows.append(accepted.select(ENROLLMENT_COLUMNS))
-    found = _with_content(pl.concat(rows)).unique([*ENROLLMENT_KEY, "content"])
+    accepted = read_tables(book, range(1, committed + 1), RunTable.ACCEPTED, ENROLLMENT_COLUMNS)
+    accepted = accepted.drop("run").join(wanted, on=ENROLLMENT_KEY, how="semi")
+    found = _with_content(accepted).unique([*ENROLLMENT_KEY, "content"])
     there = _with_content(waits).select(*ENROLLMENT_KEY, there="content")
     return (
         wanted.join(found, on=[*ENROLLMENT_KEY, "content"], how="inner", maintain_order="left")

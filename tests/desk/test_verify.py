@@ -654,7 +654,7 @@ def test_points_of_a_wrong_rounding_group_are_found(tmp_path: Path, rounding: st
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "told"),
+    ("file", "old", "new", "expected"),
     [
         ("programme.toml", "window_first = 2020-09-01", "window_first = 2021-03-01", "window"),
         ("programme.toml", "window_last = 2021-09-30", "window_last = 2020-12-01", "window"),

@@ -38,6 +38,7 @@ def browse(book: Path, *, port: int, log: Path | None, show_ids: bool, lang: Lan
     from pipelines.browse.counts import count
     from pipelines.browse.guard import Guard, new_token
     from pipelines.browse.lookups import LookupLog, default_log
+    from pipelines.browse.places import find_places
 
     opened, texts = open_book(book), Texts("browse", lang)
     lookups = LookupLog(log or default_log(), opened.book.path)
@@ -46,6 +47,7 @@ def browse(book: Path, *, port: int, log: Path | None, show_ids: bool, lang: Lan
     token = new_token()
     with tempfile.TemporaryDirectory(prefix="mynapoint-browse-") as scratch:
         calculations = Calculations(Path(scratch))
+        find_places(opened)
         browsed = Browsed(count(opened), lookups, lang, show_ids, calculations=calculations)
         with output_may_fail():
             sys.stdout.write(f"http://{LOOPBACK}:{bound}/{token}/\n")

@@ -85,9 +85,12 @@ def count(opened: OpenedBook) -> Counts:
     # What stands in place of a service that nobody knows may be anything, a person's ID too.
     service = pl.when(pl.col("service_id").is_in(known)).then("service_id").alias("service")
     run, rows, points = pl.col("run_id").alias("run"), pl.len().cast(pl.Int64), pl.col("points")
-    paid = pl.col("occurred_at").dt.date().dt.month_start().alias("paid")
+    correcting = {
+        number for number, record in enumerate(opened.records, 1) if record.counts.events.accepted
+    }
     caused = (
-        opened.ledger()
+        # A run makes the voids and recounts of the events that it accepts itself.
+        opened.ledger([file for file in opened.ledger_files if file.run in correcting])
         .filter(pl.col("event_id").is_not_null())
         .group_by("event_id")
         .agg(entries=rows, points=points.sum())
@@ -100,7 +103,12 @@ def count(opened: OpenedBook) -> Counts:
     )
     queries = {
         "entries": opened.ledger()
-        .group_by(run, pl.col("service_id").alias("service"), "kind", paid)
+        .group_by(
+            run,
+            pl.col("service_id").alias("service"),
+            "kind",
+            pl.col("occurred_at").dt.date().alias("paid"),
+        )
         .agg(
             rows=rows,
             amount_yen=pl.col("amount").sum(),
@@ -136,6 +144,7 @@ def count(opened: OpenedBook) -> Counts:
     }
     with book_readable(opened.book):
         counted = {name: query.collect(engine="streaming") for name, query in queries.items()}
-    months = pl.col("paid").dt.strftime("%Y-%m")
-    counted["entries"] = counted["entries"].with_columns(months)
+    # To count by day and the days by month is quicker.
+    by_month = ["run", "service", "kind", pl.col("paid").dt.strftime("%Y-%m")]
+    counted["entries"] = counted["entries"].group_by(by_month).sum()
     return Counts(opened, **counted)

@@ -45,7 +45,10 @@ def _transactions(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
     # What the index does not cover yet is scanned.
     later = [file for file in opened.ledger_files if file.run > covered]
     by_id = pl.col("transaction_id") == text
-    for frame in (opened.ledger(later), opened.table(RunTable.DECLINED)):
+    for frame in (
+        opened.ledger_with(later, "transaction_id", [text]),
+        opened.table_with(RunTable.DECLINED, "transaction_id", [text]),
+    ):
         rows = frame.filter(by_id).select(pl.col("service_id").unique())
         services |= set(rows.collect(engine="streaming")["service_id"])
     for service in sorted(services | _set_aside(asked, text)):
@@ -73,7 +76,9 @@ def _accounts(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
     opened = asked.opened
     key = ["service_id", "account_id"]
     frames = [
-        opened.table(table).filter(pl.col("account_id") == text).select(key)
+        opened.table_with(table, "account_id", [text])
+        .filter(pl.col("account_id") == text)
+        .select(key)
         for table in (RunTable.ACCEPTED, RunTable.REJECTED, RunTable.DECLINED)
     ]
     events = opened.table(RunTable.ACCEPTED_EVENTS).filter(pl.col("kind") == "account_replaced")
@@ -94,7 +99,7 @@ def _people(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
     is_person = pl.col("person_id") == text
     merges = opened.table(RunTable.ACCEPTED_EVENTS).filter(pl.col("kind") == "persons_merged")
     frames = [
-        opened.table(RunTable.ACCEPTED).filter(is_person),
+        opened.table_with(RunTable.ACCEPTED, "person_id", [text]).filter(is_person),
         opened.table(RunTable.REJECTED).filter(is_person | (pl.col("delivered_person_id") == text)),
         opened.ledger(opened.ledger_files_of(text)).filter(is_person),
         merges.filter(is_person | (pl.col("other_id") == text)),

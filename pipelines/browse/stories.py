@@ -9,7 +9,7 @@ from pipelines.browse.listing import Block, Cell, Column, Draft, Link, Listing, 
 from pipelines.browse.pages import COLUMNS_OF_ENTRIES, entry_row
 from pipelines.desk.opened_book import book_readable
 from pipelines.explain.account import Explained
-from pipelines.explain.applications import applications_in, of_accounts
+from pipelines.explain.applications import applications_of, of_accounts
 from pipelines.explain.declined_rows import declined_in
 from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
 from pipelines.explain.events import events_in, holders_of
@@ -98,12 +98,12 @@ def account(asked: Asked) -> Page:
     service_id, account_id = _ids(asked, "account")
     wanted = of_accounts([(service_id, account_id)])
     opened, words, draft = asked.opened, Words(asked.lang), Draft()
-    applications = applications_in(opened, wanted)
+    applications = applications_of(opened, [(service_id, account_id)])
     replaced = (pl.col("service_id") == service_id) & (pl.col("other_id") == account_id)
     corrections = events_in(opened, wanted | replaced)
     holders = holders_of(opened, applications, corrections)
     asked.browsed.log.note("account", service_id=service_id, account_id=account_id, people=holders)
-    declined = declined_in(opened, wanted)
+    declined = declined_in(opened, wanted, "account_id", [account_id])
     set_aside = applications_set_aside(opened, account_id)
     links = [
         Link(asked.t("to_holder", person=asked.id(holder)), asked.to("person", holder))

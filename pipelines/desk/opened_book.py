@@ -6,10 +6,10 @@ change, so a run may book meanwhile. Nothing here proves anything; ``mynapoint v
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ from engine.io.parquet import scan_parquet
 from engine.records import LedgerEntry, polars_schema
 from engine.terms.programme import Programme, parse_programme
 from engine.terms.services import Services, parse_services
+from pipelines.desk.id_places import IdPlaces
 from pipelines.desk.seals import names_of_seals
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ class OpenedBook:
 
     Attributes:
         records: the records of its committed runs; a run's number is its place, from 1.
+        places: where IDs stand in its files, for whoever looks for many, one after the other.
     """
 
     book: Book
     records: tuple[RunRecord, ...]
+    places: IdPlaces = field(default_factory=IdPlaces, repr=False, compare=False)
 
     @property
     def runs(self) -> int:
@@ -111,15 +114,13 @@ class OpenedBook:
 
         Entries of format 1 have the net amount that they stand for.
         """
-        paths = [file.path for file in (self.ledger_files if files is None else files)]
-        schema = polars_schema(LedgerEntry)
-        if not paths:
-            return pl.LazyFrame(schema=schema)
-        amount = pl.col("amount")
-        net_amount = pl.when(pl.col("kind") == "refund").then(-amount).otherwise(amount)
-        return scan_parquet(paths, schema=schema).with_columns(
-            pl.coalesce("net_amount", net_amount)
-        )
+        return _ledger([file.path for file in (self.ledger_files if files is None else files)])
+
+    def ledger_with(
+        self, files: Sequence[LedgerFile], column: str, ids: Sequence[str]
+    ) -> pl.LazyFrame:
+        """Some rows of the ledger's files, all that hold one of some IDs in a column among them."""
+        return self._with(_ledger, [file.path for file in files], column, ids)
 
     def tables(self, table: RunTable) -> list[Path]:
         """The files of one of the runs' tables that hold a row."""
@@ -131,12 +132,29 @@ class OpenedBook:
         """One of the runs' tables, with ``run_id``: the run that the row was delivered in. What
         format 1 did not keep of a row is null.
         """
-        schema = polars_schema(table.record)
-        paths = self.tables(table)
-        if not paths:
-            return pl.LazyFrame(schema=schema | {"run_id": pl.String()})
-        frame = scan_parquet(paths, schema=schema, path_column="run_id")
-        return frame.with_columns(pl.col("run_id").str.extract(r"([0-9]{6,})[/\\][^/\\]*$"))
+        return _table(table, self.tables(table))
+
+    def table_with(self, table: RunTable, column: str, ids: Sequence[str]) -> pl.LazyFrame:
+        """Some rows of one of the runs' tables, all that hold one of some IDs in a column among
+        them.
+        """
+        return self._with(partial(_table, table), self.tables(table), column, ids)
+
+    def _with(
+        self,
+        scan: Callable[[Sequence[Path]], pl.LazyFrame],
+        paths: Sequence[Path],
+        column: str,
+        ids: Sequence[str],
+    ) -> pl.LazyFrame:
+        pieces, unknown = [], []
+        for path in paths:
+            rows = self.places.rows(path, column, ids)
+            if rows is None or len(rows) > _MOST_PIECES:
+                unknown.append(path)
+            else:
+                pieces += [scan([path]).slice(row, 1) for row in rows]
+        return pl.concat([*pieces, scan(unknown)]) if pieces else scan(unknown)
 
     def services(self, number: int) -> Services:
         """The services that a run was booked by.
@@ -224,6 +242,27 @@ class OpenedBook:
         """The names of the seals that the book keeps of its last record; not checked."""
         with book_readable(self.book):
             return names_of_seals(self.book, self.chain[-1].place)
+
+
+_MOST_PIECES: Final = 50
+"""Of more rows it is as quick to read the whole file."""
+
+
+def _ledger(paths: Sequence[Path]) -> pl.LazyFrame:
+    schema = polars_schema(LedgerEntry)
+    if not paths:
+        return pl.LazyFrame(schema=schema)
+    amount = pl.col("amount")
+    net_amount = pl.when(pl.col("kind") == "refund").then(-amount).otherwise(amount)
+    return scan_parquet(paths, schema=schema).with_columns(pl.coalesce("net_amount", net_amount))
+
+
+def _table(table: RunTable, paths: Sequence[Path]) -> pl.LazyFrame:
+    schema = polars_schema(table.record)
+    if not paths:
+        return pl.LazyFrame(schema=schema | {"run_id": pl.String()})
+    frame = scan_parquet(paths, schema=schema, path_column="run_id")
+    return frame.with_columns(pl.col("run_id").str.extract(r"([0-9]{6,})[/\\][^/\\]*$"))
 
 
 def open_book(path: str | Path, as_of: int | None = None) -> OpenedBook:

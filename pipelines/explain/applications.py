@@ -1,7 +1,7 @@
 """Applications as the runs took them, with the first instant whose spending counts."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -25,7 +25,7 @@ def applications_that_decided(
         for refused in declined
         if refused.reason in _DECIDED_BY_THE_APPLICATION
     }
-    return applications_in(opened, of_accounts(accounts), [RunTable.ACCEPTED]) if accounts else []
+    return applications_of(opened, accounts, [RunTable.ACCEPTED]) if accounts else []
 
 
 def of_accounts(accounts: Iterable[tuple[str, str]]) -> pl.Expr:
@@ -36,14 +36,32 @@ def of_accounts(accounts: Iterable[tuple[str, str]]) -> pl.Expr:
     )
 
 
+_TABLES: Final = (RunTable.ACCEPTED, RunTable.REJECTED)
+
+
+def applications_of(
+    opened: OpenedBook, accounts: Collection[tuple[str, str]], tables: Sequence[RunTable] = _TABLES
+) -> list[Application]:
+    """The applications that name one of some accounts, in the order of the runs."""
+    ids = sorted({account_id for _, account_id in accounts})
+    return applications_in(opened, of_accounts(accounts), "account_id", ids, tables)
+
+
 def applications_in(
     opened: OpenedBook,
     wanted: pl.Expr,
-    tables: Sequence[RunTable] = (RunTable.ACCEPTED, RunTable.REJECTED),
+    column: str,
+    ids: Sequence[str],
+    tables: Sequence[RunTable] = _TABLES,
 ) -> list[Application]:
-    """The applications that fit, in the order of the runs."""
+    """The applications that fit, in the order of the runs; each has one of some IDs in a column."""
     found = []
-    for row in [row for table in tables for row in rows_of(opened.table(table).filter(wanted))]:
+    rows = [
+        row
+        for table in tables
+        for row in rows_of(opened.table_with(table, column, ids).filter(wanted))
+    ]
+    for row in rows:
         run = row.pop("run_id")
         counts_from = None
         if "reason" not in row:

@@ -28,12 +28,15 @@ def indexed_bookings(
 
 
 def scanned_bookings(
-    opened: OpenedBook, files: Sequence[LedgerFile], wanted: pl.Expr
+    opened: OpenedBook, files: Sequence[LedgerFile], wanted: pl.Expr, transaction_ids: Sequence[str]
 ) -> list[Entry]:
-    """A transaction's bookings in some files, every row of which is looked at."""
+    """Bookings of transactions with some IDs in some files, which the book's index is not asked
+    about.
+    """
     is_booking = pl.col("kind").is_in(KINDS)
     with book_readable(opened.book):
-        return entries_in(opened.ledger(files).filter(wanted & is_booking)) if files else []
+        rows = opened.ledger_with(files, "transaction_id", transaction_ids)
+        return entries_in(rows.filter(wanted & is_booking))
 
 
 def _one_row(opened: OpenedBook, run: int, row: int) -> pl.LazyFrame:

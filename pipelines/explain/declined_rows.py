@@ -56,13 +56,20 @@ def declined_of_person(
         for row in accepted
         if row["kind"] == "account_replaced" and (row["service_id"], row["account_id"]) in accounts
     }
-    return declined_in(opened, of_accounts(accounts)) if accounts else []
+    if not accounts:
+        return []
+    account_ids = sorted({account_id for _, account_id in accounts})
+    return declined_in(opened, of_accounts(accounts), "account_id", account_ids)
 
 
-def declined_in(opened: OpenedBook, wanted: pl.Expr) -> list[Declined]:
-    """The declined transactions that fit, in the order of the runs."""
+def declined_in(
+    opened: OpenedBook, wanted: pl.Expr, column: str, ids: Sequence[str]
+) -> list[Declined]:
+    """The declined transactions that fit, in the order of the runs; each has one of the IDs in the
+    column.
+    """
     found = []
-    for row in rows_of(opened.table(RunTable.DECLINED).filter(wanted)):
+    for row in rows_of(opened.table_with(RunTable.DECLINED, column, ids).filter(wanted)):
         run = row.pop("run_id")
         record = opened.record(int(run))
         # Format 1 kept too little of a declined row for a later run to book it.

@@ -15,7 +15,7 @@ from engine.io.book.format import RunTable
 from engine.terms.services import Service
 from pipelines.desk.opened_book import LedgerFile, OpenedBook
 from pipelines.explain.account import Entry
-from pipelines.explain.applications import applications_in, of_accounts
+from pipelines.explain.applications import applications_in, applications_of, of_accounts
 from pipelines.explain.bookings import indexed_bookings, scanned_bookings
 from pipelines.explain.events import events_in
 from pipelines.explain.found_rows import Row, entries_in
@@ -49,7 +49,7 @@ def declined_with_facts(opened: OpenedBook, declined: Sequence[Declined]) -> lis
     if not looked_up:
         return []
     accounts = {(refused.row["service_id"], refused.row["account_id"]) for refused in looked_up}
-    applications = applications_in(opened, of_accounts(accounts))
+    applications = applications_of(opened, accounts)
     known = _Known(
         opened,
         [application for application in applications if application.reason is None],
@@ -85,7 +85,8 @@ def _entries(opened: OpenedBook, declined: Sequence[Declined]) -> list[Entry]:
             (pl.col("service_id") == service) & (pl.col("transaction_id") == key)
             for service, key in sorted(keys)
         )
-        people |= {booking.person_id for booking in scanned_bookings(opened, files, wanted)}
+        ids = sorted({key for _, key in keys})
+        people |= {booking.person_id for booking in scanned_bookings(opened, files, wanted, ids)}
     return [
         entry
         for person in sorted(people)
@@ -249,8 +250,10 @@ def applications_with_facts(
         (application.row["service_id"], application.row["account_id"]) for application in rejected
     }
     people = sorted({application.row["person_id"] for application in rejected})
-    concerned = of_accounts(accounts) | pl.col("person_id").is_in(people)
-    accepted = applications_in(opened, concerned, [RunTable.ACCEPTED])
+    of_people = pl.col("person_id").is_in(people) & ~of_accounts(accounts)
+    accepted = applications_of(opened, accounts, [RunTable.ACCEPTED])
+    accepted += applications_in(opened, of_people, "person_id", people, [RunTable.ACCEPTED])
+    accepted.sort(key=lambda application: application.run_id)
     found = []
     for application in applications:
         if application.reason is None:

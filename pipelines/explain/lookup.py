@@ -10,6 +10,7 @@ from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.explain.account import Entry, Terms, explained
 from pipelines.explain.applications import (
     applications_in,
+    applications_of,
     applications_that_decided,
     of_accounts,
 )
@@ -37,7 +38,9 @@ def person_of(opened: OpenedBook, person_id: str, *, with_declined: bool = False
     with book_readable(opened.book):
         files = opened.ledger_files_of(person_id)
         entries = entries_in(opened.ledger(files).filter(pl.col("person_id") == person_id))
-        applications = applications_in(opened, pl.col("person_id") == person_id)
+        applications = applications_in(
+            opened, pl.col("person_id") == person_id, "person_id", [person_id]
+        )
         applications = applications_with_facts(opened, applications)
         events = events_in(opened, naming_the_person(person_id, applications, entries))
         declined = None
@@ -72,8 +75,10 @@ def account_of(opened: OpenedBook, service_id: str, account_id: str) -> Account:
     own = (pl.col("service_id") == service_id) & (pl.col("account_id") == account_id)
     fresh = (pl.col("service_id") == service_id) & (pl.col("other_id") == account_id)
     with book_readable(opened.book):
-        applications = applications_with_facts(opened, applications_in(opened, own))
-        declined = declined_with_facts(opened, declined_in(opened, own))
+        applications = applications_with_facts(
+            opened, applications_of(opened, [(service_id, account_id)])
+        )
+        declined = declined_with_facts(opened, declined_in(opened, own, "account_id", [account_id]))
         quarantined = applications_set_aside(opened, account_id)
         events = events_in(opened, own | fresh)
         replaced = [
@@ -83,8 +88,8 @@ def account_of(opened: OpenedBook, service_id: str, account_id: str) -> Account:
         ]
         people = holders_of(opened, applications, events)
         if replaced:
-            before = of_accounts((service_id, account) for account in replaced)
-            earlier = applications_in(opened, before), events_in(opened, before)
+            before = [(service_id, account) for account in replaced]
+            earlier = applications_of(opened, before), events_in(opened, of_accounts(before))
             people = list(dict.fromkeys([*people, *holders_of(opened, *earlier)]))
     stories = [person_of(opened, person) for person in people]
     entries = [entry for person in stories for entry in person.entries]
@@ -108,9 +113,11 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
     wanted = (pl.col("service_id") == service_id) & (pl.col("transaction_id") == transaction_id)
     bookings, unseen = indexed_bookings(opened, service_id, transaction_id, wanted)
     scanned = sum(file.rows for file in unseen)
-    bookings += scanned_bookings(opened, unseen, wanted)
+    bookings += scanned_bookings(opened, unseen, wanted, [transaction_id])
     with book_readable(opened.book):
-        declined = declined_with_facts(opened, declined_in(opened, wanted))
+        declined = declined_with_facts(
+            opened, declined_in(opened, wanted, "transaction_id", [transaction_id])
+        )
         applications = applications_that_decided(opened, declined) if not bookings else []
         quarantined = transactions_set_aside(opened, service_id, transaction_id)
         events = events_in(opened, wanted)
@@ -122,7 +129,7 @@ def transaction_of(opened: OpenedBook, service_id: str, transaction_id: str) -> 
         seen = set(unseen)
         rest = [file for file in opened.ledger_files if file not in seen]
         scanned += sum(file.rows for file in rest)
-        bookings = scanned_bookings(opened, rest, wanted)
+        bookings = scanned_bookings(opened, rest, wanted, [transaction_id])
     bookings.sort(key=lambda booking: booking.run_id)
     people = {
         person_id: person_of(opened, person_id)

@@ -18,6 +18,7 @@ from pipelines.browse.command import listening_on, server
 from pipelines.browse.counts import count
 from pipelines.browse.guard import Guard, new_token
 from pipelines.browse.lookups import LookupLog
+from pipelines.browse.places import find_places
 from pipelines.desk.opened_book import open_book
 from pipelines.shown.texts import Lang
 
@@ -73,6 +74,7 @@ def served(book: Path, log: Path, *, lang: Lang = "en", show_ids: bool = False) 
     opened, listening, token = open_book(book), listening_on(0), new_token()
     port = int(listening.getsockname()[1])
     lookups = LookupLog(log, opened.book.path)
+    find_places(opened)
     browsed = Browsed(count(opened), lookups, lang, show_ids)
     serving = server(Guard(application(browsed), token, port))
     thread = threading.Thread(target=serving.run, args=([listening],))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import obstore
 import polars as pl
 import pytest
@@ -88,6 +89,36 @@ def test_what_is_published_is_the_ledger_and_readers_open_it(
     assert table.version() == 1
     entries = pl.scan_delta(table).collect().sort("run_id", "person_id", "entry_seq")
     assert_frame_equal(entries, ledger_of(books["grown"]))
+
+
+def seen_by_duckdb(store: Proxy, place: str) -> list[tuple[Any, ...]]:
+    """By run that DuckDB sees at a place, entries and points; past the proxy."""
+    behind = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{store.behind}"}
+    published = DeltaTable(url(place), storage_options=behind).to_pyarrow_dataset()
+    with duckdb.connect() as database:
+        database.register("published", published)
+        return database.sql(
+            "SELECT run_id, count(*), sum(points) FROM published GROUP BY run_id ORDER BY run_id"
+        ).fetchall()
+
+
+def test_duckdb_reads_whole_runs_through_deltalake(
+    store: Proxy, books: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(books["first"], "sql", capsys)
+
+    def no_commits(_number: int, method: str, path: str) -> Fault | None:
+        return "refused" if method == "PUT" and "_delta_log" in path else None
+
+    store.forget(no_commits)
+    with pytest.raises(mynapoint.InputError):
+        call(["publish", str(books["grown"]), url("sql")])
+    assert objects(store, "sql").keys() > ledger_files(books["first"]).keys()
+    for book in ("first", "grown"):
+        of_runs = ledger_of(books[book]).group_by("run_id").agg(pl.len(), pl.col("points").sum())
+        assert seen_by_duckdb(store, "sql") == of_runs.sort("run_id").rows()
+        store.forget()
+        publish(books["grown"], "sql", capsys)
 
 
 def test_the_same_again_copies_nothing_and_says_so_in_both_languages(

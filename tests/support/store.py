@@ -141,7 +141,7 @@ def _free_ports(count: int) -> list[int]:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for free_socket in sockets:
             free_socket.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        return [int(free_socket.getsockname()[1]) for free_socket in sockets]
 
 
 @contextmanager

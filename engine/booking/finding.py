@@ -63,7 +63,7 @@ class AccountFinder:
 
     def find(self, service_id: pl.Series, account_id: pl.Series) -> Positions:
         """The number of each account, or -1 where it is not enrolled."""
-        if self._codes.size == 0:
+        if self._codes.size == 0 or len(service_id) == 0:
             return np.full(len(service_id), -1, np.int64)
         codes = service_id.cast(self._services, strict=False)
         known = codes.is_not_null()

@@ -27,7 +27,7 @@ CHECK_SEED: Final = 2
 
 def hash_text(texts: pl.Series, seed: int) -> Hashes:
     """One hash a row; a missing text has a hash of its own."""
-    return texts.hash(seed=seed).to_numpy()
+    return texts.hash(seed=seed).to_numpy() if len(texts) else np.empty(0, np.uint64)
 
 
 def hash_coded(coded: pl.Series, seed: int) -> Hashes:

@@ -7,12 +7,13 @@ is a code: ``missing``, ``malformed``, ``out_of_range``, ``unknown``, ``unexpect
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import polars as pl
 import pyarrow as pa
 
-from engine.reading.cells import Cells, Column, Form, marked
+from engine.reading.cells import Cells, Form, is_blank, marked
 from engine.reading.forms import (
     ANSWER_FORMS,
     CLAIM_FORMS,
@@ -74,21 +75,27 @@ def read_enrollments(table: Delivery) -> Reading:
 def read_events(table: Delivery) -> Reading:
     """Reads a batch of delivered events: each kind needs some columns and allows no others."""
     cells = _cells(table, EVENT_FORMS, EVENT_REQUIRED)
-    kind = cells["kind"].values.cast(pl.String)
+    columns, judged = [cells["kind"].values.cast(pl.String).alias("kind")], []
     for name in EVENT_BY_KIND:
-        cell = cells[name]
-        given = cell.values.is_not_null()
+        cell, given = cells[name], cells[name].values.is_not_null()
         for mask in cell.faults.values():
             given |= mask
+        columns.append(given.alias(name))
         needed_by = [kind for kind, needs in EVENT_NEEDS.items() if name in needs]
         allowed_by = [kind for kind, names in EVENT_MAY_HAVE.items() if name in names]
+        kind = pl.col("kind")
         allowed = kind.is_null() | kind.is_in([*needed_by, *allowed_by]).fill_null(value=False)
-        unexpected = given & ~allowed
-        missing = kind.is_in(needed_by).fill_null(value=False) & ~given
+        needed = kind.is_in(needed_by).fill_null(value=False)
+        judged += [
+            (pl.col(name) & ~allowed).alias(f"unexpected {name}"),
+            (needed & ~pl.col(name)).alias(f"missing {name}"),
+        ]
+    masks = pl.DataFrame(columns).select(judged)
+    for name in EVENT_BY_KIND:
+        cell, unexpected = cells[name], masks[f"unexpected {name}"]
         faults = {code: mask & ~unexpected for code, mask in cell.faults.items()}
-        cells[name] = Cells(
-            cell.values, marked(faults | {"unexpected": unexpected, "missing": missing})
-        )
+        faults |= {"unexpected": unexpected, "missing": masks[f"missing {name}"]}
+        cells[name] = Cells(cell.values, marked(faults))
     return _split(cells, table.shape[0])
 
 
@@ -154,12 +161,11 @@ def _cells(
     cells = {}
     names = table.columns if isinstance(table, pl.DataFrame) else table.column_names
     for name, form in forms.items():
-        column: Column
-        if name in names:
-            column = table[name]
+        if name in names and not is_blank(table[name]):
+            read = form(table[name])
         else:
-            column = pl.repeat(None, table.shape[0], dtype=pl.String, eager=True)
-        read = form(column)
+            blank = pl.repeat(None, table.shape[0], dtype=_type_of(form), eager=True)
+            read = Cells(blank, {})
         if name in required:
             at_fault = read.values.is_null()
             for mask in read.faults.values():
@@ -167,6 +173,12 @@ def _cells(
             read = Cells(read.values, read.faults | marked({"missing": at_fault}))
         cells[name] = read
     return cells
+
+
+@cache
+def _type_of(form: Form) -> pl.DataType:
+    """What a form makes of texts."""
+    return form(pl.Series([""])).values.dtype
 
 
 def _split(cells: Mapping[str, Cells], rows: int) -> Reading:

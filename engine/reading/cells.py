@@ -44,6 +44,15 @@ def text_of(column: Column) -> pl.Series:
     return pl.Series(pl.from_arrow(column))
 
 
+def is_blank(column: Column) -> bool:
+    """Whether the cells are texts of no byte; they may be all the same if it is not seen."""
+    if isinstance(column, pl.Series):
+        return column.dtype == pl.String and column.null_count() == len(column)
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        return False
+    return all(ends[0] == ends[-1] for ends, _ in map(bytes_of, column.chunks))
+
+
 def range_of_bytes(text: pl.Series) -> tuple[int, int]:
     """The least and the greatest byte of the texts; bytes under nulls may count, which is safe."""
     ends, data = bytes_of(text.to_arrow(compat_level=pl.CompatLevel.oldest()))

@@ -6,6 +6,7 @@ ones, and would be booked a second time. So a run names them. In a provider's fo
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from threading import Lock
 from typing import Final
 
@@ -32,14 +33,15 @@ class SpreadsheetIds:
     def look(self, good: pl.DataFrame) -> None:
         """Looks at readable rows, which have a ``row_ref``."""
         first_rows = good.head(_LOOKED_AT)
-        for column in _IDS:
-            if column not in first_rows.columns:
-                continue
-            for pattern, what in _FOUND:
-                marked = first_rows[column].str.contains(pattern).arg_true()
-                if marked.len() == 0:
-                    continue
-                ref = int(first_rows["row_ref"][int(marked[0])])
+        columns = [column for column in _IDS if column in first_rows.columns]
+        first_refs = first_rows.select(
+            pl.col("row_ref").filter(pl.col(column).str.contains(pattern)).first().alias(f"{at}")
+            for at, (column, (pattern, _)) in enumerate(product(columns, _FOUND))
+        )
+        for ref, (column, (_, what)) in zip(
+            first_refs.row(0), product(columns, _FOUND), strict=True
+        ):
+            if ref is not None:
                 with self._lock:
                     key = column, what
                     self._first_ref[key] = min(ref, self._first_ref.get(key, ref))

@@ -50,6 +50,8 @@ class QuarantinedRows:
             (Kind.UNREADABLE, quarantined.filter(~in_conflict)),
         ):
             self._rows[kind] += rows.height
+            if rows.is_empty():
+                continue
             examples = self._examples.setdefault(kind, [])
             examples += rows.select("file", "row").head(_EXAMPLES - len(examples)).rows()
             for file, number in rows["file"].value_counts().iter_rows():

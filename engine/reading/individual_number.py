@@ -64,13 +64,12 @@ class _Column:
     def take(self, values: pl.Series, hashes: Hashes) -> None:
         """Takes note of values, of which these are the hashes."""
         for start in range(0, hashes.size, _AT_ONCE):
-            self._take(values.slice(start, _AT_ONCE), hashes[start : start + _AT_ONCE])
             if self.hashes.size == _JUDGED:
                 # Once there are enough, only values with lesser hashes matter, and those are few.
-                rest = np.flatnonzero(hashes[start + _AT_ONCE :] < self.hashes[-1])
-                rest += start + _AT_ONCE
+                rest = np.flatnonzero(hashes[start:] < self.hashes[-1]) + start
                 self._take(values.gather(rest), hashes[rest])
                 return
+            self._take(values.slice(start, _AT_ONCE), hashes[start : start + _AT_ONCE])
 
     def _take(self, values: pl.Series, hashes: Hashes) -> None:
         fits = values.str.contains(_FORM).fill_null(value=False)

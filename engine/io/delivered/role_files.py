@@ -17,7 +17,7 @@ from engine.booking.index_spaces import RowRefs
 from engine.errors import InputError
 from engine.io.book.run_record import Input, RowWarning, UsedLayout
 from engine.io.delivered.csv_file import CsvFile
-from engine.io.delivered.deliveries import SECOND, Delivered, Work, check_unchanged
+from engine.io.delivered.deliveries import SECOND, Batch, Delivered, Work, check_unchanged
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.opening import described_as, opened, rows_expected
 from engine.io.delivered.parquet_file import ParquetFile
@@ -34,6 +34,8 @@ from engine.reading.spreadsheet_ids import SpreadsheetIds
 T = TypeVar("T")
 # By role, the column of which the spelling is looked at while its files are read.
 _ODD_IDS: Final = {"transactions": "transaction_id"}
+# Read, and not yet looked at.
+_PARTS_AHEAD: Final = 2
 # Of a row's place: its record, whether or not it is the second row out of it.
 _RECORD = SECOND - 1
 
@@ -69,6 +71,8 @@ class Files:
     yen: Counter[int] = field(default_factory=Counter)
     second_rows: Counter[int] = field(default_factory=Counter)
     _described: dict[int, Described | None] = field(default_factory=dict)
+    _files: list[CsvFile | LaidOutFile | ParquetFile] = field(default_factory=list)
+    _begun: Iterator[tuple[int, Batch]] | None = None
     _file_of_part: list[int] = field(default_factory=list)
     _first_row_of_part: list[int] = field(default_factory=list)
 
@@ -81,6 +85,10 @@ class Files:
         """About how many rows the files hold."""
         return sum(rows_expected(file) for file in self.delivered)
 
+    def begin(self, pool: ThreadPoolExecutor) -> None:
+        """Begins to read the first parts, whenever ``read`` will ask for them."""
+        self._begun = in_order(pool, _PARTS_AHEAD, self._works(), _records)
+
     def read(
         self, pool: ThreadPoolExecutor, ahead: int, then: Callable[[Rows], T]
     ) -> Iterator[tuple[list[T], int]]:
@@ -89,14 +97,9 @@ class Files:
         Raises:
             InputError: a file cannot be used.
         """
-        files: list[CsvFile | LaidOutFile | ParquetFile] = []
-
-        def works() -> Iterator[tuple[int, Work]]:
-            for index in range(len(self.delivered)):
-                file = self._open(index)
-                files.append(file)
-                for work in file.works():
-                    yield index, work
+        if self._begun is None:
+            self.begin(pool)
+        assert self._begun is not None
 
         def counted(rows: Rows) -> T:
             self.methods.count(rows.good)
@@ -105,13 +108,13 @@ class Files:
                 self.odd_ids.look(rows.good)
             return then(rows)
 
-        def read(numbered: tuple[int, Work], part: int) -> tuple[int, PartRead[T]]:
-            index, work = numbered
-            return index, read_part(self.role, work, part, self.screen, counted)
+        def read(numbered: tuple[int, Batch], part: int) -> tuple[int, PartRead[T]]:
+            index, batch = numbered
+            return index, read_part(self.role, batch, part, self.screen, counted)
 
         rows = [0] * len(self.delivered)
-        for index, (records, split, made, skipped) in in_order(pool, ahead, works(), read):
-            self._finish(files, index, rows)
+        for index, (records, split, made, skipped) in in_order(pool, ahead - 1, self._begun, read):
+            self._finish(index, rows)
             self._file_of_part.append(index)
             self._first_row_of_part.append(rows[index])
             rows[index] += records
@@ -119,23 +122,25 @@ class Files:
             self.skip(skipped)
             self.add_yen(sum(yen for _, yen in skipped.values()))
             yield made, records + split
-        self._finish(files, len(files), rows)
+        self._finish(len(self.delivered), rows)
         for row_ref, what in self.spreadsheet_ids.found():
             file, row = self._place(row_ref)
             self.warnings.append(RowWarning(file, row, what))
 
-    def _finish(
-        self,
-        files: Sequence[CsvFile | LaidOutFile | ParquetFile],
-        before: int,
-        rows: Sequence[int],
-    ) -> None:
+    def _works(self) -> Iterator[tuple[int, Work]]:
+        for index in range(len(self.delivered)):
+            file = self._open(index)
+            self._files.append(file)
+            for work in file.works():
+                yield index, work
+
+    def _finish(self, before: int, rows: Sequence[int]) -> None:
         """Notes the files ahead of number ``before``, whose last parts have been read."""
         for index in range(len(self.inputs), before):
-            sha256 = files[index].sha256
+            sha256 = self._files[index].sha256
             check_unchanged(self.delivered[index])
             self.add_input(index, sha256, rows[index] + self.second_rows[index])
-            self._check_end(index, rows[index], files[index])
+            self._check_end(index, rows[index], self._files[index])
 
     def _check_end(self, index: int, row: int, file: CsvFile | LaidOutFile | ParquetFile) -> None:
         """Warns of a file that may be cut short, in its last record or ahead of its totals.
@@ -268,13 +273,22 @@ class Files:
             part, work = numbered
             return read_part_again(self.role, work, row_refs[parts == part])
 
-        for index in sorted({int(file_of_part[part]) for part in wanted}):
-            delivered = self.delivered[index]
-            first_part = int(np.searchsorted(file_of_part, index))
-            works = enumerate(self._open(index).works(), first_part)
-            wanted_works = (numbered for numbered in works if numbered[0] in wanted)
-            yield from in_order(pool, ahead, wanted_works, read)
-            check_unchanged(delivered)
+        files = sorted({int(file_of_part[part]) for part in wanted})
+
+        def works() -> Iterator[tuple[int, Work]]:
+            for index in files:
+                first_part = int(np.searchsorted(file_of_part, index))
+                numbered = enumerate(self._open(index).works(), first_part)
+                yield from ((part, work) for part, work in numbered if part in wanted)
+
+        yield from in_order(pool, ahead, works(), read)
+        for index in files:
+            check_unchanged(self.delivered[index])
+
+
+def _records(numbered: tuple[int, Work], _: int) -> tuple[int, Batch]:
+    index, work = numbered
+    return index, work.read()
 
 
 def check_nothing(*files: Files) -> None:

@@ -77,15 +77,11 @@ class Rows:
 
 
 def read_part(
-    role: Role, work: Work, part: int, screen: Screen, then: Callable[[Rows], T]
+    role: Role, batch: Batch, part: int, screen: Screen, then: Callable[[Rows], T]
 ) -> PartRead[T]:
-    """Reads a part: how many records it has, how many of them give a second row, what ``then``
+    """Reads a part's records: how many there are, how many of them give a second row, what ``then``
     makes of its pieces, what a layout left out.
-
-    Raises:
-        InputError: the part cannot be read.
     """
-    batch = work.read()
     screen.look_at_lines(batch.sample)
     made = []
     for piece in batch.pieces(PIECE_ROWS):

@@ -242,6 +242,8 @@ class Calculation:
             frames += [rows.good for rows in pieces]
             self._progress("enrollments", self.tally.enrollments_read, files)
         self._progress_ends("enrollments", self.tally.enrollments_read)
+        # Processors that have nothing to do while applications are decided read on.
+        self.deliveries.transactions.begin(pool)
         delivered = pl.concat(frames)
         looks_again = bool(
             self.run.terms_changed or events.taken.groups or past.corrections.left_alone.enrollments

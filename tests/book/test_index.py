@@ -370,3 +370,20 @@ def test_a_run_that_begins_anew_reads_its_files_from_the_start(
         ("enrollments", 1),
         ("transactions", 4),
     ]
+
+
+def test_what_is_kept_of_corrections_is_written_again_only_where_there_are_new_ones(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    header = "event_id,kind,authority,service_id,transaction_id"
+    names = []
+    for number in range(1, 7):
+        events = []
+        if number in (2, 4):
+            row = f"V{number},transaction_voided,clerk,coin,T{number - 1}"
+            events = [desk.write(f"events-{number}.csv", f"{header}\n{row}\n")]
+        desk.run(desk.transactions([transaction(number)]), events=events)
+        names += [file.name for file in (desk.book / "index").glob("corrections-*.json")]
+    # By the run that changed it; the index covers all but the last night.
+    assert names == [f"corrections-{run:06}.json" for run in (0, 2, 2, 4, 4)]

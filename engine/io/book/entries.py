@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from engine.booking.index_spaces import BookPositions
 from engine.booking.state import RUN_SHIFT
 from engine.columns.hashing import Positions
-from engine.columns.unshared import rows_on_their_own
 from engine.errors import BookError
 from engine.io.book.checked import DamagedIndex
 from engine.io.book.folder import Book, run_id
@@ -56,7 +55,8 @@ def _of_run(book: Book, run: int, places: Positions) -> Iterator[pl.DataFrame]:
 
 
 def _taken(file: pq.ParquetFile, group: int, rows: Positions) -> pl.DataFrame:
-    return rows_on_their_own(as_entries(pl.DataFrame(file.read_row_group(group))[rows]))
+    # Taken by Arrow, rows have texts of their own; Polars' would keep those of the whole group.
+    return as_entries(pl.DataFrame(file.read_row_group(group).take(pa.array(rows))))
 
 
 def as_entries(frame: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ WHERE_SEEN: Final = np.dtype([("content", "u8"), ("row_ref", "i8")])
 
 
 class Occurrences(NamedTuple):
-    """What must be remembered of rows to see their keys again: 24 bytes a row.
+    """What is kept of each row to detect repeated keys (24 bytes a row).
 
     Attributes:
         keys: the keys' hashes.

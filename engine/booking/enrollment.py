@@ -2,7 +2,7 @@
 
 Applications are decided in order, since an accepted application stands in the way of later ones.
 Only applications that share a person or an account with another need that order; all others are
-decided at once, and so are two of one person that nobody else has to do with.
+decided at once, and so are two of one person that concern no one else.
 """
 
 import datetime as dt

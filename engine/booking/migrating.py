@@ -1,4 +1,4 @@
-"""What format 1 counted otherwise: people of whom the first run of format 2 says so by recounts.
+"""What format 1 counted differently: the people for whom the first run of format 2 books recounts.
 
 Format 1 let a refund change its own rounding group alone, also where it gave room under the cap
 back to another.

@@ -47,7 +47,7 @@ def hash_blocks(data: memoryview, block_bytes: int) -> Hashes:
 
 
 def combined(first: Hashes, second: Hashes) -> Hashes:
-    """The hash of an ordered pair; unlike a plain xor it tells (a, b) from (b, a)."""
+    """The hash of an ordered pair; unlike a plain xor it differs for (a, b) and (b, a)."""
     mixed = (first ^ (first >> _SHIFT)) * _ODD
     mixed ^= second
     mixed = (mixed ^ (mixed >> _SHIFT)) * _ODD
@@ -76,7 +76,7 @@ FINGERPRINT: Final = _fingerprint()
 def places_in(
     ascending: npt.NDArray[_Number], wanted: npt.NDArray[_Number]
 ) -> tuple[Positions, npt.NDArray[np.bool_]]:
-    """Where each wanted number may stand among ascending ones, and whether it is there."""
+    """Binary search of ``wanted``: the insertion points, and which of them are exact hits."""
     if ascending.size == 0:
         return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
     at = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
@@ -84,9 +84,9 @@ def places_in(
 
 
 class FewHashes:
-    """Some hashes, to be found among many.
+    """A small set of hashes to look for in a large array.
 
-    The leading bits sort out nearly all others, at the cost of one look each.
+    A bitmap of the leading bits rejects nearly all misses with one lookup.
     """
 
     def __init__(self, hashes: Hashes) -> None:

@@ -180,14 +180,14 @@ class CanonicalColumns:
 
     def _amounts(self, name: str) -> Amounts:
         """A column's values as amounts."""
-        codes = self._columns[name].unlike[1]
+        codes = self._columns[name].distinct[1]
         read = self._read_amounts(name)
         return read if codes is None else read.gather(codes)
 
     def _read_amounts(self, name: str) -> Amounts:
         """A column's distinct values as amounts, read once for all that is made from them."""
         if name not in self._amounts_read:
-            self._amounts_read[name] = read_amounts(self._columns[name].unlike[0])
+            self._amounts_read[name] = read_amounts(self._columns[name].distinct[0])
         return self._amounts_read[name]
 
     def _texts(self, name: str, source: Source) -> pl.Series:
@@ -284,7 +284,7 @@ class CanonicalColumns:
     def _part(self, part: Part) -> pl.Series:
         column = self._columns[part.name]
         if part.amount:
-            codes = column.unlike[1]
+            codes = column.distinct[1]
             digits = written_amounts(self._read_amounts(part.name))
             return digits if codes is None else digits.gather(codes)
         if part.day is None:

@@ -34,7 +34,7 @@ class Ids:
 class EqualRows:
     """Numbers rows of one ID in a file's order, part by part.
 
-    An ID is known by 64 bits of hash: among the rows that a file may have, two unlike ones are
+    An ID is known by 64 bits of hash: among the rows that a file may have, two distinct ones are
     taken for one with a chance below 10^-6, and are then numbered together.
     """
 
@@ -50,24 +50,24 @@ class EqualRows:
         if numbers.size == 0:
             return numbers
         begins = np.flatnonzero(np.diff(ids.ascending, prepend=~ids.ascending[:1]) != 0)
-        unlike, counts = ids.ascending[begins], np.diff(begins, append=numbers.size)
-        at, known = places_in(self._hashes, unlike)
-        before = np.zeros(unlike.size, np.int64)
+        distinct, counts = ids.ascending[begins], np.diff(begins, append=numbers.size)
+        at, known = places_in(self._hashes, distinct)
+        before = np.zeros(distinct.size, np.int64)
         before[known] = self._counts[at[known]]
         again = (counts > 1) | known
         # As a rule they are few; else all are sorted at once.
         if counts[again].sum() * _FEW > numbers.size:
-            again = np.ones(unlike.size, np.bool_)
+            again = np.ones(distinct.size, np.bool_)
             rows = np.arange(numbers.size)
         else:
-            rows = FewHashes(unlike[again]).places_among(ids.hashes)
+            rows = FewHashes(distinct[again]).places_among(ids.hashes)
         order = np.argsort(ids.hashes[rows], kind="stable")
         firsts = np.cumsum(counts[again]) - counts[again]
         numbers[rows[order]] = (
             np.arange(rows.size) + np.repeat(before[again] - firsts, counts[again]) + 1
         )
         self._counts[at[known]] += counts[known]
-        new = np.searchsorted(self._hashes, unlike[~known])
-        self._hashes = np.insert(self._hashes, new, unlike[~known])
+        new = np.searchsorted(self._hashes, distinct[~known])
+        self._hashes = np.insert(self._hashes, new, distinct[~known])
         self._counts = np.insert(self._counts, new, counts[~known])
         return numbers

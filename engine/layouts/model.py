@@ -1,4 +1,4 @@
-"""The types of a layout: how a provider's file is written, and what of it is canonical.
+"""The types of a layout: how a provider's file is written, and how its columns become canonical.
 
 A layout is data: ``parsing`` makes it from a TOML text, and nothing here reads a file.
 """
@@ -241,7 +241,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What whoever delivers a file must say of it."""
+    """What must be given with a file when it is delivered."""
 
     asks: str
     form: ParameterForm
@@ -293,7 +293,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a provider's file is written, and what of it is which canonical column.
+    """How a provider's file is written, and which canonical column each of its columns gives.
 
     Attributes:
         text, sha256: the file's text, whole, and its digest in UTF-8.

@@ -1,4 +1,4 @@
-"""What whoever delivers a file says of it, checked against what its layout asks for."""
+"""The parameters given with a file, checked against those that its layout asks for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIGEST_PREFIX: Final = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A layout with what whoever delivers a file says of it.
+    """A layout with the parameters given with a file.
 
     Attributes:
         parameters: all that the layout asks for.

@@ -33,7 +33,7 @@ _MARKS: Final = (b"+", b"=", b"'", b"#", b".")
 class Column:
     """A provider's column: trimmed texts, null where there is nothing.
 
-    What is made of a text is made of unlike texts once, where a column has few of them.
+    A conversion is done once per distinct text, where a column has few of them.
 
     Attributes:
         cells: the texts as they came, or their bytes in the file's encoding.
@@ -97,8 +97,8 @@ class Column:
         return function(values).gather(codes)
 
     @property
-    def unlike(self) -> tuple[pl.Series, pl.Series | None]:
-        """Texts that hold all there are, and each row's place among them; None when it is its own.
+    def distinct(self) -> tuple[pl.Series, pl.Series | None]:
+        """The distinct texts and, for each row, its index into them; None if every row has its own.
 
         Raises:
             UnicodeDecodeError: a cell is not in the encoding.
@@ -107,7 +107,7 @@ class Column:
 
     @property
     def has_few(self) -> bool:
-        """Whether a text stands in two rows or more, as a rule."""
+        """Whether values repeat: on average at least two rows per distinct value."""
         return self._few is not None
 
     @property

@@ -166,7 +166,7 @@ ANSWER_FORMS: Final[Mapping[str, Form]] = {
     "answered_on": day,
     "code": free_text,
 }
-# What a claim says is looked at by whoever holds it against the ledger.
+# The values of a claim are checked where it is compared with the ledger.
 CLAIM_FORMS: Final[Mapping[str, Form]] = {
     "service_id": identifier,
     "points": free_text,

@@ -40,7 +40,7 @@ class Rule:
 def reasons_against(
     rows: pl.DataFrame, rules: Sequence[Rule]
 ) -> tuple[npt.NDArray[np.int64], pl.Series]:
-    """The places, ascending, of the rows that a rule holds against, and each's first reason.
+    """Indices of the rows that break a rule, ascending, and for each the first reason.
 
     Nearly all rows satisfy all rules, so only the others are asked which is the first.
     """

@@ -62,7 +62,7 @@ class Calculations:
         with self._turn:
             try:
                 future.set_result(calculate())
-            except BaseException as error:  # noqa: BLE001 - whoever asks is told
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
                 future.set_exception(error)
 
     def _forget(self) -> None:

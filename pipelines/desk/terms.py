@@ -1,4 +1,4 @@
-"""The programmes and terms that a book's runs awarded by, as people are told of them."""
+"""The programmes and terms of a book's runs, in words for people."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field

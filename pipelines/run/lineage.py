@@ -1,4 +1,4 @@
-"""An attempt as OpenLineage's events, where its own environment variables say who is told.
+"""An attempt as OpenLineage's events, sent where its own environment variables say.
 
 ``START``, then ``COMPLETE`` or ``FAIL``: which files went in, by name and sha256, and what the
 ledger got. Nothing of people is in it, and nothing that goes wrong with it is an error of the run.
@@ -68,7 +68,7 @@ class Lineage:
                 sys.stderr.write(f"warning: OpenLineage was not told: {failure}\n")
 
     def _tell_of_beginning(self) -> None:
-        # The end is told all the same; if it cannot be, that is said once.
+        # The end is sent all the same; if it cannot be, one warning is enough.
         with suppress(Exception):
             self._emit("START", None, None)
 

@@ -1,4 +1,4 @@
-"""An attempt to book a night, and who is told: the book, a log, metrics, lineage, a command."""
+"""An attempt to book a night, and its watchers: the book, a log, metrics, lineage, a command."""
 
 import datetime as dt
 import json
@@ -25,7 +25,7 @@ from pipelines.shown.summary import record_value
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Who is told of an attempt, beside the book.
+    """The watchers of an attempt, beside the book.
 
     Attributes:
         log_json: a file to which lines of JSON are added.

@@ -51,7 +51,7 @@ def present(
 def lines_of(
     verified: Verified, texts: Texts, *, made_at: dt.datetime, show_ids: bool
 ) -> Iterator[str]:
-    """The verification, a line each: what it is of, what was checked, what was found."""
+    """The verification, a line each: which book, what was checked, what was found."""
     t = texts
     yield t("title")
     yield plain(t("book", book=verified.book))

@@ -35,7 +35,7 @@ class DamagedIndex(Exception):  # noqa: N818 - what it is, not what went wrong
 
 
 class ArrayFile(NamedTuple):
-    """An array's file, as whoever keeps it names it."""
+    """An array's file, as the index's manifest lists it."""
 
     name: str
     rows: int

@@ -1,7 +1,7 @@
 """The book's index: what it knows, kept on disk so that a night need not read the ledger.
 
 It is made from committed runs alone and brought up to date when a run begins. What is read from it
-is checked as it is read: whoever asks it may meet ``DamagedIndex``, at any time. Then it is thrown
+is checked as it is read: any access may raise ``DamagedIndex``, at any time. Then it is thrown
 away (``clear_index``) and made anew from the ledger, and whatever was begun with it begins again.
 """
 

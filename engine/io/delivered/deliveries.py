@@ -42,7 +42,7 @@ class Ragged:
 
 
 class NameFaults(Protocol):
-    """Names the faults of some records, by their places, as whoever delivered them would."""
+    """Names the faults of some records, by their places, in the provider's own words."""
 
     def __call__(self, places: np.ndarray, errors: pl.Series, /) -> pl.Series: ...
 
@@ -230,7 +230,7 @@ def find_delivered(
         paths: what was named, also in an object store.
         role: what the files hold.
         nothing_is_fine: whether a folder may be empty, and a glob match nothing.
-        progress: is told how much of what lies in stores has been fetched.
+        progress: callback for how much has been fetched from object stores.
 
     Raises:
         InputError: nothing is there, or a folder holds a file of another kind.

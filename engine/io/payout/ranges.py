@@ -1,4 +1,4 @@
-"""Rows on their way to slices that fit into memory: cut by account, in order, or by a number."""
+"""Rows partitioned into slices that fit into memory: by account, in order, or by a number."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -103,7 +103,7 @@ def run(
         rows_per_slice: about how many rows are calculated at once; bounds the memory.
         memory_mib: how many MiB of rows may wait in memory for their slice, others on the disk; by
             default an eighth of what is free, 512 at most.
-        progress: is told how far the run is.
+        progress: callback that reports how far the run is.
         how: calculates the run; by default this machine alone.
         dry_run: do all of it but the booking: the book's folder is only read.
         out: of a dry run, a new or empty folder for the files that the run would have left, under

@@ -134,7 +134,7 @@ class Run:
             self.order.progress("commit", 0, 1)
             book.publish(self.number)
             commit(book, self.number, prepared.parts, record_sha256=prepared.record_sha256)
-        # The run is in the book, whatever becomes of a terminal or a log that is told so.
+        # The run is in the book, even if a terminal or a log can no longer be written to.
         with suppress(Exception):
             self._tell(prepared.result)
         return prepared.result

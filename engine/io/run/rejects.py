@@ -1,4 +1,4 @@
-"""The rows for which a run was refused, kept for whoever has to look at them."""
+"""The rows for which a run was refused, kept for inspection."""
 
 import shutil
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""What a run sets down on its way from delivered files to slices of people.
+"""Shuffle: rows are partitioned by slice, in memory or spilled to disk in large runs.
 
-It stays in memory as long as there is room; what comes later goes to the run's staging folder.
+Rows stay in memory as long as there is room; later ones go to the run's staging folder.
 """
 
 import threading
@@ -41,7 +41,7 @@ class RowsLeft:
 
 
 class Shuffle:
-    """Rows on their way to slices: added in any order by any thread, taken slice by slice."""
+    """Rows by slice: added in any order by any thread, taken slice by slice."""
 
     def __init__(
         self, name: str, slices: int, folder: Path | None, memory: Memory | None = None

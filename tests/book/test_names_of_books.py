@@ -32,9 +32,7 @@ def rows_of(book: Path) -> pl.DataFrame:
     return rows.sort("run_id", "person_id", "entry_seq")
 
 
-@pytest.mark.parametrize(
-    "name", [NAME, "back\\slash", "s3:x", "file:x", "p=1", "a{1,2}", "#x", "-x"]
-)
+@pytest.mark.parametrize("name", [NAME, "-back\\slash", "s3:p=1", "file:a{1,2}#x"])
 def test_every_command_takes_a_books_name_letter_by_letter(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,7 +123,10 @@ class Killed(Fault):
 
 
 class Story:
-    """A night to be booked on a book, and what the book must hold before and after."""
+    """A night to be booked on a book, and what the book must hold before and after.
+
+    Several tests share it, and each of them takes a copy of the book.
+    """
 
     def __init__(self, start: Path, night: Night, folder: Path) -> None:
         self.start, self.night, self.folder = start, night, folder
@@ -177,26 +180,29 @@ class Story:
         return was_booked
 
 
-@pytest.fixture
-def first_night(tmp_path: Path) -> Story:
-    return Story(tmp_path / "none", deliver(tmp_path, 1), tmp_path)
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("first-night")
+    return Story(folder / "none", deliver(folder, 1), folder)
 
 
-@pytest.fixture
-def second_night(tmp_path: Path) -> Story:
-    start = tmp_path / "start"
-    deliver(tmp_path, 1).book(start)
-    return Story(start, deliver(tmp_path, 2), tmp_path)
+@pytest.fixture(scope="module")
+def second_night(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("second-night")
+    start = folder / "start"
+    deliver(folder, 1).book(start)
+    return Story(start, deliver(folder, 2), folder)
 
 
-@pytest.fixture
-def upon_a_wreck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
+@pytest.fixture(scope="module")
+def upon_a_wreck(tmp_path_factory: pytest.TempPathFactory) -> Story:
     """The third night, once killed before its commit, on a book whose index was damaged."""
-    start = tmp_path / "start"
+    folder = tmp_path_factory.mktemp("upon-a-wreck")
+    start = folder / "start"
     for number in (1, 2):
-        deliver(tmp_path, number).book(start)
-    story = Story(start, deliver(tmp_path, 3), tmp_path)
-    with monkeypatch.context() as patch:
+        deliver(folder, number).book(start)
+    story = Story(start, deliver(folder, 3), folder)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(durable, "before_operation", _die_at("commit"))
         with pytest.raises(Death):
             story.night.book(start)

@@ -34,12 +34,18 @@ def nights(tmp_path: Path) -> list[Night]:
     return [deliver(tmp_path / "nights", number) for number in (1, 2, 3)]
 
 
+@pytest.fixture(scope="module")
+def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two-nights")
+    for number in (1, 2):
+        deliver(folder / "nights", number).book(folder / "book")
+    return folder / "book"
+
+
 @pytest.fixture
-def book(tmp_path: Path, nights: list[Night]) -> Path:
-    """Two nights."""
-    for night in nights[:2]:
-        night.book(tmp_path / "book")
-    return tmp_path / "book"
+def book(tmp_path: Path, two_nights: Path) -> Path:
+    """Two nights; a copy to do harm to."""
+    return Path(shutil.copytree(two_nights, tmp_path / "book"))
 
 
 def kinds(book: Path) -> set[str]:

@@ -44,7 +44,7 @@ def draw(
     evaluate: Path
         The folder of a sample whose sheet is filled in.
     sheet: Path
-        With --evaluate: the filled-in sheet as CSV, where it is not the folder's sample.csv.
+        With --evaluate: the filled-in sheet, CSV or .xlsx, where it is not in the folder.
     confidence: float
         With --evaluate: the confidence of the upper limits, in percent.
     out: Path

@@ -18,7 +18,7 @@ from pipelines.draw.output import (
 )
 from pipelines.draw.population import draw, explained_units
 from pipelines.draw.sample import Drawn, Method, Sample
-from pipelines.draw.sheet import SHEET, read_description, read_sheet, write_sample
+from pipelines.draw.sheet import filled_in, read_description, read_sheet, write_sample
 from pipelines.explain.wording import Words
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_folder, whole_folder
@@ -121,7 +121,7 @@ def evaluate_sample(
         check_folder(out)
     folder = local_path(folder)
     sample = drawn_again(open_book(book), folder)
-    audited = read_sheet(folder / SHEET if sheet is None else local_path(sheet), sample)
+    audited = read_sheet(filled_in(folder) if sheet is None else local_path(sheet), sample)
     evaluation = evaluate(sample, audited, confidence)
     if out is not None:
         with whole_folder(out) as fresh:

@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.io.durable import sha256_of
 from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.draw.sample import Drawn, Method, Sample
+from pipelines.draw.workbook import rows_of_workbook
 from pipelines.shown.spreadsheet import Spreadsheet
 from pipelines.shown.texts import Texts
 
@@ -22,6 +23,7 @@ SHEET: Final = "sample.csv"
 WORKBOOK: Final = "sample.xlsx"
 DESCRIPTION: Final = "sample.json"
 _AUDITED: Final = "audited_points"
+_ZIP: Final = b"PK\x03\x04"
 _COLUMNS: Final = {
     "unit": 6,
     "hits": 6,
@@ -107,7 +109,8 @@ def read_description(folder: Path) -> tuple[Drawn, int, str]:
 
 
 def read_sheet(path: Path, sample: Sample) -> dict[int, int]:
-    """The audited points by unit, as a spreadsheet program may have saved them (CP932, too).
+    """The audited points by unit, as a spreadsheet program may have saved them: a workbook or CSV,
+    CP932 too.
 
     Raises:
         InputError: a unit is missing, is not one that was drawn, or is not filled in.
@@ -131,6 +134,26 @@ def check_sheet(path: Path, sample: Sample) -> None:
     _units_of(path, sample)
 
 
+def filled_in(folder: Path) -> Path:
+    """The sheet of a sample's folder that somebody filled in: the workbook, where it alone is not
+    as it was written.
+
+    Raises:
+        InputError: both of them are not.
+    """
+    try:
+        written = json.loads((folder / DESCRIPTION).read_bytes())["files_sha256"]
+        changed = [name for name in (SHEET, WORKBOOK) if sha256_of(folder / name) != written[name]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder / SHEET
+    if len(changed) > 1:
+        raise InputError(
+            f"{folder}: {SHEET} and {WORKBOOK} were both changed",
+            hint="name the one that is filled in with --sheet",
+        )
+    return folder / (changed or [SHEET])[0]
+
+
 def _units_of(path: Path, sample: Sample) -> dict[int, tuple[str, dict[str, str]]]:
     """By unit, the place of its line and what stands there."""
     try:
@@ -139,22 +162,7 @@ def _units_of(path: Path, sample: Sample) -> dict[int, tuple[str, dict[str, str]
         raise InputError(
             f"{path}: the sheet cannot be read: {error.strerror}", hint="name the filled-in sheet"
         ) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            text = data.decode("cp932")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: the text is neither UTF-8 nor CP932", hint="save the sheet as CSV UTF-8"
-            ) from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise InputError(
-            f"{path}: line {reader.reader.line_num}: {error}", hint="save the sheet as CSV UTF-8"
-        ) from error
+    rows = rows_of_workbook(path, data) if data.startswith(_ZIP) else _rows_of_csv(path, data)
     found: dict[int, tuple[str, dict[str, str]]] = {}
     booked = {unit.number: unit.points for unit in sample.units}
     for place, row in enumerate(rows, 2):
@@ -177,6 +185,25 @@ def _units_of(path: Path, sample: Sample) -> dict[int, tuple[str, dict[str, str]
             f"{path}: unit {missing[0]} is missing", hint="the sheet has a line for each unit"
         )
     return found
+
+
+def _rows_of_csv(path: Path, data: bytes) -> list[dict[str, str]]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        try:
+            text = data.decode("cp932")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: the text is neither UTF-8 nor CP932", hint="save the sheet as CSV UTF-8"
+            ) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.reader.line_num}: {error}", hint="save the sheet as CSV UTF-8"
+        ) from error
 
 
 def _whole(text: str | None, where: str, column: str) -> int:

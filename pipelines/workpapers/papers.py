@@ -17,7 +17,7 @@ from pipelines.claim.settlement import settled
 from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.draw.command import drawn_again
-from pipelines.draw.sheet import DESCRIPTION, SHEET, check_sheet, read_sheet
+from pipelines.draw.sheet import DESCRIPTION, SHEET, WORKBOOK, check_sheet, read_sheet
 from pipelines.remarks.noticed import look_through
 from pipelines.remarks.output import write_remarks
 from pipelines.shown.texts import Lang, Texts
@@ -104,11 +104,11 @@ def _check_sample(
             f"{folder / DESCRIPTION}: it is not as the sample's seed and the book give it",
             hint="name the folder that mynapoint draw --out made, or draw the sample again",
         )
-    sheet = folder / SHEET
-    if sheet in altered:
-        read_sheet(sheet, sample)
+    filled_in = [folder / name for name in (SHEET, WORKBOOK) if folder / name in altered]
+    if filled_in:
+        read_sheet(filled_in[0], sample)
     else:
-        check_sheet(sheet, sample)
+        check_sheet(folder / SHEET, sample)
 
 
 def make_papers(

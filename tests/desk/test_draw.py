@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,17 @@ def fill(folder: Path, audited: Callable[[Row], int | str], *, encoding: str = "
     """Fills a sheet in, as somebody at a spreadsheet does."""
     rows = [row | {"audited_points": str(audited(row))} for row in rows_of(folder / "sample.csv")]
     write(folder, rows, encoding)
+
+
+def fill_workbook(file: Path, audited: Callable[[int], float | str]) -> None:
+    """Fills the workbook in and saves it; ``audited`` is of the booked points."""
+    workbook = openpyxl.load_workbook(file)
+    sheet = workbook["sample"]
+    names = [cell.value for cell in sheet[1]]
+    booked, filled = names.index("book_points") + 1, names.index("audited_points") + 1
+    for row in range(2, sheet.max_row + 1):
+        sheet.cell(row, filled, audited(sheet.cell(row, booked).value))
+    workbook.save(file)
 
 
 def write(folder: Path, rows: list[Row], encoding: str = "utf-8") -> None:
@@ -173,6 +185,55 @@ def test_without_an_error_the_limit_is_three_intervals(
     assert value["too_few"] == {"found": 0, "projected": 0, "upper": None}
     _, less = evaluated(six_nights, tmp_path / "sample", capsys, "--confidence", "80")
     assert less["too_many"]["upper"] < limit
+
+
+def test_a_sheet_may_be_filled_in_as_a_workbook(
+    six_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sample"
+    drawn(six_nights, folder)
+    fill(folder, lambda row: int(row["book_points"]) // 2)
+    as_csv = evaluated(six_nights, folder, capsys)
+    drawn(six_nights, tmp_path / "again")
+    # Some programs keep every number as one with a fraction.
+    fill_workbook(tmp_path / "again" / "sample.xlsx", lambda points: float(points // 2))
+    assert evaluated(six_nights, tmp_path / "again", capsys) == as_csv
+    sheet = tmp_path / "again" / "sample.xlsx"
+    elsewhere = evaluated(six_nights, folder, capsys, "--sheet", str(sheet))
+    assert elsewhere == as_csv
+    # Nobody knows which of two is meant.
+    shutil.copy(sheet, folder / "sample.xlsx")
+    with pytest.raises(mynapoint.InputError, match="were both changed"):
+        evaluated(six_nights, folder, capsys)
+
+
+@pytest.mark.parametrize(
+    ("audited", "says"),
+    [("", "audited_points is empty"), (0.5, "is not a whole number"), ("x", "not a whole number")],
+)
+def test_a_workbook_that_is_not_filled_in_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], audited: float | str, says: str
+) -> None:
+    desk = Desk(tmp_path)
+    desk.run(desk.transactions([transaction(1, amount="4000")]))
+    drawn(desk.book, tmp_path / "sample", units=1)
+    fill_workbook(tmp_path / "sample" / "sample.xlsx", lambda _: audited)
+    with pytest.raises(mynapoint.InputError, match=says):
+        evaluated(desk.book, tmp_path / "sample", capsys)
+
+
+def test_what_is_no_workbook_of_a_sample_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = Desk(tmp_path)
+    desk.run(desk.transactions([transaction(1, amount="4000")]))
+    drawn(desk.book, tmp_path / "sample", units=1)
+    other, broken = tmp_path / "other.xlsx", tmp_path / "broken.xlsx"
+    openpyxl.Workbook().save(other)
+    broken.write_bytes(b"PK\x03\x04")
+    for sheet, says in ((other, "no sheet of the workbook"), (broken, "cannot be read")):
+        with pytest.raises(mynapoint.InputError, match=says):
+            evaluated(desk.book, tmp_path / "sample", capsys, "--sheet", str(sheet))
 
 
 def test_errors_are_projected_by_their_taintings(

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -55,12 +55,10 @@ class OpenedBook:
 
     Attributes:
         records: the records of its committed runs; a run's number is its place, from 1.
-        places: where IDs stand in its files, for whoever looks for many, one after the other.
     """
 
     book: Book
     records: tuple[RunRecord, ...]
-    places: IdPlaces = field(default_factory=IdPlaces, repr=False, compare=False)
 
     @property
     def runs(self) -> int:
@@ -74,6 +72,11 @@ class OpenedBook:
     def record(self, number: int) -> RunRecord:
         """The record of a run."""
         return self.records[number - 1]
+
+    @cached_property
+    def places(self) -> IdPlaces:
+        """Where IDs stand in its files, for whoever looks for many, one after the other."""
+        return IdPlaces()
 
     @cached_property
     def ledger_files(self) -> tuple[LedgerFile, ...]:

@@ -20,6 +20,7 @@ from typing import Final
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _LOOK_EVERY_S: Final = 0.25
+_NO_BYTECODE: Final = "PYTHONDONTWRITEBYTECODE"
 _SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -74,6 +75,8 @@ def measure(
             stdout=stdout,
             stderr=stderr,
             process_group=0,
+            # As it is installed: with its modules compiled, whoever keeps Python from that here.
+            env={name: text for name, text in os.environ.items() if name != _NO_BYTECODE},
         )
         watch = _Watch(others, began, cap_bytes, timeout_s)
         try:

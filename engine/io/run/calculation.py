@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +36,7 @@ from engine.io.delivered.rows import ENROLLMENT_VALUES, EVENT_VALUES, Rows
 from engine.io.parallel import in_order
 from engine.io.run.changes import check_changes
 from engine.io.run.correcting import Corrected, KnownBook
-from engine.io.run.intake import NO_ROWS, Intake, Settled, settle, without_duplicates
+from engine.io.run.intake import NO_ROWS, Intake, settle
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.memory import Memory
 from engine.io.run.one_run import Calculated, Run
@@ -159,7 +160,6 @@ class Calculation:
             self.quarantined_rows.check(
                 read, self.order.max_quarantined, self.order.quarantined_rows_allowed
             )
-        self._decline_unenrolled(pool, intake.unenrolled, settled)
         night = Night(
             run_id(self.number),
             self.order.booked_on,
@@ -172,8 +172,7 @@ class Calculation:
             np.unique(past.facts_at(voids.positions)["account_no"]),
             read_entries,
         )
-        work = SliceWork(night, wanted, settled)
-        parts = self._fold(pool, work, intake, voids)
+        parts = self._fold(pool, SliceWork(night, wanted, settled), intake, voids)
         enrollments.result()
         before_run = known.past.corrections
         left_alone = replace(
@@ -328,15 +327,6 @@ class Calculation:
         wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
         return intake, FewHashes(np.concatenate(wanted))
 
-    def _decline_unenrolled(
-        self, pool: ThreadPoolExecutor, unenrolled: Shuffle, settled: Settled
-    ) -> None:
-        def take(number: int, _: int) -> pl.DataFrame:
-            return without_duplicates(unenrolled.take(number), settled)
-
-        for rows in in_order(pool, self.ahead, unenrolled.filled(), take):
-            self._decline(rows)
-
     def fold_slices(
         self, pool: ThreadPoolExecutor, work: SliceWork, slices: Iterator[Slice]
     ) -> Iterator[FoldedSlice]:
@@ -363,7 +353,15 @@ class Calculation:
         )
         parts: list[Part] = []
         pending, originals = [], []
-        for folded, part in self.fold_slices(pool, work, slices):
+        # In turn: what is declined is written here, while slices are folded elsewhere.
+        unenrolled_rows = intake.declined(pool, work.settled)
+        folds = self.fold_slices(pool, work, slices)
+        for unenrolled, fold in zip_longest(unenrolled_rows, folds):
+            if unenrolled is not None:
+                self._decline(unenrolled)
+            if fold is None:
+                continue
+            folded, part = fold
             parts += [part] if part else []
             self._decline(folded.declined)
             self.tally.reconsidered += folded.reconsidered

@@ -5,6 +5,7 @@ contradict the book are set aside; what the book has already is declined; all ot
 by key and sent to the slice of their account's person, or to the unenrolled.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,6 +52,7 @@ NO_ROWS: Final = pl.DataFrame(
         "row_ref": pl.Int64,
     }
 )
+_UNENROLLED_AHEAD: Final = 2
 UNENROLLED_COLUMNS: Final = (*DECLINED_COLUMNS, "row_ref")
 
 
@@ -130,6 +132,14 @@ class Intake:
         contents = content_hashes(rows, keys)
         self.seen.add(Occurrences.of(keys, contents, rows["row_ref"].to_numpy()))
         return self._hand_on(rows)
+
+    def declined(self, pool: ThreadPoolExecutor, settled: "Settled") -> Iterator[pl.DataFrame]:
+        """The rows of ``unenrolled`` as ``Declined``, by slice."""
+
+        def take(number: int, _: int) -> pl.DataFrame:
+            return without_duplicates(self.unenrolled.take(number), settled)
+
+        return in_order(pool, _UNENROLLED_AHEAD, self.unenrolled.filled(), take)
 
     def slices_of(self, person_nos: Numbers) -> list[int]:
         """The slices that have rows, or one of these people."""

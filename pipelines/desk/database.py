@@ -1,8 +1,9 @@
 """DuckDB, the second opinion: other code than the engine's, and bounded in what it holds."""
 
+import copy
 import glob
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,11 @@ _KINDS: Final = {
     pa.timestamp("us"): "TIMESTAMP",
     pa.list_(pa.string()): "VARCHAR[]",
 }
+
+_WITH_NET_AMOUNTS: Final = (
+    "* REPLACE (coalesce(net_amount, CASE WHEN kind = 'refund' THEN -amount ELSE amount END) "
+    "AS net_amount)"
+)
 
 
 @contextmanager
@@ -87,6 +93,14 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    @contextmanager
+    def beside(self) -> Iterator["Database"]:
+        """The same database by a connection of its own, for another thread."""
+        other = copy.copy(self)
+        other._connection = self._connection.cursor()
+        with other:
+            yield other
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a statement gives."""
         return self._connection.execute(sql, list(values)).fetchall()
@@ -145,8 +159,11 @@ class Database:
             return
         for number, file in enumerate(files):
             (folder / f"{number}.parquet").symlink_to(file.resolve())
+        self._view(f'VIEW "{view}"', folder, range(len(files)), schema)
+
+    def _view(self, what: str, folder: Path, numbers: Iterable[int], schema: pa.Schema) -> None:
         quoted = path_in_sql(folder)
-        names = ", ".join(f"'{quoted}/{number}.parquet'" for number in range(len(files)))
+        names = ", ".join(f"'{quoted}/{number}.parquet'" for number in numbers)
         source = (
             f"read_parquet([{names}], filename = true, file_row_number = true, "
             "union_by_name = true)"
@@ -159,7 +176,7 @@ class Database:
             for field in schema
         )
         self.rows(
-            f'CREATE VIEW "{view}" AS SELECT {columns}, '  # noqa: S608
+            f"CREATE {what} AS SELECT {columns}, "  # noqa: S608
             "parse_filename(filename, true)::BIGINT AS file, file_row_number + 1 AS row "
             f"FROM {source}"
         )
@@ -168,9 +185,13 @@ class Database:
         """Makes ``ledger_rows``, a view of files of the ledger. Entries of format 1 have the net
         amount that they stand for.
         """
-        schema = arrow_schema(LedgerEntry)
-        self.parquet("kept_rows", files, schema)
+        self.parquet("kept_rows", files, arrow_schema(LedgerEntry))
+        self.rows(f"CREATE VIEW ledger_rows AS SELECT {_WITH_NET_AMOUNTS} FROM kept_rows")  # noqa: S608
+
+    def part_of_ledger(self, numbers: Iterable[int]) -> None:
+        """Makes ``part_of_ledger``, likewise, of some of these files: this connection's alone."""
+        folder = self.folder / "kept_rows"
+        self._view("TEMP VIEW kept_part", folder, numbers, arrow_schema(LedgerEntry))
         self.rows(
-            "CREATE VIEW ledger_rows AS SELECT * REPLACE (coalesce(net_amount, CASE WHEN "
-            "kind = 'refund' THEN -amount ELSE amount END) AS net_amount) FROM kept_rows"
+            f"CREATE TEMP VIEW part_of_ledger AS SELECT {_WITH_NET_AMOUNTS} FROM kept_part"  # noqa: S608
         )

@@ -27,6 +27,7 @@ from pipelines.verify.findings import (
     Findings,
 )
 from pipelines.verify.kept_runs import Kept, KeptRun
+from pipelines.verify.screening import find_suspects
 from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
 
 
@@ -51,6 +52,7 @@ def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) 
         with Database(scratch / "arithmetic") as database:
             if not _load(book, runs, database, findings):
                 return False
+            find_suspects(database, _rows_of_files(runs))
             script = files("pipelines.verify").joinpath("arithmetic.sql").read_text("utf-8")
             database.script(script)
             _report(runs, database, findings)
@@ -108,8 +110,8 @@ def _load(book: Book, runs: list[KeptRun], database: Database, findings: Finding
         {"file": "BIGINT", "run": "BIGINT", "name": "VARCHAR"},
         [(file, *row) for file, row in enumerate(ledger)],
     )
-    paths = [book.path / name for _, name in ledger]
-    database.ledger(paths)
+    database.rows("CREATE TABLE file_terms AS FROM ledger_file JOIN run USING (run)")
+    database.ledger([book.path / name for _, name in ledger])
     for view, table in (
         ("accepted_rows", RunTable.ACCEPTED),
         ("rejected_rows", RunTable.REJECTED),
@@ -131,6 +133,12 @@ def _load(book: Book, runs: list[KeptRun], database: Database, findings: Finding
     for finding in wrong:
         findings.add(finding)
     return not wrong
+
+
+def _rows_of_files(runs: list[KeptRun]) -> list[int]:
+    """The rows of each file of the ledger, in the order of ``ledger_file``."""
+    rows = {output.name: output.rows or 0 for run in runs for output in run.record.outputs}
+    return [rows[name] for run in runs for name in sorted(run.ledger_files)]
 
 
 def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None:
@@ -156,10 +164,12 @@ def _report(runs: list[KeptRun], database: Database, findings: Findings) -> None
 def _remark_on_times(database: Database, findings: Findings) -> None:
     """Entries that are booked on a day before the one that they happened on."""
     shown = database.rows(
-        "SELECT count(*) OVER (), l.name, r.row, r.booked_on, r.occurred_at::DATE, r.service_id, "
-        "r.transaction_id, r.person_id, r.account_id FROM ledger_rows AS r "
-        "JOIN ledger_file AS l USING (file) WHERE r.occurred_at::DATE > r.booked_on "
-        "AND r.kind IN ('charge', 'purchase', 'refund') ORDER BY r.file, r.row LIMIT ?",
+        "WITH ahead AS MATERIALIZED (SELECT file, row, count(*) OVER () AS total FROM ledger_rows "
+        "WHERE occurred_at::DATE > booked_on AND kind IN ('charge', 'purchase', 'refund') "
+        "ORDER BY file, row LIMIT ?) "
+        "SELECT total, l.name, r.row, r.booked_on, r.occurred_at::DATE, r.service_id, "
+        "r.transaction_id, r.person_id, r.account_id FROM ahead JOIN ledger_rows AS r "
+        "USING (file, row) JOIN ledger_file AS l USING (file) ORDER BY r.file, r.row",
         [MOST_SHOWN],
     )
     for place, (total, name, row, booked_on, day, service, transaction, *ids) in enumerate(shown):

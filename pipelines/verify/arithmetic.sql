@@ -2,29 +2,18 @@
 --
 -- Given: the tables run, service, excluded, ledger_file, holder, stop, named, event, left_alone
 -- and left_alone_whole, and the views ledger_rows, accepted_rows and declined_rows of the Parquet
--- files.
+-- files; the macros of macros.sql; and what suspects.sql found: whose entries are looked at here,
+-- with all that they need.
 --
 -- Each entry is compared with the entry before it, as the files hold them. What holds from each
 -- entry to the next, from nothing to the first, holds for all; and a finding stands where the
 -- fault is, and not on every entry after it.
---
--- A place in time is twice a run's number, as of its events, and one more as of its end.
-
--- Rounded toward minus infinity, which division is not.
-CREATE MACRO worth(counted, numerator, denominator) AS
-    (counted * numerator - ((counted * numerator % denominator) + denominator) % denominator)
-    // denominator;
-
--- Later than every place in time.
-CREATE MACRO forever() AS 1152921504606846976;
-
-CREATE MACRO counted_of(net, cap) AS greatest(0, least(net, cap));
 
 -- "pos" is the entry's place in the whole book. A void has the kind of what it voids.
 CREATE TABLE entry AS
 SELECT
     (r.file << 32) + r.row AS pos,
-    f.run,
+    run.run,
     run.format,
     r.person_id,
     r.entry_seq,
@@ -45,6 +34,9 @@ SELECT
     r.net_spend_after,
     r.points_after,
     r.event_id,
+    key_of(r.service_id, r.transaction_id) AS key,
+    r.is_of_suspect,
+    r.is_in_question,
     -- A declaration's own words, which the other tables need not repeat.
     (
         r.run_id <> run.run_id
@@ -70,11 +62,17 @@ SELECT
             '[\x00-\x1f\x7f]'
         )
     ) AS undeclared
-FROM ledger_rows AS r
-JOIN ledger_file AS f USING (file)
-JOIN run USING (run);
-
-CREATE TABLE fault (kind VARCHAR, promise BIGINT, pos BIGINT, what VARCHAR);
+FROM (
+    SELECT
+        r.*,
+        s.person_id IS NOT NULL AS is_of_suspect,
+        q.key IS NOT NULL AS is_in_question
+    FROM ledger_rows AS r
+    LEFT JOIN suspect AS s ON s.person_id = r.person_id
+    LEFT JOIN key_in_question AS q ON q.key = key_of(r.service_id, r.transaction_id)
+    WHERE s.person_id IS NOT NULL OR q.key IS NOT NULL OR r.kind = 'refund'
+) AS r
+JOIN file_terms AS run USING (file);
 
 INSERT INTO fault
 SELECT 'entry', 4, pos, 'the entry is not of this run, or breaks the declaration of a ledger entry'
@@ -92,23 +90,7 @@ FROM (
             PARTITION BY pos >> 32 ORDER BY pos
         ) AS amiss
     FROM entry
-)
-WHERE amiss;
-
-INSERT INTO fault
-SELECT 'sorting', 1, first_pos, 'the file does not follow the one before it: people overlap'
-FROM (
-    SELECT first_pos, first_person <= lag(last_person) OVER (PARTITION BY run ORDER BY file) AS amiss
-    FROM (
-        SELECT
-            run,
-            pos >> 32 AS file,
-            min(pos) AS first_pos,
-            min(person_id) AS first_person,
-            max(person_id) AS last_person
-        FROM entry
-        GROUP BY ALL
-    )
+    WHERE (SELECT are_suspects FROM everyone)
 )
 WHERE amiss;
 
@@ -132,6 +114,7 @@ FROM (
         coalesce(lag(net_spend_after) OVER person, 0) AS before_net,
         coalesce(lag(points_after) OVER person, 0) AS before_points
     FROM entry
+    WHERE is_of_suspect
     WINDOW person AS (PARTITION BY person_id ORDER BY pos)
 )
 JOIN run USING (run)
@@ -193,12 +176,8 @@ SELECT
     CASE WHEN lead(is_void) OVER key THEN lead(run) OVER key END AS void_run
 FROM entry
 SEMI JOIN (
-    SELECT service_id, transaction_id
-    FROM entry
-    WHERE NOT is_recount
-    GROUP BY ALL
-    HAVING count(*) > 1 OR bool_or(is_void)
-) USING (service_id, transaction_id)
+    SELECT key FROM entry WHERE NOT is_recount GROUP BY key HAVING count(*) > 1 OR bool_or(is_void)
+) USING (key)
 WHERE NOT is_recount
 WINDOW key AS (PARTITION BY service_id, transaction_id ORDER BY run, NOT is_void, pos);
 
@@ -248,13 +227,20 @@ FROM entry
 ANTI JOIN event USING (run, event_id)
 WHERE is_void;
 
--- Charges and purchases, each as often as it was booked.
+-- Charges and purchases that other entries are about, each as often as it was booked.
 CREATE TABLE spending AS
 SELECT e.pos, e.run, e.person_id, e.service_id, e.transaction_id, e.occurred_at, e.amount,
-    e.own_account_id, e.format, t.void_run
+    e.own_account_id, t.void_run
 FROM entry AS e
 LEFT JOIN turn AS t USING (pos)
-WHERE e.kind IN ('charge', 'purchase') AND NOT e.is_void;
+WHERE
+    e.kind IN ('charge', 'purchase')
+    AND NOT e.is_void
+    AND e.key IN (
+        SELECT key_of(service_id, original_transaction_id) FROM entry WHERE kind = 'refund'
+        UNION ALL
+        SELECT key FROM entry WHERE is_void OR is_recount
+    );
 
 -- Refunds and their originals -----------------------------------------------------------------
 
@@ -358,7 +344,7 @@ FROM (
             lag(e.transaction_id) OVER person AS before_transaction
         FROM entry AS e
         LEFT JOIN void AS v USING (pos)
-        WHERE NOT e.is_recount
+        WHERE e.is_of_suspect AND NOT e.is_recount
         WINDOW person AS (PARTITION BY e.run, e.person_id ORDER BY e.pos)
     )
 )
@@ -366,11 +352,9 @@ WHERE amiss;
 
 -- Rounding groups -----------------------------------------------------------------------------
 
--- The charge or purchase that each entry is about.
-CREATE TABLE about AS
-SELECT pos, pos AS spending_pos FROM spending
-UNION ALL
-SELECT pos, original_pos FROM refund
+-- The charge or purchase that an entry of another kind is about.
+CREATE TABLE about_other AS
+SELECT pos, original_pos AS spending_pos FROM refund
 UNION ALL
 SELECT v.pos, v.booked_pos FROM void AS v JOIN spending AS s ON s.pos = v.booked_pos
 UNION ALL
@@ -382,10 +366,15 @@ ASOF LEFT JOIN spending AS s
     AND s.transaction_id = r.transaction_id
     AND r.pos > s.pos;
 
+CREATE VIEW about AS
+SELECT pos, pos AS spending_pos FROM entry WHERE kind IN ('charge', 'purchase') AND NOT is_void
+UNION ALL
+FROM about_other;
+
 INSERT INTO fault
 SELECT 'recount', 4, r.pos, 'the entry does not repeat a transaction of the person that is booked'
 FROM entry AS r
-JOIN about AS a USING (pos)
+JOIN about_other AS a USING (pos)
 LEFT JOIN entry AS s ON s.pos = a.spending_pos
 WHERE
     r.is_recount
@@ -418,7 +407,8 @@ SELECT
 FROM entry AS e
 JOIN (SELECT DISTINCT service_id, rounding FROM service) AS k USING (service_id)
 LEFT JOIN service AS mine ON mine.service_id = e.service_id AND mine.run = e.run
-LEFT JOIN refund AS r ON r.pos = e.pos;
+LEFT JOIN refund AS r ON r.pos = e.pos
+WHERE e.is_of_suspect;
 
 INSERT INTO fault
 SELECT 'points', 4, pos, format('points are {}, recalculated {}', points, recalculated)
@@ -448,7 +438,7 @@ CREATE TABLE crossing AS
 SELECT e.pos, e.run, e.person_id, e.entry_seq, e.net_amount, e.event_id, a.spending_pos, run.cap_yen
 FROM entry AS e
 JOIN run USING (run)
-JOIN about AS a USING (pos)
+JOIN about_other AS a USING (pos)
 SEMI JOIN (
     SELECT person_id
     FROM grouped
@@ -638,7 +628,7 @@ SELECT
             x.yen
         )
     END
-FROM (SELECT e.*, a.spending_pos FROM entry AS e JOIN about AS a USING (pos) WHERE is_recount) AS r
+FROM (SELECT e.*, a.spending_pos FROM entry AS e JOIN about_other AS a USING (pos) WHERE is_recount) AS r
 FULL JOIN expected_recount AS x USING (person_id, entry_seq)
 WHERE
     r.pos IS NULL
@@ -649,33 +639,30 @@ WHERE
 -- Who is enrolled, and what counts ------------------------------------------------------------
 
 CREATE TABLE enrollment_fault AS
-SELECT min(file) AS file, 'an account was accepted more than once' AS what
-FROM accepted_rows
-ANTI JOIN holder USING (service_id, account_id)
-GROUP BY service_id, account_id
-HAVING count(*) > 1;
+SELECT file, 'an account was accepted more than once' AS what
+FROM account
+ANTI JOIN concerned USING (service_id, account_id)
+WHERE times > 1;
 
-CREATE TABLE concerned AS
-SELECT DISTINCT service_id, account_id FROM holder;
-
-INSERT INTO holder
+CREATE VIEW held AS
+FROM holder
+UNION ALL
 SELECT
     service_id,
     account_id,
-    2 * min(file + 1) + 1,
+    2 * (file + 1) + 1,
     forever(),
     'only',
-    arg_min(person_id, file),
+    person_id,
     account_id,
     NULL,
-    arg_min(applied_at, file),
-    arg_min(basis, file)
-FROM accepted_rows
-ANTI JOIN concerned USING (service_id, account_id)
-GROUP BY service_id, account_id;
+    applied_at,
+    basis
+FROM account
+ANTI JOIN concerned USING (service_id, account_id);
 
 -- By what each booked entry was let in.
-CREATE TABLE let_in AS
+CREATE VIEW let_in AS
 SELECT
     e.pos,
     e.run,
@@ -683,7 +670,11 @@ SELECT
     e.service_id,
     e.transaction_id,
     e.occurred_at,
+    e.method,
     e.person_id,
+    e.account_id,
+    e.own_account_id,
+    e.is_in_question,
     h.enrollment,
     coalesce(
         h.person_id = e.person_id
@@ -694,21 +685,11 @@ SELECT
     h.applied_at,
     h.basis
 FROM entry AS e
-LEFT JOIN holder AS h
+LEFT JOIN held AS h
     ON h.service_id = e.service_id
     AND h.account_id = e.account_id
     AND 2 * e.run + 1 BETWEEN h.since_time AND h.until_time
 WHERE NOT e.is_void AND NOT e.is_recount;
-
-CREATE MACRO counts_from(how, applied_at) AS
-    CASE how
-        WHEN 'instant' THEN applied_at
-        WHEN 'application_day' THEN date_trunc('day', applied_at)
-        ELSE date_trunc('day', applied_at) + INTERVAL 1 DAY
-    END;
-
-CREATE MACRO basis_of(of_service, chosen) AS
-    CASE of_service WHEN 'either' THEN coalesce(chosen, '') ELSE of_service END;
 
 CREATE TABLE ineligible AS
 SELECT
@@ -736,11 +717,10 @@ FROM (
         basis_of(s.basis, n.basis) AS basis,
         x.method IS NOT NULL AS excluded
     FROM let_in AS n
-    JOIN entry AS e USING (pos)
     JOIN run ON run.run = n.run
     LEFT JOIN service AS s ON s.run = n.run AND s.service_id = n.service_id
     LEFT JOIN excluded AS x
-        ON x.run = n.run AND x.service_id = n.service_id AND x.method = e.method
+        ON x.run = n.run AND x.service_id = n.service_id AND x.method = n.method
 )
 WHERE
     NOT known
@@ -790,17 +770,18 @@ WHERE excluded;
 
 -- What events do not let stand ----------------------------------------------------------------
 
--- Each booked entry from its booking to the void of it, if there is one.
+-- Each booked entry that anything else is about, from its booking to the void of it, if there is one.
 CREATE TABLE lifetime AS
 SELECT
     n.*,
-    e.account_id,
-    e.own_account_id,
     2 * n.run + 1 AS since_time,
     coalesce(2 * t.void_run - 1, forever()) AS until_time,
     t.void_run
-FROM let_in AS n
-JOIN entry AS e USING (pos)
+FROM (
+    FROM let_in WHERE is_in_question
+    UNION ALL
+    FROM let_in SEMI JOIN concerned USING (service_id, account_id) WHERE NOT is_in_question
+) AS n
 LEFT JOIN turn AS t USING (pos);
 
 -- When it may not stand: from which place in time on, to which.
@@ -922,7 +903,7 @@ SELECT
 FROM still_waiting AS w
 JOIN run ON run.run = (SELECT max(run) FROM run)
 JOIN service AS s ON s.run = run.run AND s.service_id = w.service_id
-JOIN holder AS h
+JOIN held AS h
     ON h.service_id = w.service_id
     AND h.account_id = w.account_id
     AND h.until_time = forever()
@@ -965,7 +946,7 @@ JOIN lifetime AS o
     AND o.transaction_id = w.original_transaction_id
     AND o.void_run IS NULL
     AND o.kind <> 'refund'
-JOIN holder AS h
+JOIN held AS h
     ON h.service_id = w.service_id
     AND h.account_id = w.account_id
     AND h.until_time = forever()
@@ -1001,11 +982,17 @@ SELECT
     count(*) FILTER (is_recount) AS recounted,
     coalesce(sum(points) FILTER (points > 0), 0)::BIGINT AS awarded,
     -coalesce(sum(points) FILTER (points < 0), 0)::BIGINT AS reversed
-FROM entry
+FROM (
+    SELECT
+        f.run, r.amount, r.points, r.kind LIKE '%\_void' ESCAPE '\' AS is_void,
+        r.kind = 'recount' AS is_recount
+    FROM ledger_rows AS r
+    JOIN ledger_file AS f USING (file)
+)
 GROUP BY run;
 
 CREATE TABLE people AS
 SELECT run, count(*) AS people, count(*) FILTER (net >= cap_yen) AS people_at_the_cap
-FROM (SELECT run, person_id, arg_max(net_spend_after, pos) AS net FROM entry GROUP BY run, person_id)
+FROM (SELECT run, person_id, arg_max(net_spend_after, pos) AS net FROM edge GROUP BY run, person_id)
 JOIN run USING (run)
 GROUP BY run;

@@ -68,6 +68,9 @@ def _differences(book: Book, kept: Kept, scratch: Path) -> Iterator[tuple[str, s
     anew.runs.symlink_to(book.runs.resolve())
     try:
         recall(anew, manifest["runs"])
+    except FileNotFoundError:
+        # A commit or a record: it has been named as missing, and is to be restored first.
+        return
     except (BookError, ArithmeticError, LookupError, ValueError, pl.exceptions.PolarsError):
         yield MANIFEST, "no index can be made from the ledger to compare it with"
         return

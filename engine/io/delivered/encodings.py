@@ -13,7 +13,6 @@ _SAVE_AS_CSV: Final = "save the sheet as .xlsx or as CSV (UTF-8), then run again
 _UNPACK: Final = "unpack it, and name the files in it"
 _NOT_TEXT: Final = (
     (b"PK\x03\x04", "this is a ZIP archive or an Excel workbook, packed once more", _UNPACK),
-    (b"PAR1", "this is a Parquet file, packed once more", _UNPACK),
     (
         b"\xd0\xcf\x11\xe0",
         "this is an old Excel workbook, or one with a password, not CSV",

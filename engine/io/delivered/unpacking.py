@@ -26,6 +26,7 @@ _COMPRESSED: Final = (*PACKED_ENDINGS, ".zip", ".xlsx")
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE: Final = b"\x2a\x4d\x18"
+_PARQUET: Final = b"PAR1"
 
 
 def unpacked(
@@ -37,7 +38,7 @@ def unpacked(
     else in UTF-8 with commas.
 
     Raises:
-        InputError: it is an archive that cannot be read.
+        InputError: it is an archive that cannot be read, or a packed Parquet file.
     """
     name, encoding = delivered.name, "utf-8" if written is None else written.encoding
     reader = io.BufferedReader(file, 1 << 20)
@@ -59,9 +60,14 @@ def unpacked(
     if stream is reader:
         begins = reader.peek(2)[:2]
     else:
-        begins = read_fully(stream, 2)
+        begins = read_fully(stream, len(_PARQUET))
         stream = _Resumed(begins, stream)
-    if begins in UTF_16_MARKS:
+        if begins == _PARQUET:
+            raise InputError(
+                f"{name}: this is a Parquet file, packed once more",
+                hint="unpack it, and name the file in it",
+            )
+    if begins[:2] in UTF_16_MARKS:
         return Bounded(Utf16Text(stream, name, encoding), delivered, "utf-16")
     return Bounded(stream, delivered, "bytes")
 

@@ -356,9 +356,9 @@ def test_a_run_that_fails_again_and_again_loses_nothing(
     book = story.copy("book")
     expected = story.after.files.keys() | digests(book).keys()
     failed: set[str] = set()
+    is_booked = story.is_booked(book)
     while True:
-        fault = fault_kind(failed)
-        was_booked = story.is_booked(book)
+        fault, was_booked = fault_kind(failed), is_booked
         with fault.at_work(monkeypatch):
             outcome = attempt(story.night, book)
         is_booked = story.is_booked(book)

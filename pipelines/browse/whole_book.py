@@ -59,7 +59,10 @@ def waiting(asked: Asked) -> Page:
     said = [texts("of_format_1", rows=found.of_format_1)] if found.of_format_1 else []
     said.append(texts("nothing" if total(left).is_empty() else "note"))
     blocks = [Block(sentences=said)]
-    blocks += [Block(listings=[asked.listing(sums)]) for sums in tables_of_waiting(left, texts)]
+    blocks += [
+        Block(listings=[asked.listing(sums)])
+        for sums in tables_of_waiting(_safe(left, asked), texts)
+    ]
     rows = (_waiting_transactions, _waiting_enrollments, _waiting_events)
     blocks += [
         Block(listings=[make(asked, getattr(left, role))])
@@ -79,6 +82,21 @@ def _left(found: Pending, asked: Asked) -> Pending:
         transactions=found.transactions.filter(**fits),
         enrollments=found.enrollments.filter(**fits),
         events=found.events.filter(**fits),
+    )
+
+
+def _safe(found: Pending, asked: Asked) -> Pending:
+    """What waits with services that may be shown: in place of one there may be anything."""
+    if asked.browsed.show_ids:
+        return found
+    service = pl.col("service_id")
+    known = service.is_in(list(asked.browsed.registry)) | service.is_null()
+    shown = pl.when(known).then(service).otherwise(pl.lit("…")).alias("service_id")
+    return replace(
+        found,
+        transactions=found.transactions.with_columns(shown),
+        enrollments=found.enrollments.with_columns(shown),
+        events=found.events.with_columns(shown),
     )
 
 

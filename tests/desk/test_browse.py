@@ -461,7 +461,7 @@ def test_what_stands_in_place_of_a_service_is_masked_wherever_it_stands(tmp_path
     with served(desk.book, tmp_path / "log") as pages:
         row = links(pages.get("declined").text, "transaction")[0]
         account = links(pages.get(row).text, "account")[0]
-        for page in (row, row.replace("?", ".json?", 1), account):
+        for page in (row, row.replace("?", ".json?", 1), account, "waiting", "waiting.json"):
             answer = pages.get(page)
             assert answer.status == 200
             assert number not in answer.text, page

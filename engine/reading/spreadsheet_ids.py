@@ -34,6 +34,8 @@ class SpreadsheetIds:
         """Looks at readable rows, which have a ``row_ref``."""
         first_rows = good.head(_LOOKED_AT)
         columns = [column for column in _IDS if column in first_rows.columns]
+        if not columns:
+            return
         first_refs = first_rows.select(
             pl.col("row_ref").filter(pl.col(column).str.contains(pattern)).first().alias(f"{at}")
             for at, (column, (pattern, _)) in enumerate(product(columns, _FOUND))

@@ -45,7 +45,8 @@ class Calculations:
         if wait([future], PATIENCE_S).not_done:
             raise StillCalculatingError
         with self._lock:
-            self._futures.pop(key, None)
+            if self._futures.get(key) is future:
+                del self._futures[key]
             if future.exception() is None:
                 # The one that was asked for last is forgotten last.
                 self._futures[key] = future

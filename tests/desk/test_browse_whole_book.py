@@ -296,12 +296,13 @@ def test_a_page_does_not_wait_for_what_takes_long(
 
 def test_a_figure_is_calculated_once_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browse_calculations, "PATIENCE_S", 0.01)
-    calculations, released = Calculations(), threading.Event()
+    calculations, at_work, released = Calculations(), threading.Event(), threading.Event()
     begun: list[str] = []
 
     def figure(name: str) -> Any:
         def calculate() -> str:
             begun.append(name)
+            at_work.set()
             released.wait()
             return name
 
@@ -310,6 +311,7 @@ def test_a_figure_is_calculated_once_and_one_at_a_time(monkeypatch: pytest.Monke
     for name in ("first", "second", "first"):
         with pytest.raises(StillCalculatingError):
             calculations.result(name, figure(name))
+        at_work.wait()
     assert begun == ["first"]
     assert calculations.at_work
     released.set()

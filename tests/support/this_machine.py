@@ -26,3 +26,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and _POLARS_THREADS not in os.environ:
 
     pl.thread_pool_size()
     del os.environ[_POLARS_THREADS]
+
+# The command line is started hundreds of times; its modules are compiled once, as where it is
+# installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

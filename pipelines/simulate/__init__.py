@@ -143,8 +143,10 @@ def _at_once(
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder that is removed in the end, also when the process is asked to go."""
+    asked_by: list[int] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        asked_by.append(number)
         raise SystemExit(128 + number)
 
     previous = None
@@ -154,6 +156,11 @@ def _folder() -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(prefix="mynapoint-simulate-") as scratch:
             yield Path(scratch)
+    except BaseException:
+        # A library may make an error of its own of what comes over it.
+        if asked_by:
+            raise SystemExit(128 + asked_by[0]) from None
+        raise
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)

@@ -30,7 +30,7 @@ from engine.io.delivered.deliveries import find_delivered
 from engine.io.run.order import no_progress
 from pipelines.cli import call
 from pipelines.desk.opened_book import open_book
-from pipelines.simulate import OtherTerms, Simulation, simulate
+from pipelines.simulate import OtherTerms, Simulation, _folder, simulate
 from pipelines.simulate.compare import compare
 from pipelines.simulate.replay import book_from_deliveries, book_from_tables
 from pipelines.simulate.unknown import Unknown
@@ -576,6 +576,23 @@ def test_a_process_that_is_asked_to_go_removes_its_folder(sample: Path, tmp_path
     going.send_signal(signal.SIGTERM)
     assert going.wait(60) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_is_asked_to_go_goes_whatever_a_library_makes_of_that() -> None:
+    folders = []
+
+    def panic() -> None:
+        with _folder() as folder:
+            folders.append(folder)
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except SystemExit as asked:
+                raise RuntimeError from asked
+
+    with pytest.raises(SystemExit) as left:
+        panic()
+    assert left.value.code == 128 + signal.SIGTERM
+    assert not folders[0].exists()
 
 
 # --- The command ----------------------------------------------------------------------------------

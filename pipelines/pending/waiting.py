@@ -104,7 +104,7 @@ def waiting_transactions(opened: OpenedBook) -> pl.LazyFrame:
     return (
         rows.sort("last")
         .unique(_KEY, keep="last")
-        .join(_in_force(opened).select(_KEY), on=_KEY, how="anti")
+        .join(_in_force(opened, rows).select(_KEY), on=_KEY, how="anti")
         .select(
             *columns,
             days=(last_booking - pl.col("occurred_at").dt.date()).dt.total_days(),
@@ -112,14 +112,15 @@ def waiting_transactions(opened: OpenedBook) -> pl.LazyFrame:
     )
 
 
-def _in_force(opened: OpenedBook) -> pl.LazyFrame:
-    """The booked transactions that are not void, each with its last booking."""
+def _in_force(opened: OpenedBook, asked: pl.LazyFrame) -> pl.LazyFrame:
+    """Of the transactions asked for, those in force, each with its last booking."""
     kind = pl.col("kind")
     turns = kind.is_in(KINDS).cast(pl.Int8) - kind.is_in(VOIDS).cast(pl.Int8)
     last = pl.col("person_id", "kind", "amount").filter(kind.is_in(KINDS)).last()
     return (
         opened.ledger()
         .filter(kind.is_in([*KINDS, *VOIDS]))
+        .join(asked.select(_KEY).unique(), on=_KEY, how="semi", maintain_order="left")
         .group_by(_KEY)
         .agg(last, stands=turns.sum())
         .filter(pl.col("stands") > 0)
@@ -130,8 +131,9 @@ def with_stakes(opened: OpenedBook, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Waiting transactions with ``points_at_stake``."""
     programme = opened.programme(opened.runs)
     refund = pl.col("kind") == "refund"
+    of_refunds = rows.filter(refund).select("service_id", transaction_id="original_transaction_id")
     originals = (
-        _in_force(opened)
+        _in_force(opened, of_refunds)
         .filter(pl.col("kind") != "refund")
         .join(_refunded(opened), on=_KEY, how="left")
         .select(

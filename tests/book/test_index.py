@@ -22,9 +22,12 @@ from engine.booking.index_spaces import BookPositions
 from engine.booking.state import FACT, RUN_SHIFT, Months, summed
 from engine.errors import BookError
 from engine.io.book import facts as facts_module
+from engine.io.book import index
 from engine.io.book.facts import FactFiles, NewFacts
 from engine.io.book.folder import Book
 from engine.io.book.index import find_bookings
+from engine.io.book.index_files import IndexFiles
+from engine.io.book.indexing import with_run
 from engine.io.book.log import Log
 from engine.io.book.manifest import MANIFEST, read_manifest, write_manifest
 
@@ -304,6 +307,22 @@ def test_a_book_of_more_runs_than_open_files_goes_on(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert len(desk.booked()) == 1_102
     assert desk.ledger()["points_after"][-1] == 1_100 // 4
+
+
+def test_an_index_that_is_made_anew_takes_no_more_room_on_its_way(
+    six_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book(shutil.copytree(six_nights, tmp_path / "book"))
+    shutil.rmtree(book.index)
+    unneeded: list[set[str]] = []
+
+    def watched(book: Book, before: IndexFiles) -> IndexFiles:
+        unneeded.append({file.name for file in book.index.iterdir()} - {*before.files})
+        return with_run(book, before)
+
+    monkeypatch.setattr(index, "with_run", watched)
+    index.recall(book, 6)
+    assert unneeded == [set()] * 6
 
 
 @settings(deadline=None)

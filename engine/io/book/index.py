@@ -65,8 +65,11 @@ def recall(book: Book, committed: int) -> Known:
     _clear(book.index, index.files)
     if index.runs == committed:
         return Known(index.past, index.waiting)
+    listed = index.files
     while index.runs < committed:
         index = with_run(book, index)
+        # Many runs one after the other merge the same rows again and again.
+        _clear(book.index, {*listed, *index.files})
     index = index.written(book.index)
     write_manifest(
         book.index,

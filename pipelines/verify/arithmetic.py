@@ -4,7 +4,9 @@ This is done only if every file that is read is the file that was booked: change
 named already, and what follows from a damaged file proves nothing.
 """
 
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from pipelines.verify.findings import (
 )
 from pipelines.verify.kept_runs import Kept, KeptRun
 from pipelines.verify.screening import find_suspects
+from pipelines.verify.statistics import untrue_statistics
 from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
 
 
@@ -67,28 +70,33 @@ def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) 
 
 def _foreign(book: Book, runs: list[KeptRun]) -> Iterator[Finding]:
     """Files that match their records and yet do not hold the table that they should hold."""
+    tables: list[tuple[str, Any, int | None]] = []
     for run in runs:
         book_format = run.record.format
-        tables: list[tuple[str, Any]] = [
-            (name, LEDGER_ENTRY[book_format]) for name in run.ledger_files
-        ]
-        tables += [
-            (run.file(table.file_name), table.record_of(book_format)) for table in run.tables
-        ]
         rows = {output.name: output.rows for output in run.record.outputs}
-        for name, record in tables:
-            try:
-                metadata = pq.read_metadata(book.path / name)
-                same = metadata.schema.to_arrow_schema().equals(arrow_schema(record))
-            except (pa.ArrowException, OSError, ValueError):
-                yield Finding("changed", NO_CHANGED_BYTE, name, "not a Parquet file")
-                continue
-            if not same:
-                what = "the file has other columns than a book's table has"
-                yield Finding("changed", NO_CHANGED_BYTE, name, what)
-            elif metadata.num_rows != rows[name]:
-                what = f"the file has {metadata.num_rows} rows, its record says {rows[name]}"
-                yield Finding("changed", NEVER_TOO_MUCH, name, what)
+        tables += [(name, LEDGER_ENTRY[book_format], rows[name]) for name in run.ledger_files]
+        for table in run.tables:
+            name = run.file(table.file_name)
+            tables.append((name, table.record_of(book_format), rows[name]))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(lambda table: _foreign_file(book, *table), tables)
+        yield from (finding for finding in found if finding is not None)
+
+
+def _foreign_file(book: Book, name: str, record: Any, rows: int | None) -> Finding | None:  # noqa: ANN401
+    path = book.path / name
+    try:
+        metadata = pq.read_metadata(path)
+        if not metadata.schema.to_arrow_schema().equals(arrow_schema(record)):
+            what = "the file has other columns than a book's table has"
+            return Finding("changed", NO_CHANGED_BYTE, name, what)
+        if metadata.num_rows != rows:
+            what = f"the file has {metadata.num_rows} rows, its record says {rows}"
+            return Finding("changed", NEVER_TOO_MUCH, name, what)
+    except (pa.ArrowException, OSError, ValueError):
+        return Finding("changed", NO_CHANGED_BYTE, name, "not a Parquet file")
+    untrue = untrue_statistics(path)
+    return Finding("changed", NO_CHANGED_BYTE, name, untrue) if untrue else None
 
 
 def _load(book: Book, runs: list[KeptRun], database: Database, findings: Findings) -> bool:

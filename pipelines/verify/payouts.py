@@ -31,6 +31,7 @@ from pipelines.verify.findings import (
 from pipelines.verify.log_end import check_acknowledged, is_changing
 from pipelines.verify.owed import Owed
 from pipelines.verify.payout_tables import Bridge
+from pipelines.verify.statistics import untrue_statistics
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError)
 
@@ -120,8 +121,10 @@ class _Check:
             except OSError:
                 self.found("missing", NO_CHANGED_BYTE, path, "the file is missing")
                 continue
-            if not same:
-                what = "the file's bytes are not those that were booked"
+            what = None if same else "the file's bytes are not those that were booked"
+            if same and path.suffix == ".parquet":
+                what = untrue_statistics(path)
+            if what:
                 self.found("changed", NO_CHANGED_BYTE, path, what)
 
     def _check_chain(self, number: int, record: PayoutRecord) -> None:

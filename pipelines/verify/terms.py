@@ -1,6 +1,8 @@
 """What each run was booked by, read from its kept files by other code than the engine's."""
 
+import datetime as dt
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -29,6 +31,7 @@ SERVICES: Final = {
     "awards_close_on": "DATE",
 }
 EXCLUDED: Final = {"run": "BIGINT", "service_id": "VARCHAR", "method": "VARCHAR"}
+_TYPES: Final = {"BIGINT": int, "VARCHAR": str, "DATE": dt.date}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
     if terms != asdict(used.terms) or programme["programme_id"] != used.id:
         raise ValueError("programme.toml has other terms than the record")
     services = _toml(book, run, "services.toml")["services"]
-    return Terms(
+    read = Terms(
         (
             run.number,
             run.id,
@@ -84,6 +87,20 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
             for method in service.get("excluded_methods", [])
         ],
     )
+    _check_types(RUNS, [read.run])
+    _check_types(SERVICES, read.services)
+    _check_types(EXCLUDED, read.excluded)
+    return read
+
+
+def _check_types(columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Of a rate of 25.5 a table would take 25."""
+    for row in rows:
+        for (name, kind), value in zip(columns.items(), row, strict=True):
+            if value is not None and type(value) is not _TYPES[kind]:
+                raise TypeError(f"{name} is not of its type")
+            if isinstance(value, int) and not 0 <= value < 1 << 62:
+                raise ValueError(f"{name} is out of range")
 
 
 def _toml(book: Book, run: KeptRun, name: str) -> dict[str, Any]:

@@ -705,6 +705,25 @@ def test_entries_that_the_kept_terms_do_not_allow_are_found(
     assert all(place.startswith((f"ledger/{NIGHTS:06}", f"runs/{NIGHTS:06}")) for place in places)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("programme.toml", "numerator = 25", "numerator = 25.5"),
+        ("programme.toml", "numerator = 25", 'numerator = "25"'),
+        ("programme.toml", "denominator = 100", "denominator = -100"),
+        ("programme.toml", "spending_yen = 20_000", "spending_yen = 99999999999999999999"),
+        ("services.toml", 'basis = "purchase"', "basis = 1"),
+    ],
+)
+def test_kept_terms_that_no_run_can_have_had_are_found(
+    book: Path, file: str, old: str, new: str
+) -> None:
+    forger = Forger(book)
+    change_file(book, f"{NIGHTS:06}/{file}", old, new)
+    forger.forge()
+    assert ("terms", 5) in found(verify(book))
+
+
 def test_entries_from_before_an_application_or_without_one_are_found(book: Path) -> None:
     forger = Forger(book)
     path = book / "runs" / "000001" / "accepted_enrollments.parquet"

@@ -22,6 +22,7 @@ def in_order(
     If an item cannot be had, that error is raised after the work on the items before it is done:
     their errors come first, however many are under way.
     """
+    assert ahead > 0
     under_way: deque[Future[T]] = deque()
     failures: list[Exception] = []
     numbered = enumerate(items)

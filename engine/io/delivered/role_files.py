@@ -113,7 +113,8 @@ class Files:
             return index, read_part(self.role, batch, part, self.screen, counted)
 
         rows = [0] * len(self.delivered)
-        for index, (records, split, made, skipped) in in_order(pool, ahead - 1, self._begun, read):
+        parts = in_order(pool, max(1, ahead - 1), self._begun, read)
+        for index, (records, split, made, skipped) in parts:
             self._finish(index, rows)
             self._file_of_part.append(index)
             self._first_row_of_part.append(rows[index])

@@ -7,7 +7,6 @@ named already, and what follows from a damaged file proves nothing.
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from pipelines.verify.findings import (
     Findings,
 )
 from pipelines.verify.kept_runs import Kept, KeptRun
-from pipelines.verify.screening import find_suspects
+from pipelines.verify.screening import find_suspects, statements
 from pipelines.verify.statistics import untrue_statistics
 from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
 
@@ -56,8 +55,7 @@ def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) 
             if not _load(book, runs, database, findings):
                 return False
             find_suspects(database, _rows_of_files(runs))
-            script = files("pipelines.verify").joinpath("arithmetic.sql").read_text("utf-8")
-            database.script(script)
+            database.script(statements("arithmetic"))
             _report(runs, database, findings)
             _remark_on_times(database, findings)
             _compare_totals(runs, database, findings)

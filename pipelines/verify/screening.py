@@ -25,19 +25,20 @@ def find_suspects(database: Database, rows_of_files: Sequence[int]) -> None:
         database: with the tables and views that ``arithmetic.sql`` names.
         rows_of_files: how many rows each file of the ledger has.
     """
-    database.script(_sql("macros"))
+    database.script(statements("macros"))
 
     def pass_by(files_of_part: range) -> None:
         with database.beside() as connection:
             connection.part_of_ledger(files_of_part)
-            connection.script(_sql("steps"))
+            connection.script(statements("steps"))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         deque(pool.map(pass_by, _parts(rows_of_files)), maxlen=0)
-    database.script(_sql("suspects"))
+    database.script(statements("suspects"))
 
 
-def _sql(name: str) -> str:
+def statements(name: str) -> str:
+    """One of the scripts beside this module."""
     return files("pipelines.verify").joinpath(f"{name}.sql").read_text("utf-8")
 
 

@@ -90,9 +90,11 @@ def test_all_entries_looked_at_tell_no_more_than_those_of_suspects(
     # Where rows are not sorted, everyone is a suspect.
     assert not {"not_recalculated", "sorting"} & of_suspects.findings.totals.keys()
     assert len(of_suspects.findings.totals) > 5
-    read = screening._sql
+    read = screening.statements
     of_everyone = "true AS are_suspects"
     monkeypatch.setattr(
-        screening, "_sql", lambda name: read(name).replace("AS are_suspects", f"OR {of_everyone}")
+        screening,
+        "statements",
+        lambda name: read(name).replace("AS are_suspects", f"OR {of_everyone}"),
     )
     assert told(of_suspects) == told(verify(book))

@@ -26,7 +26,7 @@ import polars as pl
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.role_files import Files
 from engine.io.delivered.roles import TRANSACTIONS
-from engine.io.delivered.rows import Rows
+from engine.io.delivered.rows import PartRows
 from engine.layouts.catalogue import load_layout
 
 LAYOUT: Final = """\
@@ -412,7 +412,7 @@ def write(kind: str, happened: pl.DataFrame, folder: Path) -> Pair:
     return Pair(canonical, laid_out, read.height)
 
 
-def _read(delivery: DeliveredAs) -> Iterator[Rows]:
+def _read(delivery: DeliveredAs) -> Iterator[PartRows]:
     files = Files(TRANSACTIONS, find_delivered([delivery], "transactions"))
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:

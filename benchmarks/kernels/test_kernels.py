@@ -31,7 +31,7 @@ from engine.io.book.waiting import Waiting
 from engine.io.delivered.deliveries import find_delivered
 from engine.io.delivered.role_files import Files
 from engine.io.delivered.roles import TRANSACTIONS
-from engine.io.delivered.rows import Rows
+from engine.io.delivered.rows import PartRows
 from engine.io.run.intake import Intake
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering
@@ -55,14 +55,14 @@ class Desk:
     delivered: pl.DataFrame
     past: Past
     night: Night
-    parts: list[Rows] = field(init=False)
+    parts: list[PartRows] = field(init=False)
 
     def __post_init__(self) -> None:
         self.delivered.write_parquet(self.folder / "some.parquet")
         self.delivered.write_csv(self.folder / "some.csv", datetime_format="%Y-%m-%d %H:%M:%S")
         self.parts = self.read("some.parquet")
 
-    def read(self, name: str) -> list[Rows]:
+    def read(self, name: str) -> list[PartRows]:
         """Reads a file as a run does."""
         files = Files(TRANSACTIONS, find_delivered([self.folder / name], "transactions"))
         with ThreadPoolExecutor(THREADS) as pool:

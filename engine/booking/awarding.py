@@ -9,7 +9,7 @@ import polars as pl
 from engine.booking.deciding import Originals
 from engine.booking.index_spaces import BookedPlace, BookedPlaces, SliceRows
 from engine.booking.registry import Numbers
-from engine.booking.state import Integers, Past, month_keys, months_of
+from engine.booking.state import Integers, Past, jst_months, month_keys
 from engine.columns.text_order import tied
 from engine.rules.award import counted_spend, worth
 from engine.terms.programme import Programme
@@ -26,7 +26,7 @@ SERVICE: Final = pl.col("service_id").cast(pl.String)
 Flags = npt.NDArray[np.bool_]
 
 
-class Booked(NamedTuple):
+class BookedTransactions(NamedTuple):
     """Booked transactions as numbers, in any order.
 
     ``ranks`` order people by their IDs; ``net_yen`` is what each adds to net spend;
@@ -41,9 +41,9 @@ class Booked(NamedTuple):
     refunds: Flags
     roundings: npt.NDArray[np.uint8]
 
-    def taken(self, places: Numbers) -> "Booked":
+    def taken(self, places: Numbers) -> "BookedTransactions":
         """Those at these places, in their order."""
-        return Booked(*(column.take(places) for column in self))  # type: ignore[arg-type]
+        return BookedTransactions(*(column.take(places) for column in self))  # type: ignore[arg-type]
 
 
 class Awards(NamedTuple):
@@ -56,7 +56,9 @@ class Awards(NamedTuple):
     points_after: Integers
 
 
-def booking_order(booked: Booked, rows: pl.DataFrame, places: SliceRows) -> BookedPlaces:
+def booking_order(
+    booked: BookedTransactions, rows: pl.DataFrame, places: SliceRows
+) -> BookedPlaces:
     """The order (person, occurred_at, refunds after the others, service_id, transaction_id).
 
     ``rows`` has ``service_id`` and ``transaction_id``, in ``places`` those of what is booked; text
@@ -89,7 +91,7 @@ def booking_order(booked: Booked, rows: pl.DataFrame, places: SliceRows) -> Book
     return order
 
 
-def _order_by_all(booked: Booked, keys: pl.DataFrame) -> BookedPlaces:
+def _order_by_all(booked: BookedTransactions, keys: pl.DataFrame) -> BookedPlaces:
     return (
         keys.with_columns(
             rank=pl.Series(booked.ranks),
@@ -103,7 +105,7 @@ def _order_by_all(booked: Booked, keys: pl.DataFrame) -> BookedPlaces:
 
 
 def award(
-    rows: Booked,
+    rows: BookedTransactions,
     order: BookedPlaces,
     originals: Originals[BookedPlace],
     past: Past,
@@ -134,7 +136,7 @@ def award(
     )
 
 
-def needs_recounting(rows: Booked, past: Past, programme: Programme) -> Flags:
+def needs_recounting(rows: BookedTransactions, past: Past, programme: Programme) -> Flags:
     """The rows, which stand in booking order, of people of whom a refund may give room under the
     cap back to other rounding groups than its own.
     """
@@ -169,7 +171,7 @@ def running(values: Integers, starts: Numbers, lengths: Numbers, before: Integer
 
 
 def _group_sums(
-    rows: Booked,
+    rows: BookedTransactions,
     order: BookedPlaces,
     counted: Integers,
     first: Flags,
@@ -183,14 +185,14 @@ def _group_sums(
     """
     by_month, by_transaction = rows.roundings == MONTH, rows.roundings == TRANSACTION
     months = np.zeros(order.size, np.int64)
-    months[by_month] = months_of(rows.occurred_at_us[by_month])
+    months[by_month] = jst_months(rows.occurred_at_us[by_month])
     original_ids = -1 - order
     before = np.zeros(order.size, np.int64)
     if originals.ids.size:
         places = np.empty(order.size, np.int64)
         places[order] = np.arange(order.size)
         at = places[originals.of_rows]
-        months[at] = np.where(by_month[at], months_of(originals.occurred_at_us), 0)
+        months[at] = np.where(by_month[at], jst_months(originals.occurred_at_us), 0)
         original_ids[at] = originals.ids
         # Whatever a refund may be summed with here counted in full before it.
         before[at] = np.where(originals.ids >= 0, originals.amounts_yen - originals.refunded_yen, 0)
@@ -221,7 +223,7 @@ def group_running(counted: Integers, group_first: Flags, before: Integers) -> In
     return running(counted, starts, lengths, before[starts])
 
 
-def _mixed(rows: Booked, first: Flags) -> Flags:
+def _mixed(rows: BookedTransactions, first: Flags) -> Flags:
     """The entries of people whose groups may not follow one another."""
     account_changes = np.zeros(first.size, np.bool_)
     account_changes[1:] = rows.account_nos[1:] != rows.account_nos[:-1]

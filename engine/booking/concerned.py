@@ -8,11 +8,11 @@ from typing import Protocol
 
 from engine.booking.corrections import (
     Accepted,
+    AcceptedEvent,
     Account,
     Corrections,
     Event,
     Moment,
-    Taken,
     TransactionKey,
 )
 from engine.booking.standing import Standing
@@ -38,7 +38,7 @@ class Concerned:
 
     moments: tuple[Moment, ...]
     event_ids: tuple[str, ...]
-    taken: tuple[Taken, ...]
+    taken: tuple[AcceptedEvent, ...]
     enrollments: tuple[Accepted, ...]
     people: frozenset[str]
     accounts: frozenset[Account]
@@ -113,7 +113,7 @@ def with_concerned(
 class Group:
     """Events that may concern each other, and the enrollments of those whom they name."""
 
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[AcceptedEvent] = field(default_factory=list)
     tries: list[Event] = field(default_factory=list)
     enrollments: list[Accepted] = field(default_factory=list)
     names: set[tuple[str, ...]] = field(default_factory=set)

@@ -112,7 +112,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AcceptedEvent:
     """An event that was accepted, and what it found then.
 
     Attributes:
@@ -169,7 +169,7 @@ class Corrections:
         left_alone: what the last run left alone.
     """
 
-    taken: tuple[Taken, ...] = ()
+    taken: tuple[AcceptedEvent, ...] = ()
     waiting: Mapping[str, WaitingEvent] = field(default_factory=dict)
     enrollments: tuple[Accepted, ...] = ()
     people: frozenset[str] = frozenset()
@@ -228,7 +228,7 @@ class Corrections:
         ]
         return cls(
             tuple(
-                Taken(
+                AcceptedEvent(
                     _event(row["event"]),
                     _moment(row["moment"]),
                     row["came_under"],

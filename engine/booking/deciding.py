@@ -65,7 +65,7 @@ class Originals(Generic[Row]):
         return Originals(*(getattr(self, name)[at] for name in self.__dataclass_fields__))
 
 
-class Decided(NamedTuple):
+class SliceDecisions(NamedTuple):
     """A slice, decided.
 
     Attributes:
@@ -83,7 +83,7 @@ class Decided(NamedTuple):
 
 def decide(
     rows: pl.DataFrame, key_hashes: Hashes | None, past: Past, terms: Terms, services: Services
-) -> Decided:
+) -> SliceDecisions:
     """Decides a slice.
 
     ``rows`` has the canonical columns but the account's ID, ``account_no``, and the account's
@@ -98,7 +98,7 @@ def decide(
     booked[places] = False
     of_rows = cast(SliceRows, np.flatnonzero(refunds.to_numpy()))
     if of_rows.size == 0 or key_hashes is None:
-        return Decided(booked, places, reasons, _no_originals())
+        return SliceDecisions(booked, places, reasons, _no_originals())
     refund_rows = rows[of_rows].with_columns(pl.col("service_id").cast(pl.String))
     spending &= booked
     originals = _find_originals(of_rows, refund_rows, rows, key_hashes, spending, past)
@@ -109,7 +109,7 @@ def decide(
     all_places = np.concatenate([places, of_rows[~accepted]])
     # Both ascend, and are only merged.
     order = np.argsort(all_places, kind="stable")
-    return Decided(
+    return SliceDecisions(
         booked,
         all_places[order],
         reasons.append(refund_reasons.drop_nulls())[order],

@@ -49,7 +49,7 @@ ASKED_OF_SERVICES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrollmentOutcome:
     """What became of a run's enrollments.
 
     Attributes:
@@ -121,7 +121,7 @@ def enroll(
     services: Services,
     terms: Terms,
     run_number: int,
-) -> Enrolled:
+) -> EnrollmentOutcome:
     """Decides enrollments.
 
     ``delivered`` has their canonical columns and ``row_ref``, which is unique, and negative for
@@ -189,7 +189,7 @@ def enroll(
         taken = column.rechunk().gather(wanted)
         columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
     columns.setdefault("person", columns["person_id"])
-    return Enrolled(
+    return EnrollmentOutcome(
         pl.DataFrame(columns),
         rejected,
         kept,

@@ -12,7 +12,13 @@ from typing import cast
 import numpy as np
 import polars as pl
 
-from engine.booking.awarding import Awards, Booked, award, booking_order, needs_recounting
+from engine.booking.awarding import (
+    Awards,
+    BookedTransactions,
+    award,
+    booking_order,
+    needs_recounting,
+)
 from engine.booking.deciding import Flags, decide
 from engine.booking.index_spaces import BookedPlaces, BookPositions, SliceRows
 from engine.booking.recounted import REPEATED, Extra, People, Voids, recounted
@@ -56,7 +62,7 @@ class Night:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class SliceOutcome:
     """What became of a slice.
 
     Attributes:
@@ -78,14 +84,14 @@ class Folded:
     reconsidered: int
     reconsidered_yen: int
 
-    def with_duplicates(self, rows: pl.DataFrame, registry: Registry) -> "Folded":
+    def with_duplicates(self, rows: pl.DataFrame, registry: Registry) -> "SliceOutcome":
         """With the slice's rows that repeat others, columns as ``fold`` takes them."""
         if rows.is_empty():
             return self
         duplicates = as_duplicates(_with_ids(rows, registry))
         return replace(self, declined=in_fixed_order(pl.concat([self.declined, duplicates])))
 
-    def without_entries(self) -> "Folded":
+    def without_entries(self) -> "SliceOutcome":
         """What is still needed when the entries are written."""
         return replace(
             self,
@@ -104,7 +110,7 @@ def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
     )
 
 
-def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> Folded:
+def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> SliceOutcome:
     """Calculates a slice, of whose people ``voids`` are the entries that the run voids.
 
     ``rows`` has ``account_no`` of the enrollment, ``replacing_account_id`` where the row's account
@@ -157,7 +163,7 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> F
     )
     pending = pl.col("reason") == ORIGINAL_NOT_BOOKED
     waited = (rows["row_ref"] < 0) & pl.Series(decided.booked)
-    return Folded(
+    return SliceOutcome(
         entries=entries,
         declined=in_fixed_order(turned_away.filter(~pending & (pl.col("row_ref") >= 0))),
         pending=turned_away.filter(pending).select(*DECLINED_COLUMNS, "row_ref"),
@@ -180,9 +186,9 @@ def in_fixed_order(declined: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
+def _numbers(rows: pl.DataFrame, registry: Registry) -> BookedTransactions:
     person_nos = rows["person_no"].to_numpy()
-    return Booked(
+    return BookedTransactions(
         ranks=registry.ranks(person_nos),
         person_nos=person_nos,
         account_nos=rows["account_no"].to_numpy(),
@@ -196,7 +202,7 @@ def _numbers(rows: pl.DataFrame, registry: Registry) -> Booked:
 def _entries(
     rows: pl.DataFrame,
     order: SliceRows,
-    booked: Booked,
+    booked: BookedTransactions,
     awards: Awards,
     extra: Extra | None,
     night: Night,

@@ -12,7 +12,7 @@ from engine.booking.awarding import (
     MONTH,
     TRANSACTION,
     Awards,
-    Booked,
+    BookedTransactions,
     Flags,
     begins,
     group_running,
@@ -30,7 +30,7 @@ from engine.booking.index_spaces import (
 )
 from engine.booking.recounting import Counting
 from engine.booking.registry import Numbers, terms_of_services
-from engine.booking.state import Balances, Integers, Past, months_of
+from engine.booking.state import Balances, Integers, Past, jst_months
 from engine.records import RECOUNT, LedgerEntry, polars_schema
 from engine.rules.award import counted_spend, worth
 from engine.terms.programme import Programme
@@ -106,7 +106,7 @@ class People(NamedTuple):
     """
 
     person_nos: Numbers
-    booked: Booked
+    booked: BookedTransactions
     order: BookedPlaces
     chosen: Flags
     originals: Originals[BookedPlace]
@@ -269,7 +269,7 @@ def history_of(person_nos: Numbers, before: Past, services: Services) -> Spendin
         history.positions,
         history.account_nos,
         roundings.to_physical().to_numpy(),
-        months_of(history.occurred_at_us),
+        jst_months(history.occurred_at_us),
         history.left_yen,
     )
 
@@ -301,7 +301,7 @@ def _with_new(history: Spendings, people: People) -> Spendings:
         cast(Sources, -1 - people.order[at]),
         booked.account_nos.astype(np.int64),
         booked.roundings,
-        months_of(booked.occurred_at_us),
+        jst_months(booked.occurred_at_us),
         booked.net_yen,
     )
     order = np.argsort(np.concatenate([history.person_nos, new.person_nos]), kind="stable")

@@ -222,7 +222,7 @@ class Registry:
         return bool((self.person_nos >= 0).all())
 
     @cached_property
-    def in_order(self) -> bool:
+    def people_in_order(self) -> bool:
         """Whether people's numbers order them by their IDs, as those of one run do."""
         return bool((self.people_ids > self.people_ids.shift(1)).all())
 
@@ -231,7 +231,7 @@ class Registry:
 
         The places are good for comparing these people with each other, and need not be dense.
         """
-        if self.in_order:
+        if self.people_in_order:
             return person_nos
         present = np.zeros(self.people, np.bool_)
         present[person_nos] = True

@@ -22,9 +22,9 @@ from engine.booking.state import (
     Months,
     Past,
     content_hashes,
+    jst_months,
     key_checks,
     month_keys,
-    months_of,
     person_keys,
     summed,
 )
@@ -224,7 +224,7 @@ class _Counted:
         if not self._by_month:
             return
         counts &= entries["service_id"].is_in(self._by_month).to_numpy()
-        months = months_of(np.ascontiguousarray(occurred_at_us[counts]))
+        months = jst_months(np.ascontiguousarray(occurred_at_us[counts]))
         self._keys.append(month_keys(account_nos[counts], months))
         self._yen.append(counted[counts])
 

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from engine.booking.corrections import Accepted, Account, Moment, Taken
+from engine.booking.corrections import Accepted, AcceptedEvent, Account, Moment
 from engine.rules.application import stand_together
 from engine.terms.services import Services
 
@@ -24,7 +24,7 @@ class Owner(NamedTuple):
     since: dt.datetime | None
 
 
-class Reading(NamedTuple):
+class ReadPerson(NamedTuple):
     """The person as whom an ID is read, and the merges that make it so."""
 
     person: str
@@ -36,7 +36,7 @@ class Standing:
 
     def __init__(
         self,
-        taken: Iterable[Taken],
+        taken: Iterable[AcceptedEvent],
         enrollments: Iterable[Accepted],
         as_of: Moment = _ENDLESS,
     ) -> None:
@@ -55,18 +55,18 @@ class Standing:
             for t in self._of_kind("persons_merged")
             if self._is_active(t)
         }
-        self._voids: dict[Account, list[Taken]] = {}
+        self._voids: dict[Account, list[AcceptedEvent]] = {}
         for void in self._active_of("enrollment_voided"):
             for account_id in void.accounts:
                 self._voids.setdefault((void.event.service_id or "", account_id), []).append(void)
-        self._replacements: dict[Account, list[Taken]] = {}
-        self._replaced_by: dict[Account, list[Taken]] = {}
+        self._replacements: dict[Account, list[AcceptedEvent]] = {}
+        self._replaced_by: dict[Account, list[AcceptedEvent]] = {}
         for replacement in self._active_of("account_replaced"):
             event = replacement.event
             fresh = (event.service_id or "", event.other_id or "")
             self._replacements.setdefault(fresh, []).append(replacement)
             self._replaced_by.setdefault(event.account, []).append(replacement)
-        self._stops: dict[Account, list[Taken]] = {}
+        self._stops: dict[Account, list[AcceptedEvent]] = {}
         for kind in ("enrollment_stopped", "enrollment_resumed"):
             for stop in self._active_of(kind):
                 where = (stop.event.service_id or "", stop.own_account or "")
@@ -74,15 +74,15 @@ class Standing:
         self.voided_transactions = {
             t.event.transaction for t in self._active_of("transaction_voided")
         }
-        self._readings: dict[str, Reading] = {}
+        self._readings: dict[str, ReadPerson] = {}
 
-    def _of_kind(self, kind: str) -> Iterator[Taken]:
+    def _of_kind(self, kind: str) -> Iterator[AcceptedEvent]:
         return (t for t in self._taken.values() if t.event.kind == kind)
 
-    def _active_of(self, kind: str) -> list[Taken]:
+    def _active_of(self, kind: str) -> list[AcceptedEvent]:
         return [t for t in self._of_kind(kind) if self._is_active(t)]
 
-    def _is_active(self, taken: Taken) -> bool:
+    def _is_active(self, taken: AcceptedEvent) -> bool:
         event_id = taken.event.event_id
         if event_id not in self._active:
             self._active[event_id] = not self.is_undone(event_id)
@@ -92,11 +92,11 @@ class Standing:
         """Whether an active event says that this one has no effect, or must not get any."""
         return any(self._is_active(self._taken[u]) for u in self._undoers.get(event_id, ()))
 
-    def taken(self, event_id: str | None) -> Taken | None:
+    def taken(self, event_id: str | None) -> AcceptedEvent | None:
         """An accepted event, in force or not."""
         return self._taken.get(event_id or "")
 
-    def read(self, person_id: str) -> Reading:
+    def read(self, person_id: str) -> ReadPerson:
         """The person as whom an ID is read."""
         if person_id not in self._readings:
             person = person_id
@@ -105,7 +105,7 @@ class Standing:
                 merge = self.merges[person].event
                 merges.append(merge.event_id)
                 person = merge.other_id or ""
-            self._readings[person_id] = Reading(person, tuple(merges))
+            self._readings[person_id] = ReadPerson(person, tuple(merges))
         return self._readings[person_id]
 
     def ids_read_as(self, person: str) -> set[str]:

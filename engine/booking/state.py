@@ -74,7 +74,7 @@ class Balances(NamedTuple):
         return Balances(*(np.concatenate([a, np.zeros(people - a.size, np.int64)]) for a in self))
 
 
-class Found(Protocol):
+class PositionFinder(Protocol):
     """Positions by 64-bit keys, wherever they are kept."""
 
     def find(self, ascending: Hashes, /) -> tuple[Positions, BookPositions]:
@@ -88,7 +88,7 @@ class Keys(NamedTuple):
     positions: BookPositions
 
     def find(self, ascending: Hashes, /) -> tuple[Positions, BookPositions]:
-        """See ``Found``."""
+        """See ``PositionFinder``."""
         starts = np.searchsorted(self.hashes, ascending)
         stops = np.searchsorted(self.hashes, ascending, side="right")
         rows = np.repeat(np.arange(ascending.size), stops - starts)
@@ -136,7 +136,7 @@ class Facts:
         return taken
 
 
-class Refunded(NamedTuple):
+class RefundSums(NamedTuple):
     """By original's position, ascending: what refunds in force took back of it."""
 
     positions: BookPositions
@@ -193,10 +193,10 @@ class Past:
     balances: Balances
     counted: Integers
     months: Months
-    keys: Sequence[Found]
-    people: Sequence[Found]
+    keys: Sequence[PositionFinder]
+    people: Sequence[PositionFinder]
     facts: Facts
-    refunded: Refunded
+    refunded: RefundSums
     voided: BookPositions = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
@@ -215,7 +215,7 @@ class Past:
             (),
             (),
             Facts(),
-            Refunded(none_booked, nothing),
+            RefundSums(none_booked, nothing),
         )
 
     def with_registry(
@@ -387,7 +387,7 @@ def content_hashes(frame: pl.DataFrame, key_hashes: Hashes) -> Hashes:
 _NO_TEXT: Final = hash_text(pl.Series([None], dtype=pl.String), CHECK_SEED)
 
 
-def months_of(instants_us: Integers) -> Integers:
+def jst_months(instants_us: Integers) -> Integers:
     """The month of each instant: year * 12 + month - 1."""
     if instants_us.size == 0:
         return np.empty(0, np.int64)

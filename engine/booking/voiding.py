@@ -17,7 +17,7 @@ from engine.booking.corrections import Moment
 from engine.booking.index_spaces import BookPositions
 from engine.booking.recounted import Voids
 from engine.booking.standing import Owner, Standing
-from engine.booking.state import RUN_SHIFT, Integers, Past, Refunded, summed
+from engine.booking.state import RUN_SHIFT, Integers, Past, RefundSums, summed
 
 REFUND: Final = "refund"
 
@@ -84,10 +84,10 @@ def without(past: Past, voids: Voids) -> Past:
     )
 
 
-def with_refunds(refunded: Refunded, originals: BookPositions, yen: Integers) -> Refunded:
+def with_refunds(refunded: RefundSums, originals: BookPositions, yen: Integers) -> RefundSums:
     """What refunds took back, with ``yen`` added (negative where a refund is void)."""
     positions, sums = summed(*refunded, originals, yen)
-    return Refunded(cast(BookPositions, positions), sums)
+    return RefundSums(cast(BookPositions, positions), sums)
 
 
 def _entries_in_force(

@@ -27,10 +27,10 @@ from engine.layouts.canonical_values import (
 )
 from engine.layouts.dates import read_dates, read_plain_dates
 from engine.layouts.look_alikes import all_plain, plain
-from engine.layouts.model import Code, Dates, Part, Source, Zone
+from engine.layouts.model import Code, ColumnSource, Dates, TextPart, Zone
 from engine.layouts.parameters import Described
 from engine.layouts.passing_rows import rows_that_pass
-from engine.layouts.provider_column import KIND_BELOW, Column, Places
+from engine.layouts.provider_column import KIND_BELOW, Places, ProviderColumn
 from engine.records import KINDS, MAX_AMOUNT_YEN, MIN_AMOUNT_YEN
 
 _JAPAN_MINUTES: Final = 9 * 60
@@ -45,7 +45,9 @@ _IDS: Final = (
 class CanonicalColumns:
     """The canonical columns of some rows."""
 
-    def __init__(self, described: Described, columns: Mapping[str, Column], rows: int) -> None:
+    def __init__(
+        self, described: Described, columns: Mapping[str, ProviderColumn], rows: int
+    ) -> None:
         self._described, self._columns, self._rows = described, columns, rows
         self._sources = described.layout.columns
         self._amounts_and_kinds_read: tuple[pl.Series, pl.Series] | None = None
@@ -72,7 +74,7 @@ class CanonicalColumns:
                     made[name] = made[name].set(damaged, UNREADABLE_ID)
         return pl.DataFrame([made[name].alias(name) for name in self._sources])
 
-    def _may_be_damaged(self, source: Source) -> bool:
+    def _may_be_damaged(self, source: ColumnSource) -> bool:
         """Whether an ID may be as spreadsheets leave some; few are, and a look at all is dear."""
         texts = [
             part.name
@@ -81,7 +83,9 @@ class CanonicalColumns:
         ]
         return any(self._columns[name].has_marks for name in texts)
 
-    def at_fault(self, name: str, source: Source, code: str) -> dict[str, npt.NDArray[np.bool_]]:
+    def at_fault(
+        self, name: str, source: ColumnSource, code: str
+    ) -> dict[str, npt.NDArray[np.bool_]]:
         """For each column that one is made from, the rows in which it is to blame for a fault."""
         refunds = np.zeros(self._rows, np.bool_)
         if source.refund_parts:
@@ -96,7 +100,7 @@ class CanonicalColumns:
                 mask[places] |= made_from._to_blame(part, name, code).to_numpy()
         return masks
 
-    def _to_blame(self, part: Part, name: str, code: str) -> pl.Series:
+    def _to_blame(self, part: TextPart, name: str, code: str) -> pl.Series:
         text = self._columns[part.name].texts
         if code == "missing" and name != "amount":
             return text.is_null()
@@ -105,7 +109,7 @@ class CanonicalColumns:
             return self._part(part).str.contains(faulty).fill_null(value=False)
         return text.is_not_null()
 
-    def _some(self, parts: Sequence[Part], places: Places) -> "CanonicalColumns":
+    def _some(self, parts: Sequence[TextPart], places: Places) -> "CanonicalColumns":
         """The rows at these places, with no columns but those of these parts."""
         taken = {part.name: self._columns[part.name].take(places) for part in parts}
         return CanonicalColumns(self._described, taken, places.size)
@@ -190,7 +194,7 @@ class CanonicalColumns:
             self._amounts_read[name] = read_amounts(self._columns[name].distinct[0])
         return self._amounts_read[name]
 
-    def _texts(self, name: str, source: Source) -> pl.Series:
+    def _texts(self, name: str, source: ColumnSource) -> pl.Series:
         if source.constant is not None:
             return pl.repeat(source.constant, self._rows, eager=True)
         made = None
@@ -215,7 +219,7 @@ class CanonicalColumns:
             made = made.clone().scatter(refunds, instead)
         return made
 
-    def _mapped(self, name: str, joined: pl.Series, source: Source) -> pl.Series:
+    def _mapped(self, name: str, joined: pl.Series, source: ColumnSource) -> pl.Series:
         """What joined texts mean; where a part is blank, they may be words with a blank in them."""
         assert source.words is not None
         made = mapped_words(name, joined, source.words)
@@ -255,7 +259,7 @@ class CanonicalColumns:
     def _refunds(self) -> pl.Series:
         return (self._amounts_and_kinds()[1] == "refund").fill_null(value=False)
 
-    def _joined(self, parts: Sequence[Part], join: str) -> pl.Series:
+    def _joined(self, parts: Sequence[TextPart], join: str) -> pl.Series:
         if len(parts) == 1:
             return self._part(parts[0])
         if (joined := self._side_by_side(parts, join)) is not None:
@@ -263,7 +267,7 @@ class CanonicalColumns:
         texts = [self._part(part).alias(str(number)) for number, part in enumerate(parts)]
         return pl.DataFrame(texts).select(pl.concat_str(pl.all(), separator=join)).to_series()
 
-    def _side_by_side(self, parts: Sequence[Part], join: str) -> pl.Series | None:
+    def _side_by_side(self, parts: Sequence[TextPart], join: str) -> pl.Series | None:
         """The same where all texts of each part have one width, as slips' numbers have."""
         if self._rows == 0 or any(part.amount for part in parts):
             return None
@@ -281,7 +285,7 @@ class CanonicalColumns:
             return None
         return pl.Series(pl.from_arrow(side_by_side(columns, join.encode())))
 
-    def _part(self, part: Part) -> pl.Series:
+    def _part(self, part: TextPart) -> pl.Series:
         column = self._columns[part.name]
         if part.amount:
             codes = column.distinct[1]
@@ -333,7 +337,7 @@ class CanonicalColumns:
     def _latest(self, dates: Dates) -> dt.date | None:
         return None if dates.latest_by is None else self._described.day(dates.latest_by)
 
-    def _times(self, source: Source, dates: Dates, *, whole_days: bool) -> pl.Series:
+    def _times(self, source: ColumnSource, dates: Dates, *, whole_days: bool) -> pl.Series:
         def read(values: pl.Series) -> pl.Series:
             return checked(self._dates(values, dates), values)
 
@@ -358,13 +362,13 @@ class CanonicalColumns:
             plain = _plain_dates(columns, source.join, dates)
             if plain is not None:
                 return checked(plain, None)
-        joined = Column.of_texts(self._joined(source.parts, source.join))
+        joined = ProviderColumn.of_texts(self._joined(source.parts, source.join))
         if joined.has_few or (plain := _plain_dates([joined], "", dates)) is None:
             return joined.map(read)
         return checked(plain, None)
 
 
-def _plain_dates(columns: Sequence[Column], join: str, dates: Dates) -> pl.Series | None:
+def _plain_dates(columns: Sequence[ProviderColumn], join: str, dates: Dates) -> pl.Series | None:
     # A value that means nothing may look like a date.
     if any(column.empty for column in columns) and any(
         column.texts.has_nulls() for column in columns
@@ -373,5 +377,5 @@ def _plain_dates(columns: Sequence[Column], join: str, dates: Dates) -> pl.Serie
     return read_plain_dates([column.cells for column in columns], join, dates.forms)
 
 
-def _is_plain(part: Part) -> bool:
+def _is_plain(part: TextPart) -> bool:
     return part.day is None and not part.amount

@@ -16,7 +16,7 @@ from engine.layouts.canonical_columns import CanonicalColumns
 from engine.layouts.model import Skip, Test
 from engine.layouts.parameters import Described
 from engine.layouts.passing_rows import rows_that_pass
-from engine.layouts.provider_column import FIRST_CELL, Column, Places
+from engine.layouts.provider_column import FIRST_CELL, Places, ProviderColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CanonicalRows:
 
 def lay_out(
     described: Described,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, ProviderColumn],
     rows: int,
     number: Callable[[pl.Series], Places] | None = None,
 ) -> CanonicalRows:
@@ -125,7 +125,7 @@ def _numbered(table: pl.DataFrame, number: Callable[[pl.Series], Places] | None)
 
 
 def _skip_reasons(
-    described: Described, columns: Mapping[str, Column], rows: int
+    described: Described, columns: Mapping[str, ProviderColumn], rows: int
 ) -> pl.Series | None:
     """Why each row is left out, the first reason that holds; null where it stays."""
     skips = described.layout.skips
@@ -141,7 +141,7 @@ def _skip_reasons(
     ).to_series()
 
 
-def _holds(skip: Skip, columns: Mapping[str, Column], rows: int) -> pl.Series:
+def _holds(skip: Skip, columns: Mapping[str, ProviderColumn], rows: int) -> pl.Series:
     test = skip.test
     if test is None:
         assert skip.line_begins is not None

@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.layouts.date_keys import parse_dates
 from engine.layouts.look_alikes import plain
-from engine.layouts.model import CANONICAL_COLUMNS, Part, Section, Source
+from engine.layouts.model import CANONICAL_COLUMNS, ColumnSource, Section, TextPart
 from engine.layouts.names import Names
 from engine.layouts.row_tests import parse_codes
 from engine.records import (
@@ -66,7 +66,7 @@ _PART_KEYS: Final = ("day", "forms", "era", "latest_by", "amount")
 
 def parse_columns(
     top: StrictTable, role: RoleName, names: Names, sections: Sequence[Section]
-) -> dict[str, Source]:
+) -> dict[str, ColumnSource]:
     """Where each canonical column comes from, by its name."""
     outer = top.table("columns", CANONICAL_COLUMNS[role])
     columns = {}
@@ -94,7 +94,7 @@ def parse_columns(
 
 def _check_kind(
     outer: StrictTable,
-    columns: Mapping[str, Source],
+    columns: Mapping[str, ColumnSource],
     names: Names,
     kinds_below: AbstractSet[str | None],
 ) -> None:
@@ -124,7 +124,9 @@ def _check_kind(
         )
 
 
-def _source(name: str, table: StrictTable, names: Names, words: tuple[str, ...] | None) -> Source:
+def _source(
+    name: str, table: StrictTable, names: Names, words: tuple[str, ...] | None
+) -> ColumnSource:
     dates = name in _INSTANTS or name in _DAYS
     for key in _OF_FORMS:
         if table.has(key) and not table.has("forms"):
@@ -132,7 +134,7 @@ def _source(name: str, table: StrictTable, names: Names, words: tuple[str, ...] 
                 key, "there are no forms that it could hold for", 'write forms = ["YYYY/MM/DD"]'
             )
     constant = table.optional_text("constant") if not dates and name != "amount" else None
-    source = Source(
+    source = ColumnSource(
         constant=constant,
         parts=_parts(table, "from", names),
         join=table.text("join") if table.has("join") else " " if dates else "-",
@@ -170,29 +172,29 @@ def _source(name: str, table: StrictTable, names: Names, words: tuple[str, ...] 
     return source
 
 
-def _parts(table: StrictTable, key: str, names: Names) -> tuple[Part, ...]:
+def _parts(table: StrictTable, key: str, names: Names) -> tuple[TextPart, ...]:
     if not table.has(key):
         return ()
     return tuple(_part(table, key, part, names) for part in table.parts(key, _PART_KEYS))
 
 
-def _part(table: StrictTable, key: str, part: str | StrictTable, names: Names) -> Part:
+def _part(table: StrictTable, key: str, part: str | StrictTable, names: Names) -> TextPart:
     if isinstance(part, str):
-        return Part(names.checked(table, key, part))
+        return TextPart(names.checked(table, key, part))
     if part.has("amount"):
         if part.has("day"):
             raise part.fault("day", "there is an amount as well", "make two parts of them")
-        return Part(names.column(part, "amount", part.text("amount")), amount=True)
-    return Part(
+        return TextPart(names.column(part, "amount", part.text("amount")), amount=True)
+    return TextPart(
         names.checked(part, "day", part.text("day")),
         parse_dates(part, names, with_time=True),
     )
 
 
-def _less(table: StrictTable, names: Names) -> tuple[Part, ...]:
+def _less(table: StrictTable, names: Names) -> tuple[TextPart, ...]:
     if not table.has("less"):
         return ()
-    return (Part(names.column(table, "less", table.text("less"))),)
+    return (TextPart(names.column(table, "less", table.text("less"))),)
 
 
 def _words(table: StrictTable, known: tuple[str, ...] | None) -> Mapping[str, str] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.layouts.dates import ERAS, Form, compile_form, read_two_ways
+from engine.layouts.dates import ERAS, DateForm, compile_form, read_two_ways
 from engine.layouts.model import Dates, Zone
 from engine.layouts.names import Names
 from engine.terms.strict_toml import MAX_ID_CHARACTERS, StrictTable
@@ -92,7 +92,7 @@ def _latest_by(table: StrictTable, names: Names) -> str | None:
     return latest_by
 
 
-def _forms(table: StrictTable) -> tuple[Form, ...]:
+def _forms(table: StrictTable) -> tuple[DateForm, ...]:
     forms = []
     texts = table.texts("forms")
     if not texts:

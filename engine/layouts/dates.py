@@ -80,7 +80,7 @@ _LAST_HOUR: Final = 29
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class DateForm:
     """A form, compiled.
 
     Attributes:
@@ -114,7 +114,7 @@ class Form:
         return "era_year" in self.parts and "era" not in self.parts
 
 
-def compile_form(text: str) -> Form:
+def compile_form(text: str) -> DateForm:
     """A form from its text.
 
     Raises:
@@ -159,7 +159,7 @@ def compile_form(text: str) -> Form:
     era = "era" in parts or "era_year" in parts
     plain = not era and "half" not in parts and text.isascii() and re.fullmatch("[^0-9]*", text)
     named = named and "year" in parts and ("hour" not in parts or "minute" in parts)
-    return Form(
+    return DateForm(
         text,
         f"^(?:{pattern})$",
         tuple(parts),
@@ -186,7 +186,7 @@ def _check_parts(parts: Sequence[str]) -> None:
         raise ValueError("month and day must be there")
 
 
-def read_two_ways(forms: Sequence[Form], era: str | None) -> tuple[str, str] | None:
+def read_two_ways(forms: Sequence[DateForm], era: str | None) -> tuple[str, str] | None:
     """Two forms by which one text means two instants; None if there are none.
 
     Judged by days whose year, month and day could each be another of the three.
@@ -217,7 +217,7 @@ def _written(at: dt.datetime, form: str) -> str:
 
 def read_dates(
     texts: pl.Series,
-    forms: Sequence[Form],
+    forms: Sequence[DateForm],
     era: str | None = None,
     latest: dt.date | None = None,
     *,
@@ -254,7 +254,7 @@ _FIRST_INSTANT_US: Final = -62_135_596_800_000_000
 
 
 def read_plain_dates(
-    columns: Sequence[pa.Array], join: str, forms: Sequence[Form]
+    columns: Sequence[pa.Array], join: str, forms: Sequence[DateForm]
 ) -> pl.Series | None:
     """A faster ``read_dates`` for texts that are all written in one form of digits, else None.
 
@@ -287,7 +287,7 @@ def read_plain_dates(
     return None
 
 
-def _in_form(parts: Sequence[tuple[int, Bytes]], join: str, form: Form) -> pl.Series | None:
+def _in_form(parts: Sequence[tuple[int, Bytes]], join: str, form: DateForm) -> pl.Series | None:
     """Reads texts of one width in a form of this width; ``parts`` are where each column begins."""
     assert form.starts is not None
     plain = _no_instants(len(parts[0][1]))
@@ -326,7 +326,7 @@ def _marks(column: pa.Array, between: str) -> tuple[Bytes, Places, Places] | Non
     return (content, bounds, each) if inside.all() and same.all() else None
 
 
-def _in_varied_form(column: pa.Array, form: Form) -> pl.Series | None:
+def _in_varied_form(column: pa.Array, form: DateForm) -> pl.Series | None:
     """Texts of any width: characters that are not digits show where numbers begin and end."""
     assert form.between is not None
     found = _marks(column, form.between)
@@ -382,7 +382,7 @@ def _narrowed(texts: pl.Series) -> pl.Series:
 
 def _read(
     texts: pl.Series,
-    form: Form,
+    form: DateForm,
     era: str | None,
     latest: dt.date | None,
     past_midnight: bool,  # noqa: FBT001
@@ -431,7 +431,9 @@ def _hour_of_the_day() -> pl.Expr:
     return pl.when(hour <= 12).then(of_day).cast(pl.String).str.zfill(2)
 
 
-def _year(form: Form, era: str | None, latest: dt.date | None) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+def _year(
+    form: DateForm, era: str | None, latest: dt.date | None
+) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """The year in four digits, and the first and the last day that it may be written for."""
     always = (pl.lit(dt.date.min), pl.lit(dt.date.max))
     if "year" in form.parts:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from engine.layouts.dates import Form
+from engine.layouts.dates import DateForm
 from engine.layouts.look_alikes import plain
 from engine.records import (
     ANSWER_COLUMNS,
@@ -63,7 +63,7 @@ class Dates:
         zone: of times that are not Japan's.
     """
 
-    forms: tuple[Form, ...]
+    forms: tuple[DateForm, ...]
     era: str | None = None
     latest_by: str | None = None
     past_midnight: bool = False
@@ -71,7 +71,7 @@ class Dates:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TextPart:
     """A part of a text: a column's, an ahead's or a parameter's value.
 
     Attributes:
@@ -120,7 +120,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ColumnSource:
     """Where a canonical column comes from.
 
     Attributes:
@@ -138,15 +138,15 @@ class Source:
     """
 
     constant: str | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TextPart, ...] = ()
     join: str = "-"
-    refund_parts: tuple[Part, ...] = ()
+    refund_parts: tuple[TextPart, ...] = ()
     words: Mapping[str, str] | None = None
     dates: Dates | None = None
     by_sign: tuple[str | None, str | None] = (None, None)
     by_column: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[Code, ...] = ()
-    less: tuple[Part, ...] = ()
+    less: tuple[TextPart, ...] = ()
     number_equal_rows: bool = False
 
     @property
@@ -209,7 +209,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Refunded:
+class RefundedAmount:
     """A second row out of one: the refund of a row whose refunded amount has a column of its own.
 
     Attributes:
@@ -222,7 +222,7 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class TotalsLine:
     """A line that says what rows come to; they are held against it.
 
     Attributes:
@@ -310,11 +310,11 @@ class Layout:
     empty: tuple[str, ...]
     ahead: Mapping[str, str]
     parameters: Mapping[str, Parameter]
-    columns: Mapping[str, Source]
+    columns: Mapping[str, ColumnSource]
     skips: tuple[Skip, ...]
     sections: tuple[Section, ...]
-    refunded: Refunded | None
-    totals: Totals | None
+    refunded: RefundedAmount | None
+    totals: TotalsLine | None
     text: str
     sha256: str
 

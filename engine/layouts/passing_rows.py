@@ -6,10 +6,10 @@ import polars as pl
 
 from engine.layouts.look_alikes import all_plain, plain
 from engine.layouts.model import Test
-from engine.layouts.provider_column import Column
+from engine.layouts.provider_column import ProviderColumn
 
 
-def rows_that_pass(test: Test, columns: Mapping[str, Column], rows: int) -> pl.Series:
+def rows_that_pass(test: Test, columns: Mapping[str, ProviderColumn], rows: int) -> pl.Series:
     """The rows whose value passes a test."""
 
     def of_values(values: pl.Series) -> pl.Series:

@@ -30,7 +30,7 @@ _GUARDED: Final = (r'^="(.*)"$', r"^'([0-9A-Za-z].*)$")
 _MARKS: Final = (b"+", b"=", b"'", b"#", b".")
 
 
-class Column:
+class ProviderColumn:
     """A provider's column: trimmed texts, null where there is nothing.
 
     A conversion is done once per distinct text, where a column has few of them.
@@ -55,7 +55,7 @@ class Column:
     @classmethod
     def of_chunks(
         cls, cells: pa.ChunkedArray, encoding: str, empty: Sequence[str], *, unwrap: bool = False
-    ) -> "Column":
+    ) -> "ProviderColumn":
         """A column from a table's."""
         array = cells.combine_chunks()
         if isinstance(array, pa.ChunkedArray):
@@ -63,7 +63,7 @@ class Column:
         return cls(array, encoding, empty, unwrap=unwrap)
 
     @classmethod
-    def of_texts(cls, texts: pl.Series) -> "Column":
+    def of_texts(cls, texts: pl.Series) -> "ProviderColumn":
         """A column of texts that are there already."""
         column = cls(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
         # What is computed once is known before.
@@ -139,10 +139,10 @@ class Column:
         whole = content.tobytes()
         return any(mark in whole for mark in _MARKS)
 
-    def take(self, places: Places) -> "Column":
+    def take(self, places: Places) -> "ProviderColumn":
         """Some of the rows."""
         cells = self.cells.take(pa.array(places))
-        return Column(cells, self.encoding, self.empty, unwrap=self.unwrap)
+        return ProviderColumn(cells, self.encoding, self.empty, unwrap=self.unwrap)
 
     @cached_property
     def _few(self) -> tuple[pl.Series, pl.Series] | None:
@@ -170,7 +170,7 @@ class Column:
         return texts.set(nothing, None) if nothing.any() else texts
 
 
-class _Constant(Column):
+class _Constant(ProviderColumn):
     """A column with one value."""
 
     def __init__(self, value: str | None, rows: int) -> None:
@@ -191,21 +191,21 @@ class _Constant(Column):
             return None
         return np.frombuffer(self._value.encode(), np.uint8).reshape(1, -1)
 
-    def take(self, places: Places) -> Column:
+    def take(self, places: Places) -> ProviderColumn:
         return _Constant(self._value, len(places))
 
 
-def same_for_all(value: str | None, rows: int) -> Column:
+def same_for_all(value: str | None, rows: int) -> ProviderColumn:
     """A column with one value."""
     return _Constant(value, rows)
 
 
-def some_for_each(values: Sequence[str | None], codes: Places) -> Column:
+def some_for_each(values: Sequence[str | None], codes: Places) -> ProviderColumn:
     """A column with few values; ``codes`` says which of them each row has."""
     if len(values) == 1:
         return same_for_all(values[0], len(codes))
     texts = pl.Series(values, dtype=pl.String).gather(codes)
-    return Column.of_texts(texts)
+    return ProviderColumn.of_texts(texts)
 
 
 def _has_few_values(array: pa.Array) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 from engine.layouts.canonical_columns import CanonicalColumns
 from engine.layouts.model import Separated
 from engine.layouts.parameters import Described
-from engine.layouts.provider_column import Column, Places
+from engine.layouts.provider_column import Places, ProviderColumn
 from engine.records import ENROLLMENT_CONFLICT, EVENT_CONFLICT, TRANSACTION_CONFLICT
 
 # No single column of an ID is to blame for these.
@@ -17,7 +17,7 @@ _CONFLICTS: Final = (TRANSACTION_CONFLICT, ENROLLMENT_CONFLICT, EVENT_CONFLICT)
 
 
 def faults_as_the_provider_names_them(
-    described: Described, columns: Mapping[str, Column], places: Places, errors: pl.Series
+    described: Described, columns: Mapping[str, ProviderColumn], places: Places, errors: pl.Series
 ) -> pl.Series:
     """Faults of some rows, by the provider's columns where one is at fault.
 
@@ -47,7 +47,7 @@ def faults_as_the_provider_names_them(
 
 
 def _named(
-    described: Described, columns: Mapping[str, Column], places: Places, error: str
+    described: Described, columns: Mapping[str, ProviderColumn], places: Places, error: str
 ) -> pl.Series:
     column, code = error.rsplit(":", 1)
     names = _names(described, column)

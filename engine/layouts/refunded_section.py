@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.layouts.model import Refunded, Source
+from engine.layouts.model import ColumnSource, RefundedAmount
 from engine.layouts.names import Names
 from engine.records import RoleName
 from engine.terms.strict_toml import StrictTable
@@ -14,8 +14,8 @@ _KEYS: Final = ("amount", "suffix")
 
 
 def parse_refunded(
-    top: StrictTable, role: RoleName, names: Names, columns: Mapping[str, Source]
-) -> Refunded | None:
+    top: StrictTable, role: RoleName, names: Names, columns: Mapping[str, ColumnSource]
+) -> RefundedAmount | None:
     """Where a row says how much of it was refunded; None where it does not."""
     table = top.optional_table("refunded", _KEYS)
     if table is None:
@@ -25,4 +25,4 @@ def parse_refunded(
     amount = names.column(table, "amount", table.text("amount"))
     if amount in columns["amount"].names:
         raise table.fault("amount", f'"{amount}" is the amount itself', "name another column")
-    return Refunded(amount, table.identifier("suffix"))
+    return RefundedAmount(amount, table.identifier("suffix"))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from engine.layouts.amounts import read_amounts
-from engine.layouts.model import Fixed, Separated, Skip, Source, Totals, TotalsPlace
+from engine.layouts.model import ColumnSource, Fixed, Separated, Skip, TotalsLine, TotalsPlace
 from engine.layouts.provider_column import Places
 from engine.layouts.row_tests import pattern
 from engine.records import BLANKS
@@ -25,8 +25,8 @@ def parse_totals(
     top: StrictTable,
     file: Separated | Fixed,
     skips: Sequence[Skip],
-    columns: Mapping[str, Source],
-) -> Totals | None:
+    columns: Mapping[str, ColumnSource],
+) -> TotalsLine | None:
     """The section `[totals]` of a layout; None where there is none."""
     table = top.optional_table("totals", _KEYS)
     if table is None:
@@ -55,7 +55,7 @@ def parse_totals(
                 f'no [[skip]] has the reason "{reason}"',
                 f"there are {', '.join(sorted(reasons)) or 'none'}",
             )
-    return Totals(line_matches, tuple(figures), stand, with_skipped)
+    return TotalsLine(line_matches, tuple(figures), stand, with_skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FoundTotals:
     """A line with totals.
 
     Attributes:
@@ -99,18 +99,20 @@ class PartTotals:
     """A part's lines with totals, and what the rows ahead of each, and below the last, come to."""
 
     records: int
-    lines: tuple[Line, ...]
+    lines: tuple[FoundTotals, ...]
     sums: tuple[Sum, ...]
 
 
-def lines_with_totals(totals: Totals, places: Sequence[int], raws: Sequence[str]) -> list[Line]:
+def lines_with_totals(
+    totals: TotalsLine, places: Sequence[int], raws: Sequence[str]
+) -> list[FoundTotals]:
     """Those of some records that are lines with totals; `places` are their numbers."""
     texts = pl.Series(raws, dtype=pl.String)
     groups = texts.str.extract_groups(totals.line_matches).struct.unnest()
     found = np.flatnonzero(texts.str.contains(totals.line_matches).to_numpy())
     numbers = {name: _numbers(groups[name]) for name in totals.figures}
     return [
-        Line(places[at], {name: numbers[name][at] for name in totals.figures})
+        FoundTotals(places[at], {name: numbers[name][at] for name in totals.figures})
         for at in found.tolist()
     ]
 
@@ -121,7 +123,7 @@ def _numbers(texts: pl.Series) -> pl.Series:
 
 
 def sums_between(
-    lines: Sequence[Line], records: Places, yen: pl.Series, is_refund: pl.Series
+    lines: Sequence[FoundTotals], records: Places, yen: pl.Series, is_refund: pl.Series
 ) -> tuple[Sum, ...]:
     """What rows come to ahead of the first line, between each two, and below the last.
 
@@ -169,7 +171,7 @@ class Difference:
 
 
 def differences(
-    stand: TotalsPlace, ahead: Line | None, parts: Sequence[PartTotals]
+    stand: TotalsPlace, ahead: FoundTotals | None, parts: Sequence[PartTotals]
 ) -> tuple[list[Difference], Sum]:
     """Where a file's lines differ from its rows, and what the rows come to that no line counts.
 
@@ -183,7 +185,7 @@ def differences(
     for part in parts:
         for line, rows in zip(part.lines, part.sums[:-1], strict=True):
             counted += rows
-            here = Line(first + line.record + 1, line.figures)
+            here = FoundTotals(first + line.record + 1, line.figures)
             of = here if stand == "below" else above
             if of is not None:
                 found += _differing(of, counted)
@@ -196,7 +198,7 @@ def differences(
     return found, counted
 
 
-def _differing(line: Line, rows: Sum) -> list[Difference]:
+def _differing(line: FoundTotals, rows: Sum) -> list[Difference]:
     return [
         Difference(line.record, figure, said, read)
         for figure, said in line.figures.items()

@@ -18,7 +18,7 @@ SUMS = ("granted", "taken_back", "open_pay", "open_take_back")
 
 
 @dataclass(frozen=True)
-class Asked:
+class FiguresRequest:
     """What is asked: the figures of a day, by all that a book knows.
 
     Attributes:
@@ -77,7 +77,7 @@ def with_account(entries: pl.DataFrame) -> pl.DataFrame:
     return entries.with_columns(account_id=pl.coalesce("enrolled_account_id", "account_id"))
 
 
-def dated(entries: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def dated(entries: pl.DataFrame, asked: FiguresRequest) -> pl.DataFrame:
     """Ledger entries, by account, with `day` and `due_on`."""
     by_service = with_day(entries).partition_by("service_id", as_dict=True)
     return pl.concat(
@@ -90,7 +90,7 @@ def dated(entries: pl.DataFrame, asked: Asked) -> pl.DataFrame:
 
 
 def figures(
-    entries: pl.DataFrame, lines: pl.DataFrame, enrolled: pl.DataFrame, asked: Asked
+    entries: pl.DataFrame, lines: pl.DataFrame, enrolled: pl.DataFrame, asked: FiguresRequest
 ) -> pl.DataFrame:
     """What each account is owed: one row for each that has an entry or a line, sorted.
 
@@ -271,7 +271,7 @@ def _paid(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _held(lines: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _held(lines: pl.DataFrame, asked: FiguresRequest) -> pl.DataFrame:
     """The accounts whose last answered payment failed for good, and the number that it went to."""
     codes = [
         (service.service_id, code)

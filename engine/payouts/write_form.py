@@ -12,9 +12,9 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.layouts.model import Fixed
-from engine.payouts.written_form import DAYS, NUMBERS, Written, WrittenForm
+from engine.payouts.written_form import DAYS, NUMBERS, FormField, WrittenForm
 
-Totals = Mapping[str, str | int | dt.date]
+LineTotals = Mapping[str, str | int | dt.date]
 """By name, what `TOTALS` of a service's lines are."""
 
 
@@ -32,7 +32,7 @@ class ReadBack:
     last: dict[str, str | int | dt.date | None]
 
 
-def head(form: WrittenForm, totals: Totals) -> bytes:
+def head(form: WrittenForm, totals: LineTotals) -> bytes:
     """What stands ahead of the lines: the first line, and the header of names."""
     text = _line(form, form.first, totals)
     if not isinstance(form.file, Fixed) and form.file.header:
@@ -60,7 +60,7 @@ def body(form: WrittenForm, rows: pl.DataFrame) -> bytes:
     return _encoded(form, written_text)
 
 
-def tail(form: WrittenForm, totals: Totals) -> bytes:
+def tail(form: WrittenForm, totals: LineTotals) -> bytes:
     """What stands after the lines."""
     return _encoded(form, _line(form, form.last, totals))
 
@@ -82,7 +82,7 @@ def read_back(form: WrittenForm, data: bytes) -> ReadBack:
     )
 
 
-def _text(written: Written) -> pl.Expr:
+def _text(written: FormField) -> pl.Expr:
     if written.source is None:
         return pl.lit(written.constant)
     column = pl.col(written.source)
@@ -131,14 +131,14 @@ def _is_ascii(column: pl.Series) -> bool:
     return bool((column.str.len_bytes() == column.str.len_chars()).all())
 
 
-def _padded(form: WrittenForm, name: str, text: str, length: int, written: Written) -> bytes:
+def _padded(form: WrittenForm, name: str, text: str, length: int, written: FormField) -> bytes:
     data = _encoded(form, text)
     if len(data) > length:
         raise _too_long(form, name)
     return data.rjust(length, b"0") if written.is_number else data.ljust(length)
 
 
-def _line(form: WrittenForm, fields: Sequence[Written], totals: Totals) -> str:
+def _line(form: WrittenForm, fields: Sequence[FormField], totals: LineTotals) -> str:
     """The first or the last line; nothing where the form has none."""
     if not fields:
         return ""
@@ -152,7 +152,7 @@ def _line(form: WrittenForm, fields: Sequence[Written], totals: Totals) -> str:
     return data.ljust(form.file.record_bytes).decode(form.file.encoding) + form.line_end
 
 
-def _told(written: Written, totals: Totals) -> str:
+def _told(written: FormField, totals: LineTotals) -> str:
     if written.source is None:
         return written.constant
     value = totals[written.source]
@@ -218,7 +218,9 @@ def _records(form: WrittenForm, data: bytes) -> Iterator[list[str]]:
         ]
 
 
-def _read(fields: Sequence[Written], texts: Sequence[str]) -> dict[str, str | int | dt.date | None]:
+def _read(
+    fields: Sequence[FormField], texts: Sequence[str]
+) -> dict[str, str | int | dt.date | None]:
     if len(fields) != len(texts):
         raise ValueError("a line has more or fewer fields than the form")
     values: dict[str, str | int | dt.date | None] = {}
@@ -240,7 +242,7 @@ def _read(fields: Sequence[Written], texts: Sequence[str]) -> dict[str, str | in
     return values
 
 
-def _day(written: Written, text: str) -> dt.date | None:
+def _day(written: FormField, text: str) -> dt.date | None:
     if not text:
         return None
     assert written.form is not None

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from engine.layouts.dates import Form, compile_form
+from engine.layouts.dates import DateForm, compile_form
 from engine.layouts.file_section import parse_file
 from engine.layouts.model import Fixed, Separated
 from engine.layouts.parsing import checked_layout_id
@@ -51,7 +51,7 @@ _LINE_KEYS: Final = ("from", "constant", "forms", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FormField:
     """What is written in one place.
 
     Attributes:
@@ -64,7 +64,7 @@ class Written:
     source: str | None
     constant: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
-    form: Form | None = None
+    form: DateForm | None = None
     bytes: int = 0
 
     @property
@@ -85,9 +85,9 @@ class WrittenForm:
     layout_id: str
     file: Separated | Fixed
     line_end: str
-    columns: Mapping[str, Written]
-    first: tuple[Written, ...]
-    last: tuple[Written, ...]
+    columns: Mapping[str, FormField]
+    first: tuple[FormField, ...]
+    last: tuple[FormField, ...]
     text: str
     sha256: str
 
@@ -138,7 +138,7 @@ def _file(top: StrictTable) -> Separated | Fixed:
     return file
 
 
-def _columns(top: StrictTable, file: Separated | Fixed) -> dict[str, Written]:
+def _columns(top: StrictTable, file: Separated | Fixed) -> dict[str, FormField]:
     names = (
         tuple(place.name for place in file.fields)
         if isinstance(file, Fixed)
@@ -155,7 +155,7 @@ def _columns(top: StrictTable, file: Separated | Fixed) -> dict[str, Written]:
     return columns
 
 
-def _line(top: StrictTable, key: str, file: Separated | Fixed) -> tuple[Written, ...]:
+def _line(top: StrictTable, key: str, file: Separated | Fixed) -> tuple[FormField, ...]:
     fixed = isinstance(file, Fixed)
     fields = [
         _written(table, TOTALS, has_bytes=fixed) for table in top.optional_tables(key, _LINE_KEYS)
@@ -165,7 +165,7 @@ def _line(top: StrictTable, key: str, file: Separated | Fixed) -> tuple[Written,
     return tuple(fields)
 
 
-def _written(table: StrictTable, sources: tuple[str, ...], *, has_bytes: bool = False) -> Written:
+def _written(table: StrictTable, sources: tuple[str, ...], *, has_bytes: bool = False) -> FormField:
     if table.has("bytes") and not has_bytes:
         raise table.fault("bytes", "only fixed records have a length", "leave it out")
     length = table.integer("bytes", 1, 1 << 16) if has_bytes else 0
@@ -177,9 +177,9 @@ def _written(table: StrictTable, sources: tuple[str, ...], *, has_bytes: bool = 
         for key in ("map", "forms"):
             if table.has(key):
                 raise table.fault(key, "a constant is written as it is", "leave it out")
-        return Written(None, table.text("constant"), bytes=length)
+        return FormField(None, table.text("constant"), bytes=length)
     source = table.word("from", sources)
-    return Written(source, "", _words(table, source), _form(table, source), length)
+    return FormField(source, "", _words(table, source), _form(table, source), length)
 
 
 def _words(table: StrictTable, source: str) -> Mapping[str, str]:
@@ -199,7 +199,7 @@ def _words(table: StrictTable, source: str) -> Mapping[str, str]:
     return words
 
 
-def _form(table: StrictTable, source: str) -> Form | None:
+def _form(table: StrictTable, source: str) -> DateForm | None:
     if source not in DAYS:
         if table.has("forms"):
             raise table.fault("forms", f"{source} is not a day", "leave it out")

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import polars as pl
 import pyarrow as pa
 
-from engine.reading.cells import Cells, Form, is_blank, marked
+from engine.reading.cells import CellForm, Cells, is_blank, marked
 from engine.reading.forms import (
     ANSWER_FORMS,
     CLAIM_FORMS,
@@ -156,7 +156,7 @@ def answer_faults(today: dt.date) -> list[pl.Expr]:
 
 
 def _cells(
-    table: Delivery, forms: Mapping[str, Form], required: tuple[str, ...]
+    table: Delivery, forms: Mapping[str, CellForm], required: tuple[str, ...]
 ) -> dict[str, Cells]:
     cells = {}
     names = table.columns if isinstance(table, pl.DataFrame) else table.column_names
@@ -176,7 +176,7 @@ def _cells(
 
 
 @cache
-def _type_of(form: Form) -> pl.DataType:
+def _type_of(form: CellForm) -> pl.DataType:
     """What a form makes of texts."""
     return form(pl.Series([""])).values.dtype
 

@@ -23,10 +23,10 @@ class Cells:
     faults: Masks
 
 
-Column: TypeAlias = pl.Series | pa.ChunkedArray
+DeliveredColumn: TypeAlias = pl.Series | pa.ChunkedArray
 """A column as delivered: text, or another type that the canonical form takes. A Series holds text,
 64-bit integers, days, or microseconds without a zone."""
-Form = Callable[[Column], Cells]
+CellForm = Callable[[DeliveredColumn], Cells]
 
 
 def marked(masks: Mapping[str, pl.Series]) -> Masks:
@@ -34,7 +34,7 @@ def marked(masks: Mapping[str, pl.Series]) -> Masks:
     return {code: mask for code, mask in masks.items() if mask.any()}
 
 
-def text_of(column: Column) -> pl.Series:
+def text_of(column: DeliveredColumn) -> pl.Series:
     """A column as text, not trimmed."""
     if isinstance(column, pl.Series):
         return column.cast(pl.String)
@@ -44,7 +44,7 @@ def text_of(column: Column) -> pl.Series:
     return pl.Series(pl.from_arrow(column))
 
 
-def is_blank(column: Column) -> bool:
+def is_blank(column: DeliveredColumn) -> bool:
     """Whether the cells are texts of no byte; they may be all the same if it is not seen."""
     if isinstance(column, pl.Series):
         return column.dtype == pl.String and column.null_count() == len(column)
@@ -71,7 +71,7 @@ def trimmed(text: pl.Series, byte_range: tuple[int, int]) -> pl.Series:
     return text
 
 
-def trimmed_text(column: Column) -> pl.Series:
+def trimmed_text(column: DeliveredColumn) -> pl.Series:
     """A column as text, trimmed."""
     text = text_of(column)
     return trimmed(text, range_of_bytes(text))

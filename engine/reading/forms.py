@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from engine.errors import InputError
 from engine.reading.cells import (
+    CellForm,
     Cells,
-    Column,
-    Form,
+    DeliveredColumn,
     Masks,
     marked,
     range_of_bytes,
@@ -35,7 +35,7 @@ from engine.records import (
 )
 
 
-def identifier(column: Column) -> Cells:
+def identifier(column: DeliveredColumn) -> Cells:
     """1 to 64 characters, none of U+0000 to U+001F or U+007F."""
     text = text_of(column)
     if text.null_count() == len(text):
@@ -51,22 +51,22 @@ def identifier(column: Column) -> Cells:
     return Cells(text, marked(masks))
 
 
-def authority(column: Column) -> Cells:
+def authority(column: DeliveredColumn) -> Cells:
     """Who decided an event: any text of 1 to 200 characters."""
     text = trimmed_text(column)
     too_long = (text.str.len_chars() > MAX_AUTHORITY_CHARACTERS).fill_null(value=False)
     return Cells(text, marked({"out_of_range": too_long}))
 
 
-def free_text(column: Column) -> Cells:
+def free_text(column: DeliveredColumn) -> Cells:
     """Any text."""
     return Cells(trimmed_text(column), {})
 
 
-def word(words: tuple[str, ...]) -> Form:
+def word(words: tuple[str, ...]) -> CellForm:
     """One of the listed words, exactly."""
 
-    def read(column: Column) -> Cells:
+    def read(column: DeliveredColumn) -> Cells:
         text = text_of(column)
         values = text.cast(pl.Enum(words), strict=False)
         if values.null_count() == text.null_count():
@@ -78,7 +78,7 @@ def word(words: tuple[str, ...]) -> Form:
     return read
 
 
-def amount(column: Column) -> Cells:
+def amount(column: DeliveredColumn) -> Cells:
     """Whole yen, 1 to 100,000,000, in digits."""
     if isinstance(column, pl.Series):
         if column.dtype == pl.Int64:
@@ -114,7 +114,7 @@ def _whole_yen(values: pl.Series) -> Cells:
     return Cells(values.set(outside, None).cast(pl.Int64), marked({"out_of_range": outside}))
 
 
-def points(column: Column) -> Cells:
+def points(column: DeliveredColumn) -> Cells:
     """A whole number of points, 0 and up."""
     text = trimmed_text(column)
     values = text.cast(pl.Int64, strict=False)
@@ -125,7 +125,7 @@ def points(column: Column) -> Cells:
     return Cells(values.set(~inside.fill_null(value=False), None), marked(masks))
 
 
-TRANSACTION_FORMS: Final[Mapping[str, Form]] = {
+TRANSACTION_FORMS: Final[Mapping[str, CellForm]] = {
     "transaction_id": identifier,
     "service_id": identifier,
     "account_id": identifier,
@@ -135,7 +135,7 @@ TRANSACTION_FORMS: Final[Mapping[str, Form]] = {
     "original_transaction_id": identifier,
     "method": free_text,
 }
-ENROLLMENT_FORMS: Final[Mapping[str, Form]] = {
+ENROLLMENT_FORMS: Final[Mapping[str, CellForm]] = {
     "person_id": identifier,
     "service_id": identifier,
     "account_id": identifier,
@@ -146,7 +146,7 @@ ENROLLMENT_FORMS: Final[Mapping[str, Form]] = {
     "certificate_issued_at": instant,
     "preregistered_on": day,
 }
-EVENT_FORMS: Final[Mapping[str, Form]] = {
+EVENT_FORMS: Final[Mapping[str, CellForm]] = {
     "event_id": identifier,
     "kind": word(EVENT_KINDS),
     "authority": authority,
@@ -159,7 +159,7 @@ EVENT_FORMS: Final[Mapping[str, Form]] = {
     "basis": word(BASES),
     "note": free_text,
 }
-ANSWER_FORMS: Final[Mapping[str, Form]] = {
+ANSWER_FORMS: Final[Mapping[str, CellForm]] = {
     "payout_id": identifier,
     "outcome": word(OUTCOMES),
     "points": points,
@@ -167,7 +167,7 @@ ANSWER_FORMS: Final[Mapping[str, Form]] = {
     "code": free_text,
 }
 # The values of a claim are checked where it is compared with the ledger.
-CLAIM_FORMS: Final[Mapping[str, Form]] = {
+CLAIM_FORMS: Final[Mapping[str, CellForm]] = {
     "service_id": identifier,
     "points": free_text,
     "transaction_id": identifier,
@@ -181,7 +181,7 @@ def _is_whole_decimal(kind: pa.DataType) -> bool:
     return bool(pa.types.is_decimal(kind) and not pa.types.is_decimal256(kind) and kind.scale == 0)
 
 
-_TYPED: Final[Mapping[Form, tuple[Callable[[pa.DataType], bool], ...]]] = {
+_TYPED: Final[Mapping[CellForm, tuple[Callable[[pa.DataType], bool], ...]]] = {
     identifier: (pa.types.is_integer,),
     amount: (pa.types.is_integer, _is_whole_decimal),
     instant: (pa.types.is_timestamp,),
@@ -201,7 +201,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(fits(kind) for fits in kinds)
 
 
-def check_column_type(where: str, name: str, kind: pa.DataType, form: Form) -> None:
+def check_column_type(where: str, name: str, kind: pa.DataType, form: CellForm) -> None:
     """Refuses a typed column that the form cannot read, such as floats for an amount.
 
     Raises:

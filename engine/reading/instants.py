@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.reading.cells import Cells, Column, marked, trimmed_text
+from engine.reading.cells import Cells, DeliveredColumn, marked, trimmed_text
 
 _INSTANT: Final = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
@@ -23,7 +23,7 @@ _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000}
 _FAR_BEYOND_US: Final = 10**18
 
 
-def instant(column: Column) -> Cells:
+def instant(column: DeliveredColumn) -> Cells:
     """A point in time, in Japan Standard Time without a zone; microseconds."""
     if isinstance(column, pl.Series):
         if column.dtype == pl.Datetime:
@@ -66,7 +66,7 @@ def _zoned(text: pl.Series, parts: pl.DataFrame) -> Cells:
     return Cells(values, marked({"malformed": values.is_null() & text.is_not_null()}))
 
 
-def _plain_instants(column: Column) -> pl.Series | None:
+def _plain_instants(column: DeliveredColumn) -> pl.Series | None:
     """The values when every cell is a plain ``YYYY-MM-DD HH:MM:SS`` in years 1 to 9999."""
     if isinstance(column, pl.Series):
         column = pa.chunked_array([column.to_arrow(compat_level=pl.CompatLevel.oldest())])
@@ -118,7 +118,7 @@ def _japanese_instant(delivered: pl.Series) -> Cells:
     return Cells(delivered.set(outside, None), {"malformed": outside})
 
 
-def day(column: Column) -> Cells:
+def day(column: DeliveredColumn) -> Cells:
     """A calendar day, ``YYYY-MM-DD``."""
     if isinstance(column, pl.Series):
         days = column if column.dtype == pl.Date else None

@@ -12,18 +12,18 @@ from starlette.routing import Route
 
 from engine.errors import InputError, MynapointError
 from pipelines.browse import background, pages, proof, render, stories, whole_book
-from pipelines.browse.asked import Asked, Browsed
+from pipelines.browse.asked import Browsed, PageRequest
 from pipelines.browse.calculations import StillCalculatingError
 from pipelines.browse.counts import SECTIONS
 from pipelines.browse.filters import Filters, parse
-from pipelines.browse.listing import Block, Page
+from pipelines.browse.listing import Page, PageBlock
 from pipelines.browse.search import search
 from pipelines.browse.stories import NotGivenOutError
 
 ROWS_OF_A_PAGE: Final = 100
 ROWS_OF_AN_EXPORT: Final = 10_000
 _MOST_BODY_BYTES: Final = 4096
-_PAGES: Final[Mapping[str, Callable[[Asked], Page]]] = {
+_PAGES: Final[Mapping[str, Callable[[PageRequest], Page]]] = {
     "overview": pages.overview,
     "runs": pages.runs,
     **{name: pages.section(name) for name in SECTIONS},
@@ -67,7 +67,7 @@ def application(browsed: Browsed) -> Starlette:
         text = given.get("text", [""])[0]
         query = {"lang": given.get("lang", [""])[0]}
 
-        def found(asked: Asked) -> Page:
+        def found(asked: PageRequest) -> Page:
             return search(asked, text)
 
         return await run_in_threadpool(_answer, browsed, query, found, "html")
@@ -86,12 +86,12 @@ def application(browsed: Browsed) -> Starlette:
 
 
 def _answer(
-    browsed: Browsed, query: Mapping[str, str], make: Callable[[Asked], Page], form: str
+    browsed: Browsed, query: Mapping[str, str], make: Callable[[PageRequest], Page], form: str
 ) -> Response:
     """A page in the form that was asked for, or one that says why not."""
     try:
         rows = ROWS_OF_A_PAGE if form == "html" else ROWS_OF_AN_EXPORT
-        asked = Asked(browsed, parse(query, browsed.opened), query, rows)
+        asked = PageRequest(browsed, parse(query, browsed.opened), query, rows)
         return _rendered(make(asked), asked, form)
     except NotGivenOutError:
         status, why, error = 404, "not_given_out", None
@@ -106,7 +106,7 @@ def _answer(
     return _refused(browsed, status, why, query.get("lang"), error)
 
 
-def _rendered(page: Page, asked: Asked, form: str) -> Response:
+def _rendered(page: Page, asked: PageRequest, form: str) -> Response:
     if form == "html":
         return Response(render.html(page, asked), page.status, media_type="text/html")
     table = asked.query.get("table")
@@ -133,10 +133,10 @@ def _refused(
 ) -> Response:
     """A page that says why there is nothing to be seen, and what to do."""
     filters = Filters(lang=lang if lang in ("ja", "en") else None)
-    asked = Asked(browsed, filters, {}, 0)
+    asked = PageRequest(browsed, filters, {}, 0)
     sentences = [asked.t(f"e_{why}")]
     if error is not None:
         sentences += [error.message, error.hint]
-    page = Page("error", asked.t("p_error"), [Block(sentences=sentences)], status=status)
+    page = Page("error", asked.t("p_error"), [PageBlock(sentences=sentences)], status=status)
     headers = {"retry-after": "2"} if status == 503 else None
     return Response(render.html(page, asked), status, headers, media_type="text/html")

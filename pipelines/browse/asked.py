@@ -7,13 +7,13 @@ from typing import Any
 
 from engine.terms.services import Service
 from pipelines.browse.calculations import Calculations
-from pipelines.browse.counts import Counts
+from pipelines.browse.counts import SectionCounts
 from pipelines.browse.filters import Filters
 from pipelines.browse.handles import Handles
-from pipelines.browse.listing import Cell, Column, Link, Listing
+from pipelines.browse.listing import Cell, Link, Listing, ListingColumn
 from pipelines.browse.lookups import LookupLog
 from pipelines.browse.masking import masked, masked_id
-from pipelines.browse.rows import Sections
+from pipelines.browse.rows import SectionRows
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.desk.reasons import reason
 from pipelines.report.table import Table, Value
@@ -28,7 +28,7 @@ class Browsed:
         lang: the language of pages whose address names none.
     """
 
-    counts: Counts
+    counts: SectionCounts
     log: LookupLog
     lang: Lang
     show_ids: bool
@@ -40,9 +40,9 @@ class Browsed:
         return self.counts.opened
 
     @cached_property
-    def sections(self) -> Sections:
+    def sections(self) -> SectionRows:
         """The rows of the book's sections."""
-        return Sections(self.counts)
+        return SectionRows(self.counts)
 
     @cached_property
     def disagreements(self) -> list[tuple[str, str]]:
@@ -60,7 +60,7 @@ class Browsed:
         return found
 
 
-class Asked:
+class PageRequest:
     """One request for a page: its filters, its language, and how much of long tables it wants."""
 
     def __init__(
@@ -131,7 +131,8 @@ class Asked:
     def listing(self, table: Table) -> Listing:
         """A table of figures; its runs lead to their pages."""
         columns = tuple(
-            Column(column.key, column.heading, column.kind, column.long) for column in table.columns
+            ListingColumn(column.key, column.heading, column.kind, column.long)
+            for column in table.columns
         )
         rows = [
             [self._cell(column.key, value) for column, value in zip(columns, row, strict=True)]
@@ -142,11 +143,11 @@ class Asked:
     def _cell(self, key: str, value: Value) -> Cell:
         return self.link(str(value), "runs", run=str(value)) if key == "run" and value else value
 
-    def columns(self, *names: str) -> tuple[Column, ...]:
+    def columns(self, *names: str) -> tuple[ListingColumn, ...]:
         """Columns from names such as ``file:code+``: key, kind, and whether it is long."""
         columns = []
         for name in names:
             key, _, kind = name.rstrip("+").partition(":")
             heading = self.t(f"c_{key}")
-            columns.append(Column(key, heading, kind or "text", name.endswith("+")))  # type: ignore[arg-type]
+            columns.append(ListingColumn(key, heading, kind or "text", name.endswith("+")))  # type: ignore[arg-type]
         return tuple(columns)

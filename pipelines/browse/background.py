@@ -8,8 +8,8 @@ import polars as pl
 from engine.io.book.payouts import PayoutBook
 from engine.payouts.entry import DIRECTIONS
 from engine.records import KINDS
-from pipelines.browse.asked import Asked
-from pipelines.browse.listing import Block, Cell, Listing, Page
+from pipelines.browse.asked import PageRequest
+from pipelines.browse.listing import Cell, Listing, Page, PageBlock
 from pipelines.desk.opened_book import OpenedBook, book_readable
 from pipelines.report.terms_tables import TermsTables
 from pipelines.shown.texts import Texts
@@ -17,7 +17,7 @@ from pipelines.shown.texts import Texts
 _ANSWERED: Final = ("granted", "taken_back", "refused", "replaced")
 
 
-def claim(asked: Asked) -> Page:
+def claim(asked: PageRequest) -> Page:
     """What the operator may claim by service and month of booking; a form that ``reconcile``
     takes.
     """
@@ -55,10 +55,10 @@ def claim(asked: Asked) -> Page:
     )
     t = asked.t
     listing = Listing("claim", t("t_claim"), columns, listed, note=t("n_claim"), total=bool(listed))
-    return Page("claim", t("p_claim"), [Block(listings=[listing])])
+    return Page("claim", t("p_claim"), [PageBlock(listings=[listing])])
 
 
-def cut_off(asked: Asked) -> Page:
+def cut_off(asked: PageRequest) -> Page:
     """What was booked in a later month than it was paid in, by both months."""
     of_run = {record.run_id: record.month for record in asked.opened.records}
     sums = (
@@ -88,10 +88,10 @@ def cut_off(asked: Asked) -> Page:
     listing = Listing(
         "cut_off", t("t_cut_off"), columns, rows, note=t("n_cut_off"), total=bool(rows)
     )
-    return Page("cut_off", t("p_cut_off"), [Block(listings=[listing])])
+    return Page("cut_off", t("p_cut_off"), [PageBlock(listings=[listing])])
 
 
-def terms(asked: Asked) -> Page:
+def terms(asked: PageRequest) -> Page:
     """Rate, cap, terms and services, each with its source, as a run used them: the last, or the
     one that the filter names.
     """
@@ -110,11 +110,11 @@ def terms(asked: Asked) -> Page:
         (t("f_services_sha256"), record.services_sha256),
         (t("f_terms"), str(record.programme.terms.announced_on)),
     ]
-    blocks = [Block(listings=[asked.listing(table)]) for table in tables]
+    blocks = [PageBlock(listings=[asked.listing(table)]) for table in tables]
     return Page("terms", t("p_terms"), blocks, facts)
 
 
-def payout_runs(asked: Asked) -> Page:
+def payout_runs(asked: PageRequest) -> Page:
     """The payout runs by their records: what was instructed, and what was answered."""
     book, t = PayoutBook(asked.opened.book.path), asked.t
     rows: list[Sequence[Cell]] = []
@@ -137,4 +137,4 @@ def payout_runs(asked: Asked) -> Page:
         *("answers:number", *(f"{name}:number" for name in _ANSWERED)),
     )
     listing = Listing("payout_runs", t("t_payout_runs"), columns, rows, note=t("n_payout_runs"))
-    return Page("payout_runs", t("p_payout_runs"), [Block(listings=[listing])])
+    return Page("payout_runs", t("p_payout_runs"), [PageBlock(listings=[listing])])

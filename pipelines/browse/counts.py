@@ -27,7 +27,7 @@ SECTIONS: Final = tuple(APPLIES)
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class SectionCounts:
     """A book's rows by section and run, and by whatever the section is filtered by.
 
     Attributes:
@@ -69,7 +69,7 @@ class Counts:
         return dict(left.filter(pl.col("rows") > 0).iter_rows())
 
 
-def count(opened: OpenedBook) -> Counts:
+def count(opened: OpenedBook) -> SectionCounts:
     """Counts a book.
 
     Raises:
@@ -147,4 +147,4 @@ def count(opened: OpenedBook) -> Counts:
     # To count by day and the days by month is quicker.
     by_month = ["run", "service", "kind", pl.col("paid").dt.strftime("%Y-%m")]
     counted["entries"] = counted["entries"].group_by(by_month).sum()
-    return Counts(opened, **counted)
+    return SectionCounts(opened, **counted)

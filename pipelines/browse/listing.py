@@ -8,7 +8,7 @@ from pipelines.report.table import Kind, Value
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ListingColumn:
     """A column: its name for machines, its heading, how its values are shown."""
 
     key: str
@@ -42,7 +42,7 @@ class Listing:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[ListingColumn, ...]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
     note: str = ""
@@ -61,7 +61,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class PageBlock:
     """A part of a page: a heading, sentences, points of a list, tables."""
 
     heading: str = ""
@@ -84,7 +84,7 @@ class Page:
 
     name: str
     title: str
-    blocks: Sequence[Block]
+    blocks: Sequence[PageBlock]
     facts: Sequence[tuple[str, str]] = ()
     value: dict[str, Any] | None = None
     status: int = 200
@@ -98,9 +98,9 @@ class Page:
 class Draft:
     """Blocks as they are put together."""
 
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[PageBlock] = field(default_factory=list)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: PageBlock) -> None:
         """Adds a block, unless there is nothing in it."""
         if block.sentences or block.items or block.listings or block.links:
             self.blocks.append(block)

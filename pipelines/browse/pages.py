@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.browse.asked import Asked
+from pipelines.browse.asked import PageRequest
 from pipelines.browse.counts import ACCEPTED
-from pipelines.browse.listing import Block, Cell, Column, Link, Listing, Page
+from pipelines.browse.listing import Cell, Link, Listing, ListingColumn, Page, PageBlock
 from pipelines.browse.rows import parse_cursor
 from pipelines.desk.reasons import fault
 from pipelines.report.table import file_name
@@ -17,7 +17,7 @@ _SUMS: Final = ("rows", "amount_yen", "counted_yen", "awarded", "reversed")
 _MOST_COUNTED: Final = 500
 
 
-def overview(asked: Asked) -> Page:
+def overview(asked: PageRequest) -> Page:
     """The book at a glance, by service and by month."""
     opened, t = asked.opened, asked.t
     last = opened.records[-1]
@@ -31,12 +31,12 @@ def overview(asked: Asked) -> Page:
         ),
         (t("f_verified"), t("f_verified_value")),
     ]
-    blocks = [Block(listings=[_control(asked)]), Block(listings=[_by_service(asked)])]
-    blocks.append(Block(listings=[_by_month(asked)]))
+    blocks = [PageBlock(listings=[_control(asked)]), PageBlock(listings=[_by_service(asked)])]
+    blocks.append(PageBlock(listings=[_by_month(asked)]))
     return Page("overview", t("p_overview"), blocks, facts)
 
 
-def runs(asked: Asked) -> Page:
+def runs(asked: PageRequest) -> Page:
     """The runs, each with what it booked and turned away."""
     by_run = {row["run"]: row for row in _summed(asked, "run").iter_rows(named=True)}
     declined = asked.browsed.counts.rows("declined", asked.filters)
@@ -63,18 +63,18 @@ def runs(asked: Asked) -> Page:
         *("reversed:number", "net:number", "declined:number", "quarantined:number"),
     )
     listing = Listing("runs", asked.t("t_runs"), columns, rows, note=asked.t("n_runs"))
-    blocks = [Block(listings=[listing])]
+    blocks = [PageBlock(listings=[listing])]
     if len(rows) == 1 and asked.filters.run is not None:
         blocks += _one_run(asked)
     return Page("runs", asked.t("p_runs"), blocks)
 
 
-def _one_run(asked: Asked) -> Iterator[Block]:
+def _one_run(asked: PageRequest) -> Iterator[PageBlock]:
     """What a run read and who ran it."""
     record, t = asked.opened.record(int(asked.filters.run or "0")), asked.t
     if record.ran is not None:
         ran = record.ran
-        yield Block(
+        yield PageBlock(
             sentences=[
                 t(
                     "ran",
@@ -90,10 +90,10 @@ def _one_run(asked: Asked) -> Iterator[Block]:
         for file in record.inputs
     ]
     columns = asked.columns("role", "file:code+", "rows:number", "bytes:number", "sha256:code+")
-    yield Block(listings=[Listing("inputs", t("t_inputs"), columns, rows)])
+    yield PageBlock(listings=[Listing("inputs", t("t_inputs"), columns, rows)])
 
 
-def _control(asked: Asked) -> Listing:
+def _control(asked: PageRequest) -> Listing:
     """Where the rows that the book's runs read went, by run records: the control totals."""
     records = [
         record
@@ -113,7 +113,7 @@ def _control(asked: Asked) -> Listing:
     return Listing("control", asked.t("t_control"), columns, rows, note=asked.t("n_control"))
 
 
-def _by_service(asked: Asked) -> Listing:
+def _by_service(asked: PageRequest) -> Listing:
     sums = {row["service"]: row for row in _summed(asked, "service").iter_rows(named=True)}
     declined = dict(
         asked.browsed.counts.of("declined", asked.filters)
@@ -144,7 +144,7 @@ def _by_service(asked: Asked) -> Listing:
     return _with_total("services", asked, columns, rows, texts=2)
 
 
-def _by_month(asked: Asked) -> Listing:
+def _by_month(asked: PageRequest) -> Listing:
     of_run = {record.run_id: record.month for record in asked.opened.records}
     by_month = (
         _summed(asked, "run")
@@ -171,8 +171,8 @@ def _by_month(asked: Asked) -> Listing:
 
 def _with_total(
     name: str,
-    asked: Asked,
-    columns: tuple[Column, ...],
+    asked: PageRequest,
+    columns: tuple[ListingColumn, ...],
     rows: list[Sequence[Cell]],
     *,
     texts: int,
@@ -184,7 +184,7 @@ def _with_total(
     return Listing(name, asked.t(f"t_{name}"), columns, rows, total=bool(rows))
 
 
-def _summed(asked: Asked, by: str) -> pl.DataFrame:
+def _summed(asked: PageRequest, by: str) -> pl.DataFrame:
     left = asked.browsed.counts.of("entries", asked.filters)
     return left.group_by(by).agg(pl.col(_SUMS).sum()).sort(by)
 
@@ -196,16 +196,19 @@ def _points(sums: Mapping[str, int]) -> tuple[int, int, int]:
 # --- Sections: what there is of each kind, and the rows -------------------------------------------
 
 
-def section(name: str) -> Callable[[Asked], Page]:
+def section(name: str) -> Callable[[PageRequest], Page]:
     """The page of a section: its rows by kind, reason, fault or outcome, and one by one."""
 
-    def page(asked: Asked) -> Page:
+    def page(asked: PageRequest) -> Page:
         if asked.browsed.show_ids:
             # Its rows name people.
             asked.browsed.log.note(name, filters=asked.filters.given())
-        blocks = [Block(listings=[_counted(asked, name)]), Block(listings=[_rows(asked, name)])]
+        blocks = [
+            PageBlock(listings=[_counted(asked, name)]),
+            PageBlock(listings=[_rows(asked, name)]),
+        ]
         if name == "corrections":
-            blocks.insert(1, Block(listings=[_by_kind(asked)]))
+            blocks.insert(1, PageBlock(listings=[_by_kind(asked)]))
         return Page(name, asked.t(f"p_{name}"), blocks)
 
     return page
@@ -221,7 +224,7 @@ COUNTED_BY: Final = {
 }
 
 
-def _counted(asked: Asked, name: str) -> Listing:
+def _counted(asked: PageRequest, name: str) -> Listing:
     by = COUNTED_BY[name]
     counts = (
         asked.browsed.counts.of(name, asked.filters, but=by)
@@ -241,7 +244,7 @@ def _counted(asked: Asked, name: str) -> Listing:
     return Listing(f"{name}_counted", asked.t(f"t_{name}_counted"), columns, rows, note=note)
 
 
-def _by_kind(asked: Asked) -> Listing:
+def _by_kind(asked: PageRequest) -> Listing:
     """Corrections by kind, with the entries and points that they caused."""
     accepted = pl.col("outcome") == ACCEPTED
     rows = [
@@ -264,7 +267,7 @@ def _by_kind(asked: Asked) -> Listing:
     return Listing("corrections_by_kind", caption, columns, rows, note=note)
 
 
-def _rows(asked: Asked, name: str) -> Listing:
+def _rows(asked: PageRequest, name: str) -> Listing:
     start = parse_cursor(asked.query.get("from"))
     found = asked.browsed.sections.page(name, asked.filters, start, asked.rows)
     columns, cells = _SHOWN[name]
@@ -286,11 +289,11 @@ def _rows(asked: Asked, name: str) -> Listing:
 Row = Mapping[str, Any]
 
 
-def _run(asked: Asked, row: Row) -> Link:
+def _run(asked: PageRequest, row: Row) -> Link:
     return asked.link(row["run_id"], "runs", run=row["run_id"])
 
 
-def entry_row(asked: Asked, row: Row) -> Sequence[Cell]:
+def entry_row(asked: PageRequest, row: Row) -> Sequence[Cell]:
     """An entry in `COLUMNS_OF_ENTRIES`."""
     return (
         _run(asked, row),
@@ -306,7 +309,7 @@ def entry_row(asked: Asked, row: Row) -> Sequence[Cell]:
     )
 
 
-def _declined(asked: Asked, row: Row) -> Sequence[Cell]:
+def _declined(asked: PageRequest, row: Row) -> Sequence[Cell]:
     return (
         _run(asked, row),
         str(row["occurred_at"]),
@@ -319,13 +322,13 @@ def _declined(asked: Asked, row: Row) -> Sequence[Cell]:
     )
 
 
-def _quarantined(asked: Asked, row: Row) -> Sequence[Cell]:
+def _quarantined(asked: PageRequest, row: Row) -> Sequence[Cell]:
     faults = "; ".join(fault(error, asked.lang) for error in row["errors"])
     cells = (_run(asked, row), file_name(row["file"]), row["row"], faults)
     return (*cells, row["raw"]) if asked.browsed.show_ids else cells
 
 
-def _application(asked: Asked, row: Row) -> Sequence[Cell]:
+def _application(asked: PageRequest, row: Row) -> Sequence[Cell]:
     return (
         _run(asked, row),
         str(row["applied_at"]),
@@ -337,7 +340,7 @@ def _application(asked: Asked, row: Row) -> Sequence[Cell]:
     )
 
 
-def _correction(asked: Asked, row: Row) -> Sequence[Cell]:
+def _correction(asked: PageRequest, row: Row) -> Sequence[Cell]:
     row = asked.safe(dict(row))
     names = ("person_id", "service_id", "account_id", "transaction_id", "other_id")
     return (
@@ -357,7 +360,7 @@ COLUMNS_OF_ENTRIES: Final = (
     *("amount_yen:number", "counted_yen:number", "points:number"),
     *("person_id:code", "account_id:code"),
 )
-_SHOWN: Final[Mapping[str, tuple[Any, Callable[[Asked, Row], Sequence[Cell]]]]] = {
+_SHOWN: Final[Mapping[str, tuple[Any, Callable[[PageRequest, Row], Sequence[Cell]]]]] = {
     "entries": (
         lambda _: COLUMNS_OF_ENTRIES,
         entry_row,

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from engine.records import KINDS, RECOUNT, VOIDS
-from pipelines.browse.asked import Asked
+from pipelines.browse.asked import PageRequest
 from pipelines.browse.calculations import StillCalculatingError
-from pipelines.browse.counts import Counts
-from pipelines.browse.listing import Block, Cell, Listing, Page
+from pipelines.browse.counts import SectionCounts
+from pipelines.browse.listing import Cell, Listing, Page, PageBlock
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.desk.seals import seals_of
 from pipelines.report.figures import disagreements
@@ -22,22 +22,22 @@ from pipelines.verify.findings import Findings
 from pipelines.verify.seals import Expected, check_seals
 
 
-def proof(asked: Asked) -> Page:
+def proof(asked: PageRequest) -> Page:
     """What stands for the book, as far as that can be said at once."""
     opened, t = asked.opened, asked.t
     facts = [
         (name, str(value)) for name, value in head_facts(opened.chain_sha256, opened.seals, t.lang)
     ]
     blocks = [
-        Block(listings=[_checked(asked)]),
-        Block(t("h_commands"), [t("commands")], items=list(_commands(asked))),
+        PageBlock(listings=[_checked(asked)]),
+        PageBlock(t("h_commands"), [t("commands")], items=list(_commands(asked))),
         _sealed(asked),
-        Block(listings=[_chain(asked)]),
+        PageBlock(listings=[_chain(asked)]),
     ]
     return Page("proof", t("p_proof"), blocks, facts)
 
 
-def _checked(asked: Asked) -> Listing:
+def _checked(asked: PageRequest) -> Listing:
     opened, report = asked.opened, Texts("report", asked.lang)
     found = asked.browsed.disagreements
     files, wrong = _files(opened)
@@ -60,7 +60,7 @@ def _outcome(report: Texts, wrong: Iterable[str]) -> str:
     return report("o_differs", where=", ".join(where)) if where else report("o_agrees")
 
 
-def disagreements_of(counts: Counts) -> list[tuple[str, str]]:
+def disagreements_of(counts: SectionCounts) -> list[tuple[str, str]]:
     """Where the book's tables do not add up to the records: run and what."""
     kind, rows, run = pl.col("kind"), pl.col("rows"), pl.col("run").alias("run_id")
     booked = kind.is_in(KINDS)
@@ -89,7 +89,7 @@ def _files(opened: OpenedBook) -> tuple[int, list[str]]:
     return len(outputs), wrong
 
 
-def _commands(asked: Asked) -> Iterator[str]:
+def _commands(asked: PageRequest) -> Iterator[str]:
     """What to type for the rest, for this book."""
     book = str(asked.opened.book.path)
     head = asked.opened.chain_sha256
@@ -103,12 +103,12 @@ def _commands(asked: Asked) -> Iterator[str]:
     yield f"{shlex.join(['mynapoint', 'workpapers', book])} --out …"
 
 
-def _sealed(asked: Asked) -> Block:
+def _sealed(asked: PageRequest) -> PageBlock:
     """The seals that the book keeps, held against their records; whose they are is not checked."""
     opened, t = asked.opened, asked.t
     seals = seals_of(opened.book)
     if not seals:
-        return Block(t("h_seals"), [t("no_seals")])
+        return PageBlock(t("h_seals"), [t("no_seals")])
     names = tuple((seal.path.name, seal.path.stat().st_mtime_ns) for seal in seals)
 
     def check() -> list[Sequence[Cell]]:
@@ -129,12 +129,12 @@ def _sealed(asked: Asked) -> Block:
     try:
         rows = asked.browsed.calculations.result(("seals", names), check)
     except StillCalculatingError:
-        return Block(t("h_seals"), [t("seals_at_work", seals=len(seals))])
+        return PageBlock(t("h_seals"), [t("seals_at_work", seals=len(seals))])
     columns = asked.columns("seal:code", "record:code", "by:code", "stamped_at:day", "fault")
-    return Block(listings=[Listing("seals", t("h_seals"), columns, rows, note=t("n_seals"))])
+    return PageBlock(listings=[Listing("seals", t("h_seals"), columns, rows, note=t("n_seals"))])
 
 
-def _chain(asked: Asked) -> Listing:
+def _chain(asked: PageRequest) -> Listing:
     """All records with their digests, the last first: a head that was written down is one."""
     opened = asked.opened
     of_place: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from engine.io.spreadsheet_csv import spreadsheet_csv
-from pipelines.browse.asked import Asked
+from pipelines.browse.asked import PageRequest
 from pipelines.browse.counts import APPLIES, SECTIONS
 from pipelines.browse.listing import Link, Listing, Page, value_of
 from pipelines.browse.whole_book import PATTERN_NAMES
@@ -62,7 +62,7 @@ def _kept(package: str, name: str) -> str:
     return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def html(page: Page, asked: Asked) -> str:
+def html(page: Page, asked: PageRequest) -> str:
     """A page for people."""
     filters, browsed = asked.filters, asked.browsed
     other = "en" if asked.lang == "ja" else "ja"
@@ -103,11 +103,11 @@ def _shown(value: Value, kind: Any) -> str:  # noqa: ANN401 - a column's kind
     return "" if value is None else shown(str(value), "text")
 
 
-def _only_lang(asked: Asked) -> Any:  # noqa: ANN401 - filters
+def _only_lang(asked: PageRequest) -> Any:  # noqa: ANN401 - filters
     return type(asked.filters)(lang=asked.filters.lang)
 
 
-def _held(page: Page, asked: Asked) -> list[tuple[str, str, str, bool]]:
+def _held(page: Page, asked: PageRequest) -> list[tuple[str, str, str, bool]]:
     """The filters in force: name, value, the address without it, and whether it applies here."""
     also = _ALSO.get(page.name, ("service",))
     here = _TAKES.get(page.name, {"run", "month", *APPLIES.get(page.name, also)})
@@ -127,7 +127,7 @@ def _held(page: Page, asked: Asked) -> list[tuple[str, str, str, bool]]:
     ]
 
 
-def _controls(page: Page, asked: Asked) -> list[dict[str, Any]]:
+def _controls(page: Page, asked: PageRequest) -> list[dict[str, Any]]:
     """The choices of the form with filters: for each its name, its words, and what there is."""
     choices = _choices(page, asked)
     # A filter of another section stays in force there.
@@ -157,7 +157,7 @@ def _controls(page: Page, asked: Asked) -> list[dict[str, Any]]:
     return [*controls, *({"name": name, "hidden": value} for name, value in kept.items())]
 
 
-def _choices(page: Page, asked: Asked) -> dict[str, list[tuple[str, str]]]:
+def _choices(page: Page, asked: PageRequest) -> dict[str, list[tuple[str, str]]]:
     """What may be chosen on a page, by filter: the value, and its words."""
     opened, counts = asked.opened, asked.browsed.counts
     runs = [(record.run_id, f"{record.run_id} ({record.booked_on})") for record in opened.records]
@@ -184,7 +184,9 @@ def _choices(page: Page, asked: Asked) -> dict[str, list[tuple[str, str]]]:
     return choices
 
 
-def _exports(page: Page, asked: Asked, again: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
+def _exports(
+    page: Page, asked: PageRequest, again: dict[str, str]
+) -> dict[str, list[tuple[str, str]]]:
     """By table the addresses of its CSV and of the page's JSON."""
     address = asked.filters.address
     return {
@@ -211,7 +213,7 @@ def csv_of(listing: Listing) -> bytes:
     return file.getvalue()
 
 
-def json_of(page: Page, asked: Asked, table: str | None) -> str:
+def json_of(page: Page, asked: PageRequest, table: str | None) -> str:
     """A page for machines; ``table`` is the one that is wanted."""
     last = asked.opened.records[-1]
     listings = [listing for listing in page.listings if table in (None, listing.name)]

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.io.book.format import RunTable
 from engine.io.parquet import scan_parquet
 from engine.records import polars_schema
-from pipelines.browse.counts import ACCEPTED, APPLIES, WAITING, Counts
+from pipelines.browse.counts import ACCEPTED, APPLIES, WAITING, SectionCounts
 from pipelines.browse.filters import Filters
 from pipelines.desk.opened_book import LedgerFile, OpenedBook, book_readable
 
@@ -81,10 +81,10 @@ class FoundRows:
     following: Cursor | None
 
 
-class Sections:
+class SectionRows:
     """The rows of a book's sections."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: SectionCounts) -> None:
         self._counts, self._opened = counts, counts.opened
 
     @cached_property

@@ -7,8 +7,8 @@ import polars as pl
 from engine.io.book.format import RunTable
 from engine.io.book.index import find_bookings
 from engine.records import BLANKS
-from pipelines.browse.asked import Asked
-from pipelines.browse.listing import Block, Cell, Listing, Page
+from pipelines.browse.asked import PageRequest
+from pipelines.browse.listing import Cell, Listing, Page, PageBlock
 from pipelines.desk.opened_book import book_readable
 from pipelines.desk.quarantined import fields_of
 
@@ -16,7 +16,7 @@ _MOST_FOUND = 200
 _MOST_CHARACTERS = 256
 
 
-def search(asked: Asked, text: str) -> Page:
+def search(asked: PageRequest, text: str) -> Page:
     """Where the book knows a text as an ID; blanks around it are dropped, as of deliveries."""
     text = text.strip(BLANKS)[:_MOST_CHARACTERS]
     asked.browsed.log.note("search", text=text)
@@ -27,13 +27,13 @@ def search(asked: Asked, text: str) -> Page:
     columns = asked.columns("found_as", "service_id:code", "found_id:code")
     t = asked.t
     if not found:
-        return Page("search", t("p_search"), [Block(sentences=[t("nothing_found")])])
+        return Page("search", t("p_search"), [PageBlock(sentences=[t("nothing_found")])])
     note = t("n_found_most", shown=_MOST_FOUND) if len(found) > _MOST_FOUND else ""
     listing = Listing("found", t("t_found"), columns, found[:_MOST_FOUND], note=note)
-    return Page("search", t("p_search"), [Block(listings=[listing])])
+    return Page("search", t("p_search"), [PageBlock(listings=[listing])])
 
 
-def _transactions(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
+def _transactions(asked: PageRequest, text: str) -> Iterator[Sequence[Cell]]:
     """Transactions of any service that were booked, declined or quarantined under the text."""
     opened = asked.opened
     services = set()
@@ -56,7 +56,7 @@ def _transactions(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
         yield asked.t("found_transaction"), shown, asked.transaction(service, text)
 
 
-def _set_aside(asked: Asked, text: str) -> set[str]:
+def _set_aside(asked: PageRequest, text: str) -> set[str]:
     """The services that quarantined rows name beside the text."""
     named = (
         asked.opened.table(RunTable.QUARANTINE)
@@ -71,7 +71,7 @@ def _set_aside(asked: Asked, text: str) -> set[str]:
     return found
 
 
-def _accounts(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
+def _accounts(asked: PageRequest, text: str) -> Iterator[Sequence[Cell]]:
     """Accounts that applications, declined rows or corrections name."""
     opened = asked.opened
     key = ["service_id", "account_id"]
@@ -93,7 +93,7 @@ def _accounts(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
         yield asked.t("found_account"), asked.service(service), asked.account(service, text)
 
 
-def _people(asked: Asked, text: str) -> Iterator[Sequence[Cell]]:
+def _people(asked: PageRequest, text: str) -> Iterator[Sequence[Cell]]:
     """The person whose ID it is, and whoever is read under it by a merge."""
     opened = asked.opened
     is_person = pl.col("person_id") == text

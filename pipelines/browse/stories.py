@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from pipelines.browse.asked import Asked
-from pipelines.browse.listing import Block, Cell, Column, Draft, Link, Listing, Page
+from pipelines.browse.asked import PageRequest
+from pipelines.browse.listing import Cell, Draft, Link, Listing, ListingColumn, Page, PageBlock
 from pipelines.browse.pages import COLUMNS_OF_ENTRIES, entry_row
 from pipelines.desk.opened_book import book_readable
-from pipelines.explain.account import Explained
+from pipelines.explain.account import EntryExplanation
 from pipelines.explain.applications import applications_of, of_accounts
 from pipelines.explain.declined_rows import declined_in
 from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
@@ -27,14 +27,14 @@ class NotGivenOutError(Exception):
     """An address names something that no page has led to."""
 
 
-def _ids(asked: Asked, kind: str) -> tuple[str, ...]:
+def _ids(asked: PageRequest, kind: str) -> tuple[str, ...]:
     ids = asked.browsed.handles.ids(kind, asked.query.get("id"))
     if ids is None:
         raise NotGivenOutError
     return ids
 
 
-def transaction(asked: Asked) -> Page:
+def transaction(asked: PageRequest) -> Page:
     """What became of a transaction."""
     service_id, transaction_id = _ids(asked, "transaction")
     story = transaction_of(asked.opened, service_id, transaction_id)
@@ -45,7 +45,7 @@ def transaction(asked: Asked) -> Page:
     words, draft = Words(asked.lang), Draft()
     for booking, entries in story.by_person:
         draft.add(
-            Block(
+            PageBlock(
                 sentences=[words.booked(asked.safe(booking))],
                 listings=[_entries(asked, entries, words)],
                 links=[
@@ -59,13 +59,13 @@ def transaction(asked: Asked) -> Page:
         account = _to_account(asked, service_id, declined.row["account_id"])
         shown = asked.safe(declined)
         sentences = [words.declined(shown), words.terms(shown)]
-        draft.add(Block(heading, sentences, links=[account]))
+        draft.add(PageBlock(heading, sentences, links=[account]))
         heading = ""
     _applications(asked, draft, story.applications, words)
     _set_aside(asked, draft, [*story.quarantined, *story.quarantined_events], words)
     _corrections(asked, draft, story.events, words)
     if story.outcome == "never_delivered":
-        draft.add(Block(sentences=[words.never_delivered(story)]))
+        draft.add(PageBlock(sentences=[words.never_delivered(story)]))
     title = words.texts(
         "transaction", service_id=asked.service(service_id), transaction_id=transaction_id
     )
@@ -73,7 +73,7 @@ def transaction(asked: Asked) -> Page:
     return Page("transaction", title, draft.blocks, value=value)
 
 
-def person(asked: Asked) -> Page:
+def person(asked: PageRequest) -> Page:
     """A person's applications and entries, each with why, and what was declined."""
     [person_id] = _ids(asked, "person")
     asked.browsed.log.note("person", person_id=person_id)
@@ -81,19 +81,19 @@ def person(asked: Asked) -> Page:
     words, draft = Words(asked.lang), Draft()
     if story.known:
         links = [Link(asked.t("to_payouts"), asked.to("payouts", person_id))]
-        draft.add(Block(sentences=[words.holds(story)], links=links))
+        draft.add(PageBlock(sentences=[words.holds(story)], links=links))
         _applications(asked, draft, story.applications, words)
         _set_aside(asked, draft, story.quarantined, words)
         _corrections(asked, draft, story.events, words)
-        draft.add(Block(listings=[_entries(asked, story.entries, words)]))
+        draft.add(PageBlock(listings=[_entries(asked, story.entries, words)]))
         draft.add(_declined(asked, story.declined or []))
     else:
-        draft.add(Block(sentences=[words.unknown(story)]))
+        draft.add(PageBlock(sentences=[words.unknown(story)]))
     title = words.texts("person", person_id=asked.id(person_id))
     return Page("person", title, draft.blocks, value=story_value(asked.safe(story), words))
 
 
-def account(asked: Asked) -> Page:
+def account(asked: PageRequest) -> Page:
     """An account: who applied with it, what replaced it, what was declined of it."""
     service_id, account_id = _ids(asked, "account")
     wanted = of_accounts([(service_id, account_id)])
@@ -114,18 +114,18 @@ def account(asked: Asked) -> Page:
         for event in corrections
         if event.row["kind"] == "account_replaced" and event.row["other_id"] == account_id
     ]
-    draft.add(Block(links=links))
+    draft.add(PageBlock(links=links))
     _applications(asked, draft, applications, words)
     _set_aside(asked, draft, set_aside, words)
     _corrections(asked, draft, corrections, words)
     draft.add(_declined(asked, declined))
     if not draft.blocks:
-        draft.add(Block(sentences=[asked.t("account_unknown")]))
+        draft.add(PageBlock(sentences=[asked.t("account_unknown")]))
     title = asked.t("p_account", service=asked.service(service_id), account=asked.id(account_id))
     return Page("account", title, draft.blocks)
 
 
-def correction(asked: Asked) -> Page:
+def correction(asked: PageRequest) -> Page:
     """A correction, what undid it, and the entries that it caused."""
     [event_id] = _ids(asked, "correction")
     opened, words, draft = asked.opened, Words(asked.lang), Draft()
@@ -164,7 +164,7 @@ def correction(asked: Asked) -> Page:
         for row in (event.row for event in events)
         if row["person_id"] is not None
     ]
-    draft.add(Block(links=links))
+    draft.add(PageBlock(links=links))
     t = asked.t
     listing = Listing(
         "entries",
@@ -173,11 +173,11 @@ def correction(asked: Asked) -> Page:
         [entry_row(asked, row) for row in entries[: asked.rows]],
         note=t("n_rows", shown=min(len(entries), asked.rows), total=len(entries)),
     )
-    draft.add(Block(listings=[listing]))
+    draft.add(PageBlock(listings=[listing]))
     return Page("correction", t("p_correction", event_id=event_id), draft.blocks)
 
 
-def payouts(asked: Asked) -> Page:
+def payouts(asked: PageRequest) -> Page:
     """When a person's points are due, what was instructed for them and answered."""
     [person_id] = _ids(asked, "payouts")
     asked.browsed.log.note("payouts", person_id=person_id)
@@ -186,7 +186,7 @@ def payouts(asked: Asked) -> Page:
     back = Link(asked.t("to_person"), asked.to("person", person_id))
     title = words.texts("person", person_id=asked.id(person_id))
     if found is None:
-        return Page("payouts", title, [Block(sentences=[asked.t("no_payouts")], links=[back])])
+        return Page("payouts", title, [PageBlock(sentences=[asked.t("no_payouts")], links=[back])])
     due = Listing(
         "due",
         texts("story_due"),
@@ -226,10 +226,10 @@ def payouts(asked: Asked) -> Page:
             for line in found.lines
         ],
     )
-    return Page("payouts", title, [Block(links=[back]), Block(listings=[lines, due])])
+    return Page("payouts", title, [PageBlock(links=[back]), PageBlock(listings=[lines, due])])
 
 
-def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listing:
+def _entries(asked: PageRequest, entries: Sequence[EntryExplanation], words: Words) -> Listing:
     rows: list[Sequence[Cell]] = []
     for explained in entries:
         entry = explained.entry
@@ -241,14 +241,14 @@ def _entries(asked: Asked, entries: Sequence[Explained], words: Words) -> Listin
         }
         rows.append(tuple(cells.values()))
     columns = tuple(
-        Column(column.key, words.texts(column.text), column.kind) for column in ENTRY_COLUMNS
+        ListingColumn(column.key, words.texts(column.text), column.kind) for column in ENTRY_COLUMNS
     )
     notes = [words.joined(words.why(asked.safe(explained))) for explained in entries]
     caption = words.texts("entries")
     return Listing("entries", caption, columns, rows, notes=notes)
 
 
-def _declined(asked: Asked, declined: Sequence[Declined]) -> Block:
+def _declined(asked: PageRequest, declined: Sequence[Declined]) -> PageBlock:
     columns = asked.columns(
         *("run:code", "occurred_at:day", "service_id:code", "kind", "transaction_id:code"),
         *("amount_yen:number", "reason:code", "meaning"),
@@ -266,32 +266,32 @@ def _declined(asked: Asked, declined: Sequence[Declined]) -> Block:
         )
         for turned_away in declined
     ]
-    return Block(listings=[Listing("declined", asked.t("t_declined"), columns, rows)])
+    return PageBlock(listings=[Listing("declined", asked.t("t_declined"), columns, rows)])
 
 
-def _to_account(asked: Asked, service_id: str, account_id: str) -> Link:
+def _to_account(asked: PageRequest, service_id: str, account_id: str) -> Link:
     text = asked.t("to_account", account=asked.id(account_id))
     return Link(text, asked.to("account", service_id, account_id))
 
 
 def _applications(
-    asked: Asked, draft: Draft, applications: Iterable[Application], words: Words
+    asked: PageRequest, draft: Draft, applications: Iterable[Application], words: Words
 ) -> None:
     items = [words.application(asked.safe(application)) for application in applications]
-    draft.add(Block(words.texts("applications"), items=items))
+    draft.add(PageBlock(words.texts("applications"), items=items))
 
 
 def _corrections(
-    asked: Asked, draft: Draft, events: Iterable[ConcerningEvent], words: Words
+    asked: PageRequest, draft: Draft, events: Iterable[ConcerningEvent], words: Words
 ) -> None:
     items = [words.event(asked.safe(event)) for event in events]
-    draft.add(Block(words.texts("corrections"), items=items))
+    draft.add(PageBlock(words.texts("corrections"), items=items))
 
 
-def _set_aside(asked: Asked, draft: Draft, rows: Iterable[Quarantined], words: Words) -> None:
+def _set_aside(asked: PageRequest, draft: Draft, rows: Iterable[Quarantined], words: Words) -> None:
     items = []
     for row in rows:
         items.append(words.quarantined(row))
         if asked.browsed.show_ids:
             items.append(words.texts("raw", raw=row.raw))
-    draft.add(Block(asked.t("p_quarantined"), items=items))
+    draft.add(PageBlock(asked.t("p_quarantined"), items=items))

@@ -15,8 +15,8 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.extras import require_extra
-from pipelines.browse.asked import Asked
-from pipelines.browse.listing import Block, Cell, Listing, Page
+from pipelines.browse.asked import PageRequest
+from pipelines.browse.listing import Cell, Listing, Page, PageBlock
 from pipelines.browse.rows import Cursor, parse_cursor
 from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.opened_book import OpenedBook
@@ -43,14 +43,14 @@ _MOST_OF_A_PATTERN: Final = 1_000
 _MOST_PEOPLE: Final = 10_000
 
 
-def waiting(asked: Asked) -> Page:
+def waiting(asked: PageRequest) -> Page:
     """What waits after the last run, by reason, age and run, and row by row."""
     opened, t = asked.opened, asked.t
     looked_at = opened.entries + sum(record.counts.all_declined for record in opened.records)
     if looked_at > MOST_WAITING_LOOKED_AT:
         command = shlex.join(["mynapoint", "pending", str(opened.book.path)])
         said = [t("too_much", rows=looked_at), command]
-        return Page("waiting", t("p_waiting"), [Block(sentences=said)])
+        return Page("waiting", t("p_waiting"), [PageBlock(sentences=said)])
     found: Pending = asked.browsed.calculations.result("waiting", lambda: pending(opened))
     texts = Texts("pending", asked.lang)
     left = _left(found, asked)
@@ -58,21 +58,21 @@ def waiting(asked: Asked) -> Page:
     facts = [(t("f_on"), str(found.as_of))]
     said = [texts("of_format_1", rows=found.of_format_1)] if found.of_format_1 else []
     said.append(texts("nothing" if total(left).is_empty() else "note"))
-    blocks = [Block(sentences=said)]
+    blocks = [PageBlock(sentences=said)]
     blocks += [
-        Block(listings=[asked.listing(sums)])
+        PageBlock(listings=[asked.listing(sums)])
         for sums in tables_of_waiting(_safe(left, asked), texts)
     ]
     rows = (_waiting_transactions, _waiting_enrollments, _waiting_events)
     blocks += [
-        Block(listings=[make(asked, getattr(left, role))])
+        PageBlock(listings=[make(asked, getattr(left, role))])
         for role, make in zip(ROLES, rows, strict=True)
         if getattr(left, role).height
     ]
     return Page("waiting", t("p_waiting"), blocks, facts)
 
 
-def _left(found: Pending, asked: Asked) -> Pending:
+def _left(found: Pending, asked: PageRequest) -> Pending:
     """What waits, as the filters leave it."""
     filters = asked.filters
     wanted = {"service_id": filters.service, "run_id": filters.run, "reason": filters.reason}
@@ -85,7 +85,7 @@ def _left(found: Pending, asked: Asked) -> Pending:
     )
 
 
-def _safe(found: Pending, asked: Asked) -> Pending:
+def _safe(found: Pending, asked: PageRequest) -> Pending:
     """What waits with services that may be shown: in place of one there may be anything."""
     if asked.browsed.show_ids:
         return found
@@ -100,7 +100,7 @@ def _safe(found: Pending, asked: Asked) -> Pending:
     )
 
 
-def _waiting_transactions(asked: Asked, rows: pl.DataFrame) -> Listing:
+def _waiting_transactions(asked: PageRequest, rows: pl.DataFrame) -> Listing:
     start = parse_cursor(asked.query.get("from")).row
     cells: list[Sequence[Cell]] = [
         (
@@ -127,7 +127,7 @@ def _waiting_transactions(asked: Asked, rows: pl.DataFrame) -> Listing:
     return _listed(asked, "transactions", columns, cells, rows.height, following)
 
 
-def _waiting_enrollments(asked: Asked, rows: pl.DataFrame) -> Listing:
+def _waiting_enrollments(asked: PageRequest, rows: pl.DataFrame) -> Listing:
     cells: list[Sequence[Cell]] = [
         (
             asked.link(row["run_id"], "runs", run=row["run_id"]),
@@ -147,7 +147,7 @@ def _waiting_enrollments(asked: Asked, rows: pl.DataFrame) -> Listing:
     return _listed(asked, "enrollments", columns, cells, rows.height)
 
 
-def _waiting_events(asked: Asked, rows: pl.DataFrame) -> Listing:
+def _waiting_events(asked: PageRequest, rows: pl.DataFrame) -> Listing:
     cells: list[Sequence[Cell]] = [
         (
             asked.link(row["run_id"], "runs", run=row["run_id"]),
@@ -162,7 +162,7 @@ def _waiting_events(asked: Asked, rows: pl.DataFrame) -> Listing:
 
 
 def _listed(
-    asked: Asked,
+    asked: PageRequest,
     role: str,
     columns: Any,  # noqa: ANN401 - columns of a listing
     cells: Sequence[Sequence[Cell]],
@@ -174,7 +174,7 @@ def _listed(
     return Listing(role, caption, columns, cells, note=note, following=following)
 
 
-def _note(asked: Asked, page: str) -> None:
+def _note(asked: PageRequest, page: str) -> None:
     """Logs a page whose rows name people, where it shows whom."""
     if asked.browsed.show_ids:
         asked.browsed.log.note(page, filters=asked.filters.given())
@@ -183,7 +183,7 @@ def _note(asked: Asked, page: str) -> None:
 # --- From award to grant --------------------------------------------------------------------------
 
 
-def due(asked: Asked) -> Page:
+def due(asked: PageRequest) -> Page:
     """The bridge from award to grant on a day: by default the last run's day of booking."""
     opened, texts = asked.opened, Texts("due", asked.lang)
     calculations = asked.browsed.calculations
@@ -204,10 +204,10 @@ def due(asked: Asked) -> Page:
     service = asked.filters.service
     if service is not None:
         found = _of_service(found, service)
-    blocks = [Block(listings=[asked.listing(table)]) for table in tables_of_due(found, texts)]
+    blocks = [PageBlock(listings=[asked.listing(table)]) for table in tables_of_due(found, texts)]
     said = [asked.t("bridge"), *(() if service else sentences_of_due(found, texts))]
     facts = [(asked.t("f_on"), str(on))]
-    return Page("due", asked.t("p_due"), [Block(sentences=said), *blocks], facts)
+    return Page("due", asked.t("p_due"), [PageBlock(sentences=said), *blocks], facts)
 
 
 def _of_service(found: Due, service: str) -> Due:
@@ -231,7 +231,7 @@ def _of_service(found: Due, service: str) -> Due:
 # --- Where to look first --------------------------------------------------------------------------
 
 
-def remarks(asked: Asked) -> Page:
+def remarks(asked: PageRequest) -> Page:
     """Patterns to ask about, and when each was found."""
     opened, filters, t = asked.opened, asked.filters, asked.t
     calculations = asked.browsed.calculations
@@ -271,10 +271,12 @@ def remarks(asked: Asked) -> Page:
         ],
         note=texts("not_wrong"),
     )
-    return Page("remarks", t("p_remarks"), [Block(listings=[patterns]), Block(listings=[listing])])
+    return Page(
+        "remarks", t("p_remarks"), [PageBlock(listings=[patterns]), PageBlock(listings=[listing])]
+    )
 
 
-def _whom(asked: Asked, row: dict[str, Any]) -> Sequence[Cell]:
+def _whom(asked: PageRequest, row: dict[str, Any]) -> Sequence[Cell]:
     service, transaction = row["service_id"], row["transaction_id"]
     person, account = row["person_id"], row["account_id"]
     return (
@@ -295,7 +297,7 @@ def _looked(opened: OpenedBook, scratch: Path | None) -> tuple[list[Remark], lis
 # --- What runs changed ----------------------------------------------------------------------------
 
 
-def changed(asked: Asked) -> Page:
+def changed(asked: PageRequest) -> Page:
     """What the runs after one, up to another, changed; by default what the last run did."""
     opened, filters, t = asked.opened, asked.filters, asked.t
     after = opened.runs if filters.run is None else int(filters.run)
@@ -305,7 +307,9 @@ def changed(asked: Asked) -> Page:
     )
     if before < 1 and filters.since is None:
         nobody = Listing("people", t("t_changed_people"), columns, [])
-        return Page("changed", t("p_changed"), [Block("", [t("no_run_before")], listings=[nobody])])
+        return Page(
+            "changed", t("p_changed"), [PageBlock("", [t("no_run_before")], listings=[nobody])]
+        )
     if before >= after:
         raise InputError(
             f"since: run {before} does not come before run {after}",
@@ -321,10 +325,11 @@ def changed(asked: Asked) -> Page:
         for point in (found.changes.before, found.changes.after)
     ]
     people = texts("people", people=found.people, gained=found.gained, lost=found.lost)
-    blocks = [Block(sentences=[*points, people])]
-    blocks.append(Block(t("h_changed_terms"), items=terms_of_changes(found.changes, texts)))
+    blocks = [PageBlock(sentences=[*points, people])]
+    blocks.append(PageBlock(t("h_changed_terms"), items=terms_of_changes(found.changes, texts)))
     blocks += [
-        Block(listings=[asked.listing(table)]) for table in tables_of_changes(found.changes, texts)
+        PageBlock(listings=[asked.listing(table)])
+        for table in tables_of_changes(found.changes, texts)
     ]
     cells: list[Sequence[Cell]] = [
         (asked.person(person), before_, after_, after_ - before_)
@@ -333,7 +338,7 @@ def changed(asked: Asked) -> Page:
     note = t("n_rows", shown=len(cells), total=found.gained + found.lost)
     listing = Listing("people", t("t_changed_people"), columns, cells, note=note)
     title = texts("title", before=found.changes.before.run_id, after=found.changes.after.run_id)
-    return Page("changed", title, [*blocks, Block(listings=[listing])])
+    return Page("changed", title, [*blocks, PageBlock(listings=[listing])])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from engine.io.book.folder import Book
 from engine.io.delivered.deliveries import Delivered, DeliveredAs, find_delivered
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ROLES, Role
-from engine.io.delivered.rows import Rows
+from engine.io.delivered.rows import PartRows
 from engine.io.parquet import scan_parquet
 from engine.io.run.changes import JAPAN
 from engine.io.run.nightly import run
@@ -146,7 +146,7 @@ def _read_whole(role: Role, delivered: Delivered) -> None:
     files.screen.judge()
 
 
-def _forgotten(_: Rows) -> None:
+def _forgotten(_: PartRows) -> None:
     """What is kept of rows that are only looked at."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.check.checked import check_night
 from pipelines.check.output import check_value, print_check
-from pipelines.desk.ordered_options import in_order
+from pipelines.desk.ordered_options import deliveries_in_order
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.terminal import print_json
 from pipelines.shown.texts import Lang, Texts
@@ -35,7 +35,7 @@ def check_files(
         BookError: the book is damaged.
     """
     parsed = {"transactions": transactions, "enrollments": enrollments, "events": events}
-    delivered = in_order(arguments, parsed) if layouts or settings else parsed
+    delivered = deliveries_in_order(arguments, parsed) if layouts or settings else parsed
     night = check_night(
         book,
         {

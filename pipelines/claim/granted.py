@@ -16,8 +16,8 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.extras import require_extra
-from engine.io.payout.calculation import Calculation
-from engine.io.payout.known import PAYOUT_COLUMNS, Known, known
+from engine.io.payout.calculation import DayCalculation
+from engine.io.payout.known import PAYOUT_COLUMNS, KnownPayouts, known
 from engine.io.spreadsheet_csv import spreadsheet_csv
 from engine.payouts.bridge import TERMS
 from pipelines.desk.opened_book import OpenedBook, open_book
@@ -32,7 +32,7 @@ _SUMS: Final = ("granted", "taken_back", "net", "lapse", "claimed_before", "clai
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class GrantedLine:
     """A service's line.
 
     Attributes:
@@ -98,8 +98,8 @@ def claim_granted(
 
 
 def granted(
-    opened: OpenedBook, at: Known, month: str | None, lapsed: Mapping[str, int]
-) -> tuple[list[Line], dict[str, Any]]:
+    opened: OpenedBook, at: KnownPayouts, month: str | None, lapsed: Mapping[str, int]
+) -> tuple[list[GrantedLine], dict[str, Any]]:
     """The claim, by service and for machines.
 
     Args:
@@ -122,7 +122,7 @@ def granted(
         "chain_sha256": opened.chain_sha256,
         "seals": opened.seals,
         "services": [
-            {name: getattr(line, name) for name in Line.__slots__}
+            {name: getattr(line, name) for name in GrantedLine.__slots__}
             | {"lapse_rate": at.asked(dt.date.min).service(line.service_id).lapse_rate}
             for line in lines
         ],
@@ -133,7 +133,7 @@ def granted(
     return lines, value
 
 
-def _answers(at: Known) -> pl.DataFrame:
+def _answers(at: KnownPayouts) -> pl.DataFrame:
     """What was granted and taken back, by service and month of the answer."""
     is_pay, points = pl.col("direction") == "pay", pl.col("points")
     sums = [
@@ -145,7 +145,7 @@ def _answers(at: Known) -> pl.DataFrame:
     return pl.concat(sums).group_by("service_id", "month").sum().sort("service_id", "month")
 
 
-def _of_month(at: Known, answers: pl.DataFrame, month: str) -> list[Line]:
+def _of_month(at: KnownPayouts, answers: pl.DataFrame, month: str) -> list[GrantedLine]:
     of_month = answers.filter(pl.col("month") == month)
     if of_month.is_empty():
         months = sorted(answers["month"].unique())
@@ -160,11 +160,13 @@ def _of_month(at: Known, answers: pl.DataFrame, month: str) -> list[Line]:
         net = granted - taken_back
         claimed = _less_lapse(at, service, net)
         lapse = net - claimed
-        lines.append(Line(service, granted, taken_back, net, lapse, lapse, 0, claimed))
+        lines.append(GrantedLine(service, granted, taken_back, net, lapse, lapse, 0, claimed))
     return lines
 
 
-def _of_all(at: Known, answers: pl.DataFrame, actual: Mapping[str, int]) -> list[Line]:
+def _of_all(
+    at: KnownPayouts, answers: pl.DataFrame, actual: Mapping[str, int]
+) -> list[GrantedLine]:
     lines = []
     for (service,), rows in answers.partition_by(
         "service_id", as_dict=True, maintain_order=True
@@ -176,11 +178,13 @@ def _of_all(at: Known, answers: pl.DataFrame, actual: Mapping[str, int]) -> list
         before = sum(_less_lapse(at, name, of_month) for of_month in nets)
         lapse = actual.get(name, 0)
         claimed = net - lapse - before
-        lines.append(Line(name, granted, taken_back, net, lapse, net - before, before, claimed))
+        lines.append(
+            GrantedLine(name, granted, taken_back, net, lapse, net - before, before, claimed)
+        )
     return lines
 
 
-def _less_lapse(at: Known, service_id: str, net: int) -> int:
+def _less_lapse(at: KnownPayouts, service_id: str, net: int) -> int:
     service = at.services.by_id.get(service_id)
     if service is None or service.lapse_rate is None:
         return net
@@ -188,7 +192,7 @@ def _less_lapse(at: Known, service_id: str, net: int) -> int:
     return net * (denominator - numerator) // denominator
 
 
-def _lapsed(texts: Sequence[str], at: Known) -> dict[str, int]:
+def _lapsed(texts: Sequence[str], at: KnownPayouts) -> dict[str, int]:
     lapsed = {}
     for text in texts:
         service, _, points = text.rpartition("=")
@@ -201,18 +205,18 @@ def _lapsed(texts: Sequence[str], at: Known) -> dict[str, int]:
     return lapsed
 
 
-def _bridge(at: Known) -> dict[str, dict[str, int]]:
+def _bridge(at: KnownPayouts) -> dict[str, dict[str, int]]:
     """From award to grant on the day of the last booking."""
     with tempfile.TemporaryDirectory(prefix="mynapoint-claim-") as scratch:
-        sums = Calculation(at, at.last_run.booked_on, Path(scratch)).bridge()
+        sums = DayCalculation(at, at.last_run.booked_on, Path(scratch)).bridge()
     rows = sums.select("service_id", *TERMS).to_dicts() if sums.height else []
     return {row.pop("service_id"): row for row in rows}
 
 
-def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Texts) -> None:
+def _write(out: Path, lines: Sequence[GrantedLine], value: Mapping[str, Any], texts: Texts) -> None:
     frame = pl.DataFrame(
-        [[getattr(line, name) for name in Line.__slots__] for line in lines],
-        schema=["service_id", *(name for name in Line.__slots__ if name != "service_id")],
+        [[getattr(line, name) for name in GrantedLine.__slots__] for line in lines],
+        schema=["service_id", *(name for name in GrantedLine.__slots__ if name != "service_id")],
         orient="row",
     )
     with whole_folder(out) as folder:
@@ -224,7 +228,7 @@ def _write(out: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Te
 
 
 def _write_workbook(
-    path: Path, lines: Sequence[Line], value: Mapping[str, Any], texts: Texts
+    path: Path, lines: Sequence[GrantedLine], value: Mapping[str, Any], texts: Texts
 ) -> None:
     """A cover, the claim, and in the end the bridge from award to grant."""
     columns, rows, total = _table(lines, value, texts)
@@ -270,7 +274,7 @@ def _title(value: Mapping[str, Any], texts: Texts) -> str:
 
 
 def _table(
-    lines: Sequence[Line], value: Mapping[str, Any], texts: Texts
+    lines: Sequence[GrantedLine], value: Mapping[str, Any], texts: Texts
 ) -> tuple[list[tuple[str, bool]], list[Sequence[object]], Sequence[object]]:
     """Columns, each with whether it is a number, rows and total."""
     columns = [(texts("column_service"), False)]
@@ -281,7 +285,9 @@ def _table(
     return columns, rows, (texts("total"), *value["total"].values())
 
 
-def _print(lines: Sequence[Line], value: Mapping[str, Any], texts: Texts, out: Path | None) -> None:
+def _print(
+    lines: Sequence[GrantedLine], value: Mapping[str, Any], texts: Texts, out: Path | None
+) -> None:
     console = output()
     console.print(plain(_title(value, texts)), style="bold")
     for label, fact in head_facts(value["chain_sha256"], value["seals"], texts.lang):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from engine.io.spreadsheet_csv import spreadsheet_csv
-from pipelines.claim.settlement import Claim, Sums
+from pipelines.claim.settlement import Claim, EntrySums
 from pipelines.desk.terms import TermsUsed, rate
 from pipelines.shown import terminal
 from pipelines.shown.head import head_facts
@@ -47,14 +47,14 @@ def lines_of(claim: Claim) -> pl.DataFrame:
     return frame.drop("month") if claim.month is None else frame
 
 
-def months_of(claim: Claim) -> pl.DataFrame:
+def month_rows(claim: Claim) -> pl.DataFrame:
     """The claim by service and month of booking, a form that ``mynapoint reconcile`` takes."""
     rows = [(line.service_id, line.month, *_values(line.sums)) for line in claim.months]
     schema = {"service_id": pl.String, "month": pl.String, **_SUMS}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _values(sums: Sums) -> tuple[int, ...]:
+def _values(sums: EntrySums) -> tuple[int, ...]:
     return tuple(getattr(sums, name) for name in _SUMS)
 
 
@@ -62,7 +62,7 @@ def write_results(folder: Path, claim: Claim, texts: Texts) -> None:
     """Writes the claim as Parquet, CSV, JSON and a spreadsheet with a cover sheet."""
     tables = {_CLAIM: lines_of(claim)}
     if claim.month is None:
-        tables[_MONTHS] = months_of(claim)
+        tables[_MONTHS] = month_rows(claim)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
         spreadsheet_csv(frame, folder / f"{name}.csv")
@@ -80,7 +80,7 @@ def write_results(folder: Path, claim: Claim, texts: Texts) -> None:
         if claim.month is None:
             headings = [texts("column_service"), texts("column_month")]
             headings += [heading for heading, _ in _columns(texts)[3:]]
-            rows = months_of(claim).rows()
+            rows = month_rows(claim).rows()
             sheets.table(texts("sheet_months"), [(heading, 20) for heading in headings], rows)
 
 
@@ -179,7 +179,7 @@ def value(claim: Claim) -> dict[str, Any]:
         "terms": [terms.value() for terms in claim.terms],
         "verified": False,
         "services": lines_of(claim).to_dicts(),
-        "months": months_of(claim).to_dicts(),
+        "months": month_rows(claim).to_dicts(),
         "total": {"people": claim.people} | dict(zip(_SUMS, _values(claim.total), strict=True)),
     }
 

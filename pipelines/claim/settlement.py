@@ -13,7 +13,7 @@ from pipelines.desk.terms import TermsUsed, terms_used
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class EntrySums:
     """Sums over ledger entries.
 
     Attributes:
@@ -38,7 +38,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ClaimLine:
     """A service's line of the claim.
 
     Attributes:
@@ -49,7 +49,7 @@ class Line:
     service_id: str
     name: str | None
     people: int
-    sums: Sums
+    sums: EntrySums
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class MonthLine:
 
     service_id: str
     month: str
-    sums: Sums
+    sums: EntrySums
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +84,20 @@ class Claim:
     chain_sha256: str
     seals: list[str]
     terms: list[TermsUsed]
-    lines: list[Line]
+    lines: list[ClaimLine]
     months: list[MonthLine]
     people: int
 
     @property
-    def total(self) -> Sums:
+    def total(self) -> EntrySums:
         return added(line.sums for line in self.lines)
 
 
-def added(all_sums: Iterable[Sums]) -> Sums:
+def added(all_sums: Iterable[EntrySums]) -> EntrySums:
     """The sum of sums."""
-    names = [field.name for field in fields(Sums)]
+    names = [field.name for field in fields(EntrySums)]
     rows = [[getattr(sums, name) for name in names] for sums in all_sums]
-    return Sums(*map(sum, zip(*rows, strict=True))) if rows else Sums()
+    return EntrySums(*map(sum, zip(*rows, strict=True))) if rows else EntrySums()
 
 
 def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
@@ -131,7 +131,7 @@ def settled(opened: OpenedBook, month: str | None, scratch: Path) -> Claim:
         seals=opened.seals,
         terms=terms_used(opened, numbers),
         lines=[
-            Line(
+            ClaimLine(
                 service,
                 names[service].name if service in names else None,
                 people[service],
@@ -177,8 +177,8 @@ SELECT service_id, person_id FROM ledger_rows GROUP BY service_id, person_id
 """
 
 
-def _by_run(database: Database) -> dict[tuple[str, str], Sums]:
-    return {(run, service): Sums(*sums) for run, service, *sums in database.rows(_BY_RUN)}
+def _by_run(database: Database) -> dict[tuple[str, str], EntrySums]:
+    return {(run, service): EntrySums(*sums) for run, service, *sums in database.rows(_BY_RUN)}
 
 
 def _people(database: Database) -> tuple[dict[str, int], int]:
@@ -189,7 +189,7 @@ def _people(database: Database) -> tuple[dict[str, int], int]:
 
 
 def _check_against_records(
-    opened: OpenedBook, records: Sequence[RunRecord], by_run: dict[tuple[str, str], Sums]
+    opened: OpenedBook, records: Sequence[RunRecord], by_run: dict[tuple[str, str], EntrySums]
 ) -> None:
     known = {record.run_id for record in records}
     foreign = sorted({run for run, _ in by_run} - known)

@@ -169,10 +169,10 @@ def workpapers(
     as_json: bool
         Print what was written as JSON.
     """
-    from pipelines.verify.asked import Asked
+    from pipelines.verify.asked import NamedEvidence
     from pipelines.workpapers.command import workpapers as pack_workpapers
 
-    asked = Asked(
+    asked = NamedEvidence(
         transactions=transactions or [],
         enrollments=enrollments or [],
         events=events or [],

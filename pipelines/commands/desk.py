@@ -66,10 +66,10 @@ def verify(
     as_json: bool
         Print the result as JSON, as verification.schema.json has it.
     """
-    from pipelines.verify.asked import Asked
+    from pipelines.verify.asked import NamedEvidence
     from pipelines.verify.command import verify_book
 
-    asked = Asked(
+    asked = NamedEvidence(
         transactions=transactions or [],
         enrollments=enrollments or [],
         events=events or [],

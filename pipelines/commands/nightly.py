@@ -138,10 +138,10 @@ def run(
     lang: Lang
         ja or en; by default the locale's.
     """
-    from pipelines.run.command import Delivered, book_deliveries, in_their_layouts
+    from pipelines.run.command import NightDeliveries, book_deliveries, in_their_layouts
     from pipelines.run.observed import Watchers
 
-    named = Delivered(transactions or [], enrollments or [], events or [], manifest or [])
+    named = NightDeliveries(transactions or [], enrollments or [], events or [], manifest or [])
     return book_deliveries(
         book,
         booked_on=booked_on,

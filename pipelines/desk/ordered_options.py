@@ -56,7 +56,7 @@ def _parameter(text: str, parameters: Mapping[str, str]) -> tuple[str, str]:
     return name, value
 
 
-def in_order(
+def deliveries_in_order(
     arguments: Sequence[str], parsed: Mapping[str, Sequence[str]]
 ) -> dict[str, list[DeliveredAs]]:
     """The deliveries by role: a ``--layout`` and ``--set`` hold for those that follow them.

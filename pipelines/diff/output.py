@@ -8,7 +8,7 @@ import polars as pl
 from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.reasons import reason
 from pipelines.diff.changes import Changes, Point
-from pipelines.report.table import Column, Table, printed
+from pipelines.report.table import Table, TableColumn, printed
 from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Texts
 
@@ -93,10 +93,13 @@ def print_changes(changed: Changes, folder: Path | None, texts: Texts) -> None:
 def tables(changed: Changes, texts: Texts) -> list[Table]:
     """What was booked, by service; and what became of rows."""
     services = (
-        Column(texts("service"), "code", key="service_id"),
-        *(Column(texts(f"column_{name}"), "number", key=name) for name in _LINE),
+        TableColumn(texts("service"), "code", key="service_id"),
+        *(TableColumn(texts(f"column_{name}"), "number", key=name) for name in _LINE),
     )
-    rows = (Column(texts("rows"), key="what"), Column(texts("number"), "number", key="rows"))
+    rows = (
+        TableColumn(texts("rows"), key="what"),
+        TableColumn(texts("number"), "number", key="rows"),
+    )
     return [
         Table(
             "changed",

@@ -9,8 +9,8 @@ from typing import Final
 import polars as pl
 
 from engine.io.parquet import scan_parquet
-from engine.io.payout.calculation import Calculation
-from engine.io.payout.known import Known, known
+from engine.io.payout.calculation import DayCalculation
+from engine.io.payout.known import KnownPayouts, known
 from engine.payouts.answers import OVERTAKEN
 from engine.payouts.bridge import TERMS, bridged, by_service, coming
 from engine.payouts.late import granted_late
@@ -85,7 +85,7 @@ def forecast(
     at = known(path, runs)
     sums = _Sums()
     with tempfile.TemporaryDirectory(prefix="mynapoint-due-", dir=scratch) as folder:
-        calculation = Calculation(at, on, Path(folder))
+        calculation = DayCalculation(at, on, Path(folder))
         several = calculation.asked.accounts.shared
         kept: list[pl.DataFrame] = []
         for entries, lines, rows in calculation.by_range():
@@ -172,7 +172,7 @@ def _added(frames: list[pl.DataFrame], *keys: str) -> pl.DataFrame:
     return pl.concat(frames).group_by(keys).sum().sort(keys) if frames else pl.DataFrame()
 
 
-def _overtaken(at: Known) -> int:
+def _overtaken(at: KnownPayouts) -> int:
     """How many answers came after that of a later day, and said other points."""
     found = 0
     for number in range(1, at.payout_runs + 1):

@@ -7,7 +7,7 @@ import polars as pl
 
 from engine.payouts.bridge import TERMS
 from pipelines.due.forecast import Due
-from pipelines.report.table import Column, Kind, Table, printed
+from pipelines.report.table import Kind, Table, TableColumn, printed
 from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Texts
 
@@ -32,8 +32,8 @@ def print_json_due(due: Due) -> None:
 def tables(due: Due, texts: Texts) -> Iterator[Table]:
     """The bridge, and what stands behind its terms; what there is none of is left out."""
     columns = [
-        Column(texts("service"), "code", key="service_id"),
-        *(Column(texts(term), "number", key=term) for term in TERMS),
+        TableColumn(texts("service"), "code", key="service_id"),
+        *(TableColumn(texts(term), "number", key=term) for term in TERMS),
     ]
     rows = [*due.services.rows(), (texts("total"), *due.total.values())]
     title = texts("title", on=due.on)
@@ -69,7 +69,8 @@ def _table(
 ) -> Table:
     names = [*keys, *(name for name in _SUMS if name in found.columns)]
     columns = tuple(
-        Column(texts(keys.get(name, name)), _KINDS.get(name, "number"), key=name) for name in names
+        TableColumn(texts(keys.get(name, name)), _KINDS.get(name, "number"), key=name)
+        for name in names
     )
     rows = [
         tuple(texts(f"word_{cell}") if name in _WORDS else cell for name, cell in row.items())

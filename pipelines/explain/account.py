@@ -73,7 +73,7 @@ class Entry:
         return self.original_transaction_id or self.transaction_id
 
 
-class Terms(NamedTuple):
+class ServiceTerms(NamedTuple):
     """What a run awarded by, for one service; ``book_format`` is the run's."""
 
     rounding: Rounding
@@ -93,7 +93,7 @@ class Worth(NamedTuple):
     denominator: int
 
     @classmethod
-    def of(cls, counted_yen: int, terms: Terms) -> "Worth":
+    def of(cls, counted_yen: int, terms: ServiceTerms) -> "Worth":
         """Rounded toward minus infinity, as the rules are."""
         return cls(
             *divmod(counted_yen * terms.numerator, terms.denominator),
@@ -102,7 +102,7 @@ class Worth(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class EntryExplanation:
     """An entry, and what follows from the entries before it.
 
     Attributes:
@@ -120,7 +120,7 @@ class Explained:
     """
 
     entry: Entry
-    terms: Terms
+    terms: ServiceTerms
     month: str | None
     net_before_yen: int
     net_yen: int
@@ -168,9 +168,9 @@ class Explained:
 
 def explained(
     entries: Sequence[Entry],
-    terms: Mapping[tuple[str, str], Terms],
+    terms: Mapping[tuple[str, str], ServiceTerms],
     events: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-) -> list[Explained]:
+) -> list[EntryExplanation]:
     """A person's entries, in their order, each with what follows from the ones before it.
 
     ``terms`` are by run and service, ``events`` by ID. A sum is taken up from the entry before as
@@ -184,7 +184,7 @@ def explained(
 class _Spending:
     """A booked charge or purchase, and what is left of it."""
 
-    explained: Explained
+    explained: EntryExplanation
     left_yen: int
 
 
@@ -201,13 +201,13 @@ class _Account:
 
     def __init__(
         self,
-        terms: Mapping[tuple[str, str], Terms],
+        terms: Mapping[tuple[str, str], ServiceTerms],
         events: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._terms, self._events = terms, events
         self._groups: defaultdict[Group, int] = defaultdict(int)
         self._spendings: list[_Spending] = []
-        self._booked: dict[tuple[str, str], Explained] = {}
+        self._booked: dict[tuple[str, str], EntryExplanation] = {}
         self._of: dict[tuple[str, str], _Spending] = {}
         self._recounts: list[tuple[Entry | None, _Change]] = []
         # What format 1 counted of each charge or purchase.
@@ -215,7 +215,7 @@ class _Account:
         self._ahead: Entry | None = None
         self._net = self._points = 0
 
-    def explain(self, entry: Entry, following: Sequence[Entry]) -> Explained:
+    def explain(self, entry: Entry, following: Sequence[Entry]) -> EntryExplanation:
         terms = self._terms[entry.run_id, entry.service_id]
         voids = self._booked.get(entry.key) if entry.is_void else None
         spending = self._spending_of(entry)
@@ -231,7 +231,7 @@ class _Account:
             counted = self._count(entry, net, terms, spending, group)
         before = self._groups[group]
         points = Worth.of(before + counted, terms).points - Worth.of(before, terms).points
-        explained = Explained(
+        explained = EntryExplanation(
             entry=entry,
             terms=terms,
             month=month if terms.rounding == "month" else None,
@@ -253,7 +253,7 @@ class _Account:
         self._book(explained, voids, spending)
         return explained
 
-    def _group(self, entry: Entry, terms: Terms, month: str) -> Group:
+    def _group(self, entry: Entry, terms: ServiceTerms, month: str) -> Group:
         if terms.rounding == "month":
             return (*entry.account, "month", month)
         if terms.rounding == "transaction":
@@ -266,7 +266,11 @@ class _Account:
         return self._of.get((entry.service_id, entry.spending_id))
 
     def _net_of(
-        self, entry: Entry, terms: Terms, voids: Explained | None, spending: _Spending | None
+        self,
+        entry: Entry,
+        terms: ServiceTerms,
+        voids: EntryExplanation | None,
+        spending: _Spending | None,
     ) -> int:
         if entry.is_recount:
             return 0
@@ -279,7 +283,7 @@ class _Account:
         return -min(entry.amount, max(spending.left_yen, 0))
 
     def _count(
-        self, entry: Entry, net: int, terms: Terms, spending: _Spending | None, group: Group
+        self, entry: Entry, net: int, terms: ServiceTerms, spending: _Spending | None, group: Group
     ) -> int:
         """What counts in the entry's own group; recounts of other groups are to follow it."""
         if spending is None or terms.book_format == 1:
@@ -352,7 +356,10 @@ class _Account:
         return self._recounts.pop(0) if self._recounts else (None, None)
 
     def _book(
-        self, explained: Explained, voids: Explained | None, spending: _Spending | None
+        self,
+        explained: EntryExplanation,
+        voids: EntryExplanation | None,
+        spending: _Spending | None,
     ) -> None:
         entry = explained.entry
         if entry.kind in SPENDINGS:
@@ -388,6 +395,6 @@ def _held(net_yen: int, cap_yen: int) -> int:
     return min(max(net_yen, 0), cap_yen)
 
 
-def disagreeing(entries: Sequence[Explained]) -> list[Explained]:
+def disagreeing(entries: Sequence[EntryExplanation]) -> list[EntryExplanation]:
     """The entries that do not say what follows from the ones before them."""
     return [entry for entry in entries if not entry.agrees]

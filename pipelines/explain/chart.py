@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.explain.account import Explained
+from pipelines.explain.account import EntryExplanation
 from pipelines.explain.wording import Words
 
 _DOTS_UP_TO = 40
 _LABELS = 8
 
 
-def spending_chart(entries: Sequence[Explained], cap_yen: int, words: Words) -> str:
+def spending_chart(entries: Sequence[EntryExplanation], cap_yen: int, words: Words) -> str:
     """An SVG element, in booking order, since a late delivery counts after earlier ones.
 
     It contains no script and loads nothing from the network.
@@ -61,7 +61,7 @@ def spending_chart(entries: Sequence[Explained], cap_yen: int, words: Words) -> 
     return _element(chart, words.texts("chart_title"))
 
 
-def _day(entries: Sequence[Explained], seq: float) -> str:
+def _day(entries: Sequence[EntryExplanation], seq: float) -> str:
     place = round(seq) - entries[0].entry.entry_seq
     return f"{entries[place].entry.occurred_at:%Y-%m-%d}" if 0 <= place < len(entries) else ""
 

@@ -9,15 +9,17 @@ from engine.io.book.format import RunTable
 from engine.records import KINDS
 from engine.rules.spending import DUPLICATE
 from pipelines.desk.opened_book import OpenedBook
-from pipelines.explain.account import Entry, Explained
+from pipelines.explain.account import Entry, EntryExplanation
 from pipelines.explain.applications import of_accounts
 from pipelines.explain.found_rows import rows_of
 from pipelines.explain.story import Application, ConcerningEvent, Declined
 
 
-def what_became_of(declined: Sequence[Declined], entries: Sequence[Explained]) -> list[Declined]:
+def what_became_of(
+    declined: Sequence[Declined], entries: Sequence[EntryExplanation]
+) -> list[Declined]:
     """Declined rows with whether they wait, or which run booked them."""
-    booked: dict[tuple[str, str], list[Explained]] = {}
+    booked: dict[tuple[str, str], list[EntryExplanation]] = {}
     for explained in entries:
         if explained.entry.kind in KINDS:
             booked.setdefault(explained.entry.key, []).append(explained)

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from pipelines.explain.account import Explained
+from pipelines.explain.account import EntryExplanation
 from pipelines.explain.wording import Words
 from pipelines.report.table import Kind, Value
 
@@ -30,7 +30,7 @@ ENTRY_COLUMNS: Final = (
 )
 
 
-def entry_cells(explained: Explained, words: Words) -> dict[str, Value]:
+def entry_cells(explained: EntryExplanation, words: Words) -> dict[str, Value]:
     """What stands in these columns of an entry, by their names."""
     entry = explained.entry
     values: tuple[Value, ...] = (

@@ -7,7 +7,7 @@ import polars as pl
 from engine.io.book.run_record import RunRecord
 from engine.records import KINDS
 from pipelines.desk.opened_book import OpenedBook, book_readable
-from pipelines.explain.account import Entry, Terms, explained
+from pipelines.explain.account import Entry, ServiceTerms, explained
 from pipelines.explain.applications import (
     applications_in,
     applications_of,
@@ -168,17 +168,17 @@ def _rows_beside_the_ledger(record: RunRecord) -> int:
     return counts.all_declined + counts.quarantined + counts.enrollments.quarantined
 
 
-def _terms_of(opened: OpenedBook, entries: Iterable[Entry]) -> dict[tuple[str, str], Terms]:
+def _terms_of(opened: OpenedBook, entries: Iterable[Entry]) -> dict[tuple[str, str], ServiceTerms]:
     return {
         (run, service): _terms(opened, int(run), service)
         for run, service in {(entry.run_id, entry.service_id) for entry in entries}
     }
 
 
-def _terms(opened: OpenedBook, run: int, service_id: str) -> Terms:
+def _terms(opened: OpenedBook, run: int, service_id: str) -> ServiceTerms:
     programme = opened.programme(run)
     service = opened.services(run).by_id.get(service_id)
-    return Terms(
+    return ServiceTerms(
         service.rounding if service else "cumulative",
         programme.cap_yen,
         programme.rate_numerator,

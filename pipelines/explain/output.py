@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines.desk.opened_book import OpenedBook
-from pipelines.explain.account import Explained
+from pipelines.explain.account import EntryExplanation
 from pipelines.explain.entry_columns import ENTRY_COLUMNS, entry_cells
 from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import (
@@ -26,7 +26,7 @@ def columns(words: Words) -> list[tuple[str, bool]]:
     return [(words.texts(column.text), column.kind == "number") for column in ENTRY_COLUMNS]
 
 
-def row(explained: Explained, words: Words) -> tuple[object, ...]:
+def row(explained: EntryExplanation, words: Words) -> tuple[object, ...]:
     """An entry's row in that table."""
     return tuple(entry_cells(explained, words).values())
 
@@ -79,7 +79,7 @@ def _print_person(person: Person, opened: OpenedBook, words: Words) -> None:
             console.print(words.texts("no_declined"))
 
 
-def _print_entries(entries: Sequence[Explained], words: Words) -> None:
+def _print_entries(entries: Sequence[EntryExplanation], words: Words) -> None:
     console = output()
     console.print(table(columns(words), [row(explained, words) for explained in entries]))
     console.print(f"\n{words.texts('why')}", style="bold")
@@ -200,7 +200,7 @@ def quarantined_value(row: Quarantined, words: Words) -> dict[str, Any]:
     }
 
 
-def _entry(explained: Explained, words: Words) -> dict[str, Any]:
+def _entry(explained: EntryExplanation, words: Words) -> dict[str, Any]:
     entry = explained.entry
     return {name: _value(getattr(entry, name)) for name in entry.__dataclass_fields__} | {
         "rounding": explained.terms.rounding,

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from pipelines.desk.opened_book import OpenedBook
-from pipelines.explain.account import Explained
+from pipelines.explain.account import EntryExplanation
 from pipelines.explain.chart import spending_chart
 from pipelines.explain.output import book_line, columns, row
 from pipelines.explain.payouts import DUE_COLUMNS, Payouts, due_row, line_told
@@ -147,7 +147,7 @@ def _figure(person: Person, words: Words) -> str:
     return f"<figure>{chart}<figcaption>{escape(text)}</figcaption></figure>"
 
 
-def _table(entries: Sequence[Explained], words: Words) -> str:
+def _table(entries: Sequence[EntryExplanation], words: Words) -> str:
     headings = columns(words)
     numbers = [' class="number"' if number else "" for _, number in headings]
     head = "".join(

@@ -16,7 +16,7 @@ from pipelines.shown.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueEntry:
     """An entry that gave or took points, and the day on which they are due."""
 
     service_id: str
@@ -27,7 +27,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PaidLine:
     """A payout.
 
     Attributes:
@@ -51,15 +51,15 @@ class Line:
 class Payouts:
     """What became of a person's points."""
 
-    due: list[Due]
-    lines: list[Line]
+    due: list[DueEntry]
+    lines: list[PaidLine]
 
     def value(self) -> dict[str, Any]:
         """For machines."""
         return {"due": _values(self.due), "lines": _values(self.lines)}
 
 
-def _values(items: Sequence[Due] | Sequence[Line]) -> list[dict[str, Any]]:
+def _values(items: Sequence[DueEntry] | Sequence[PaidLine]) -> list[dict[str, Any]]:
     return [
         {
             name: value.isoformat() if isinstance(value, dt.date) else value
@@ -89,7 +89,9 @@ def payouts_of(book: Path, person_id: str, runs: int | None = None) -> Payouts |
     if frames:
         entries = dated(pl.concat(frames), at.asked(at.last_run.booked_on)).sort("entry_seq")
         accounts = pl.concat([accounts, entries.select(KEY)]).unique()
-        due = [Due(*row) for row in entries.filter(pl.col("points") != 0).select(_DUE).iter_rows()]
+        due = [
+            DueEntry(*row) for row in entries.filter(pl.col("points") != 0).select(_DUE).iter_rows()
+        ]
     whose = belongs(at.accounts)
     rows = [
         rows.with_columns(number="account_id")
@@ -102,9 +104,9 @@ def payouts_of(book: Path, person_id: str, runs: int | None = None) -> Payouts |
     lines = (
         lines_of(pl.concat([pl.DataFrame(schema=PAYOUT_COLUMNS), *rows]), at.accounts)
         .sort("run", "service_id", "number", "payout_id")
-        .select(Line.__slots__)
+        .select(PaidLine.__slots__)
     )
-    return Payouts(due, [Line(*row) for row in lines.iter_rows()])
+    return Payouts(due, [PaidLine(*row) for row in lines.iter_rows()])
 
 
 DUE_COLUMNS: Final = (
@@ -117,12 +119,12 @@ DUE_COLUMNS: Final = (
 """The columns of what is due, each with whether it is a number."""
 
 
-def due_row(due: Due) -> tuple[object, ...]:
+def due_row(due: DueEntry) -> tuple[object, ...]:
     """An entry's row of `DUE_COLUMNS`."""
     return due.service_id, due.transaction_id, due.kind, due.points, due.due_on
 
 
-def line_told(line: Line, texts: Texts) -> str:
+def line_told(line: PaidLine, texts: Texts) -> str:
     """A payout and its answer in a sentence."""
     said = texts(
         "story_line",

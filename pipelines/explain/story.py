@@ -7,7 +7,7 @@ from typing import Literal
 
 from engine.records import KINDS
 from engine.terms.programme import Terms as UsedTerms
-from pipelines.explain.account import Entry, Explained, disagreeing
+from pipelines.explain.account import Entry, EntryExplanation, disagreeing
 from pipelines.explain.found_rows import Row
 from pipelines.explain.set_aside import Quarantined
 
@@ -93,7 +93,7 @@ class Person:
 
     person_id: str
     applications: list[Application]
-    entries: list[Explained]
+    entries: list[EntryExplanation]
     declined: list[Declined] | None
     cap_yen: int
     quarantined: list[Quarantined] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Person:
         return sum(explained.entry.counted_amount for explained in self.entries)
 
     @property
-    def disagreeing(self) -> list[Explained]:
+    def disagreeing(self) -> list[EntryExplanation]:
         return disagreeing(self.entries)
 
 
@@ -166,14 +166,14 @@ class Transaction:
 
     service_id: str
     transaction_id: str
-    entry: Explained | None = None
+    entry: EntryExplanation | None = None
     person: Person | None = None
     declined: list[Declined] = field(default_factory=list)
     applications: list[Application] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     rows_scanned: int = 0
     without_ids: int = 0
-    entries: list[Explained] = field(default_factory=list)
+    entries: list[EntryExplanation] = field(default_factory=list)
     events: list[ConcerningEvent] = field(default_factory=list)
     quarantined_events: list[Quarantined] = field(default_factory=list)
 
@@ -186,9 +186,9 @@ class Transaction:
         return "quarantined" if self.quarantined else "never_delivered"
 
     @property
-    def by_person(self) -> list[tuple[Entry, list[Explained]]]:
+    def by_person(self) -> list[tuple[Entry, list[EntryExplanation]]]:
         """For each person who had the transaction, in order: the last booking, and all entries."""
-        by_person: dict[str, list[Explained]] = {}
+        by_person: dict[str, list[EntryExplanation]] = {}
         for explained in self.entries:
             by_person.setdefault(explained.entry.person_id, []).append(explained)
         return [

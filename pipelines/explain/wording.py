@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from pipelines.desk.reasons import fault, reason
 from pipelines.desk.terms import rate
-from pipelines.explain.account import REFUND, Entry, Explained, Worth
+from pipelines.explain.account import REFUND, Entry, EntryExplanation, Worth
 from pipelines.explain.set_aside import Quarantined
 from pipelines.explain.story import (
     Application,
@@ -25,7 +25,7 @@ class Words:
         self.lang = lang
         self.texts = Texts("explain", lang)
 
-    def why(self, explained: Explained) -> list[str]:
+    def why(self, explained: EntryExplanation) -> list[str]:
         """Why an entry counted and earned what it did, one sentence per reason."""
         return [
             *self._counted(explained),
@@ -38,7 +38,7 @@ class Words:
         """Joins sentences; Japanese has no space between them."""
         return ("" if self.lang == "ja" else " ").join(sentences)
 
-    def _counted(self, explained: Explained) -> Iterator[str]:
+    def _counted(self, explained: EntryExplanation) -> Iterator[str]:
         entry, cap = explained.entry, explained.terms.cap_yen
         counted = abs(explained.counted_yen)
         if entry.is_recount:
@@ -58,7 +58,7 @@ class Words:
         if counted != abs(entry.net_amount):
             yield self._clause("counted_spend")
 
-    def _refunded(self, explained: Explained) -> Iterator[str]:
+    def _refunded(self, explained: EntryExplanation) -> Iterator[str]:
         entry, cap = explained.entry, explained.terms.cap_yen
         counted, taken = abs(explained.counted_yen), -explained.net_yen
         over = explained.net_before_yen - cap
@@ -74,7 +74,7 @@ class Words:
         else:
             yield self.texts("counted_change", counted=explained.counted_yen)
 
-    def _void(self, explained: Explained) -> str:
+    def _void(self, explained: EntryExplanation) -> str:
         voided = explained.voids
         if voided is None:
             return self.texts("void_of_unknown")
@@ -85,7 +85,7 @@ class Words:
             event=self._by_event(explained),
         )
 
-    def _recounted(self, explained: Explained) -> str:
+    def _recounted(self, explained: EntryExplanation) -> str:
         if explained.inherited:
             return self.texts(
                 "recount_of_format_1",
@@ -104,7 +104,7 @@ class Words:
             counted=explained.counted_yen,
         )
 
-    def _by_event(self, explained: Explained) -> str:
+    def _by_event(self, explained: EntryExplanation) -> str:
         event = explained.event
         if event is None:
             return self.texts("by_unknown_event", event_id=explained.entry.event_id)
@@ -115,7 +115,7 @@ class Words:
             authority=event["authority"],
         )
 
-    def _original(self, explained: Explained) -> str:
+    def _original(self, explained: EntryExplanation) -> str:
         original = explained.original
         if original is None:
             return self.texts("refund_of_unknown", transaction_id=explained.entry.spending_id)
@@ -128,7 +128,7 @@ class Words:
             amount=original.amount,
         )
 
-    def _earned(self, explained: Explained) -> Iterator[str]:
+    def _earned(self, explained: EntryExplanation) -> Iterator[str]:
         if explained.counted_yen == 0:
             yield self.texts("no_points")
             return
@@ -150,7 +150,7 @@ class Words:
             key = {"cumulative": "carried", "month": "carried_in_month", "transaction": "cut"}
             yield self.texts(key[rounding], fraction=fraction(after), month=explained.month)
 
-    def _later(self, explained: Explained) -> Iterator[str]:
+    def _later(self, explained: EntryExplanation) -> Iterator[str]:
         for refund in explained.refunds:
             yield self.texts(
                 "refunded_later",
@@ -161,7 +161,7 @@ class Words:
         for void in explained.voided_by:
             yield self.texts("voided_later", run_id=void.run_id, event_id=void.event_id)
 
-    def _fault(self, explained: Explained) -> Iterator[str]:
+    def _fault(self, explained: EntryExplanation) -> Iterator[str]:
         if not explained.agrees:
             yield self.texts(
                 "disagrees",

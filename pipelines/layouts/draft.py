@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.layouts.amounts import read_amounts
 from engine.records import BLANKS, RoleName
-from pipelines.layouts.first_rows import Sample, read_sample
+from pipelines.layouts.first_rows import FirstRows, read_sample
 from pipelines.layouts.guesses import (
     BALANCES,
     CURRENCIES,
@@ -115,7 +115,7 @@ _ORIGINAL: Final = "元取引ID"
 _AGAIN: Final = re.compile(r" \([0-9]+\)$")
 
 
-def _empty(sample: Sample) -> list[str]:
+def _empty(sample: FirstRows) -> list[str]:
     if any("-" in sample.values(name) for name in sample.names if name):
         return ['empty = ["-"]']
     return []
@@ -130,7 +130,9 @@ def _parameter(column: str) -> list[str]:
     ]
 
 
-def _column(column: str, sample: Sample, taken: dict[str, str], asked: Sequence[str]) -> list[str]:
+def _column(
+    column: str, sample: FirstRows, taken: dict[str, str], asked: Sequence[str]
+) -> list[str]:
     if column in asked:
         lines = [f"from = {_quoted(column)}"]
     elif column == "amount" and (both := kinds_by_column(sample, taken)):
@@ -155,7 +157,7 @@ def _column(column: str, sample: Sample, taken: dict[str, str], asked: Sequence[
     return [f"[columns.{column}]", *lines, ""]
 
 
-def _original(sample: Sample, taken: dict[str, str]) -> list[str]:
+def _original(sample: FirstRows, taken: dict[str, str]) -> list[str]:
     name = taken.get("original_transaction_id")
     if name is None:
         return [f"from = {_quoted(_ORIGINAL)}"]
@@ -168,7 +170,7 @@ def _original(sample: Sample, taken: dict[str, str]) -> list[str]:
     return [f"from = {_quoted(name)}"]
 
 
-def _refunds(sample: Sample, taken: dict[str, str]) -> list[bool]:
+def _refunds(sample: FirstRows, taken: dict[str, str]) -> list[bool]:
     """Which rows the draft takes for refunds."""
     if "kind" not in taken:
         return [False] * len(sample.values(taken["amount"]))
@@ -177,7 +179,7 @@ def _refunds(sample: Sample, taken: dict[str, str]) -> list[bool]:
     return [word or sign for word, sign in zip(words, amounts.negative, strict=True)]
 
 
-def _composed(sample: Sample, taken: dict[str, str]) -> list[str]:
+def _composed(sample: FirstRows, taken: dict[str, str]) -> list[str]:
     """An ID made of several columns, for files that do not number their transactions."""
     todo = list[str]()
     parts = [_quoted(taken.get("account_id", "account_id"))]
@@ -204,7 +206,7 @@ def _composed(sample: Sample, taken: dict[str, str]) -> list[str]:
     ]
 
 
-def _date(column: str, name: str, sample: Sample) -> list[str]:
+def _date(column: str, name: str, sample: FirstRows) -> list[str]:
     forms, todo = date_forms(sample, name), list[str]()
     time = next((name for name in sample.names if name.endswith(("時刻", "時間"))), None)
     if time is not None and column == "occurred_at":
@@ -232,11 +234,11 @@ def _past_midnight(there_are: bool) -> list[str]:  # noqa: FBT001
     return ["past_midnight = true  # TODO: a guess: 25:30 is 01:30 of the next day"] * there_are
 
 
-def _has_negative(sample: Sample, amount: str) -> bool:
+def _has_negative(sample: FirstRows, amount: str) -> bool:
     return bool(read_amounts(pl.Series(sample.values(amount), dtype=pl.String)).negative.any())
 
 
-def _kind(sample: Sample, name: str | None, amount: str) -> list[str]:
+def _kind(sample: FirstRows, name: str | None, amount: str) -> list[str]:
     if name is None:
         return [
             "# TODO: no column was recognised as the kind: charge, purchase or refund.",
@@ -256,7 +258,7 @@ def _kind(sample: Sample, name: str | None, amount: str) -> list[str]:
     return lines
 
 
-def _skips(sample: Sample) -> list[str]:
+def _skips(sample: FirstRows) -> list[str]:
     """Rows that do not seem to be payments: totals, and payments that failed."""
     lines = []
     for name in sample.names:
@@ -279,7 +281,7 @@ def _skips(sample: Sample) -> list[str]:
     return lines
 
 
-def _headings(sample: Sample) -> list[str]:
+def _headings(sample: FirstRows) -> list[str]:
     """Lines that may change what the rows below them mean, for people to describe."""
     lines = []
     for number, row in sample.headings[:_MOST_HEADINGS]:
@@ -308,7 +310,7 @@ def _headings(sample: Sample) -> list[str]:
     return lines
 
 
-def _doubts(sample: Sample, taken: dict[str, str]) -> list[str]:
+def _doubts(sample: FirstRows, taken: dict[str, str]) -> list[str]:
     """Columns that the draft does not read, and that may change what a row means."""
     lines = []
     for name in sample.names:

@@ -23,7 +23,7 @@ _SEPARATORS: Final = (",", "\t", ";", "|")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class FirstRows:
     """A file's first rows, by column."""
 
     encoding: str
@@ -47,7 +47,7 @@ class Sample:
         return [row[place].strip(BLANKS) for row in self.rows if len(row) == len(self.names)]
 
 
-def read_sample(path: Path) -> Sample:
+def read_sample(path: Path) -> FirstRows:
     """The first rows of a file, below the first line that looks like a header.
 
     Raises:
@@ -88,7 +88,7 @@ def read_sample(path: Path) -> Sample:
         )
     _, separator, records = best
     names = numbered([cell.strip(BLANKS) for cell in records[0]])
-    return Sample(encoding, separator, names, records[1:])
+    return FirstRows(encoding, separator, names, records[1:])
 
 
 def _encoding(data: bytes) -> str | None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from engine.layouts.amounts import read_amounts
 from engine.layouts.dates import compile_form, read_dates
-from pipelines.layouts.first_rows import Sample
+from pipelines.layouts.first_rows import FirstRows
 
 _DATE_FORMS: Final = (
     *("YYYY-MM-DD HH:mm:ss", "YYYY/MM/DD HH:mm:ss", "YYYY/M/D H:mm:ss", "YYYY/M/D H:mm"),
@@ -93,7 +93,7 @@ _PAST_MIDNIGHT: Final = re.compile(r"(?:^|[^0-9:])2[4-9][:時][0-5]?[0-9]")
 BALANCES: Final = ("残高", "残額", "balance", "Balance")
 
 
-def guessed_column(column: str, sample: Sample, taken: dict[str, str]) -> str | None:
+def guessed_column(column: str, sample: FirstRows, taken: dict[str, str]) -> str | None:
     """The file's column that a canonical column may be made from, if one looks like it."""
     free = [name for name in sample.names if name and name not in taken.values()]
     free = [name for name in free if not OF_A_MONTH.search(name)]
@@ -124,14 +124,14 @@ def guessed_column(column: str, sample: Sample, taken: dict[str, str]) -> str | 
     return None
 
 
-def _is_a_number_of_its_own(sample: Sample, name: str) -> bool:
+def _is_a_number_of_its_own(sample: FirstRows, name: str) -> bool:
     """Whether a column is called a number and its values are all filled and different."""
     values = sample.values(name)
     called = name.endswith(("番号", "ID", "No", "No.", "NO")) and not name.startswith("元")
     return called and len(values) > 1 and "" not in values and len({*values}) == len(values)
 
 
-def reads_as(sample: Sample, name: str, fits: Callable[[pl.Series], bool]) -> bool:
+def reads_as(sample: FirstRows, name: str, fits: Callable[[pl.Series], bool]) -> bool:
     """Whether a column has values, and all of them fit."""
     values = [value for value in sample.values(name) if value not in ("", "-")]
     return bool(values) and fits(pl.Series(values))
@@ -148,7 +148,7 @@ def are_numbers(values: pl.Series) -> bool:
     return not read_amounts(values).unreadable.any()
 
 
-def half_day_column(sample: Sample) -> str | None:
+def half_day_column(sample: FirstRows) -> str | None:
     """The column that says which half of the day a time is of, if one holds nothing else."""
     for name in sample.names:
         values = {value for value in sample.values(name) if value} if name else set()
@@ -157,12 +157,12 @@ def half_day_column(sample: Sample) -> str | None:
     return None
 
 
-def has_hours_past_midnight(sample: Sample, name: str) -> bool:
+def has_hours_past_midnight(sample: FirstRows, name: str) -> bool:
     """Whether a column has times such as 25:30."""
     return any(_PAST_MIDNIGHT.search(value) for value in sample.values(name))
 
 
-def kinds_by_column(sample: Sample, taken: dict[str, str]) -> dict[str, str]:
+def kinds_by_column(sample: FirstRows, taken: dict[str, str]) -> dict[str, str]:
     """The kind of each column, if payments are in one column and charges in another.
 
     Every row has exactly one of the two.
@@ -182,7 +182,7 @@ def kinds_by_column(sample: Sample, taken: dict[str, str]) -> dict[str, str]:
     return names if len(names) == 2 and len({*names.values()}) == 2 and apart else {}
 
 
-def date_forms(sample: Sample, name: str, *more: str) -> list[str]:
+def date_forms(sample: FirstRows, name: str, *more: str) -> list[str]:
     """The form in which most of a column's values are written, the strictest of several; ``more``
     columns are joined to it.
     """

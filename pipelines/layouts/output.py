@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.layouts.catalogue import built_in_layouts, load_layout
-from engine.layouts.model import Source
+from engine.layouts.model import ColumnSource
 from engine.layouts.parameters import Described
 from pipelines.layouts.listing import form
-from pipelines.layouts.preview import Preview, Shown
+from pipelines.layouts.preview import Preview, PreviewedRow
 from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Lang, Texts
 
@@ -45,7 +45,7 @@ def _inferred(preview: Preview, texts: Texts, console: Console) -> None:
         console.print(texts("parameter", name=name, value=plain(value)))
 
 
-def _row(shown: Shown, described: Described | None, texts: Texts, console: Console) -> None:
+def _row(shown: PreviewedRow, described: Described | None, texts: Texts, console: Console) -> None:
     console.print(texts("row", row=shown.row, raw=_short(shown.raw)))
     if shown.errors:
         console.print(texts("faulty", errors=plain(", ".join(shown.errors))))
@@ -62,7 +62,7 @@ def _row(shown: Shown, described: Described | None, texts: Texts, console: Conso
     console.print(table)
 
 
-def _origin(source: Source | None, texts: Texts) -> str:
+def _origin(source: ColumnSource | None, texts: Texts) -> str:
     if source is None:
         return ""
     if source.constant is not None and not source.names:

@@ -17,7 +17,7 @@ from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.recognising import beginning_of, layout_of
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ROLES
-from engine.io.delivered.rows import REF_SHIFT, Rows
+from engine.io.delivered.rows import REF_SHIFT, PartRows
 from engine.layouts.catalogue import load_layout
 from engine.layouts.parameters import Described
 from engine.layouts.provider_faults import jointly_named
@@ -29,7 +29,7 @@ _PLACES: Final = (1 << REF_SHIFT) - 1
 
 
 @dataclass(slots=True)
-class Shown:
+class PreviewedRow:
     """A row, as it came and as it is read.
 
     Attributes:
@@ -67,7 +67,7 @@ class Preview:
     path: str
     role: RoleName
     described: Described | None = None
-    first: list[Shown] = field(default_factory=list)
+    first: list[PreviewedRow] = field(default_factory=list)
     read: int = 0
     readable: int = 0
     quarantined: int = 0
@@ -134,7 +134,7 @@ def _role(path: Path, layout: str | None) -> RoleName:
     return "transactions"
 
 
-def _count(made: Preview, rows: Rows, files: Files) -> None:
+def _count(made: Preview, rows: PartRows, files: Files) -> None:
     made.readable += rows.good.height
     made.quarantined += rows.faulty.height
     if "amount" in rows.good.columns:
@@ -158,7 +158,7 @@ def _count(made: Preview, rows: Rows, files: Files) -> None:
         fault.examples += list(zip(numbers, raws, strict=True))[:left]
 
 
-def _keys(rows: Rows) -> pl.DataFrame:
+def _keys(rows: PartRows) -> pl.DataFrame:
     """Hashes that distinguish transactions: of the key, and of the whole content."""
     keys = hash_pair(rows.good["service_id"], rows.good["transaction_id"])
     return pl.DataFrame({"key": keys, "content": content_hashes(rows.good, keys)})
@@ -187,7 +187,7 @@ def _settle(made: Preview, keys: list[pl.DataFrame]) -> None:
         made.readable -= conflicts
 
 
-def _first(pieces: Sequence[Rows], before: int, wanted: int) -> list[Shown]:
+def _first(pieces: Sequence[PartRows], before: int, wanted: int) -> list[PreviewedRow]:
     """The part's first records, including records that are left out."""
     first_ref = pieces[0].first_ref
     good: dict[int, Mapping[str, str]] = {}
@@ -202,7 +202,7 @@ def _first(pieces: Sequence[Rows], before: int, wanted: int) -> list[Shown]:
             faulty[ref - first_ref] = errors
     raws = pieces[0].batch.raw(np.arange(wanted).tolist())
     return [
-        Shown(before + place + 1, raw, good.get(place), faulty.get(place, ()))
+        PreviewedRow(before + place + 1, raw, good.get(place), faulty.get(place, ()))
         for place, raw in enumerate(raws)
     ]
 

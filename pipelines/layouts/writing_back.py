@@ -22,7 +22,7 @@ from engine.io.delivered.csv_header import read_header
 from engine.io.delivered.deliveries import Delivered, find_delivered
 from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.parquet_file import MAGIC
-from engine.io.delivered.provider_header import Found, find_header, in_its_encoding
+from engine.io.delivered.provider_header import FoundHeader, find_header, in_its_encoding
 from engine.io.delivered.recognising import beginning_of
 from engine.io.delivered.section_lines import section_of
 from engine.io.durable import sha256_of
@@ -149,7 +149,7 @@ def write_back(quarantined: SetAside, original: Delivered) -> WrittenBack:
     if layout is None:
         names, rest = read_header(io.BytesIO(data), quarantined.name)
         header = data[: len(data) - len(rest)].decode("utf-8").removeprefix(_BOM)
-        found, separator, encoding = Found(tuple(names), {}, "", header, b""), ",", "utf-8"
+        found, separator, encoding = FoundHeader(tuple(names), {}, "", header, b""), ",", "utf-8"
         missing: list[str] = []
     else:
         assert not isinstance(layout.file, Fixed)
@@ -202,7 +202,7 @@ def _with_section_lines(quarantined: SetAside, original: Delivered) -> pl.DataFr
 def _in_sections(
     quarantined: SetAside,
     original: Delivered,
-    found: Found,
+    found: FoundHeader,
     missing: Sequence[str],
     before: str,
     end: str,

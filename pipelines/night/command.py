@@ -18,7 +18,7 @@ from pipelines.night.sources import (
     is_dated,
     load_sources,
 )
-from pipelines.run.command import Delivered, book_deliveries
+from pipelines.run.command import NightDeliveries, book_deliveries
 from pipelines.run.observed import Watchers
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.terminal import output, plain, print_json, table
@@ -83,13 +83,13 @@ def run_night(
     )
 
 
-def _delivered(sources: Sources, booked_on: dt.date, *, nothing_delivered: bool) -> Delivered:
+def _delivered(sources: Sources, booked_on: dt.date, *, nothing_delivered: bool) -> NightDeliveries:
     found = arrivals(sources, booked_on, nothing_delivered=nothing_delivered)
     files: dict[NightRole, list[DeliveredAs]] = {role: [] for role in NIGHT_ROLES}
     for arrival in found:
         files[arrival.source.role] += arrival.files
     notes = [note for arrival in found if (note := arrival.note()) is not None]
-    return Delivered(files["transactions"], files["enrollments"], files["events"], notes)
+    return NightDeliveries(files["transactions"], files["enrollments"], files["events"], notes)
 
 
 def validate_config(config: Path, *, lang: Lang) -> int:

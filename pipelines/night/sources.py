@@ -54,7 +54,7 @@ _MAX_ROWS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class NightSource:
     """What arrives from one provider; paths and patterns as the file has them."""
 
     name: str
@@ -68,7 +68,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class NightlyOptions:
     """The options of a run that are the same every night; paths as the file has them.
 
     Attributes:
@@ -98,8 +98,8 @@ class Sources:
     """
 
     folder: Path
-    options: RunOptions
-    sources: tuple[Source, ...]
+    options: NightlyOptions
+    sources: tuple[NightSource, ...]
 
     def path(self, text: str, booked_on: dt.date) -> str:
         """A path of the file, whole, for a day; a URL as it is."""
@@ -136,7 +136,7 @@ class Arrival:
         manifest: where its delivery note should be.
     """
 
-    source: Source
+    source: NightSource
     pattern: str
     files: Sequence[DeliveredAs]
     manifest: Path | None
@@ -161,7 +161,7 @@ def load_sources(path: Path) -> Sources:
     """
     where = Path(expanded(str(path)))
     table = parse(read_text(where), str(path), ("run", "sources"))
-    sources: dict[str, Source] = {}
+    sources: dict[str, NightSource] = {}
     for source_table in table.tables("sources", _SOURCE_KEYS, "name"):
         source = _source(source_table)
         if source.name in sources:
@@ -171,7 +171,7 @@ def load_sources(path: Path) -> Sources:
     return Sources(where.absolute().parent, _options(options), tuple(sources.values()))
 
 
-def _source(table: StrictTable) -> Source:
+def _source(table: StrictTable) -> NightSource:
     pattern = table.optional_text("parameters_from_name")
     compiled = None
     if pattern is not None:
@@ -183,7 +183,7 @@ def _source(table: StrictTable) -> Source:
         if not compiled.groupindex:
             hint = "name what is a parameter: (?P<account_id>[0-9]+)"
             raise table.fault("parameters_from_name", "has no named group", hint)
-    return Source(
+    return NightSource(
         name=table.text("name"),
         role=table.word("role", NIGHT_ROLES, "transactions"),
         files=_path(table, "files", table.text("files")),
@@ -195,8 +195,8 @@ def _source(table: StrictTable) -> Source:
     )
 
 
-def _options(table: StrictTable) -> RunOptions:
-    return RunOptions(
+def _options(table: StrictTable) -> NightlyOptions:
+    return NightlyOptions(
         existing=table.boolean("existing", default=True),
         wait=_whole(table, "wait", _MAX_WAIT_SECONDS),
         max_quarantined=table.optional_share("max_quarantined", _MAX_ROWS) or (5, 100),
@@ -266,7 +266,7 @@ def arrivals(sources: Sources, booked_on: dt.date, *, nothing_delivered: bool) -
     return found
 
 
-def _arrival(sources: Sources, source: Source, booked_on: dt.date) -> Arrival:
+def _arrival(sources: Sources, source: NightSource, booked_on: dt.date) -> Arrival:
     pattern = sources.path(source.files, booked_on)
     matches = sources.matching(source.files, booked_on)
     layout = source.layout
@@ -276,7 +276,7 @@ def _arrival(sources: Sources, source: Source, booked_on: dt.date) -> Arrival:
     return Arrival(source, pattern, files, sources.optional_path(source.manifest, booked_on))
 
 
-def _parameters(source: Source, path: str) -> dict[str, str]:
+def _parameters(source: NightSource, path: str) -> dict[str, str]:
     if source.parameters_from_name is None:
         return source.parameters
     match = source.parameters_from_name.fullmatch(Path(path).name)

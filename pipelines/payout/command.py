@@ -8,7 +8,7 @@ from engine.errors import InputError
 from engine.io.book.writing import USUAL_ACCESS, Access
 from engine.io.delivered.deliveries import DeliveredAs
 from engine.io.payout.payout_run import copy_again, payout, take_answers
-from pipelines.desk.ordered_options import in_order
+from pipelines.desk.ordered_options import deliveries_in_order
 from pipelines.payout.output import print_copied, print_json_record, print_result
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.summary import print_row_warnings
@@ -44,7 +44,7 @@ def pay_out(
     """
     delivered: Sequence[str | DeliveredAs] = answers
     if due_by is None and (layouts or settings):
-        delivered = in_order(arguments, {"answers": answers})["answers"]
+        delivered = deliveries_in_order(arguments, {"answers": answers})["answers"]
     texts = Texts("payout", lang)
     takes_answers = bool(answers) or others_done is not None
     if [due_by is not None, takes_answers, again is not None].count(True) != 1:

@@ -9,7 +9,7 @@ from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.reasons import reason
 from pipelines.pending.summary import ROLES, by_age, by_reason, by_run, total
 from pipelines.pending.waiting import AGES, Pending
-from pipelines.report.table import Column, Kind, Table, printed
+from pipelines.report.table import Kind, Table, TableColumn, printed
 from pipelines.shown.result_files import whole_folder
 from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Texts
@@ -60,8 +60,8 @@ def tables(waiting: Pending, texts: Texts) -> list[Table]:
             name,
             texts(name),
             (
-                *(Column(texts(key), _KINDS.get(key, "text"), key=key) for key in keys),
-                *(Column(texts(key), "number", key=key) for key in _SUMS),
+                *(TableColumn(texts(key), _KINDS.get(key, "text"), key=key) for key in keys),
+                *(TableColumn(texts(key), "number", key=key) for key in _SUMS),
             ),
             rows,
         )

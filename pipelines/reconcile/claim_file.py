@@ -63,7 +63,7 @@ class ClaimFile:
     described: "Described | None" = None
 
 
-def recognised(path: Path) -> ClaimFile:
+def recognised_claim(path: Path) -> ClaimFile:
     """A claim, recognised by its columns.
 
     Raises:

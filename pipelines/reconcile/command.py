@@ -14,9 +14,14 @@ from pipelines.desk.database import Database, readable_by_duckdb
 from pipelines.desk.months import checked_month
 from pipelines.desk.opened_book import OpenedBook, open_book
 from pipelines.desk.ordered_options import parameters_of
-from pipelines.reconcile.claim_file import ClaimFile, load, recognised
-from pipelines.reconcile.differences import Totals, compare
-from pipelines.reconcile.history import RESOLUTIONS_FILE, Carried, History, open_history
+from pipelines.reconcile.claim_file import ClaimFile, load, recognised_claim
+from pipelines.reconcile.differences import DifferenceTotals, compare
+from pipelines.reconcile.history import (
+    RESOLUTIONS_FILE,
+    Carried,
+    ReconciliationSeries,
+    open_history,
+)
 from pipelines.reconcile.laid_out_claim import laid_out, load_laid_out
 from pipelines.reconcile.output import (
     print_json,
@@ -26,7 +31,7 @@ from pipelines.reconcile.output import (
     write_results,
     write_summary,
 )
-from pipelines.reconcile.report import Kept, Reconciled
+from pipelines.reconcile.report import Reconciliation, SeriesPlace
 from pipelines.reconcile.resolutions import Resolution
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_folder, whole_folder
@@ -104,14 +109,14 @@ def _reconciled(
     asked: _Asked,
     out: Path,
     scratch: Path,
-    history: History | None,
+    history: ReconciliationSeries | None,
     texts: Texts,
-) -> Reconciled:
+) -> Reconciliation:
     last, path = opened.record(opened.runs), asked.path
     with readable_by_duckdb(opened.book.path), Database(scratch / "database") as database:
         skipped: dict[str, int] = {}
         if asked.layout is None:
-            claim = recognised(path)
+            claim = recognised_claim(path)
             rows = load(claim, database)
         else:
             laid = laid_out(path, asked.layout, asked.parameters)
@@ -123,7 +128,7 @@ def _reconciled(
             history.check_state(claim.key, asked.month, chain, opened.chain_sha256)
         totals = _compared(opened, claim, database, asked.month, resolutions)
         carried = None if history is None else history.carried(claim.key, asked.month)
-        reconciled = Reconciled(
+        reconciled = Reconciliation(
             book=str(opened.book.path),
             last_run=last.run_id,
             chain_sha256=opened.chain_sha256,
@@ -148,8 +153,8 @@ def _reconciled(
     return reconciled
 
 
-def _kept(history: History, carried: Carried) -> Kept:
-    return Kept(
+def _kept(history: ReconciliationSeries, carried: Carried) -> SeriesPlace:
+    return SeriesPlace(
         history.out.name,
         history.previous_sha256,
         history.resolutions_sha256,
@@ -166,7 +171,7 @@ def _compared(
     database: Database,
     month: str | None,
     resolutions: Sequence[Resolution],
-) -> Totals:
+) -> DifferenceTotals:
     import duckdb
 
     try:

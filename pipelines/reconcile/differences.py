@@ -42,7 +42,7 @@ MEETINGS: Final = ("blanks", "apostrophes", "leading_zeros")
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class DifferenceTotals:
     """What the two sides come to.
 
     Attributes:
@@ -74,7 +74,7 @@ def compare(
     key: str,
     month: str | None,
     resolutions: Sequence[Resolution] = (),
-) -> Totals:
+) -> DifferenceTotals:
     """Holds the table ``claim`` against the ledger; leaves the tables ``breaks``, of those that
     are open, and ``resolved``.
 
@@ -214,7 +214,7 @@ _KIND: Final = (
 )
 
 
-def _totals(database: Database) -> Totals:
+def _totals(database: Database) -> DifferenceTotals:
     [(ledger, claim)] = database.rows(
         "SELECT coalesce(sum(ledger), 0), coalesce(sum(claim), 0) FROM side"
     )
@@ -230,7 +230,7 @@ def _totals(database: Database) -> Totals:
         {name: (int(rows), int(difference)) for name, rows, difference in sums_of_names}
         for sums_of_names in (by_kind, by_status)
     )
-    totals = Totals(
+    totals = DifferenceTotals(
         int(ledger),
         int(claim),
         {kind: found.get(kind, (0, 0)) for kind in KINDS},
@@ -246,7 +246,7 @@ def _totals(database: Database) -> Totals:
     return totals
 
 
-def _check_against_records(opened: OpenedBook, totals: Totals, month: str | None) -> None:
+def _check_against_records(opened: OpenedBook, totals: DifferenceTotals, month: str | None) -> None:
     points = sum(
         record.points.net for record in opened.records if month is None or record.month == month
     )

@@ -58,7 +58,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ReconciliationSeries:
     """A folder of reconciliations, as it was when one more began.
 
     Attributes:
@@ -175,7 +175,7 @@ _CARRIED: Final = pl.Schema(
 )
 
 
-def open_history(folder: Path) -> History:
+def open_history(folder: Path) -> ReconciliationSeries:
     """Opens a folder of reconciliations; makes what it does not have yet.
 
     Raises:
@@ -211,7 +211,7 @@ def open_history(folder: Path) -> History:
         data, folder / RESOLUTIONS_FILE, evidence_required=policy.evidence_required
     )
     number = numbers[-1] + 1 if numbers else 1
-    return History(folder, policy, number, previous, resolutions, data)
+    return ReconciliationSeries(folder, policy, number, previous, resolutions, data)
 
 
 def _numbers(folder: Path) -> list[int]:

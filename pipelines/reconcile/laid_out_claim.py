@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.io.delivered.deliveries import DeliveredAs, find_delivered
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import CLAIMS
-from engine.io.delivered.rows import Rows
+from engine.io.delivered.rows import PartRows
 from pipelines.desk.database import Database
 from pipelines.reconcile.claim_file import ALL, KEYS, SCOPE, ClaimFile, check_delivered
 
@@ -79,7 +79,7 @@ def load_laid_out(laid: LaidOutClaim, database: Database) -> int:
     return check_delivered(laid.claim, database)
 
 
-def _refuse_faulty(files: Files, path: Path, rows: Rows) -> None:
+def _refuse_faulty(files: Files, path: Path, rows: PartRows) -> None:
     if rows.faulty.height:
         [first] = files.as_quarantined(rows.faulty.head(1)).iter_rows(named=True)
         raise InputError(

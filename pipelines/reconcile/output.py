@@ -14,7 +14,7 @@ from pipelines.desk.database import Database
 from pipelines.desk.reasons import fault, reason
 from pipelines.reconcile.differences import CLAIMED_TWICE, MISSING_IN_LEDGER
 from pipelines.reconcile.history import Carried
-from pipelines.reconcile.report import Reconciled
+from pipelines.reconcile.report import Reconciliation
 from pipelines.shown import terminal
 from pipelines.shown.head import head_facts
 from pipelines.shown.spreadsheet import MOST_ROWS, Spreadsheet
@@ -33,7 +33,7 @@ CARRIED_RESOLVED: Final = "carried_resolved"
 
 
 def write_results(
-    folder: Path, reconciled: Reconciled, database: Database, texts: Texts, made_on: dt.date
+    folder: Path, reconciled: Reconciliation, database: Database, texts: Texts, made_on: dt.date
 ) -> None:
     """Writes the breaks, as Parquet, CSV and a spreadsheet."""
     key = reconciled.key
@@ -43,7 +43,7 @@ def write_results(
     _write_spreadsheet(folder / XLSX, reconciled, database, texts, made_on)
 
 
-def write_summary(folder: Path, reconciled: Reconciled) -> None:
+def write_summary(folder: Path, reconciled: Reconciliation) -> None:
     """Writes the summary, with the digests of the other files; the last of them all."""
     files = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
     value = reconciled.value() | {"files_sha256": files}
@@ -69,7 +69,7 @@ def _copy(folder: Path, database: Database, table_: str, key: str) -> None:
 
 
 def _write_spreadsheet(
-    path: Path, reconciled: Reconciled, database: Database, texts: Texts, made_on: dt.date
+    path: Path, reconciled: Reconciliation, database: Database, texts: Texts, made_on: dt.date
 ) -> None:
     columns = [
         ("service_id", 16),
@@ -101,7 +101,9 @@ def _write_spreadsheet(
         )
 
 
-def _rows(reconciled: Reconciled, database: Database, texts: Texts) -> Iterator[Sequence[object]]:
+def _rows(
+    reconciled: Reconciliation, database: Database, texts: Texts
+) -> Iterator[Sequence[object]]:
     sql = f"SELECT * FROM breaks ORDER BY service_id, {reconciled.key} LIMIT {MOST_ROWS}"  # noqa: S608
     for batch in database.batches(sql, _BATCH_ROWS):
         for row in batch:
@@ -133,7 +135,7 @@ def explanation(row: Sequence[Any], texts: Texts) -> str:
     return " ".join(sentences)
 
 
-def facts_of(reconciled: Reconciled, texts: Texts) -> list[tuple[str, object]]:
+def facts_of(reconciled: Reconciliation, texts: Texts) -> list[tuple[str, object]]:
     """What was held against what."""
     facts: list[tuple[str, object]] = [
         (texts("book"), reconciled.book),
@@ -158,7 +160,7 @@ def facts_of(reconciled: Reconciled, texts: Texts) -> list[tuple[str, object]]:
     return facts
 
 
-def sums(reconciled: Reconciled, texts: Texts) -> list[tuple[str, int | None, int]]:
+def sums(reconciled: Reconciliation, texts: Texts) -> list[tuple[str, int | None, int]]:
     """The sum that adds up: the ledger's total, the breaks by kind, the claim's total."""
     totals = reconciled.totals
     kinds = [(texts(kind), *of_kind) for kind, of_kind in totals.by_kind.items()]
@@ -175,12 +177,12 @@ def sums(reconciled: Reconciled, texts: Texts) -> list[tuple[str, int | None, in
     ]
 
 
-def too_many(reconciled: Reconciled, texts: Texts) -> str:
+def too_many(reconciled: Reconciliation, texts: Texts) -> str:
     """That the spreadsheet does not hold all breaks."""
     return texts("too_many", breaks=reconciled.totals.breaks, shown=MOST_ROWS)
 
 
-def print_reconciled(reconciled: Reconciled, folder: Path, texts: Texts) -> None:
+def print_reconciled(reconciled: Reconciliation, folder: Path, texts: Texts) -> None:
     """Prints what was held against what, and the sum."""
     console = output()
     console.print(texts("title"), style="bold")
@@ -210,6 +212,6 @@ def print_reconciled(reconciled: Reconciled, folder: Path, texts: Texts) -> None
         console.print(texts("carried_resolved", rows=rows, points=points))
 
 
-def print_json(reconciled: Reconciled) -> None:
+def print_json(reconciled: Reconciliation) -> None:
     """Prints the summary for machines."""
     terminal.print_json(reconciled.value())

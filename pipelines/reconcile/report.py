@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipelines.reconcile.differences import Totals
+from pipelines.reconcile.differences import DifferenceTotals
 from pipelines.shown.spreadsheet import MOST_ROWS
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SeriesPlace:
     """Where a reconciliation stands among those of its folder.
 
     Attributes:
@@ -28,7 +28,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciliation:
     """A claim and a ledger, held against each other.
 
     Attributes:
@@ -50,10 +50,10 @@ class Reconciled:
     claim_rows: int
     key: str
     month: str | None
-    totals: Totals
+    totals: DifferenceTotals
     layout: str | None = None
     skipped: dict[str, int] = field(default_factory=dict)
-    kept: "Kept | None" = None
+    kept: "SeriesPlace | None" = None
 
     @property
     def is_open(self) -> bool:

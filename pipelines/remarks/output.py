@@ -9,7 +9,7 @@ from engine.io.spreadsheet_csv import spreadsheet_csv
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.remarks.noticed import Remark
-from pipelines.report.table import Column, Table, printed
+from pipelines.report.table import Table, TableColumn, printed
 from pipelines.shown import terminal
 from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Texts
@@ -60,10 +60,10 @@ def write_remarks(
 def sums_of(remarks: list[Remark], texts: Texts) -> Table:
     """What was looked for, and how often it was found."""
     columns = (
-        Column(texts("column_pattern"), "code", key="pattern"),
-        Column(texts("column_times"), "number", key="times"),
-        Column(texts("column_points"), "number", key="points"),
-        Column(texts("column_meaning"), key="meaning"),
+        TableColumn(texts("column_pattern"), "code", key="pattern"),
+        TableColumn(texts("column_times"), "number", key="times"),
+        TableColumn(texts("column_points"), "number", key="points"),
+        TableColumn(texts("column_meaning"), key="meaning"),
     )
     rows = [
         (

@@ -20,13 +20,13 @@ from pipelines.shown.result_files import check_file, whole_file
 from pipelines.shown.texts import Lang, Texts
 
 if TYPE_CHECKING:
-    from pipelines.report.status import Status
+    from pipelines.report.status import ReportStatus
 
-__all__ = ["Written", "write_report"]
+__all__ = ["WrittenReport", "write_report"]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenReport:
     """A report that was written.
 
     Attributes:
@@ -48,7 +48,7 @@ def write_report(
     deliveries: Mapping[str, Sequence[str]] = MappingProxyType({}),
     also_unbooked: bool = False,
     as_of: int | None = None,
-) -> Written:
+) -> WrittenReport:
     """Writes a book's report; files that are there are replaced when the new ones are whole.
 
     Args:
@@ -119,10 +119,10 @@ def write_report(
             facts = _facts(opened, status, texts)
             day = opened.records[-1].booked_on
             write_workbook(places[1], facts, status.tables + every, day, texts)
-    return Written(tuple(wanted), status.findings)
+    return WrittenReport(tuple(wanted), status.findings)
 
 
-def _facts(opened: OpenedBook, status: "Status", texts: Texts) -> list[tuple[str, object]]:
+def _facts(opened: OpenedBook, status: "ReportStatus", texts: Texts) -> list[tuple[str, object]]:
     last = opened.records[-1]
     return [
         (texts("title"), None),

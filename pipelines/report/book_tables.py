@@ -7,7 +7,7 @@ from engine.terms.services import Service
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.desk.reasons import reason
 from pipelines.report.figures import Figures
-from pipelines.report.table import Column, Table
+from pipelines.report.table import Table, TableColumn
 from pipelines.shown.texts import Texts
 
 
@@ -17,7 +17,7 @@ class OpenedTables:
     def __init__(self, opened: OpenedBook, texts: Texts) -> None:
         self._opened, self._t = opened, texts
 
-    def _columns(self, *names: str) -> tuple[Column, ...]:
+    def _columns(self, *names: str) -> tuple[TableColumn, ...]:
         """Columns from names such as ``c_file:code+``: heading, kind, and whether it is long."""
         columns = []
         for name in names:
@@ -25,7 +25,7 @@ class OpenedTables:
             # A name without a text of its own is the same in both languages.
             heading = self._t(key) if key.startswith("c_") else key
             long = name.endswith("+")
-            columns.append(Column(heading, kind or "text", long, key.removeprefix("c_")))  # type: ignore[arg-type]
+            columns.append(TableColumn(heading, kind or "text", long, key.removeprefix("c_")))  # type: ignore[arg-type]
         return tuple(columns)
 
     def _table(

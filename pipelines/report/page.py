@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipelines.report.charts import Charts
 from pipelines.report.figures import Figures
-from pipelines.report.status import Status
+from pipelines.report.status import ReportStatus
 from pipelines.report.table import Table, share, shown
 from pipelines.report.tables import Tables
 from pipelines.shown.head import head_facts
@@ -26,7 +26,7 @@ _OPTIONAL: Final = ("waiting", "corrections", "payouts")
 
 
 def page(
-    figures: Figures, tables: Tables, all_tables: list[Table], status: Status, texts: Texts
+    figures: Figures, tables: Tables, all_tables: list[Table], status: ReportStatus, texts: Texts
 ) -> str:
     """The report as HTML."""
     from jinja2 import Environment, StrictUndefined

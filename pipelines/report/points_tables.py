@@ -9,7 +9,7 @@ from engine.payouts.bridge import TERMS
 from pipelines.due.forecast import OVERDUE_DAYS, forecast
 from pipelines.report.book_tables import BookTables
 from pipelines.report.figures import BANDS
-from pipelines.report.table import Column, Table, Value, share
+from pipelines.report.table import Table, TableColumn, Value, share
 from pipelines.shown.texts import Texts
 
 # A table by day and service with more rows than that goes by month.
@@ -31,7 +31,7 @@ class PointsTables(BookTables):
                 .sort("day", "service_id")
             )
         columns = (
-            Column(self._t(heading), "day"),
+            TableColumn(self._t(heading), "day"),
             *self._columns("c_service", "c_service_id:code"),
             *self._columns("c_entries:number", "c_spent:number", "c_refunds:number"),
             *self._columns("c_refunded:number", "c_counted:number"),
@@ -144,8 +144,8 @@ class PointsTables(BookTables):
         rows: list[tuple[Value, ...]] = [*due.services.rows()]
         rows.append((self._t("total"), *due.total.values()))
         words = Texts("due", self._t.lang)
-        columns = [Column(words("service"), "code")]
-        columns += [Column(words(term), "number") for term in TERMS]
+        columns = [TableColumn(words("service"), "code")]
+        columns += [TableColumn(words(term), "number") for term in TERMS]
         notes = []
         if due.overdue:
             notes.append(words("overdue", lines=due.overdue, days=OVERDUE_DAYS))

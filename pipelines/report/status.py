@@ -8,7 +8,7 @@ from engine.io.book.payouts import record_before
 from engine.io.durable import sha256_of
 from pipelines.desk.opened_book import OpenedBook
 from pipelines.report.figures import Figures
-from pipelines.report.table import Column, Table
+from pipelines.report.table import Table, TableColumn
 from pipelines.shown.texts import Texts
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ State = Literal["open", "sound", "findings"]
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ReportStatus:
     """The outcome, in words.
 
     Attributes:
@@ -33,7 +33,7 @@ class Status:
     findings: int
 
 
-def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> Status:
+def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> ReportStatus:
     """What was checked when the report was made."""
     t = texts
     disagreements = figures.disagreements
@@ -50,7 +50,7 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
     rows += [
         (t(f"p_{part}"), _part(part, verified, t)) for part in ("bytes", "arithmetic", "origin")
     ]
-    columns = (Column(t("c_checked"), long=True), Column(t("c_outcome")))
+    columns = (TableColumn(t("c_checked"), long=True), TableColumn(t("c_outcome")))
     tables = [Table("status", t("t_status"), columns, rows)]
     if verified and found:
         tables.append(_findings(verified, t))
@@ -65,7 +65,7 @@ def status_of(figures: Figures, verified: "Verified | None", texts: Texts) -> St
         note = t("s_sound_note_origin" if decided_again else "s_sound_note")
     else:
         title, note = t("s_not_verified"), t("s_not_verified_note")
-    return Status(state, title, note, tables, found + wrong)
+    return ReportStatus(state, title, note, tables, found + wrong)
 
 
 def broken_links(opened: OpenedBook) -> Iterable[str]:
@@ -103,9 +103,9 @@ def _findings(verified: "Verified", t: Texts) -> Table:
         for finding in verified.findings
     ]
     columns = (
-        Column(t("c_kind"), "code"),
-        Column(t("c_promise"), "code"),
-        Column(t("c_where"), "code", long=True),
-        Column(t("c_what"), long=True),
+        TableColumn(t("c_kind"), "code"),
+        TableColumn(t("c_promise"), "code"),
+        TableColumn(t("c_where"), "code", long=True),
+        TableColumn(t("c_what"), long=True),
     )
     return Table("findings", t("t_findings"), columns, rows, sortable=True)

@@ -16,7 +16,7 @@ Value = str | int | float | dt.date | None
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column: its heading, how its values are to be shown, whether they are long texts, and its
     name for machines.
     """
@@ -40,7 +40,7 @@ class Table:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: Sequence[tuple[Value, ...]]
     sortable: bool = False
     total: bool = False

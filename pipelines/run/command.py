@@ -12,7 +12,7 @@ from engine.io.run.delivery_note import DeliveryNote
 from engine.io.run.nightly import run as book_a_night
 from engine.io.users import command_line
 from pipelines.desk.engines import engine_of
-from pipelines.desk.ordered_options import in_order
+from pipelines.desk.ordered_options import deliveries_in_order
 from pipelines.run.observed import Watchers, observed
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.progress import progress_bar
@@ -21,7 +21,7 @@ from pipelines.shown.texts import Lang
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class NightDeliveries:
     """What a night has: the deliveries by role, and their delivery notes."""
 
     transactions: Sequence[str | DeliveredAs]
@@ -31,12 +31,15 @@ class Delivered:
 
 
 def in_their_layouts(
-    delivered: Delivered, layouts: Sequence[str], settings: Sequence[str], arguments: Sequence[str]
-) -> Delivered:
+    delivered: NightDeliveries,
+    layouts: Sequence[str],
+    settings: Sequence[str],
+    arguments: Sequence[str],
+) -> NightDeliveries:
     """What a command line names, each with the layout and parameters ahead of it.
 
     Raises:
-        InputError: as ``in_order``.
+        InputError: as ``deliveries_in_order``.
     """
     if not (layouts or settings):
         return delivered
@@ -45,10 +48,10 @@ def in_their_layouts(
         "enrollments": delivered.enrollments,
         "events": delivered.events,
     }
-    by_role = in_order(
+    by_role = deliveries_in_order(
         arguments, {role: [str(path) for path in paths] for role, paths in named.items()}
     )
-    return Delivered(
+    return NightDeliveries(
         by_role["transactions"], by_role["enrollments"], by_role["events"], delivered.manifests
     )
 
@@ -82,7 +85,7 @@ def book_deliveries(
     book: Path,
     *,
     booked_on: dt.date,
-    find_delivered: Callable[[], Delivered],
+    find_delivered: Callable[[], NightDeliveries],
     watchers: Watchers,
     quiet: bool,
     as_json: bool,

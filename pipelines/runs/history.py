@@ -63,7 +63,7 @@ def _booked(opened: OpenedBook, record: RunRecord) -> BookedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class BookStatus:
     """How a book stands.
 
     Attributes:
@@ -87,7 +87,7 @@ class Status:
         return self.now - self.last_success_at
 
 
-def status_of(opened: OpenedBook, now: dt.datetime) -> Status:
+def status_of(opened: OpenedBook, now: dt.datetime) -> BookStatus:
     """How a book stands at an instant."""
     last = _booked(opened, opened.records[-1])
     attempts = attempts_of(opened.book)
@@ -112,4 +112,4 @@ def status_of(opened: OpenedBook, now: dt.datetime) -> Status:
         "points_net": sum(of_run.net for of_run in points),
     }
     is_at_work = opened.book.is_being_written()
-    return Status(last, last_success_at, now, failed, is_at_work, totals)
+    return BookStatus(last, last_success_at, now, failed, is_at_work, totals)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pipelines.run.attempts import Attempt
-from pipelines.runs.history import BookedRun, Status
+from pipelines.runs.history import BookedRun, BookStatus
 from pipelines.shown.terminal import output, plain, print_json, table
 from pipelines.shown.texts import Texts
 
@@ -60,7 +60,7 @@ def print_attempts(attempts: Sequence[Attempt], texts: Texts) -> None:
     output().print(table(columns, rows))
 
 
-def status_value(status: Status, max_age: dt.timedelta | None) -> dict[str, Any]:
+def status_value(status: BookStatus, max_age: dt.timedelta | None) -> dict[str, Any]:
     """The state of a book for machines."""
     return {
         "last_run": status.last.to_json(),
@@ -74,7 +74,7 @@ def status_value(status: Status, max_age: dt.timedelta | None) -> dict[str, Any]
     }
 
 
-def print_status(status: Status, max_age: dt.timedelta | None, texts: Texts) -> None:
+def print_status(status: BookStatus, max_age: dt.timedelta | None, texts: Texts) -> None:
     """Prints the state of a book."""
     console, last = output(), status.last
     console.print(

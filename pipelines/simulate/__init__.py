@@ -20,7 +20,7 @@ from engine.io.run.order import Progress, no_progress
 from pipelines.desk.opened_book import open_book
 from pipelines.simulate.compare import Comparison, compare
 from pipelines.simulate.replay import (
-    Anew,
+    ReplayedBook,
     at_once,
     book_at_once,
     book_from_deliveries,
@@ -124,7 +124,7 @@ def _at_once(
 ) -> Simulation:
     """All deliveries as one night's; compared with what the default programme awards."""
 
-    def booked(terms: OtherTerms, name: str) -> Anew:
+    def booked(terms: OtherTerms, name: str) -> ReplayedBook:
         folder = scratch / name
         transactions, enrollments, events = given
         return book_at_once(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import InputError
-from pipelines.desk.ordered_options import in_order
+from pipelines.desk.ordered_options import deliveries_in_order
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.progress import progress_bar
 from pipelines.shown.texts import Lang, Texts
@@ -52,7 +52,7 @@ def simulate_other_terms(
             hint="leave them out",
         )
     parsed = {"transactions": transactions, "enrollments": enrollments, "events": events}
-    deliveries = in_order(arguments, parsed) if layouts or settings else parsed
+    deliveries = deliveries_in_order(arguments, parsed) if layouts or settings else parsed
     with progress_bar(wanted=not quiet) as progress:
         simulation = simulate(
             book,

@@ -12,7 +12,7 @@ _SUMS: Final = ("entries", "booked_yen", "counted_yen", "awarded", "reversed")
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class LedgerSums:
     """A ledger, or a service's part of it, in sums.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sums:
         return asdict(self) | {"net": self.net}
 
 
-NOTHING: Final = Sums(0, 0, 0, 0, 0, 0)
+NOTHING: Final = LedgerSums(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Comparison:
         gained, lost: the points that those better and those worse off would hold more and fewer.
     """
 
-    booked: Sums
-    simulated: Sums
-    services: dict[str, tuple[Sums, Sums]]
+    booked: LedgerSums
+    simulated: LedgerSums
+    services: dict[str, tuple[LedgerSums, LedgerSums]]
     better: int
     worse: int
     same: int
@@ -119,16 +119,18 @@ def by_account(opened: OpenedBook) -> pl.DataFrame:
         )
 
 
-def _by_service(accounts: pl.DataFrame) -> dict[str, Sums]:
+def _by_service(accounts: pl.DataFrame) -> dict[str, LedgerSums]:
     sums = accounts.group_by("service_id").agg(
         pl.col(_SUMS).sum(), people=pl.col("person_id").n_unique()
     )
-    return {service: Sums(*numbers) for service, *numbers in sums.iter_rows()}
+    return {service: LedgerSums(*numbers) for service, *numbers in sums.iter_rows()}
 
 
-def _total(accounts: pl.DataFrame, cap_yen: int) -> Sums:
+def _total(accounts: pl.DataFrame, cap_yen: int) -> LedgerSums:
     people = accounts.group_by("person_id").agg(pl.col("net_spend").sum())
     at_the_cap = int((people["net_spend"] >= cap_yen).sum())
     numbers = accounts.select(pl.col(_SUMS).sum()).row(0)
     entries, booked_yen, counted_yen, awarded, reversed_ = (int(number) for number in numbers)
-    return Sums(entries, booked_yen, counted_yen, awarded, reversed_, people.height, at_the_cap)
+    return LedgerSums(
+        entries, booked_yen, counted_yen, awarded, reversed_, people.height, at_the_cap
+    )

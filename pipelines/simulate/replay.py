@@ -28,7 +28,7 @@ from pipelines.verify.origin import (
 
 
 @dataclass(frozen=True, slots=True)
-class Anew:
+class ReplayedBook:
     """A book of the same runs under other terms.
 
     Attributes:
@@ -77,11 +77,11 @@ class _Replay:
         path.write_text(self.other.services.text, encoding="utf-8")
         return path
 
-    def booked(self) -> Anew:
+    def booked(self) -> ReplayedBook:
         last = self.opened.runs
         kept = self.opened.programme(last)
         terms = self.other.terms_of(kept, announced_on(self.opened, last))
-        return Anew(open_book(self.book), described(self.other.programme_of(kept), terms))
+        return ReplayedBook(open_book(self.book), described(self.other.programme_of(kept), terms))
 
 
 def book_at_once(
@@ -92,7 +92,7 @@ def book_at_once(
     max_quarantined: float,
     scratch: Path,
     progress: Progress,
-) -> Anew:
+) -> ReplayedBook:
     """Books deliveries as one night's.
 
     Raises:
@@ -117,7 +117,7 @@ def book_at_once(
         max_quarantined=max_quarantined,
         progress=progress,
     )
-    return Anew(open_book(scratch / "book"), terms)
+    return ReplayedBook(open_book(scratch / "book"), terms)
 
 
 def at_once(other: OtherTerms) -> tuple[Programme, Mapping[str, object]]:
@@ -137,7 +137,7 @@ def book_from_deliveries(
     other: OtherTerms,
     scratch: Path,
     progress: Progress,
-) -> Anew:
+) -> ReplayedBook:
     """Books a book's runs again from the very files that were delivered.
 
     Raises:
@@ -167,7 +167,7 @@ def book_from_deliveries(
 
 def book_from_tables(
     opened: OpenedBook, other: OtherTerms, scratch: Path, progress: Progress
-) -> tuple[Anew, tuple[Unknown, ...]]:
+) -> tuple[ReplayedBook, tuple[Unknown, ...]]:
     """Books a book's runs again from its own ledger and tables.
 
     Raises:

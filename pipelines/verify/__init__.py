@@ -25,7 +25,7 @@ from pipelines.verify.bytes import check_bytes
 from pipelines.verify.claims import FiledClaim, check_claims
 from pipelines.verify.findings import Finding, Findings
 from pipelines.verify.index import check_index
-from pipelines.verify.kept_runs import Kept
+from pipelines.verify.kept_runs import KeptRuns
 from pipelines.verify.log_end import is_changing
 from pipelines.verify.origin import Deliveries, check_origin
 from pipelines.verify.payouts import CheckedPayouts, check_payouts
@@ -63,7 +63,7 @@ class Verified:
     """
 
     book: Path
-    kept: Kept = field(default_factory=Kept)
+    kept: KeptRuns = field(default_factory=KeptRuns)
     completed: list[str] = field(default_factory=list)
     by_check: dict[str, Findings] = field(default_factory=dict)
     unused: int = 0
@@ -189,7 +189,7 @@ def _check_from_outside(book: Book, verified: Verified, expected: Expected) -> N
     verified.vouched = check_seals(book, verified.chain, expected, verified.of(SEALS))
 
 
-def _check_what_runs_change(book: Book, kept: Kept, scratch: Path, findings: Findings) -> None:
+def _check_what_runs_change(book: Book, kept: KeptRuns, scratch: Path, findings: Findings) -> None:
     """Checks what the book remembers; a run that is at work meanwhile changes it as we look."""
     found = Findings()
     try:

@@ -27,13 +27,13 @@ from pipelines.verify.findings import (
     Finding,
     Findings,
 )
-from pipelines.verify.kept_runs import Kept, KeptRun
+from pipelines.verify.kept_runs import KeptRun, KeptRuns
 from pipelines.verify.screening import find_suspects, statements
 from pipelines.verify.statistics import untrue_statistics
 from pipelines.verify.terms import EXCLUDED, RUNS, SERVICES, read_terms
 
 
-def check_arithmetic(book: Book, kept: Kept, scratch: Path, findings: Findings) -> bool:
+def check_arithmetic(book: Book, kept: KeptRuns, scratch: Path, findings: Findings) -> bool:
     """Recalculates the ledger; says whether that could be done."""
     import duckdb
 

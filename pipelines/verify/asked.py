@@ -11,7 +11,7 @@ from pipelines.verify.evidence import now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class NamedEvidence:
     """What a book is held against, as it was named on the command line.
 
     Attributes:

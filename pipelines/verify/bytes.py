@@ -30,7 +30,7 @@ from engine.io.book.run_record import RunRecord
 from engine.io.durable import sha256_of
 from pipelines.verify.commits import Commits
 from pipelines.verify.findings import NEVER_TOO_MUCH, NO_CHANGED_BYTE, WHOLE_RUNS, Finding, Findings
-from pipelines.verify.kept_runs import Kept, KeptRun
+from pipelines.verify.kept_runs import KeptRun, KeptRuns
 from pipelines.verify.log_end import check_acknowledged, is_changing
 from pipelines.verify.records import contradictions, read_record, used_layouts
 
@@ -50,7 +50,7 @@ class _Digest:
     sha256: str
 
 
-def check_bytes(book: Book, findings: Findings) -> Kept:
+def check_bytes(book: Book, findings: Findings) -> KeptRuns:
     """Compares the bytes of every file with what its record says, and the log with the records."""
     # In this order: a run may be booked meanwhile, and is left for the next verification.
     acknowledged = book.acknowledged()
@@ -63,7 +63,7 @@ def check_bytes(book: Book, findings: Findings) -> Kept:
     expected = {"ledger", "ledger/_delta_log", "runs"} | {
         f"ledger/_delta_log/{name}" for name in commits.names
     }
-    kept = Kept()
+    kept = KeptRuns()
     for number in range(1, commits.last + 1):
         expected |= {f"runs/{run_id(number)}", f"runs/{run_id(number)}/record.json"}
         record = read_record(book, number, findings)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine.errors import InputError, MynapointError
 from engine.io.book.chain import ChainRecord
-from engine.io.payout.known import Known
+from engine.io.payout.known import KnownPayouts
 from engine.paths import local_path
 from pipelines.claim.granted import granted
 from pipelines.claim.output import value as claim_value
@@ -181,7 +181,7 @@ def _made_again(
         with readable_by_duckdb(opened.book.path):
             return _as_read(claim_value(settled(opened, month, scratch)))
     lapsed = {line["service_id"]: line["lapse"] for line in claim.value["services"] if not month}
-    at = Known(opened.book, opened.runs, payout_runs)
+    at = KnownPayouts(opened.book, opened.runs, payout_runs)
     return _as_read(granted(opened, at, month, lapsed)[1])
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_new_file
 from pipelines.shown.texts import Lang, Texts
-from pipelines.verify.asked import Asked
+from pipelines.verify.asked import NamedEvidence
 from pipelines.verify.output import present
 
 
 def verify_book(
-    book: Path, asked: Asked, *, show_ids: bool, out: Path | None, lang: Lang, as_json: bool
+    book: Path, asked: NamedEvidence, *, show_ids: bool, out: Path | None, lang: Lang, as_json: bool
 ) -> int:
     """Verifies a whole book; with deliveries, decides every run again.
 

@@ -19,12 +19,12 @@ from engine.io.book.folder import Book
 from engine.io.book.index import FORMAT, recall
 from engine.io.book.manifest import MANIFEST, read_manifest
 from pipelines.verify.findings import NO_CHANGED_BYTE, Finding, Findings
-from pipelines.verify.kept_runs import Kept
+from pipelines.verify.kept_runs import KeptRuns
 
 _HINT: Final = "; BOOK/index may be deleted, the next run makes it anew"
 
 
-def check_index(book: Book, kept: Kept, scratch: Path, findings: Findings) -> None:
+def check_index(book: Book, kept: KeptRuns, scratch: Path, findings: Findings) -> None:
     """Compares what the index says with what the committed runs say."""
     if not (book.index / MANIFEST).exists():
         return
@@ -33,7 +33,9 @@ def check_index(book: Book, kept: Kept, scratch: Path, findings: Findings) -> No
         findings.add(Finding("index", NO_CHANGED_BYTE, where, what + _HINT))
 
 
-def to_compare(folder: Path, kept: Kept, version: int) -> tuple[dict[str, Any] | None, str | None]:
+def to_compare(
+    folder: Path, kept: KeptRuns, version: int
+) -> tuple[dict[str, Any] | None, str | None]:
     """The manifest of an index that can be compared, else what is wrong with it, if anything is."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -51,7 +53,7 @@ def to_compare(folder: Path, kept: Kept, version: int) -> tuple[dict[str, Any] |
     return manifest, None
 
 
-def _differences(book: Book, kept: Kept, scratch: Path) -> Iterator[tuple[str, str]]:
+def _differences(book: Book, kept: KeptRuns, scratch: Path) -> Iterator[tuple[str, str]]:
     manifest, wrong = to_compare(book.index, kept, FORMAT)
     if manifest is not None:
         try:

@@ -53,7 +53,7 @@ class KeptRun:
 
 
 @dataclass(slots=True)
-class Kept:
+class KeptRuns:
     """What the book keeps: its committed runs by number less one, None where one is unreadable.
 
     Attributes:

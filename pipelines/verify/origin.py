@@ -46,7 +46,7 @@ from pipelines.verify.findings import (
     Findings,
     Severity,
 )
-from pipelines.verify.kept_runs import Kept, KeptRun
+from pipelines.verify.kept_runs import KeptRun, KeptRuns
 from pipelines.verify.records import used_layouts
 
 _KEY: Final = ("service_id", "transaction_id")
@@ -58,7 +58,7 @@ Deliveries = Mapping[str, Sequence[Delivered]]
 
 def check_origin(
     book: Book,
-    kept: Kept,
+    kept: KeptRuns,
     delivered: Deliveries,
     scratch: Path,
     findings: Findings,
@@ -126,7 +126,7 @@ def _unbooked(
 
 
 def _renamed_deliveries(
-    kept: Kept, given: Mapping[tuple[str, str], Sequence[Delivered]]
+    kept: KeptRuns, given: Mapping[tuple[str, str], Sequence[Delivered]]
 ) -> Iterator[Finding]:
     """Deliveries that have other names than their runs recorded; their bytes are the same."""
     for run in (run for run in kept.runs if run is not None):

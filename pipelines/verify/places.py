@@ -17,7 +17,7 @@ from engine.io.book.folder import Book
 from engine.io.book.manifest import MANIFEST, read_manifest
 from pipelines.run.attempts import ATTEMPTS_FILE
 from pipelines.verify.findings import NO_CHANGED_BYTE, REMARK, WHOLE_RUNS, Finding, Findings
-from pipelines.verify.kept_runs import Kept, KeptRun
+from pipelines.verify.kept_runs import KeptRun, KeptRuns
 from pipelines.verify.log_end import is_changing
 
 # Of these, bytes, payouts and seals name what does not belong there.
@@ -50,7 +50,7 @@ class _Place:
         return Path(self.name).parts
 
 
-def check_places(book: Book, kept: Kept, findings: Findings) -> None:
+def check_places(book: Book, kept: KeptRuns, findings: Findings) -> None:
     """Looks at everything that is in the book's folder."""
     # What is at work, or was a moment ago, changes staging and index while they are looked at.
     changing = is_changing(book, len(kept.runs))
@@ -152,7 +152,9 @@ def _modes(places: Iterable[_Place]) -> Iterator[tuple[Finding, int]]:
             yield Finding(kind, NO_CHANGED_BYTE, where, what, severity=REMARK), len(found)
 
 
-def _older_than_their_runs(places: Iterable[_Place], kept: Kept) -> Iterator[tuple[Finding, int]]:
+def _older_than_their_runs(
+    places: Iterable[_Place], kept: KeptRuns
+) -> Iterator[tuple[Finding, int]]:
     """Files whose time is before the run that made them; a copy may be newer, never older."""
     runs = {run.id: run for run in kept.runs if run is not None}
     older = []

@@ -35,7 +35,7 @@ _TYPES: Final = {"BIGINT": int, "VARCHAR": str, "DATE": dt.date}
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class TermsRows:
     """Rows of the three tables."""
 
     run: tuple[Any, ...]
@@ -43,7 +43,7 @@ class Terms:
     excluded: list[tuple[Any, ...]]
 
 
-def read_terms(book: Book, run: KeptRun) -> Terms:
+def read_terms(book: Book, run: KeptRun) -> TermsRows:
     """A run's programme, terms and services.
 
     Raises:
@@ -56,7 +56,7 @@ def read_terms(book: Book, run: KeptRun) -> Terms:
     if terms != asdict(used.terms) or programme["programme_id"] != used.id:
         raise ValueError("programme.toml has other terms than the record")
     services = _toml(book, run, "services.toml")["services"]
-    read = Terms(
+    read = TermsRows(
         (
             run.number,
             run.id,

@@ -13,14 +13,14 @@ from pipelines.shown.errors import output_may_fail
 from pipelines.shown.result_files import check_new_file, whole_new_file
 from pipelines.shown.terminal import output, plain
 from pipelines.shown.texts import Lang, Texts
-from pipelines.verify.asked import Asked
+from pipelines.verify.asked import NamedEvidence
 from pipelines.workpapers.archive import pack
 from pipelines.workpapers.papers import DIFFERENCES, SAMPLES, given_folders, make_papers
 
 
 def workpapers(
     book: Path,
-    asked: Asked,
+    asked: NamedEvidence,
     *,
     out: Path,
     differences: Sequence[Path],

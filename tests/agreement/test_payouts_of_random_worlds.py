@@ -24,11 +24,11 @@ from oracle.programme import terms_in_force
 from payout_histories import SCHEDULES, services_of, table
 from payout_oracle import DAY, Account, Book, Row, View
 
-from engine.io.payout.calculation import Calculation
-from engine.io.payout.known import Known, known
+from engine.io.payout.calculation import DayCalculation
+from engine.io.payout.known import KnownPayouts, known
 from engine.payouts.bridge import TERMS
 from engine.payouts.lines import instructed
-from engine.payouts.owed import Asked
+from engine.payouts.owed import FiguresRequest
 
 FIRST_SEED = int(os.environ.get("MYNAPOINT_FIRST_SEED", "0"))
 
@@ -96,7 +96,7 @@ class ViewOfEvents(View):
 class PaidWorld:
     """The engine's book of a world, with the schedules and the payouts of the oracle's."""
 
-    at: Known
+    at: KnownPayouts
     book: Book
 
     @property
@@ -109,19 +109,21 @@ class PaidWorld:
     def payout_rows(self) -> Iterator[pl.DataFrame]:
         yield table(self.book.payouts)
 
-    def asked(self, on: dt.date) -> Asked:
+    def asked(self, on: dt.date) -> FiguresRequest:
         last = self.at.last_run
         window_last = last.programme.terms.window_last
-        return Asked(on, last.booked_on, window_last, services_of(self.book), self.at.accounts)
+        return FiguresRequest(
+            on, last.booked_on, window_last, services_of(self.book), self.at.accounts
+        )
 
     def lines(self, run: str, on: dt.date) -> list[Row]:
         here: Any = self
-        parts = [instructed(lines, run, on) for lines in Calculation(here, on).lines()]
+        parts = [instructed(lines, run, on) for lines in DayCalculation(here, on).lines()]
         return [row for part in parts for row in part.to_dicts()]
 
     def bridge(self, on: dt.date) -> dict[str, Row]:
         here: Any = self
-        sums = Calculation(here, on).bridge()
+        sums = DayCalculation(here, on).bridge()
         if sums.is_empty():
             return {}
         return {row.pop("service_id"): row for row in sums.select("service_id", *TERMS).to_dicts()}

@@ -32,8 +32,8 @@ from deliveries import (
 )
 
 import mynapoint
-from engine.booking.enrollment import Enrolled
-from engine.booking.fold import Folded
+from engine.booking.enrollment import EnrollmentOutcome
+from engine.booking.fold import SliceOutcome
 from engine.errors import BookError, InputError
 from engine.io.book.manifest import read_manifest, write_manifest
 from engine.io.durable import NewFile
@@ -545,7 +545,7 @@ def test_a_run_with_a_bad_entry_books_nothing(desk: Desk, monkeypatch: pytest.Mo
     desk.run(delivery(desk, 1))
     before = bodies(desk.book, without=DERIVED)
 
-    def generous(folded: Folded) -> Folded:
+    def generous(folded: SliceOutcome) -> SliceOutcome:
         more = folded.entries.with_columns(pl.col("points") + 1)
         return dataclasses.replace(folded, entries=pl.concat([folded.entries[:1], more[1:]]))
 
@@ -556,23 +556,23 @@ def test_a_run_with_a_bad_entry_books_nothing(desk: Desk, monkeypatch: pytest.Mo
     assert bodies(desk.book, without=DERIVED) == before
 
 
-def without_one_entry(folded: Folded) -> Folded:
+def without_one_entry(folded: SliceOutcome) -> SliceOutcome:
     return dataclasses.replace(folded, entries=folded.entries[:-1])
 
 
-def without_one_declined(folded: Folded) -> Folded:
+def without_one_declined(folded: SliceOutcome) -> SliceOutcome:
     return dataclasses.replace(folded, declined=folded.declined[:-1])
 
 
-def with_one_declined_twice(folded: Folded) -> Folded:
+def with_one_declined_twice(folded: SliceOutcome) -> SliceOutcome:
     return dataclasses.replace(folded, declined=pl.concat([folded.declined, folded.declined[:1]]))
 
 
-def with_a_yen_less(folded: Folded) -> Folded:
+def with_a_yen_less(folded: SliceOutcome) -> SliceOutcome:
     return dataclasses.replace(folded, declined=folded.declined.with_columns(pl.col("amount") - 1))
 
 
-def without_one_enrollment(enrolled: Enrolled) -> Enrolled:
+def without_one_enrollment(enrolled: EnrollmentOutcome) -> EnrollmentOutcome:
     return dataclasses.replace(enrolled, rejected=enrolled.rejected[:-1])
 
 

@@ -23,7 +23,7 @@ from engine.booking.state import FACT, RUN_SHIFT, Months, summed
 from engine.errors import BookError
 from engine.io.book import facts as facts_module
 from engine.io.book import index
-from engine.io.book.facts import FactFiles, NewFacts
+from engine.io.book.facts import FactFiles, FactWriter
 from engine.io.book.folder import Book
 from engine.io.book.index import find_bookings
 from engine.io.book.index_files import IndexFiles
@@ -338,7 +338,7 @@ def test_the_facts_of_many_runs_stand_in_few_files_and_at_their_places(
             rows = np.zeros(entries, FACT)
             rows["occurred_at"] = done + np.arange(entries)
             done += entries
-            fresh = NewFacts(folder, f"{run}")
+            fresh = FactWriter(folder, f"{run}")
             fresh.append(rows)
             files = files.added(f"{run}", fresh.finish())
     assert len(files.files) <= 2 * (done // 12) + 6

@@ -21,7 +21,7 @@ from engine.layouts.catalogue import built_in_layouts, load_layout
 from engine.layouts.model import Separated
 from engine.layouts.parameters import digest_of
 from pipelines.cli import call
-from pipelines.desk.ordered_options import in_order
+from pipelines.desk.ordered_options import deliveries_in_order
 
 SAMPLES = ROOT / "tests" / "layouts"
 WAON = SAMPLES / "waon" / "waon.csv"
@@ -223,7 +223,7 @@ def test_a_programme_that_sets_what_no_file_asks_for_is_refused_as_well(
 
 def test_paths_that_the_parser_and_the_order_see_differently_are_refused() -> None:
     with pytest.raises(InputError, match="order of the deliveries"):
-        in_order(["run", "--transactions", "a", "b"], {"transactions": ["a"]})
+        deliveries_in_order(["run", "--transactions", "a", "b"], {"transactions": ["a"]})
 
 
 # --- Recognition ----------------------------------------------------------------------------------

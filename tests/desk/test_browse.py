@@ -519,7 +519,7 @@ def test_a_fault_inside_says_nothing_of_rows(pages: Pages, monkeypatch: pytest.M
     def fails(*_: object) -> None:
         raise ValueError(PERSON)
 
-    monkeypatch.setattr(browse_rows.Sections, "page", fails)
+    monkeypatch.setattr(browse_rows.SectionRows, "page", fails)
     answer = pages.get("entries")
     assert answer.status == 500
     assert PERSON not in answer.text

@@ -34,7 +34,7 @@ from pipelines.desk.opened_book import (
     open_book,
 )
 from pipelines.explain import found_rows
-from pipelines.explain.account import Entry, Explained, Terms, Worth, explained
+from pipelines.explain.account import Entry, EntryExplanation, ServiceTerms, Worth, explained
 from pipelines.explain.lookup import person_of, transaction_of
 from pipelines.explain.wording import Words, fraction
 from pipelines.shown.texts import Lang
@@ -131,8 +131,8 @@ def carried(*entries: Entry) -> list[Entry]:
     return made
 
 
-def explained_all(rounding: Any, *entries: Entry) -> list[Explained]:
-    terms = Terms(rounding, 20_000, 25, 100, 2)
+def explained_all(rounding: Any, *entries: Entry) -> list[EntryExplanation]:
+    terms = ServiceTerms(rounding, 20_000, 25, 100, 2)
     return explained(carried(*entries), {("000001", "coin"): terms})
 
 
@@ -151,7 +151,7 @@ def test_a_forged_entry_is_told_where_it_stands_and_nowhere_else() -> None:
 
 def test_running_sums_that_do_not_carry_on_are_told() -> None:
     entries = carried(entry(1, 400, 400, 100), entry(2, 400, 400, 100))
-    terms = {("000001", "coin"): Terms("cumulative", 20_000, 25, 100, 2)}
+    terms = {("000001", "coin"): ServiceTerms("cumulative", 20_000, 25, 100, 2)}
     for name in ("net_spend_after", "points_after"):
         forged = replace(entries[1], **{name: getattr(entries[1], name) + 1})
         assert [step.agrees for step in explained([entries[0], forged], terms)] == [True, False]

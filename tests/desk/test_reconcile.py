@@ -23,7 +23,7 @@ from engine.io.book.format import RunTable
 from pipelines.cli import call
 from pipelines.desk.database import Database
 from pipelines.desk.opened_book import OpenedBook, open_book
-from pipelines.reconcile.claim_file import load, recognised
+from pipelines.reconcile.claim_file import load, recognised_claim
 from pipelines.reconcile.differences import KINDS, compare
 
 FORMS = ("transaction_id", "account_id", "month")
@@ -153,7 +153,7 @@ def test_the_breaks_are_those_that_a_slow_comparison_finds(
         claim = with_mistakes(rows, done)
         path = write_claim(folder / f"claim.{ending}", form, claim)
         with Database(folder / "database") as database:
-            assert load(recognised(path), database) == len(claim)
+            assert load(recognised_claim(path), database) == len(claim)
             totals = compare(opened, database, form, None)
             found = sorted(Break(*row[:6]) for row in database.rows("SELECT * FROM breaks"))
         expected = slow_breaks(ledger, form, claim)

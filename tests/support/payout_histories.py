@@ -16,13 +16,13 @@ from typing import Any
 import polars as pl
 from payout_oracle import DAY, Account, Book, Row
 
-from engine.io.payout.calculation import Calculation
+from engine.io.payout.calculation import DayCalculation
 from engine.payouts.accounts import Accounts, Replacement
 from engine.payouts.answers import ANSWER, answered, decide
 from engine.payouts.bridge import TERMS, is_closed
 from engine.payouts.entry import PayoutEntry
 from engine.payouts.lines import TABLE_ORDER, instructed
-from engine.payouts.owed import Asked, lines_of, with_account
+from engine.payouts.owed import FiguresRequest, lines_of, with_account
 from engine.records import polars_schema
 from engine.terms.services import Services, parse_services
 from engine.validation import validated
@@ -105,8 +105,8 @@ class Known:
     def entries_expected(self) -> int:
         return len(self.book.ledger)
 
-    def asked(self, on: dt.date) -> Asked:
-        return Asked(
+    def asked(self, on: dt.date) -> FiguresRequest:
+        return FiguresRequest(
             on,
             self.book.last_booked_on,
             self.book.window_last,
@@ -133,7 +133,7 @@ def engine_lines(
     book: Book, run: str, on: dt.date, services: list[str] | None, scratch: Path | None
 ) -> list[Row]:
     known: Any = Known(book)
-    calculation = Calculation(known, on, scratch, entries_per_range=9)
+    calculation = DayCalculation(known, on, scratch, entries_per_range=9)
     parts = [instructed(lines, run, on) for lines in calculation.lines(services)]
     for part in parts:
         validated(part, PayoutEntry)
@@ -142,7 +142,7 @@ def engine_lines(
 
 def engine_bridge(book: Book, on: dt.date) -> dict[str, Row]:
     known: Any = Known(book)
-    sums = Calculation(known, on).bridge()
+    sums = DayCalculation(known, on).bridge()
     if sums.is_empty():
         return {}
     assert is_closed(sums)

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from engine.io.delivered.roles import FORMS, ROLES
-from engine.reading.cells import Cells, Column, Form, is_blank
+from engine.reading.cells import CellForm, Cells, DeliveredColumn, is_blank
 from engine.reading.forms import EVENT_FORMS, TRANSACTION_FORMS
 from engine.records import RoleName
 
-NOTHING: Mapping[str, Column] = {
+NOTHING: Mapping[str, DeliveredColumn] = {
     "empty texts": pa.chunked_array([pa.array(["", None]), pa.array([""])]),
     "nothing at all": pl.Series([None] * 3, dtype=pl.String),
 }
@@ -19,7 +19,9 @@ NOTHING: Mapping[str, Column] = {
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("column", NOTHING.values(), ids=NOTHING)
-def test_a_column_of_nothing_is_read_as_its_form_reads_it(role: RoleName, column: Column) -> None:
+def test_a_column_of_nothing_is_read_as_its_form_reads_it(
+    role: RoleName, column: DeliveredColumn
+) -> None:
     assert is_blank(column)
     values = ROLES[role].read(pa.table({"left out": [1, 2, 3]})).values
     for name, form in FORMS[role].items():
@@ -29,7 +31,7 @@ def test_a_column_of_nothing_is_read_as_its_form_reads_it(role: RoleName, column
 
 
 @pytest.mark.parametrize("form", [TRANSACTION_FORMS["occurred_at"], EVENT_FORMS["note"]])
-def test_a_cell_of_blanks_is_no_column_of_nothing(form: Form) -> None:
+def test_a_cell_of_blanks_is_no_column_of_nothing(form: CellForm) -> None:
     blanks = pa.chunked_array([pa.array(["", " "])])
     assert not is_blank(blanks)
     assert form(blanks).values.null_count() == 2

@@ -6,7 +6,7 @@ import pytest
 
 from engine.booking.awarding import CUMULATIVE, MONTH, TRANSACTION
 from engine.booking.recounted import Spendings
-from engine.booking.state import month_keys, months_of
+from engine.booking.state import jst_months, month_keys
 
 SEPTEMBER, OCTOBER = 2020 * 12 + 8, 2020 * 12 + 9
 
@@ -50,4 +50,4 @@ def test_months_of_an_account_have_keys_of_their_own_in_order() -> None:
 
 def test_a_month_is_that_of_the_day() -> None:
     days = pl.Series(["2020-09-30 23:59:59", "2020-10-01 00:00:00"]).str.to_datetime(time_unit="us")
-    assert months_of(days.to_physical().to_numpy()).tolist() == [SEPTEMBER, OCTOBER]
+    assert jst_months(days.to_physical().to_numpy()).tolist() == [SEPTEMBER, OCTOBER]

@@ -60,14 +60,14 @@ class FactFiles:
         return FactFiles(self._folder, parts, entries_by_run)
 
     def _united(self, mark: str, parts: Sequence[CheckedArray]) -> CheckedArray:
-        writer = NewFacts(self._folder, f"{mark}-merged")
+        writer = FactWriter(self._folder, f"{mark}-merged")
         for part in parts:
             for start in range(0, part.size, ROWS_AT_ONCE):
                 writer.append(part.slice(start, min(part.size, start + ROWS_AT_ONCE)))
         return writer.finish()
 
 
-class NewFacts:
+class FactWriter:
     """Takes the facts of a run."""
 
     def __init__(self, folder: Path, mark: str) -> None:

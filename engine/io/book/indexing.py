@@ -9,12 +9,12 @@ from typing import Final
 import polars as pl
 
 from engine.booking.remembering import corrected, enrolled, remembered
-from engine.booking.state import Found, Keys, Past, content_hashes
+from engine.booking.state import Keys, Past, PositionFinder, content_hashes
 from engine.columns.hashing import hash_pair
 from engine.errors import BookError
 from engine.io.book.checked import CheckedArray
 from engine.io.book.entries import as_entries
-from engine.io.book.facts import NewFacts
+from engine.io.book.facts import FactWriter
 from engine.io.book.folder import Book, run_id
 from engine.io.book.format import SINCE_FORMAT_2, RunTable
 from engine.io.book.index_files import IndexFiles
@@ -51,7 +51,7 @@ def with_run(book: Book, index: IndexFiles) -> IndexFiles:
             past = corrected(past, corrections)
         accepted = read_table(book, number, RunTable.ACCEPTED)
         past = enrolled(past, accepted, corrections)
-    facts = NewFacts(book.index, mark)
+    facts = FactWriter(book.index, mark)
     services = kept_services(book, number).services
     by_month = [service.service_id for service in services if service.rounding == "month"]
     with _damage_of(book, number, _UNUSABLE):
@@ -72,7 +72,7 @@ def with_run(book: Book, index: IndexFiles) -> IndexFiles:
     return replace(index, waiting=_with_waiting(book, record, index))
 
 
-def _fresh(segments: Sequence[Found], before: Sequence[Found]) -> list[Keys]:
+def _fresh(segments: Sequence[PositionFinder], before: Sequence[PositionFinder]) -> list[Keys]:
     """Those that a run added, which are in memory."""
     return [keys for keys in segments[len(before) :] if isinstance(keys, Keys)]
 

@@ -49,7 +49,7 @@ _STATISTICS: Final = ["run_id", "booked_on", "person_id", "occurred_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class LedgerTotals:
     """What must be the same before and after writing: rows, yen and points."""
 
     rows: int
@@ -63,7 +63,7 @@ class Totals:
     points_reversed: int
 
     @classmethod
-    def of(cls, entries: pl.LazyFrame) -> "Totals":
+    def of(cls, entries: pl.LazyFrame) -> "LedgerTotals":
         """The totals of ledger rows."""
         kind, points = pl.col("kind"), pl.col("points")
         is_booked = kind.is_in(KINDS)
@@ -82,13 +82,13 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LedgerPart:
     """A ledger file that is on the disk and was read back."""
 
     name: str
     bytes: int
     sha256: str
-    totals: Totals
+    totals: LedgerTotals
     people: int
     people_at_the_cap: int
     first_person: str
@@ -134,7 +134,7 @@ class DeltaForm:
 LEDGER: Final = DeltaForm(NAME, DESCRIPTION, LedgerEntry)
 
 
-def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> Part:
+def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> LedgerPart:
     """Validates entries, writes them, and reads back what was written.
 
     Raises:
@@ -146,7 +146,7 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
         is_last=pl.col("person_id").ne_missing(pl.col("person_id").shift(-1)),
     ).filter("is_last")
     first_person, last_person = entries["person_id"][0], entries["person_id"][-1]
-    totals = Totals.of(entries.lazy())
+    totals = LedgerTotals.of(entries.lazy())
     views = entries.to_arrow(compat_level=pl.CompatLevel.newest())
     table = pa.table(views.columns, schema=view_schema(LedgerEntry))
     del entries, views
@@ -165,7 +165,7 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
         )
         del table
         sha256 = file.finish()
-    part = Part(
+    part = LedgerPart(
         name,
         file.bytes,
         sha256,
@@ -185,10 +185,10 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
     return part
 
 
-def _read_back(path: Path) -> Totals:
+def _read_back(path: Path) -> LedgerTotals:
     """The totals that a file has, by another library than wrote it."""
     try:
-        return Totals.of(scan_parquet(path))
+        return LedgerTotals.of(scan_parquet(path))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise BookError(
             f"{path.name}: what was written cannot be read back",

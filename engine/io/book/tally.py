@@ -7,7 +7,7 @@ import polars as pl
 
 from engine.booking.enrollment import EnrollmentCounts
 from engine.errors import BookError
-from engine.io.book.ledger import Part
+from engine.io.book.ledger import LedgerPart
 from engine.io.book.run_record import (
     Counts,
     DecisionCounts,
@@ -66,7 +66,7 @@ class Tally:
     def record(
         self,
         request: RunRequest,
-        parts: Sequence[Part],
+        parts: Sequence[LedgerPart],
         outputs: Sequence[Output],
         previous: str | None,
     ) -> RunRecord:

@@ -21,7 +21,7 @@ from engine.booking.state import RUN_SHIFT
 from engine.columns.hashing import FewHashes, Hashes, hash_pair
 from engine.io.book.checked import common_ranges, distinct
 from engine.io.book.segments import ROWS_AT_ONCE, first_to_merge, merged
-from engine.io.book.waiting_rows import COLUMNS, Rows, decoded, encoded
+from engine.io.book.waiting_rows import COLUMNS, WaitingRows, decoded, encoded
 from engine.io.book.waiting_segment import SegmentWriter, WaitingSegment, contested_keys, last_each
 
 StillWaits = Callable[[pl.DataFrame], pl.Series]
@@ -175,20 +175,20 @@ class Waiting:
 
 @cache
 def _no_rows() -> pl.DataFrame:
-    return decoded(Rows.none()).with_columns(segment=pl.lit(0, pl.Int64))
+    return decoded(WaitingRows.none()).with_columns(segment=pl.lit(0, pl.Int64))
 
 
-def _in_ranges(segments: Sequence[WaitingSegment]) -> Iterator[Rows]:
+def _in_ranges(segments: Sequence[WaitingSegment]) -> Iterator[WaitingRows]:
     """All rows of some segments, those of an account together, the last of each key in it."""
     for cuts in common_ranges([segment.accounts for segment in segments], ROWS_AT_ONCE):
         parts = [
             segment.rows(np.array([start]), np.array([stop]))
             for segment, (start, stop) in zip(segments, cuts, strict=True)
         ]
-        yield last_each(Rows.united(parts))
+        yield last_each(WaitingRows.united(parts))
 
 
-def _shed(rows: Rows, still_waits: StillWaits | None) -> Rows:
+def _shed(rows: WaitingRows, still_waits: StillWaits | None) -> WaitingRows:
     return rows if still_waits is None else rows.filter(still_waits(decoded(rows)).to_numpy())
 
 

@@ -42,18 +42,18 @@ FIXED: Final = np.dtype(
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class WaitingRows:
     """Waiting rows: what is fixed of each, and its texts as one."""
 
     fixed: npt.NDArray[Any]
     texts: pl.Series
 
     @classmethod
-    def none(cls) -> "Rows":
+    def none(cls) -> "WaitingRows":
         return cls(np.empty(0, FIXED), pl.Series(dtype=pl.Binary))
 
     @classmethod
-    def of(cls, fixed: npt.NDArray[Any], data: npt.NDArray[np.uint8]) -> "Rows":
+    def of(cls, fixed: npt.NDArray[Any], data: npt.NDArray[np.uint8]) -> "WaitingRows":
         """Rows and the bytes of all their texts, in their order."""
         offsets = np.zeros(fixed.size + 1, np.int64)
         np.cumsum(text_bytes(fixed), out=offsets[1:])
@@ -63,16 +63,16 @@ class Rows:
         return cls(fixed, pl.Series(texts))
 
     @classmethod
-    def united(cls, parts: Sequence["Rows"]) -> "Rows":
+    def united(cls, parts: Sequence["WaitingRows"]) -> "WaitingRows":
         return cls(
             np.concatenate([part.fixed for part in parts]),
             pl.concat([part.texts for part in parts], rechunk=True),
         )
 
-    def take(self, places: npt.NDArray[np.int64]) -> "Rows":
-        return Rows(self.fixed[places], self.texts.gather(places))
+    def take(self, places: npt.NDArray[np.int64]) -> "WaitingRows":
+        return WaitingRows(self.fixed[places], self.texts.gather(places))
 
-    def filter(self, mask: npt.NDArray[np.bool_]) -> "Rows":
+    def filter(self, mask: npt.NDArray[np.bool_]) -> "WaitingRows":
         return self if mask.all() else self.take(np.flatnonzero(mask))
 
     def column(self, name: str) -> npt.NDArray[Any]:
@@ -97,7 +97,7 @@ class Rows:
         return pl.DataFrame(columns).select(cuts).select(names)
 
 
-def encoded(frame: pl.DataFrame) -> Rows:
+def encoded(frame: pl.DataFrame) -> WaitingRows:
     """Rows of the canonical columns, ``booked_once`` and ``row_id``."""
     fixed = np.zeros(frame.height, FIXED)
     fixed["account"] = _pair_hashes(frame, "account_id")
@@ -111,14 +111,14 @@ def encoded(frame: pl.DataFrame) -> Rows:
         place = fixed["method_length"] if name == "method" else fixed["lengths"][:, number]
         place[:] = lengths.to_numpy()
     parts = [pl.col(name).cast(pl.String).fill_null("") for name in TEXTS]
-    return Rows(fixed, frame.select(pl.concat_str(parts).cast(pl.Binary)).to_series())
+    return WaitingRows(fixed, frame.select(pl.concat_str(parts).cast(pl.Binary)).to_series())
 
 
 def _pair_hashes(frame: pl.DataFrame, identifier: str) -> Hashes:
     return hash_pair(frame["service_id"].cast(pl.String), frame[identifier])
 
 
-def decoded(rows: Rows) -> pl.DataFrame:
+def decoded(rows: WaitingRows) -> pl.DataFrame:
     """The rows in the columns ``COLUMNS``."""
     row_ids = rows.column("row_id")
     columns = {

@@ -15,7 +15,7 @@ from engine.booking.state import RUN_SHIFT
 from engine.columns.hashing import Hashes, Positions, hash_pair
 from engine.io.book.checked import ArrayFile, ArrayWriter, CheckedArray, write_array
 from engine.io.book.segments import Pairs, PairSorter, Segment
-from engine.io.book.waiting_rows import FIXED, Rows, text_bytes
+from engine.io.book.waiting_rows import FIXED, WaitingRows, text_bytes
 from engine.records import KINDS
 
 _DTYPES: Final = {
@@ -76,17 +76,19 @@ class WaitingSegment:
         arrays = [getattr(self, name).file.name for name in _DTYPES]
         return [*arrays, *self.keys.files, *self.originals.files]
 
-    def rows(self, starts: Positions, stops: Positions) -> Rows:
+    def rows(self, starts: Positions, stops: Positions) -> WaitingRows:
         """The rows of ascending ranges."""
         filled = starts < stops
         if not filled.any():
-            return Rows.none()
+            return WaitingRows.none()
         starts, stops = starts[filled], stops[filled]
         fixed = self.fixed.slices(starts, stops)
         after = np.cumsum(stops - starts)
         begins = fixed["texts_at"].astype(np.int64)
         ends = begins + text_bytes(fixed)
-        return Rows.of(fixed, self.texts.slices(begins[after - (stops - starts)], ends[after - 1]))
+        return WaitingRows.of(
+            fixed, self.texts.slices(begins[after - (stops - starts)], ends[after - 1])
+        )
 
 
 class SegmentWriter:
@@ -118,7 +120,7 @@ class SegmentWriter:
     ) -> None:
         self._files.close()
 
-    def append(self, rows: Rows) -> None:
+    def append(self, rows: WaitingRows) -> None:
         """Adds rows by the hash of their account."""
         fixed, lengths = rows.fixed.copy(), text_bytes(rows.fixed)
         fixed["texts_at"] = self._text_bytes + np.cumsum(lengths) - lengths
@@ -155,7 +157,7 @@ class SegmentWriter:
         )
 
 
-def last_each(rows: Rows) -> Rows:
+def last_each(rows: WaitingRows) -> WaitingRows:
     """The rows by the hash of their account; of an account's with one key, the one of last."""
     columns = {name: rows.column(name) for name in ("account", "key", "row_id")}
     order = pl.DataFrame(columns).select(pl.arg_sort_by(*columns)).to_series().to_numpy()

@@ -14,7 +14,7 @@ import polars as pl
 from engine.booking.corrections import Corrections
 from engine.booking.exceptions import Exceptions
 from engine.booking.registry import Registry
-from engine.booking.state import Balances, Months, Past, Refunded
+from engine.booking.state import Balances, Months, Past, RefundSums
 from engine.io.book.checked import DamagedIndex
 from engine.io.durable import NewFile, write_json
 
@@ -92,7 +92,7 @@ def read_past(folder: Path, listed: Mapping[str, Sequence[str]]) -> Past:
         keys=(),
         people=(),
         facts=Past.empty().facts,
-        refunded=Refunded(*more[5:]),
+        refunded=RefundSums(*more[5:]),
         voided=voided,
     )
 

@@ -13,7 +13,7 @@ MOST_EXPANSION: Final = 100
 _LINE_ENDS: Final = b"\r\n"
 # Old systems, and some that copy files, pad a file after its last line with NULs or Ctrl-Z.
 PADDING: Final = b"\x00\x1a"
-Form = Literal["bytes", "utf-16", "workbook"]
+TextForm = Literal["bytes", "utf-16", "workbook"]
 """What a file's text is made from: the bytes themselves, or what says by itself what it means."""
 
 
@@ -40,7 +40,7 @@ class Bounded:
         is_cut: whether the bytes, once all were read, end within a line.
     """
 
-    def __init__(self, stream: Stream, delivered: Delivered, form: Form = "bytes") -> None:
+    def __init__(self, stream: Stream, delivered: Delivered, form: TextForm = "bytes") -> None:
         self._stream, self._name, self.form = stream, delivered.name, form
         self.is_plain = isinstance(stream, io.BufferedReader)
         self.is_cut = False

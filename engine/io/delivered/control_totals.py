@@ -9,10 +9,10 @@ import polars as pl
 from engine.errors import InputError
 from engine.io.delivered.deliveries import Batch
 from engine.layouts.canonical_rows import CanonicalRows
-from engine.layouts.model import Totals
+from engine.layouts.model import TotalsLine
 from engine.layouts.provider_column import Places
 from engine.layouts.totals import (
-    Line,
+    FoundTotals,
     PartTotals,
     differences,
     lines_with_totals,
@@ -31,8 +31,8 @@ class ControlTotals:
         parts: by number, in whatever order they are read.
     """
 
-    totals: Totals
-    ahead: Line | None = None
+    totals: TotalsLine
+    ahead: FoundTotals | None = None
     parts: dict[int, PartTotals] = field(default_factory=dict)
 
     def look_ahead(self, text: str) -> None:
@@ -60,7 +60,7 @@ class ControlTotals:
         return uncounted.rows
 
 
-def part_totals(totals: Totals, batch: Batch, made: CanonicalRows, stays: Places) -> PartTotals:
+def part_totals(totals: TotalsLine, batch: Batch, made: CanonicalRows, stays: Places) -> PartTotals:
     """A part's lines with totals, and its rows' sums.
 
     Args:

@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 
 from engine.errors import InputError
 from engine.io.delivered.csv_framing import (
-    CANONICAL,
+    CANONICAL_DIALECT,
     Dialect,
     bounds,
     records_as_they_came,
@@ -28,7 +28,7 @@ _IN_ASCII: Final = bytes(byte if byte < 0x80 else ord("?") for byte in range(256
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CsvBlock:
     """Whole records, in which each quote stands where RFC 4180 allows it."""
 
     data: bytes
@@ -84,7 +84,7 @@ class Block:
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
 
-    def with_records(self, lines: Mapping[int, str], separator: str) -> "Block":
+    def with_records(self, lines: Mapping[int, str], separator: str) -> "CsvBlock":
         """The same with other lines in the places of some records."""
         assert separator == self.dialect.separator
         starts, ends = bounds(self.data, quoted=self.quoted)
@@ -96,7 +96,7 @@ class Block:
 
     @property
     def _is_utf8(self) -> bool:
-        return self.dialect.encoding == CANONICAL.encoding
+        return self.dialect.encoding == CANONICAL_DIALECT.encoding
 
     def _table(
         self, data: bytes, set_aside: Callable[[pa_csv.InvalidRow], str] | None

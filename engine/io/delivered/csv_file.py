@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.io.delivered.byte_stream import PADDING, Bounded, Stream, read_fully
-from engine.io.delivered.csv_block import Block
-from engine.io.delivered.csv_framing import CANONICAL, Dialect, blocks, without_marks
+from engine.io.delivered.csv_block import CsvBlock
+from engine.io.delivered.csv_framing import CANONICAL_DIALECT, Dialect, blocks, without_marks
 from engine.io.delivered.csv_header import canonical_columns, read_header_at
 from engine.io.delivered.deliveries import Delivered, HashingFile, Stretch, Work, open_file
 from engine.io.delivered.encodings import is_utf_16
@@ -76,7 +76,7 @@ class CsvFile:
         if not stream.is_plain:
             yield _Whole(self.delivered, self.required, self.optional)
             return
-        for data, quoted, stream_on in blocks(rest, stream, name, CANONICAL):
+        for data, quoted, stream_on in blocks(rest, stream, name, CANONICAL_DIALECT):
             size = len(data) if stream_on is None else None
             yield _Stretch(self.delivered, start, size, quoted, len(header), columns)
             if stream_on is not None:
@@ -96,7 +96,7 @@ def read_records(
     columns: dict[str, int],
     fields: int,
     name: str,
-    dialect: Dialect = CANONICAL,
+    dialect: Dialect = CANONICAL_DIALECT,
 ) -> Iterator[Work]:
     """The records after a header: first ``rest``, the bytes already read, then the stream.
 
@@ -105,7 +105,7 @@ def read_records(
     for data, quoted, stream_on in blocks(rest, stream, name, dialect):
         if stream_on is None:
             lines = regular_lines(data, dialect, quoted=quoted)
-            yield Block(lines, quoted, fields, columns, name, dialect)
+            yield CsvBlock(lines, quoted, fields, columns, name, dialect)
         else:
             for records in irregular_records(data, stream_on, name, dialect):
                 yield IrregularBlock(records, fields, columns)
@@ -114,7 +114,7 @@ def read_records(
 
 def regular_lines(data: bytes, dialect: Dialect, *, quoted: bool) -> bytes:
     """A block's lines without the byte order marks that some may begin with."""
-    may_have_marks = not quoted and dialect.encoding == CANONICAL.encoding
+    may_have_marks = not quoted and dialect.encoding == CANONICAL_DIALECT.encoding
     return without_marks(data) if may_have_marks else data
 
 
@@ -151,7 +151,7 @@ class _Stretch:
             file.seek(self.start)
             if self.size is None:
                 stream = Bounded(file, self.delivered)
-                for records in irregular_records(b"", stream, name, CANONICAL):
+                for records in irregular_records(b"", stream, name, CANONICAL_DIALECT):
                     yield IrregularBlock(records, self.fields, self.columns)
                 return
             data = read_fully(file, self.size)
@@ -159,7 +159,7 @@ class _Stretch:
             data = data.rstrip(PADDING) + b"\n"
         if not self.quoted:
             data = without_marks(data)
-        yield Block(data, self.quoted, self.fields, self.columns, name, CANONICAL)
+        yield CsvBlock(data, self.quoted, self.fields, self.columns, name, CANONICAL_DIALECT)
 
     @property
     def text_bytes(self) -> int:

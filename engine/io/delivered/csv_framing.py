@@ -32,7 +32,7 @@ class Dialect:
     encoding: str = "utf-8"
 
 
-CANONICAL: Final = Dialect()
+CANONICAL_DIALECT: Final = Dialect()
 
 
 def without_marks(data: bytes) -> bytes:

@@ -128,7 +128,7 @@ CANONICAL: Final = "canonical"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FileForm:
     """How files are written: in a layout, or, without one, as their headers say.
 
     Attributes:
@@ -155,14 +155,14 @@ class DeliveredAs:
     layout: str | Path | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
-    def written(self, role: str) -> Written:
+    def written(self, role: str) -> FileForm:
         """How its files are written.
 
         Raises:
             InputError: there is no such layout, or it is one of other files.
         """
         if self.layout is None or self.layout == CANONICAL:
-            return Written(None, self.layout == CANONICAL, self.parameters)
+            return FileForm(None, self.layout == CANONICAL, self.parameters)
         layout = load_layout(self.layout)
         if layout.role != role:
             raise InputError(
@@ -170,7 +170,7 @@ class DeliveredAs:
                 hint=f"deliver such files with --{layout.role}",
             )
         describe(layout, self.parameters, f"{role}: {self.path}")
-        return Written(layout, canonical=False, parameters=self.parameters)
+        return FileForm(layout, canonical=False, parameters=self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Delivered:
     path: Path
     size_bytes: int
     identity: tuple[int, ...]
-    written: Written = field(default_factory=Written)
+    written: FileForm = field(default_factory=FileForm)
     fetched: Fetched | None = None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, Stream, record_too_long
-from engine.io.delivered.csv_framing import BLOCK_BYTES, CANONICAL, Dialect
+from engine.io.delivered.csv_framing import BLOCK_BYTES, CANONICAL_DIALECT, Dialect
 from engine.io.delivered.deliveries import Batch, Ragged
 from engine.io.delivered.encodings import BOM, check_utf8, wrong_encoding
 from engine.reading.individual_number import SAMPLED_RECORDS
@@ -107,7 +107,7 @@ def irregular_records(
     except csv.Error as error:
         raise record_too_long(name) from error
     except UnicodeDecodeError as error:
-        if dialect.encoding != CANONICAL.encoding:
+        if dialect.encoding != CANONICAL_DIALECT.encoding:
             raise wrong_encoding(name, dialect.encoding, error.object) from error
         check_utf8(error.object, name)
     if records:

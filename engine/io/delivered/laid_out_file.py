@@ -23,7 +23,7 @@ from engine.io.delivered.provider_header import (
     no_such_header,
 )
 from engine.io.delivered.section_lines import cells_of, section_of, skip_of
-from engine.io.delivered.sections import Sections, Table, TablePart, table_of, table_parts
+from engine.io.delivered.sections import SectionPart, Sections, TableTitles, table_of, table_parts
 from engine.io.delivered.undescribed import below_the_table
 from engine.io.delivered.unpacking import PACKED_BADLY, badly_packed, text_bytes, unpacked
 from engine.layouts.model import Fixed, Layout, Separated
@@ -126,7 +126,7 @@ class LaidOutFile:
                 yield self._work(block, {}, number, None, sections)
             return
         table, given, rest = self._table(layout, stream)
-        last: TablePart | None = None
+        last: SectionPart | None = None
         number = -1
         for number, part in enumerate(table_parts(rest, stream, table, layout, self._name)):
             last = part
@@ -139,7 +139,7 @@ class LaidOutFile:
         work: Work,
         given: Mapping[str, str],
         number: int,
-        table: Table | None,
+        table: TableTitles | None,
         sections: Sections,
     ) -> LaidOutWork:
         row_number = partial(self._row_number, number)
@@ -148,7 +148,9 @@ class LaidOutFile:
             work, self.described, given, self._name, row_number, table, sections, note
         )
 
-    def _table(self, layout: Layout, stream: Bounded) -> tuple[Table, Mapping[str, str], bytes]:
+    def _table(
+        self, layout: Layout, stream: Bounded
+    ) -> tuple[TableTitles, Mapping[str, str], bytes]:
         """The first table, the values from lines ahead of it, and the bytes read beyond it."""
         data = read_fully(stream, MAX_RECORD_BYTES)
         refuse_other_kinds(self._name, data)
@@ -172,7 +174,7 @@ class LaidOutFile:
     def _name(self) -> str:
         return self.delivered.name
 
-    def _check_end(self, last: TablePart, part: int, *, is_cut: bool) -> None:
+    def _check_end(self, last: SectionPart, part: int, *, is_cut: bool) -> None:
         """Refuses a file with lines of another width below its last row.
 
         A last line without an end may be a row that was cut short, and is set aside as one.

@@ -9,13 +9,13 @@ import polars as pl
 import pyarrow as pa
 
 from engine.io.delivered.control_totals import part_totals
-from engine.io.delivered.csv_block import Block
+from engine.io.delivered.csv_block import CsvBlock
 from engine.io.delivered.deliveries import Batch, Ragged, Work
 from engine.io.delivered.encodings import wrong_encoding
 from engine.io.delivered.irregular_csv import IrregularBlock
 from engine.io.delivered.second_rows import some_rows, with_refunds
 from engine.io.delivered.section_lines import cells_of, skip_of
-from engine.io.delivered.sections import NO_SECTIONS, Records, Sections, Table
+from engine.io.delivered.sections import NO_SECTIONS, Records, Sections, TableTitles
 from engine.io.delivered.undescribed import (
     FEWEST_NAMES,
     Line,
@@ -32,8 +32,8 @@ from engine.layouts.parameters import Described
 from engine.layouts.provider_column import (
     FIRST_CELL,
     KIND_BELOW,
-    Column,
     Places,
+    ProviderColumn,
     same_for_all,
     some_for_each,
 )
@@ -63,7 +63,7 @@ class LaidOutWork:
     given: Mapping[str, str]
     name: str
     row_number: Callable[[int], int]
-    table: Table | None = None
+    table: TableTitles | None = None
     sections: Sections = NO_SECTIONS
     note_totals: Callable[[PartTotals], None] | None = None
 
@@ -95,7 +95,7 @@ class LaidOutWork:
         }
         if not lines:
             return batch
-        assert isinstance(self.work, (Block, IrregularBlock))
+        assert isinstance(self.work, (CsvBlock, IrregularBlock))
         work = self.work.with_records(lines, separator)
         again = work.read() if places is None else work.read_some(places)
         return replace(again, raw=batch.raw, sample=batch.sample)
@@ -185,12 +185,14 @@ class LaidOutWork:
             ragged=tuple(sorted((*batch.ragged, *more), key=lambda record: record.row)),
         )
 
-    def _column(self, table: pa.Table, name: str) -> Column:
+    def _column(self, table: pa.Table, name: str) -> ProviderColumn:
         layout = self.described.layout
         unwrap = isinstance(layout.file, Separated) and layout.file.unwrap
-        return Column.of_chunks(table[name], layout.file.encoding, layout.empty, unwrap=unwrap)
+        return ProviderColumn.of_chunks(
+            table[name], layout.file.encoding, layout.empty, unwrap=unwrap
+        )
 
-    def _columns(self, table: pa.Table, sections: Records) -> dict[str, Column]:
+    def _columns(self, table: pa.Table, sections: Records) -> dict[str, ProviderColumn]:
         """The provider's columns by name; ``sections`` is each row's."""
         layout, rows = self.described.layout, table.num_rows
         read = {column: self._column(table, column) for column in table.column_names}
@@ -213,7 +215,7 @@ class LaidOutWork:
             if name not in columns
         }
 
-    def _complete_beginnings(self, columns: dict[str, Column], batch: Batch) -> None:
+    def _complete_beginnings(self, columns: dict[str, ProviderColumn], batch: Batch) -> None:
         """Makes more than the first cell of a record's beginning, where a `line_begins` has it."""
         separator = self._separator
         begins = [skip.line_begins for skip in self.described.layout.skips if skip.line_begins]
@@ -227,10 +229,14 @@ class LaidOutWork:
         if places.size:
             lines = batch.raw(batch.places[places].tolist())
             trimmed = pl.Series([separator.join(cells_of(line, separator)) for line in lines])
-            columns[FIRST_CELL] = Column.of_texts(texts.scatter(places, trimmed))
+            columns[FIRST_CELL] = ProviderColumn.of_texts(texts.scatter(places, trimmed))
 
     def _without_other_lines(
-        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
+        self,
+        columns: Mapping[str, ProviderColumn],
+        made: CanonicalRows,
+        batch: Batch,
+        records: Records,
     ) -> CanonicalRows:
         """The rows without blank ones; a line that is not a row makes the file unusable."""
         if self.table is None:
@@ -259,7 +265,11 @@ class LaidOutWork:
         return replace(made, table=table, kept=made.kept[kept], skipped=skipped)
 
     def _check_no_other_header(
-        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
+        self,
+        columns: Mapping[str, ProviderColumn],
+        made: CanonicalRows,
+        batch: Batch,
+        records: Records,
     ) -> None:
         """Refuses a file in which a second table begins: its rows would be read as the first one's.
 
@@ -288,7 +298,11 @@ class LaidOutWork:
             raise other_header(titles_in(cells, table, layout), self.name, number)
 
     def _check_no_header_left_out(
-        self, columns: Mapping[str, Column], made: CanonicalRows, batch: Batch, records: Records
+        self,
+        columns: Mapping[str, ProviderColumn],
+        made: CanonicalRows,
+        batch: Batch,
+        records: Records,
     ) -> None:
         """Refuses a file in which the layout leaves out the header of another table: its rows
         would be read as the first one's.
@@ -382,7 +396,7 @@ class _Namer:
     """Names the faults of some records of a batch by the provider's columns."""
 
     described: Described
-    columns: Mapping[str, Column] = field(repr=False)
+    columns: Mapping[str, ProviderColumn] = field(repr=False)
     places: Places = field(repr=False)
     name: str
 

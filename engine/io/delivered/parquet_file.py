@@ -34,7 +34,7 @@ from engine.io.delivered.parquet_pages import (
     uncompressed_bytes,
 )
 from engine.io.parquet import scan_parquet
-from engine.reading.cells import Form
+from engine.reading.cells import CellForm
 from engine.reading.forms import check_column_type
 from engine.reading.individual_number import SAMPLED_RECORDS
 
@@ -55,7 +55,7 @@ class ParquetFile:
     delivered: Delivered
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    forms: Mapping[str, Form]
+    forms: Mapping[str, CellForm]
 
     @property
     def is_cut(self) -> bool:

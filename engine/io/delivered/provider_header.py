@@ -29,7 +29,7 @@ _SEPARATORS: Final[Mapping[Separator, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundHeader:
     """A file's header, and what stands ahead of it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Found:
     rest: bytes
 
 
-def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Found | None:
+def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> FoundHeader | None:
     """The header that a layout describes, in a file's first bytes; None if it is not there.
 
     ``encoding`` replaces the layout's own encoding.
@@ -60,7 +60,7 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
     if file.columns:
         ahead = "".join(lines.readline() for _ in range(file.lines_ahead))
         rest = lines.read().encode(encoding, "surrogateescape")
-        return Found(file.columns, {}, ahead, "", rest)
+        return FoundHeader(file.columns, {}, ahead, "", rest)
     wanted = {*file.header}
     passed: list[str] = []
     start = 0
@@ -70,7 +70,7 @@ def find_header(data: bytes, layout: Layout, encoding: str | None = None) -> Fou
             if wanted <= {*names}:
                 before, header = lines.getvalue()[:start], lines.getvalue()[start : lines.tell()]
                 rest = lines.read().encode(encoding, "surrogateescape")
-                return Found(names, _ahead(layout, passed), before, header, rest)
+                return FoundHeader(names, _ahead(layout, passed), before, header, rest)
             start = lines.tell()
             passed.append(file.separator.join(record))
             if len(passed) > MAX_LINES_AHEAD:
@@ -123,7 +123,7 @@ def nearest_header(data: bytes, layout: Layout) -> list[str]:
     return min(missing, key=len, default=list(file.header))
 
 
-def check_clear(found: Found, layout: Layout, name: str) -> None:
+def check_clear(found: FoundHeader, layout: Layout, name: str) -> None:
     """Refuses a header that repeats a used column more often than its layout knows."""
     assert isinstance(layout.file, Separated)
     cells = next(
@@ -142,7 +142,7 @@ def check_clear(found: Found, layout: Layout, name: str) -> None:
             )
 
 
-def check_no_table_ahead(found: Found, layout: Layout, name: str) -> None:
+def check_no_table_ahead(found: FoundHeader, layout: Layout, name: str) -> None:
     """Refuses a file with another header ahead of the layout's: rows below it would not be read.
 
     A line ahead that has two of the layout's columns or more is such a header.

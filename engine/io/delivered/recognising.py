@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from engine.errors import InputError
-from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, Form, read_fully
+from engine.io.delivered.byte_stream import MAX_RECORD_BYTES, TextForm, read_fully
 from engine.io.delivered.csv_header import canonical_columns, read_header
 from engine.io.delivered.deliveries import Delivered, HashingFile, open_file
 from engine.io.delivered.encodings import CALLED, is_utf_16, not_text
@@ -25,7 +25,7 @@ class Beginning(NamedTuple):
     """As much of a file, unpacked, as a header may take, and what it is made from."""
 
     data: bytes
-    form: Form
+    form: TextForm
 
 
 def beginning_of(delivered: Delivered, written: Separated | Fixed | None = None) -> Beginning:
@@ -111,7 +111,7 @@ def _has_its_header(layout: Layout, file: Separated, begins: Beginning) -> bool:
     return any(find_header(begins.data, layout, encoding) for encoding in file.encodings)
 
 
-def _as_made(layout: Layout, file: Separated, form: Form) -> Layout:
+def _as_made(layout: Layout, file: Separated, form: TextForm) -> Layout:
     """A layout of the text that is made of a workbook or of UTF-16 before its layout is known."""
     separator = "," if form == "workbook" else file.separator
     return replace(layout, file=replace(file, encoding="utf-8", separator=separator))

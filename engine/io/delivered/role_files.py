@@ -22,7 +22,7 @@ from engine.io.delivered.laid_out_file import LaidOutFile
 from engine.io.delivered.opening import described_as, opened, rows_expected
 from engine.io.delivered.parquet_file import ParquetFile
 from engine.io.delivered.roles import Role
-from engine.io.delivered.rows import REF_SHIFT, PartRead, Rows, read_part, read_part_again
+from engine.io.delivered.rows import REF_SHIFT, PartRead, PartRows, read_part, read_part_again
 from engine.io.parallel import in_order
 from engine.layouts.model import Layout
 from engine.layouts.parameters import Described
@@ -90,7 +90,7 @@ class Files:
         self._begun = in_order(pool, _PARTS_AHEAD, self._works(), _records)
 
     def read(
-        self, pool: ThreadPoolExecutor, ahead: int, then: Callable[[Rows], T]
+        self, pool: ThreadPoolExecutor, ahead: int, then: Callable[[PartRows], T]
     ) -> Iterator[tuple[list[T], int]]:
         """What ``then`` makes of each part's pieces, in order, and the part's number of records.
 
@@ -101,7 +101,7 @@ class Files:
             self.begin(pool)
         assert self._begun is not None
 
-        def counted(rows: Rows) -> T:
+        def counted(rows: PartRows) -> T:
             self.methods.count(rows.good)
             self.spreadsheet_ids.look(rows.good)
             if self.odd_ids.column:
@@ -260,7 +260,9 @@ class Files:
             "raw",
         )
 
-    def read_again(self, pool: ThreadPoolExecutor, ahead: int, row_refs: RowRefs) -> Iterator[Rows]:
+    def read_again(
+        self, pool: ThreadPoolExecutor, ahead: int, row_refs: RowRefs
+    ) -> Iterator[PartRows]:
         """Reads some rows, ascending, once more, for their text as it came.
 
         Raises:
@@ -270,7 +272,7 @@ class Files:
         wanted = set(np.unique(parts).tolist())
         file_of_part = np.array(self._file_of_part, np.int64)
 
-        def read(numbered: tuple[int, Work], _: int) -> Rows:
+        def read(numbered: tuple[int, Work], _: int) -> PartRows:
             part, work = numbered
             return read_part_again(self.role, work, row_refs[parts == part])
 

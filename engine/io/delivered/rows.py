@@ -39,7 +39,7 @@ FAULTS_SCHEMA: Final[dict[str, pl.DataType]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PartRows:
     """A part of a file after reading.
 
     Attributes:
@@ -77,7 +77,7 @@ class Rows:
 
 
 def read_part(
-    role: Role, batch: Batch, part: int, screen: Screen, then: Callable[[Rows], T]
+    role: Role, batch: Batch, part: int, screen: Screen, then: Callable[[PartRows], T]
 ) -> PartRead[T]:
     """Reads a part's records: how many there are, how many of them give a second row, what ``then``
     makes of its pieces, what a layout left out.
@@ -91,7 +91,7 @@ def read_part(
     return batch.records, batch.split, made, batch.skipped
 
 
-def read_part_again(role: Role, work: Work, row_refs: RowRefs) -> Rows:
+def read_part_again(role: Role, work: Work, row_refs: RowRefs) -> PartRows:
     """Reads some rows of a part, ascending, once more."""
     batch = work.read_some((row_refs & ((1 << REF_SHIFT) - 1)).tolist())
     return _rows(role.read(batch.table), batch, 0, row_refs)
@@ -113,7 +113,9 @@ def at_fault(rows: pl.DataFrame, raw: list[str], errors: pl.Series) -> pl.DataFr
     )
 
 
-def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: RowRefs | None = None) -> Rows:
+def _rows(
+    reading: Reading, batch: Batch, first_ref: int, row_refs: RowRefs | None = None
+) -> PartRows:
     refs = first_ref + batch.places if row_refs is None else row_refs
     good = reading.good.with_columns(row_ref=pl.Series(refs[reading.good["row"].to_numpy()]))
     faulty = pl.DataFrame(schema=FAULTS_SCHEMA)
@@ -136,4 +138,4 @@ def _rows(reading: Reading, batch: Batch, first_ref: int, row_refs: RowRefs | No
                 ),
             ]
         ).sort("row_ref")
-    return Rows(good.drop("row"), faulty, reading.values, batch, first_ref)
+    return PartRows(good.drop("row"), faulty, reading.values, batch, first_ref)

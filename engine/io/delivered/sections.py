@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from engine.io.delivered.byte_stream import Stream
-from engine.io.delivered.csv_block import Block
+from engine.io.delivered.csv_block import CsvBlock
 from engine.io.delivered.csv_file import regular_lines
 from engine.io.delivered.csv_framing import Dialect, blocks, bounds
 from engine.io.delivered.irregular_csv import (
@@ -39,7 +39,7 @@ Records = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableTitles:
     """The columns of a table.
 
     Attributes:
@@ -52,7 +52,7 @@ class Table:
     places: Mapping[str, int]
     blank: tuple[int, ...] = ()
 
-    def fitted(self, cells: Sequence[str]) -> "Table":
+    def fitted(self, cells: Sequence[str]) -> "TableTitles":
         """The table with as many columns as its first row, where the two differ by separators.
 
         Spreadsheets and banks end all rows with one, or the header alone.
@@ -60,10 +60,10 @@ class Table:
         width, own = len(cells), len(self.titles)
         if width > own and not any(cells[own:]):
             blank = tuple(range(own, width))
-            return Table((*self.titles, *[""] * (width - own)), self.places, blank)
+            return TableTitles((*self.titles, *[""] * (width - own)), self.places, blank)
         used = max(self.places.values(), default=-1)
         if used < width < own and not any(self.titles[width:]):
-            return Table(self.titles[:width], self.places)
+            return TableTitles(self.titles[:width], self.places)
         return self
 
     def fits(self, raw: str, separator: str) -> str | None:
@@ -78,13 +78,15 @@ class Table:
         return None
 
 
-def table_of(titles: Sequence[str], layout: Layout, renamed: Mapping[str, str]) -> Table:
+def table_of(titles: Sequence[str], layout: Layout, renamed: Mapping[str, str]) -> TableTitles:
     """A table by its header; ``renamed`` says which column of the layout some stand for."""
     names = [renamed.get(title, title) for title in titles]
     places = {used: names.index(used) for used in layout.used if used in names}
     if any(skip.line_begins for skip in layout.skips):
         places[FIRST_CELL] = 0
-    return Table(tuple("" if _NO_TITLE.fullmatch(title) else title for title in titles), places)
+    return TableTitles(
+        tuple("" if _NO_TITLE.fullmatch(title) else title for title in titles), places
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +138,17 @@ NO_SECTIONS: Final = Sections(np.empty(0, np.int64), (), (InForce(),))
 
 
 @dataclass(frozen=True, slots=True)
-class TablePart:
+class SectionPart:
     """A part of a file: records of one table."""
 
-    work: Block | IrregularBlock
-    table: Table
+    work: CsvBlock | IrregularBlock
+    table: TableTitles
     sections: Sections
 
 
 def table_parts(
-    rest: bytes, stream: Stream, first: Table, layout: Layout, name: str
-) -> Iterator[TablePart]:
+    rest: bytes, stream: Stream, first: TableTitles, layout: Layout, name: str
+) -> Iterator[SectionPart]:
     """The parts of a file, below its header: first ``rest``, then the stream.
 
     Raises:
@@ -171,11 +173,11 @@ class _Cutting:
     layout: Layout
     dialect: Dialect
     name: str
-    table: Table
+    table: TableTitles
     in_force: InForce = field(default_factory=InForce)
     is_fitted: bool = False
 
-    def block(self, data: bytes, *, quoted: bool) -> Iterator[TablePart]:
+    def block(self, data: bytes, *, quoted: bool) -> Iterator[SectionPart]:
         begin, first, marks = 0, 0, _Marks(self.in_force)
         for line in find_section_lines(data, self.layout, self.dialect, quoted=quoted):
             if not self._is_taken(line):
@@ -186,12 +188,12 @@ class _Cutting:
             self._take(line, line.record - first, marks)
         yield self._part(data[begin:], quoted, marks)
 
-    def _part(self, data: bytes, quoted: bool, marks: "_Marks") -> TablePart:  # noqa: FBT001
+    def _part(self, data: bytes, quoted: bool, marks: "_Marks") -> SectionPart:  # noqa: FBT001
         if not self.is_fitted:
             self._fit(_records(data, self.dialect.encoding, quoted=quoted), marks)
         columns = self._columns()
-        block = Block(data, quoted, len(self.table.titles), columns, self.name, self.dialect)
-        return TablePart(block, self.table, marks.sections)
+        block = CsvBlock(data, quoted, len(self.table.titles), columns, self.name, self.dialect)
+        return SectionPart(block, self.table, marks.sections)
 
     def _columns(self) -> dict[str, int]:
         # One field is read once, under one of its names.
@@ -208,7 +210,7 @@ class _Cutting:
             self.table, self.is_fitted = self.table.fitted(cells), True
             return
 
-    def records(self, records: Sequence[IrregularRecord]) -> Iterator[TablePart]:
+    def records(self, records: Sequence[IrregularRecord]) -> Iterator[SectionPart]:
         begin, marks = 0, _Marks(self.in_force)
         for number, record in enumerate(records):
             section = section_of(record.raw, self.layout)
@@ -223,11 +225,11 @@ class _Cutting:
             self._take(line, number - begin, marks)
         yield self._irregular(records[begin:], marks)
 
-    def _irregular(self, records: Sequence[IrregularRecord], marks: "_Marks") -> TablePart:
+    def _irregular(self, records: Sequence[IrregularRecord], marks: "_Marks") -> SectionPart:
         if not self.is_fitted:
             self._fit((record.raw for record in records), marks)
         block = IrregularBlock(list(records), len(self.table.titles), self._columns())
-        return TablePart(block, self.table, marks.sections)
+        return SectionPart(block, self.table, marks.sections)
 
     def _is_taken(self, line: SectionLine) -> bool:
         """Whether a line changes anything: below a table's end, another header alone does."""

@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.errors import InputError
 from engine.io.delivered.section_lines import cells_of
-from engine.io.delivered.sections import Table
+from engine.io.delivered.sections import TableTitles
 from engine.layouts.amounts import UNREADABLE
 from engine.layouts.canonical_values import BEYOND_ALL_YEARS_DAYS, BEYOND_ALL_YEARS_US
 from engine.layouts.look_alikes import plain
@@ -61,7 +61,7 @@ def rows_without_day_and_amount(table: pl.DataFrame) -> pl.Series:
     return at_fault
 
 
-def kind_of_line(raw: str, table: Table, layout: Layout, separator: str) -> Line:
+def kind_of_line(raw: str, table: TableTitles, layout: Layout, separator: str) -> Line:
     """What a record is that has no readable day and amount, or another width than the table.
 
     ``no_row`` is a record of several texts, without a number where days and amounts stand: it
@@ -82,13 +82,13 @@ def kind_of_line(raw: str, table: Table, layout: Layout, separator: str) -> Line
     return "row" if has_digit else "no_row"
 
 
-def titles_in(cells: Sequence[str], table: Table, layout: Layout) -> list[str]:
+def titles_in(cells: Sequence[str], table: TableTitles, layout: Layout) -> list[str]:
     """The table's titles that stand in a line, in the table's order."""
     written = {*spelled(cells, layout)}
     return [title for title in table.titles if title and title in written]
 
 
-def _may_be_a_damaged_row(cells: Sequence[str], table: Table, layout: Layout) -> bool:
+def _may_be_a_damaged_row(cells: Sequence[str], table: TableTitles, layout: Layout) -> bool:
     """Whether a record of another width has something like a day, or ends ahead of it."""
     days = _places_of_values(table, layout, _DAYS)
     if not days or max(days) >= len(cells):
@@ -96,7 +96,7 @@ def _may_be_a_damaged_row(cells: Sequence[str], table: Table, layout: Layout) ->
     return any(_LIKE_A_DAY.fullmatch(plain(cell)) for cell in cells)
 
 
-def _places_of_values(table: Table, layout: Layout, columns: Sequence[str]) -> Sequence[int]:
+def _places_of_values(table: TableTitles, layout: Layout, columns: Sequence[str]) -> Sequence[int]:
     """Where a table has what some canonical columns are made from."""
     names = [
         part.name

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from engine.io.payout.known import PAYOUT_COLUMNS, Known
+from engine.io.payout.known import PAYOUT_COLUMNS, KnownPayouts
 from engine.io.payout.ranges import cut_by, slices_for
 from engine.io.run.shuffle import Shuffle
 from engine.payouts.answers import ANSWER
@@ -26,7 +26,7 @@ class AnswerSlices:
 
     def __init__(
         self,
-        at: Known,
+        at: KnownPayouts,
         folder: Path,
         answers_expected: int,
         payout_run: int | None,

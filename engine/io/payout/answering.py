@@ -19,14 +19,14 @@ from engine.io.book.tables import TableWriter
 from engine.io.delivered.deliveries import Delivered
 from engine.io.delivered.role_files import Files, check_parameters
 from engine.io.delivered.roles import ANSWERS
-from engine.io.delivered.rows import Rows
+from engine.io.delivered.rows import PartRows
 from engine.io.durable import write_text
 from engine.io.payout.answer_slices import SAID, AnswerSlices
 from engine.io.payout.answers_taken import AnswersTaken
 from engine.io.payout.instructing import Prepared
-from engine.io.payout.known import Known
+from engine.io.payout.known import KnownPayouts
 from engine.io.payout.ranges import ROWS_PER_SLICE
-from engine.io.payout.record import Order, record_of, today
+from engine.io.payout.record import PayoutOrder, record_of, today
 from engine.io.run.refusal import Kind, QuarantinedRows
 from engine.payouts.answers import CONFLICT, OVERTAKEN
 from engine.reading.canonical import Delivery, Reading, read_answers
@@ -55,7 +55,7 @@ class Answers:
 
     def __init__(
         self,
-        at: Known,
+        at: KnownPayouts,
         staged: Path,
         found: Sequence[Delivered],
         max_quarantined: float,
@@ -120,7 +120,7 @@ class Answers:
         record = record_of(
             self.at,
             started_at,
-            Order(answers=OthersDone() if remaining is None else remaining.as_recorded()),
+            PayoutOrder(answers=OthersDone() if remaining is None else remaining.as_recorded()),
             counts=counts,
             points=points,
             outputs=outputs,
@@ -182,7 +182,7 @@ class Answers:
             )
 
 
-def _said(rows: Rows) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _said(rows: PartRows) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What could be read of a piece's answers, columns of `SAID`, and its ragged records."""
     refs = pl.Series("row_ref", rows.first_ref + rows.batch.places, dtype=pl.Int64)
     values = rows.values.with_columns(refs, sound=refs.is_in(rows.good["row_ref"].implode()))

@@ -13,13 +13,13 @@ from typing import Final
 
 import polars as pl
 
-from engine.io.payout.known import PAYOUT_COLUMNS, Known
+from engine.io.payout.known import PAYOUT_COLUMNS, KnownPayouts
 from engine.io.payout.ranges import ROWS_PER_SLICE, AccountRanges, slices_for
 from engine.io.run.shuffle import Shuffle
 from engine.payouts.accounts import Accounts
 from engine.payouts.bridge import bridged, by_service
 from engine.payouts.lines import lines
-from engine.payouts.owed import Asked, belongs, dated, figures, lines_of, misdirected, pay
+from engine.payouts.owed import FiguresRequest, belongs, dated, figures, lines_of, misdirected, pay
 from engine.payouts.schedule import KEY
 
 _SAMPLED_PER_RANGE: Final = 64
@@ -28,7 +28,7 @@ _LINE_COLUMNS: Final = ("number", "direction", "points", "due_on")
 
 
 @dataclass
-class Calculation:
+class DayCalculation:
     """The figures of all accounts on a day.
 
     Attributes:
@@ -37,7 +37,7 @@ class Calculation:
         folder: where to spill; None keeps everything in memory, in one range.
     """
 
-    known: Known
+    known: KnownPayouts
     on: dt.date
     folder: Path | None = None
     entries_per_range: int = ROWS_PER_SLICE
@@ -46,7 +46,7 @@ class Calculation:
     misdirected: list[pl.DataFrame] = field(default_factory=list)
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> FiguresRequest:
         return self._asked
 
     def __post_init__(self) -> None:

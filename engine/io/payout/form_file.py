@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from engine.io.durable import NewFile
 from engine.io.payout.files import ServiceFile
-from engine.payouts.write_form import Totals, body, head, tail
+from engine.payouts.write_form import LineTotals, body, head, tail
 from engine.payouts.written_form import WrittenForm, parse_written_form
 from engine.terms.strict_toml import read_text
 
@@ -33,7 +33,7 @@ def write_in_form(
     Raises:
         InputError: a value cannot be written so.
     """
-    totals: Totals = {
+    totals: LineTotals = {
         "rows": file.rows,
         **{f"{direction}_rows": lines for direction, lines in file.lines.items()},
         **{f"{direction}_points": points for direction, points in file.points.items()},

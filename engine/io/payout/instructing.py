@@ -17,11 +17,11 @@ from engine.io.book.payout_record import PayoutRecord
 from engine.io.book.payouts import PayoutBook, PayoutPart, write_payouts
 from engine.io.book.run_record import Output
 from engine.io.durable import write_text
-from engine.io.payout.calculation import Calculation
+from engine.io.payout.calculation import DayCalculation
 from engine.io.payout.files import ServiceFile, file_stem, write_list
 from engine.io.payout.form_file import write_in_form
-from engine.io.payout.known import Known
-from engine.io.payout.record import Order, record_of
+from engine.io.payout.known import KnownPayouts
+from engine.io.payout.record import PayoutOrder, record_of
 from engine.payouts.entry import DIRECTIONS
 from engine.payouts.lines import as_file, instructed
 from engine.payouts.written_form import WrittenForm
@@ -38,7 +38,7 @@ class Prepared:
     record: PayoutRecord
 
 
-def check_day(at: Known, due_by: dt.date, services: Sequence[str]) -> None:
+def check_day(at: KnownPayouts, due_by: dt.date, services: Sequence[str]) -> None:
     """Refuses a service that is not there, and a day before the last that was asked for it.
 
     Raises:
@@ -61,7 +61,7 @@ def check_day(at: Known, due_by: dt.date, services: Sequence[str]) -> None:
 
 
 def instruct(
-    at: Known,
+    at: KnownPayouts,
     staged: Path,
     due_by: dt.date,
     services: Sequence[str],
@@ -80,7 +80,7 @@ def instruct(
     """
     number = at.payout_runs + 1
     asked = sorted(set(services)) or None
-    calculation = Calculation(at, due_by, at.book.staging / "work")
+    calculation = DayCalculation(at, due_by, at.book.staging / "work")
     parts: list[PayoutPart] = []
     files: dict[str, ServiceFile] = {}
     with ExitStack() as open_files:
@@ -121,7 +121,7 @@ def instruct(
     record = record_of(
         at,
         started_at,
-        Order(
+        PayoutOrder(
             due_by,
             tuple(asked or sorted({*at.services.by_id, *calculation.services})),
             allowed=(FAR,) if far else (),
@@ -138,7 +138,7 @@ def instruct(
     return Prepared(parts, record)
 
 
-def _warn_of_misdirected(calculation: Calculation, book: Path) -> None:
+def _warn_of_misdirected(calculation: DayCalculation, book: Path) -> None:
     """Names points on their way to numbers that are no longer their account's."""
     if not calculation.misdirected:
         return

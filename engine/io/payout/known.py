@@ -20,7 +20,7 @@ from engine.io.book.run_record import RunRecord
 from engine.io.parquet import scan_parquet
 from engine.payouts.accounts import ENROLLED, Account, Accounts, Replacement, few_accounts
 from engine.payouts.entry import PayoutEntry
-from engine.payouts.owed import Asked, with_account
+from engine.payouts.owed import FiguresRequest, with_account
 from engine.records import polars_schema
 from engine.terms.services import Services
 
@@ -43,7 +43,7 @@ _UNREADABLE: Final = (OSError, ValueError, pl.exceptions.PolarsError)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownPayouts:
     """A book at one version of its two tables.
 
     Attributes:
@@ -73,9 +73,9 @@ class Known:
         """Whose the accounts are now."""
         return accounts_of(self.book, self.runs)
 
-    def asked(self, on: dt.date) -> Asked:
+    def asked(self, on: dt.date) -> FiguresRequest:
         """The figures of a day, by all that the book knows."""
-        return Asked(
+        return FiguresRequest(
             on,
             self.last_run.booked_on,
             self.last_run.programme.terms.window_last,
@@ -130,7 +130,7 @@ class Known:
         return last
 
 
-def known(path: str | Path, runs: int | None = None) -> Known:
+def known(path: str | Path, runs: int | None = None) -> KnownPayouts:
     """A book as it stands, for those who read it and never write to it.
 
     Args:
@@ -152,7 +152,7 @@ def known(path: str | Path, runs: int | None = None) -> Known:
     if runs is not None:
         while payout_runs and int(payouts.payout_record(payout_runs).run_id) > runs:
             payout_runs -= 1
-    return Known(book, committed if runs is None else runs, payout_runs)
+    return KnownPayouts(book, committed if runs is None else runs, payout_runs)
 
 
 def accounts_of(book: Book, runs: int) -> Accounts:

@@ -24,7 +24,7 @@ from engine.io.payout.answering import Answers, Others
 from engine.io.payout.files import check_free, check_out, copy_files, files_of
 from engine.io.payout.form_file import load_written_form
 from engine.io.payout.instructing import Prepared, check_day, instruct
-from engine.io.payout.known import Known
+from engine.io.payout.known import KnownPayouts
 from engine.io.payout.record import now, today
 from engine.io.run.arguments import (
     check_counts,
@@ -206,7 +206,7 @@ def copy_again(
 
 
 @contextmanager
-def _locked(book: str | Path, access: Access) -> Iterator[tuple[Known, LockedPayouts]]:
+def _locked(book: str | Path, access: Access) -> Iterator[tuple[KnownPayouts, LockedPayouts]]:
     """The book, locked, at its last commits; what a payout run leaves half done is cleared."""
     place = Book.at(book)
     place.check_readable()
@@ -219,7 +219,7 @@ def _locked(book: str | Path, access: Access) -> Iterator[tuple[Known, LockedPay
             payouts = held.table(LockedPayouts)
             payouts.forget_copies_after(payout_runs)
             try:
-                yield Known(place, runs, payout_runs), payouts
+                yield KnownPayouts(place, runs, payout_runs), payouts
                 is_done = True
             finally:
                 # What cannot be cleared now is cleared by the next run.
@@ -242,7 +242,7 @@ class CopyError(BookError):
     usual_code: ClassVar[ErrorCode] = "copy_incomplete"
 
 
-def _publish(at: Known, payouts: LockedPayouts, prepared: Prepared) -> None:
+def _publish(at: KnownPayouts, payouts: LockedPayouts, prepared: Prepared) -> None:
     number = at.payout_runs + 1
     record_sha256 = write_json(payouts.staging / "run" / RECORD_FILE, prepared.record.to_json())
     payouts.publish(number)

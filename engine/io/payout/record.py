@@ -9,7 +9,7 @@ from engine.io.book.folder import run_id
 from engine.io.book.payout_record import FORMAT, OthersDone, PayoutRecord
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, Ran, RowWarning
-from engine.io.payout.known import Known
+from engine.io.payout.known import KnownPayouts
 from engine.io.run.changes import JAPAN
 from engine.io.users import command_line, user_name
 from engine.io.versions import versions
@@ -31,7 +31,7 @@ def ran(started_at: dt.datetime) -> Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PayoutOrder:
     """What a payout run was asked to do."""
 
     due_by: dt.date | None = None
@@ -41,9 +41,9 @@ class Order:
 
 
 def record_of(
-    known: Known,
+    known: KnownPayouts,
     started_at: dt.datetime,
-    order: Order,
+    order: PayoutOrder,
     *,
     counts: dict[str, int],
     points: dict[str, int],

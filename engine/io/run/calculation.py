@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.booking.corrections import Corrections
-from engine.booking.enrollment import Enrolled, concerning, enroll
+from engine.booking.enrollment import EnrollmentOutcome, concerning, enroll
 from engine.booking.fold import Night, resolve_pending
 from engine.booking.migrating import counted_otherwise
 from engine.booking.recounted import Voids
@@ -28,14 +28,14 @@ from engine.io.book.entries import entries_at
 from engine.io.book.folder import part_name, run_id
 from engine.io.book.format import RunTable
 from engine.io.book.index import Known, recall
-from engine.io.book.ledger import Part
+from engine.io.book.ledger import LedgerPart
 from engine.io.book.tables import TableWriter, table_writer
 from engine.io.book.tally import Tally
 from engine.io.delivered.role_files import Files
-from engine.io.delivered.rows import ENROLLMENT_VALUES, EVENT_VALUES, Rows
+from engine.io.delivered.rows import ENROLLMENT_VALUES, EVENT_VALUES, PartRows
 from engine.io.parallel import in_order
 from engine.io.run.changes import check_changes
-from engine.io.run.correcting import Corrected, KnownBook
+from engine.io.run.correcting import Corrected, IndexedBook
 from engine.io.run.intake import NO_ROWS, Intake, settle
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.memory import Memory
@@ -111,7 +111,7 @@ class Calculation:
         tables = [table.written() for table in (self.quarantine, self.declined, *self.tables)]
         return Calculated(parts, tables, self.tally, corrections)
 
-    def _walk(self, pool: ThreadPoolExecutor) -> tuple[list[Part], str | None]:
+    def _walk(self, pool: ThreadPoolExecutor) -> tuple[list[LedgerPart], str | None]:
         self.order.progress("index", 0, 1)
         known = recall(self.book, self.number - 1)
         self.order.progress("index", 1, 1)
@@ -184,7 +184,9 @@ class Calculation:
         added = json.dumps(corrections.since(before_run), ensure_ascii=False, indent=1)
         return parts, f"{added}\n"
 
-    def _readable(self, pool: ThreadPoolExecutor, files: Files) -> Iterator[tuple[list[Rows], int]]:
+    def _readable(
+        self, pool: ThreadPoolExecutor, files: Files
+    ) -> Iterator[tuple[list[PartRows], int]]:
         for pieces, records in files.read(pool, self.ahead, _read_only):
             for rows in pieces:
                 self._quarantine(files, rows.faulty, Kind.UNREADABLE)
@@ -212,7 +214,7 @@ class Calculation:
         events = Corrected(
             pl.concat(frames),
             self.number,
-            KnownBook(known.past, known.waiting),
+            IndexedBook(known.past, known.waiting),
             known.past.corrections,
             self.run.services,
         )
@@ -232,7 +234,7 @@ class Calculation:
 
     def _take_in_enrollments(
         self, pool: ThreadPoolExecutor, past: Past, known: Known, events: Corrected
-    ) -> tuple[Enrolled, Corrections]:
+    ) -> tuple[EnrollmentOutcome, Corrections]:
         files, corrections = self.deliveries.enrollments, events.taken.corrections
         frames = [pl.DataFrame(schema=ENROLLMENT_VALUES)]
         for pieces, records in self._readable(pool, files):
@@ -249,7 +251,7 @@ class Calculation:
         )
         if looks_again:
             delivered = self._with_waiting(delivered, events)
-        corrections = concerning(delivered, corrections, KnownBook(past, known.waiting))
+        corrections = concerning(delivered, corrections, IndexedBook(past, known.waiting))
         taken_in = enroll(
             delivered, past.registry, corrections, self.run.services, self.run.terms, self.number
         )
@@ -276,7 +278,7 @@ class Calculation:
         waits = waits.with_columns(row_ref=refs).cast(dict(ENROLLMENT_VALUES))  # type: ignore[arg-type]
         return pl.concat([delivered, waits.select(delivered.columns)])
 
-    def _write_enrollments(self, taken_in: Enrolled, corrections: Corrections) -> None:
+    def _write_enrollments(self, taken_in: EnrollmentOutcome, corrections: Corrections) -> None:
         """Writes the accepted and the rejected applications, and those that wait unlisted."""
         self._write(RunTable.ACCEPTED, taken_in.accepted)
         self._write(RunTable.REJECTED, taken_in.rejected)
@@ -340,7 +342,7 @@ class Calculation:
 
     def _fold(
         self, pool: ThreadPoolExecutor, work: SliceWork, intake: Intake, voids: Voids
-    ) -> list[Part]:
+    ) -> list[LedgerPart]:
         numbers = intake.slices_of(voids.people)
         rows_of = intake.enrolled.taking if self.folds_here else intake.enrolled.leave
         slices = (
@@ -351,7 +353,7 @@ class Calculation:
             )
             for number in numbers
         )
-        parts: list[Part] = []
+        parts: list[LedgerPart] = []
         pending, originals = [], []
         # In turn: what is declined is written here, while slices are folded elsewhere.
         unenrolled_rows = intake.declined(pool, work.settled)
@@ -386,7 +388,7 @@ class Calculation:
         self.declined.write(rows)
 
 
-def _read_only(rows: Rows) -> Rows:
+def _read_only(rows: PartRows) -> PartRows:
     return rows
 
 

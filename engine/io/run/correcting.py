@@ -24,7 +24,7 @@ from engine.records import AcceptedEvent, RejectedEvent, polars_schema
 from engine.terms.services import Services
 
 
-class KnownBook:
+class IndexedBook:
     """What events ask of a book: its enrollments, and which transactions it knows."""
 
     def __init__(self, past: Past, waiting: Waiting) -> None:
@@ -101,7 +101,7 @@ class Corrected:
         self,
         rows: pl.DataFrame,
         run_number: int,
-        known: KnownBook,
+        known: IndexedBook,
         before: Corrections,
         services: Services,
     ) -> None:

@@ -29,7 +29,7 @@ from engine.booking.state import Past, content_hashes
 from engine.columns.hashing import Hashes, hash_pair, places_in
 from engine.columns.unshared import rows_on_their_own
 from engine.io.delivered.role_files import Files
-from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, REF_SHIFT, Rows
+from engine.io.delivered.rows import FAULTS_SCHEMA, PIECE_ROWS, REF_SHIFT, PartRows
 from engine.io.parallel import in_order
 from engine.io.run.joining import JoinedAccounts
 from engine.io.run.reconsidering import Reconsidering
@@ -57,7 +57,7 @@ UNENROLLED_COLUMNS: Final = (*DECLINED_COLUMNS, "row_ref")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class PartOutcome:
     """What a part of a file left beside the rows that were handed on.
 
     Attributes:
@@ -105,7 +105,7 @@ class Intake:
         self._known_services = pl.Enum(list(self.services.by_id))
         self._persons = self.past.registry.person_nos
 
-    def take(self, rows: Rows) -> Taken:
+    def take(self, rows: PartRows) -> PartOutcome:
         """Takes in a part of a file; may be called by several threads at once."""
         good = rows.good
         yen, second_rows_yen = rows.yen(), rows.yen(second=True) if rows.batch.split else 0
@@ -121,7 +121,9 @@ class Intake:
             declined = good.filter(pl.Series(~fresh & ~conflict))
             good, keys, contents = good.filter(pl.Series(fresh)), keys[fresh], contents[fresh]
         self.seen.add(Occurrences.of(keys, contents, good["row_ref"].to_numpy()))
-        return Taken(faulty, as_duplicates(declined), self._hand_on(good), yen, second_rows_yen)
+        return PartOutcome(
+            faulty, as_duplicates(declined), self._hand_on(good), yen, second_rows_yen
+        )
 
     def take_waiting(self, rows: pl.DataFrame) -> Hashes:
         """Takes in rows that waited in the book: canonical columns and negative ``row_ref``;
@@ -133,7 +135,9 @@ class Intake:
         self.seen.add(Occurrences.of(keys, contents, rows["row_ref"].to_numpy()))
         return self._hand_on(rows)
 
-    def declined(self, pool: ThreadPoolExecutor, settled: "Settled") -> Iterator[pl.DataFrame]:
+    def declined(
+        self, pool: ThreadPoolExecutor, settled: "KeySettlement"
+    ) -> Iterator[pl.DataFrame]:
         """The rows of ``unenrolled`` as ``Declined``, by slice."""
 
         def take(number: int, _: int) -> pl.DataFrame:
@@ -218,7 +222,7 @@ def with_unenrolled_reason(
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class KeySettlement:
     """What became of keys that a run's files hold more than once.
 
     Attributes:
@@ -237,7 +241,7 @@ class Settled:
     @classmethod
     def of(
         cls, duplicates: RowRefs, conflicts: RowRefs, replaced: RowRefs, faulty: pl.DataFrame
-    ) -> "Settled":
+    ) -> "KeySettlement":
         """From the ``row_ref`` of each kind, in any order."""
         both = np.concatenate([duplicates, conflicts, replaced])
         order = np.argsort(both)
@@ -255,14 +259,14 @@ class Settled:
 
 def settle(
     seen: SeenKeys, files: Files, reconsidering: Reconsidering, pool: ThreadPoolExecutor, ahead: int
-) -> Settled:
+) -> KeySettlement:
     """Settles repeated keys; rows whose hashes agree and contents do not are looked at once more,
     those that were delivered in their files, those that waited in the book.
     """
     found = in_order(pool, ahead, seen.parts(), lambda part, _: repeated_within(seen.noted(part())))
     duplicates, contested, replaced = Repeated.of_all(found)
     if contested.size == 0:
-        return Settled.of(duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))
+        return KeySettlement.of(duplicates, contested, replaced, pl.DataFrame(schema=FAULTS_SCHEMA))
     keys: list[pl.DataFrame] = []
     faulty: list[pl.DataFrame] = []
     waited = contested[contested < 0]
@@ -278,7 +282,7 @@ def settle(
     columns = ("service_id", "transaction_id", "row_ref", "content")
     repeats = settled_by_text(pl.concat([rows.select(columns) for rows in keys]))
     in_conflict = pl.col("row_ref").is_in(pl.Series(repeats.contested).implode())
-    return Settled.of(
+    return KeySettlement.of(
         np.concatenate([duplicates, repeats.duplicates]),
         repeats.contested,
         np.concatenate([replaced, repeats.replaced]),
@@ -286,7 +290,7 @@ def settle(
     )
 
 
-def without_duplicates(unenrolled: pl.DataFrame, settled: Settled) -> pl.DataFrame:
+def without_duplicates(unenrolled: pl.DataFrame, settled: KeySettlement) -> pl.DataFrame:
     """Rows of unenrolled accounts as ``Declined``, duplicates as such; no conflicts."""
     stay, duplicates = settled.split(unenrolled.with_columns(pl.col("kind").cast(pl.String)))
     return in_fixed_order(pl.concat([stay, duplicates.with_columns(reason=pl.lit(DUPLICATE))]))

@@ -24,7 +24,7 @@ from engine.io.book.format import (
 )
 from engine.io.book.index import runs_with_deliveries
 from engine.io.book.kept import kept_gates, kept_programme, kept_services
-from engine.io.book.ledger import Part, commit
+from engine.io.book.ledger import LedgerPart, commit
 from engine.io.book.payouts import previous_sha256
 from engine.io.book.run_record import Input, Output, Ran, RunRecord, RunRequest, UsedProgramme
 from engine.io.book.tables import WrittenTable
@@ -70,7 +70,7 @@ class Calculated:
         corrections: what the run's events changed, as JSON; None where they changed nothing.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[LedgerPart]
     tables: Sequence[WrittenTable]
     tally: Tally
     corrections: str | None
@@ -98,7 +98,7 @@ class PreparedRun:
     """
 
     result: RunResult
-    parts: Sequence[Part] = ()
+    parts: Sequence[LedgerPart] = ()
     record_sha256: str = ""
 
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from engine.booking.concerned import Concerned
 from engine.booking.corrections import Account, Corrections, LeftAlone
-from engine.booking.enrollment import Enrolled
+from engine.booking.enrollment import EnrollmentOutcome
 from engine.booking.event_examination import PutToWait
 from engine.booking.index_spaces import RowRefs
 from engine.booking.recounted import Voids
@@ -114,7 +114,11 @@ def put_to_wait(
 
 
 def waits_after(
-    book: Book, committed: int, put: pl.DataFrame, taken_in: Enrolled, corrections: Corrections
+    book: Book,
+    committed: int,
+    put: pl.DataFrame,
+    taken_in: EnrollmentOutcome,
+    corrections: Corrections,
 ) -> pl.DataFrame:
     """The applications that wait from a run on, beside those that it rejected: what events
     ``put`` to wait, and what was delivered and changed nothing for now.
@@ -128,7 +132,7 @@ def waits_after(
     )
 
 
-def _put_after_all(put: pl.DataFrame, taken_in: Enrolled) -> pl.DataFrame:
+def _put_after_all(put: pl.DataFrame, taken_in: EnrollmentOutcome) -> pl.DataFrame:
     """What events put to wait, where the run has not decided anything under its key since."""
     if put.is_empty():
         return put

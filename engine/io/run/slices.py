@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import polars as pl
 
-from engine.booking.fold import Folded, Night, fold
+from engine.booking.fold import Night, SliceOutcome, fold
 from engine.booking.recounted import Voids
 from engine.columns.hashing import FewHashes
-from engine.io.book.ledger import Part, write_part
-from engine.io.run.intake import Settled
+from engine.io.book.ledger import LedgerPart, write_part
+from engine.io.run.intake import KeySettlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Slice:
 class FoldedSlice(NamedTuple):
     """What became of a slice: all but its entries, and the ledger file that has those."""
 
-    folded: Folded
-    part: Part | None
+    folded: SliceOutcome
+    part: LedgerPart | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class SliceWork:
 
     night: Night
     wanted: FewHashes
-    settled: Settled
+    settled: KeySettlement
 
     def fold(self, people: Slice, path: Path) -> FoldedSlice:
         """Folds a slice and writes its entries, if there are any, to a new ledger file."""

@@ -160,8 +160,8 @@ def _from_the_slice(
     key_hashes: Hashes,
     spending: Flags,
 ) -> None:
-    wanted = hash_pair(refunds["service_id"], refunds["original_transaction_id"])
-    places = FewHashes(wanted).places_among(key_hashes)
+    requested = hash_pair(refunds["service_id"], refunds["original_transaction_id"])
+    places = FewHashes(requested).places_among(key_hashes)
     places = places[spending[places]]
     candidates = rows.select("service_id", "transaction_id", "account_no", "occurred_at", "amount")[
         places

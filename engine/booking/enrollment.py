@@ -183,10 +183,10 @@ def enroll(
     if standing.merges:
         columns["person"] = prepared.rows["person"]
     del delivered, prepared, asked, fresh, applicants
-    wanted = pl.Series(accepted).cast(pl.get_index_type())
+    accepted_rows = pl.Series(accepted).cast(pl.get_index_type())
     for name, column in columns.items():
         # Made contiguous first, since rows are gathered from all over the column.
-        taken = column.rechunk().gather(wanted)
+        taken = column.rechunk().gather(accepted_rows)
         columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
     columns.setdefault("person", columns["person_id"])
     return EnrollmentOutcome(

@@ -110,12 +110,12 @@ def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
     )
 
 
-def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> SliceOutcome:
+def fold(rows: pl.DataFrame, night: Night, requested: FewHashes, voids: Voids) -> SliceOutcome:
     """Calculates a slice, of whose people ``voids`` are the entries that the run voids.
 
     ``rows`` has ``account_no`` of the enrollment, ``replacing_account_id`` where the row's account
     replaced that one, ``row_ref``, and the canonical columns but the service's and the account's
-    IDs; ``wanted`` are the hashes of all refunds' originals that the past does not have.
+    IDs; ``requested`` are the hashes of all refunds' originals that the past does not have.
     """
     account_nos = rows["account_no"].to_numpy()
     rows = pl.concat([rows, night.accounts[account_nos]], how="horizontal")
@@ -128,7 +128,7 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> S
         ),
     )
     key_hashes = None
-    if len(wanted) or (rows["kind"] == "refund").any():
+    if len(requested) or (rows["kind"] == "refund").any():
         key_hashes = hash_coded_pair(rows["service_id"], rows["transaction_id"])
     decided = decide(rows, key_hashes, night.past, night.terms, night.services)
     booked = cast(SliceRows, np.flatnonzero(decided.booked))
@@ -167,7 +167,7 @@ def fold(rows: pl.DataFrame, night: Night, wanted: FewHashes, voids: Voids) -> S
         entries=entries,
         declined=in_fixed_order(turned_away.filter(~pending & (pl.col("row_ref") >= 0))),
         pending=turned_away.filter(pending).select(*DECLINED_COLUMNS, "row_ref"),
-        originals=_asked_for(rows, key_hashes, wanted, decided.booked),
+        originals=_asked_for(rows, key_hashes, requested, decided.booked),
         reconsidered=int(waited.sum()),
         reconsidered_yen=int(rows["amount"].filter(waited).sum()),
     )
@@ -257,13 +257,13 @@ def _entries(
 
 
 def _asked_for(
-    rows: pl.DataFrame, key_hashes: Hashes | None, wanted: FewHashes, booked: Flags
+    rows: pl.DataFrame, key_hashes: Hashes | None, requested: FewHashes, booked: Flags
 ) -> pl.DataFrame:
     keys = rows.select("service_id", "transaction_id")
-    if key_hashes is None or not len(wanted):
+    if key_hashes is None or not len(requested):
         asked = keys.clear()
     else:
-        places = wanted.places_among(key_hashes)
+        places = requested.places_among(key_hashes)
         asked = keys[places].filter(
             pl.Series(booked[places]) & (rows["kind"].gather(places) != "refund")
         )

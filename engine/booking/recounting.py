@@ -95,21 +95,21 @@ class Counting:
         left[place] += yen
         if place >= at:
             return []
-        wanted = max(0, yen - room)
+        missing = max(0, yen - room)
         changes = []
         later = min(at, stop - 1)
-        while wanted and later > place:
-            loss = min(wanted, counted[later])
+        while missing and later > place:
+            loss = min(missing, counted[later])
             if loss:
                 counted[later] -= loss
-                wanted -= loss
+                missing -= loss
                 changes.append((later, -loss))
                 self._full_until = later
             later -= 1
-        counted[place] += yen - wanted
-        if wanted:
+        counted[place] += yen - missing
+        if missing:
             self._full_until = place
-        changes.append((place, yen - wanted))
+        changes.append((place, yen - missing))
         return changes[::-1]
 
     def _by_group(self, changes: Sequence[Change], own_group: int) -> tuple[int, list[Recount]]:

@@ -67,18 +67,18 @@ def spark_context(master: str | None, settings: Mapping[str, str]) -> "Iterator[
     from pyspark.java_gateway import launch_gateway
 
     # Whoever starts Spark as a shell would get its progress bar.
-    wanted = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
+    given = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
     if master is not None:
-        wanted.setMaster(master)
+        given.setMaster(master)
         if master.startswith("local"):
             # Java moves bytes here and no more: compiling itself thoroughly would be most of a
             # small run's work.
-            wanted.set("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
-    wanted.setAll(list(settings.items()))
+            given.set("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
+    given.setAll(list(settings.items()))
     try:
         with _quiet():
-            gateway = launch_gateway(wanted)
-        conf = SparkConf(_jvm=gateway.jvm).setAll(wanted.getAll())
+            gateway = launch_gateway(given)
+        conf = SparkConf(_jvm=gateway.jvm).setAll(given.getAll())
         unless_set = dict(_UNLESS_SET)
         if conf.get("spark.master", "").startswith("local"):
             unless_set["spark.ui.enabled"] = "false"

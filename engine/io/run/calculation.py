@@ -144,7 +144,7 @@ class Calculation:
             self.run.programme.reconsider_days,
         )
         reconsidering.concern(changed, events.taken.groups)
-        intake, wanted = self._take_in_transactions(pool, past, reconsidering)
+        intake, requested = self._take_in_transactions(pool, past, reconsidering)
         settled = settle(intake.seen, self.deliveries.transactions, reconsidering, pool, self.ahead)
         self.deliveries.transactions.warn_of(
             transactions_spelled_otherwise(
@@ -172,7 +172,7 @@ class Calculation:
             np.unique(past.facts_at(voids.positions)["account_no"]),
             read_entries,
         )
-        parts = self._fold(pool, SliceWork(night, wanted, settled), intake, voids)
+        parts = self._fold(pool, SliceWork(night, requested, settled), intake, voids)
         enrollments.result()
         before_run = known.past.corrections
         left_alone = replace(
@@ -310,7 +310,7 @@ class Calculation:
             Shuffle("unenrolled", min(slices, MOST_SLICES_OF_UNENROLLED), folder, memory),
             SeenKeys(folder, expected, memory),
         )
-        wanted: list[Hashes] = [np.empty(0, np.uint64)]
+        requested: list[Hashes] = [np.empty(0, np.uint64)]
         for pieces, records in files.read(pool, self.ahead, intake.take):
             self.tally.read += records
             for taken in pieces:
@@ -319,15 +319,15 @@ class Calculation:
                 self.tally.quarantine(taken.faulty)
                 self._quarantine(files, taken.faulty, Kind.WITH_LEDGER)
                 self._decline(taken.declined)
-                wanted.append(taken.wanted)
+                requested.append(taken.requested)
             self._progress("transactions", self.tally.read, files)
         self._progress_ends("transactions", self.tally.read)
         files.screen.judge()
         files.warn_of_unknown_methods(self.run.services.known_methods)
         files.warn_of(accounts_spelled_otherwise(intake.unknown_accounts, past))
         intake.seen.watch(plain_keys(files.odd_ids))
-        wanted += [intake.take_waiting(rows) for rows in reconsidering.rows()]
-        return intake, FewHashes(np.concatenate(wanted))
+        requested += [intake.take_waiting(rows) for rows in reconsidering.rows()]
+        return intake, FewHashes(np.concatenate(requested))
 
     def fold_slices(
         self, pool: ThreadPoolExecutor, work: SliceWork, slices: Iterator[Slice]

@@ -63,14 +63,14 @@ class PartOutcome:
     Attributes:
         faulty: rows for the quarantine, columns of ``FAULTS_SCHEMA``.
         declined: rows that the book has already, columns of ``Declined``.
-        wanted: hashes of the originals, unknown to the book, of enrolled accounts' refunds.
+        requested: hashes of the originals, unknown to the book, of enrolled accounts' refunds.
         yen: of all rows whose amount can be read.
         second_rows_yen: that part of it which is of second rows out of a record.
     """
 
     faulty: pl.DataFrame
     declined: pl.DataFrame
-    wanted: Hashes
+    requested: Hashes
     yen: int
     second_rows_yen: int
 
@@ -176,7 +176,7 @@ class Intake:
                     unenrolled.select(UNENROLLED_COLUMNS), self._all_in_one(unenrolled)
                 )
         refunds = pl.Series(enrolled) & (good["kind"] == "refund")
-        wanted = self._wanted(good.filter(refunds))
+        requested = self._requested(good.filter(refunds))
         if self.reconsidering.asks_for_refunds:
             keys = good.select("service_id", "transaction_id")
             self.reconsidering.of_originals(keys.filter(pl.Series(enrolled) & ~refunds))
@@ -187,13 +187,13 @@ class Intake:
         if self.slice_of_person is None:
             good = good if enrolled.all() else good.filter(pl.Series(enrolled))
             self.enrolled.add(good, [0, good.height])
-            return wanted
+            return requested
         rows = np.flatnonzero(enrolled)
         slices = self.slice_of_person[self._persons[numbers[rows]]]
         order = np.argsort(slices, kind="stable")
         bounds = np.searchsorted(slices[order], np.arange(len(self.enrolled.rows) + 1))
         self.enrolled.add(good[rows[order]], bounds.tolist())
-        return wanted
+        return requested
 
     def _all_in_one(self, unenrolled: pl.DataFrame) -> list[int]:
         # Nobody's rows belong together; each piece of a part goes to the next slice.
@@ -202,7 +202,7 @@ class Intake:
         number = (part + place // PIECE_ROWS) % slices
         return [0] * (number + 1) + [unenrolled.height] * (slices - number)
 
-    def _wanted(self, refunds: pl.DataFrame) -> Hashes:
+    def _requested(self, refunds: pl.DataFrame) -> Hashes:
         ids = refunds["service_id"], refunds["original_transaction_id"]
         return hash_pair(*ids)[self.past.booked_at(*ids) < 0]
 

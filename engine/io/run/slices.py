@@ -43,17 +43,17 @@ class SliceWork:
     """What every slice of a run is folded with.
 
     Attributes:
-        wanted: the hashes of all refunds' originals that the book does not have.
+        requested: the hashes of all refunds' originals that the book does not have.
     """
 
     night: Night
-    wanted: FewHashes
+    requested: FewHashes
     settled: KeySettlement
 
     def fold(self, people: Slice, path: Path) -> FoldedSlice:
         """Folds a slice and writes its entries, if there are any, to a new ledger file."""
         rows, repeated = self.settled.split(people.rows())
-        folded = fold(rows, self.night, self.wanted, people.voids)
+        folded = fold(rows, self.night, self.requested, people.voids)
         del rows
         # Handed over for good, so that a slice is not held in two forms while it is written.
         entries = [folded.entries]

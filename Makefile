@@ -19,6 +19,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 ON_SPARK := --engine spark --master local[2] --conf spark.driver.host=127.0.0.1 \
 	--conf spark.driver.bindAddress=127.0.0.1
 
+# A process a core, each with the tests of its own files: what a file books is booked once. Whoever is
+# done takes some of another's.
+IN_PARALLEL := -n auto --dist worksteal
+
 .PHONY: run quick test test-slow test-spark bench check conformance conformance-spark lock dist docs clean
 .DELETE_ON_ERROR:
 
@@ -69,14 +73,14 @@ run: .venv/run
 
 # Of all that is there, what is quick: parts on their own, and what holds of any input.
 quick: .venv/dev
-	$(BIN)/python -m pytest -n auto tests/unit tests/property
+	$(BIN)/python -m pytest $(IN_PARALLEL) tests/unit tests/property
 
 # TESTS: options of pytest's, or the tests to run.
 test: .venv/dev
-	$(BIN)/python -m pytest -n auto $(TESTS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(TESTS)
 
 test-slow: .venv/dev
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow
 
 # Needs Java 17: a cluster of its own on the loopback interface.
 test-spark: .venv/spark

@@ -2,10 +2,13 @@
 
 import datetime as dt
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import this_machine  # noqa: F401 - before all that imports Polars
+from against_the_oracle import BookedWorld
 from hypothesis import settings
 from skips import Skips
 
@@ -30,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Under xdist only the process that starts the others hears of all reports.
     if config.getoption("--no-skips") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Skips(config.getoption("--may-skip")))
+
+
+@pytest.fixture(scope="session")
+def booked_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], BookedWorld]:
+    """Random worlds by their seeds, each booked once; only to read."""
+    return cache(lambda seed: BookedWorld.of(seed, tmp_path_factory.mktemp(f"world-{seed}")))
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ import errno
 import json
 import os
 import random
+import re
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import pytest
@@ -34,21 +35,29 @@ from engine.io.book.manifest import MANIFEST, read_manifest, write_manifest
 MADE_ANEW = "the index is made anew from the ledger"
 
 
-@pytest.fixture(autouse=True)
-def without_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+WORLDS = 3
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_syncs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
 
 
 class LastNight:
     """The last night of a random world, on a book with all the nights before it."""
 
-    def __init__(self, world: worlds.World, folder: Path) -> None:
-        self.world, self.folder = world, folder
+    def __init__(self, world: worlds.World, folder: Path, place: int = 0) -> None:
+        self.world, self.folder, self.place = world, folder, place
         self.before, self.book = folder / "before", folder / "book"
         last = len(world.nights) - 1
         for number in range(last):
             run_engine(self.before, DeliveredAs(world, number, folder))
         self.delivery = DeliveredAs(world, last, folder)
+        self.begin()
+        self.expected = self.booked()
+        self.index_after = bodies(self.index)
 
     @property
     def index(self) -> Path:
@@ -67,8 +76,10 @@ class LastNight:
         return left
 
 
-@pytest.fixture(params=range(3))
-def last_night(request: pytest.FixtureRequest, tmp_path: Path) -> LastNight:
+@pytest.fixture(scope="module", params=range(WORLDS))
+def last_night(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> LastNight:
     """One that asks the index for people, for rows that wait, and for what months counted."""
     rng = random.Random(request.param)
     while True:
@@ -76,7 +87,7 @@ def last_night(request: pytest.FixtureRequest, tmp_path: Path) -> LastNight:
         world = worlds.make(seed, corrected=True)
         nights = list(worlds.booked_by_the_oracle(world))
         if len(nights) > 3 and len(nights[-1].ledger) > 5 and nights[-1].accepted_events:
-            return LastNight(world, tmp_path / f"{seed}")
+            return LastNight(world, tmp_path_factory.mktemp(f"{seed}"), request.param)
 
 
 def damaged_bits(data: bytes, rng: random.Random, times: int) -> Iterator[bytes]:
@@ -92,16 +103,16 @@ def damaged_bits(data: bytes, rng: random.Random, times: int) -> Iterator[bytes]
 def test_a_flipped_bit_in_any_file_of_the_index_changes_nothing_that_is_booked(
     last_night: LastNight, times: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    last_night.begin()
-    expected = last_night.booked()
     rng = random.Random(times)
     noticed = unnoticed = 0
-    for path in sorted((last_night.before / "index").iterdir()):
+    files = sorted((last_night.before / "index").iterdir())
+    # One bit a file: each file in one of the worlds.
+    for path in files[last_night.place :: WORLDS] if times == 1 else files:
         for damaged in damaged_bits(path.read_bytes(), rng, times):
             last_night.begin()
             (last_night.index / path.name).write_bytes(damaged)
             caplog.clear()
-            assert last_night.booked() == expected
+            assert last_night.booked() == last_night.expected
             warnings = [record.getMessage() for record in caplog.records]
             assert len(warnings) <= 1
             if warnings:
@@ -130,30 +141,33 @@ def _a_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("harm", [_removed, _cut, _empty, _a_folder])
+HARMS: Final = (_removed, _cut, _empty, _a_folder)
+
+
 def test_an_index_with_a_file_that_is_not_whole_is_made_anew_and_the_run_goes_on(
-    tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     last_night = LastNight(worlds.make(23), tmp_path)
-    last_night.begin()
-    expected = last_night.booked()
-    index = bodies(last_night.index)
-    names = sorted(bodies(last_night.before / "index"))
-    # What is empty is short, and a folder is not a file: of these the manifest and some others.
-    for name in names if harm in (_removed, _cut) else {MANIFEST, *names[::4]}:
+    by_kind = {re.sub(r"\d+", "", name): name for name in bodies(last_night.before / "index")}
+    names = sorted({*by_kind.values()} - {MANIFEST})
+    assert len(names) > 8
+    harmed = [(MANIFEST, harm) for harm in HARMS]
+    # A file of each kind is cut or removed; what is empty is short, and a folder is not a file.
+    harmed += [(name, HARMS[place % 2]) for place, name in enumerate(names)]
+    harmed += [(name, HARMS[2 + place % 2]) for place, name in enumerate(names[::4])]
+    for name, harm in harmed:
         last_night.begin()
         path = last_night.index / name
-        if path.stat().st_size == 0 and harm in (_cut, _empty):
-            continue
-        harm(path)
+        # Of nothing there is nothing to cut.
+        (harm if path.stat().st_size else _removed)(path)
         caplog.clear()
-        assert last_night.booked() == expected
+        assert last_night.booked() == last_night.expected
         # Without a manifest there is no index.
         is_gone = name == MANIFEST and harm is _removed
         assert [MADE_ANEW in record.getMessage() for record in caplog.records] == (
             [] if is_gone else [True]
         )
-        assert bodies(last_night.index) == index
+        assert bodies(last_night.index) == last_night.index_after
 
 
 def path_of(descriptor: int) -> str:
@@ -163,29 +177,21 @@ def path_of(descriptor: int) -> str:
 def test_a_file_of_the_index_that_cannot_be_read_ends_no_run(
     last_night: LastNight, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    last_night.begin()
-    expected = last_night.booked()
-    read = os.preadv
+    read, asked = os.preadv, 0
     index = str(last_night.index.resolve())
-    for number in range(3):
-        last_night.begin()
-        caplog.clear()
-        asked = 0
 
-        def failing(
-            descriptor: int, buffers: list[memoryview], offset: int, fails_at: int = 4**number
-        ) -> int:
-            nonlocal asked
-            asked += path_of(descriptor).startswith(index)
-            if asked == fails_at:
-                raise OSError(errno.EIO, "Input/output error")
-            return read(descriptor, buffers, offset)
+    def failing(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        nonlocal asked
+        asked += path_of(descriptor).startswith(index)
+        if asked == 4**last_night.place:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(descriptor, buffers, offset)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "preadv", failing)
-            assert last_night.booked() == expected
-        assert [record.getMessage().endswith(MADE_ANEW) for record in caplog.records] == [True]
-        assert "it cannot be read: Input/output error" in caplog.text
+    last_night.begin()
+    monkeypatch.setattr(os, "preadv", failing)
+    assert last_night.booked() == last_night.expected
+    assert [record.getMessage().endswith(MADE_ANEW) for record in caplog.records] == [True]
+    assert "it cannot be read: Input/output error" in caplog.text
 
 
 def test_a_disk_that_gives_back_nothing_whole_ends_the_run_in_one_line(

@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from deliveries import ROOT
+from command_line import in_this_process
+from deliveries import ROOT, TESTS
 
 from pipelines.cli import app
 
@@ -38,9 +39,23 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 """
+# All the lines that it is given, each in a folder of its own.
+PROGRAM = """
+import json, pathlib, sys
+from command_line import in_this_process
+
+outcomes = {}
+for line, words, folder in json.load(sys.stdin):
+    done = in_this_process(*words, cwd=pathlib.Path(folder))
+    outcomes[line] = done.returncode, done.stdout, done.stderr
+json.dump(outcomes, sys.stdout)
+"""
+
+SUPPORT = TESTS / "support"
 
 # By command line, the extra that it needs.
 WORKS_ALONE = None
+SIMULATION = "simulate BOOK --rate 30/100 --json"
 DESKTOP_EXTRAS = ("verify", "desk", "report")
 COMMANDS: Mapping[str, str | None] = {
     "run NEW --booked-on 2020-11-03 --transactions NIGHT/transactions-* "
@@ -85,7 +100,7 @@ COMMANDS: Mapping[str, str | None] = {
     "report BOOK --out report.html": "report",
     "report BOOK --out report.html --xlsx report.xlsx": "report",
     "report BOOK --out report.html --verify": "report",
-    "simulate BOOK --rate 30/100": WORKS_ALONE,
+    SIMULATION: WORKS_ALONE,
     "simulate --enrollments NIGHT/enrollments.csv --transactions NIGHT/transactions-*": WORKS_ALONE,
     "sample DIR --people 5 --transactions 20": WORKS_ALONE,
     "layouts": WORKS_ALONE,
@@ -122,26 +137,37 @@ def words_of(line: str, book: Path, folder: Path) -> list[str]:
     return [re.sub("[A-Z]{3,}", lambda name: str(places[name[0]]), word) for word in line.split()]
 
 
-def run_without(
-    hidden: set[str], line: str, book: Path, folder: Path
-) -> subprocess.CompletedProcess[str]:
-    (folder / "hook").mkdir()
+Outcome = tuple[int, str, str]
+
+
+def outcomes_without(
+    hidden: set[str], lines: Iterable[str], book: Path, folder: Path
+) -> dict[str, Outcome]:
+    """By command line its exit code and what it says, all in one process without these modules."""
+    (folder / "hook").mkdir(parents=True)
     (folder / "hook" / "sitecustomize.py").write_text(HOOK)
-    words = words_of(line, book, folder)
-    return subprocess.run(
-        [sys.executable, "-m", "mynapoint", *words],
+    asked = []
+    for number, line in enumerate(lines):
+        place = folder / str(number)
+        place.mkdir()
+        asked.append((line, words_of(line, book, place), str(place)))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
         cwd=folder,
         env={
             **os.environ,
             "HIDDEN_MODULES": " ".join(hidden),
-            "PYTHONPATH": os.pathsep.join([str(folder / "hook"), str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([str(folder / "hook"), str(ROOT), str(SUPPORT)]),
         },
+        input=json.dumps(asked),
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
-        timeout=120,
+        timeout=300,
     )
+    assert done.returncode == 0, done.stderr
+    return {line: tuple(outcome) for line, outcome in json.loads(done.stdout).items()}
 
 
 def test_every_command_is_tried_without_its_extras() -> None:
@@ -154,53 +180,63 @@ def test_every_command_is_tried_without_its_extras() -> None:
         assert inner or any(command.split()[0] == name for command in tried), name
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_without_any_extra_a_command_works_or_names_its_own(
-    line: str, six_nights: Path, tmp_path: Path
-) -> None:
-    done = run_without(
-        {m for extra in EXTRAS for m in modules_of(extra)}, line, six_nights, tmp_path
-    )
-    extra = COMMANDS[line]
-    if extra is WORKS_ALONE:
-        assert done.returncode in (0, 1), done.stderr
-        assert "error" not in done.stderr
-        return
-    assert (done.returncode, done.stdout) == (2, "")
-    error, hint = done.stderr.splitlines()
-    asked = {"spark": "--engine spark", "metrics": "--metrics"}.get(
-        extra, line.split(maxsplit=1)[0]
-    )
-    assert error.startswith(f"error: {asked}")
-    assert hint.startswith(f"hint: pip install 'mynapoint[{extra}]'")
+ALL_EXTRAS_BRING = {module for extra in EXTRAS for module in modules_of(extra)}
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if COMMANDS[line] in DESKTOP_EXTRAS])
+@pytest.fixture(scope="module")
+def bare(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """What comes of every command where no extra is installed."""
+    folder = tmp_path_factory.mktemp("bare")
+    return outcomes_without(ALL_EXTRAS_BRING, COMMANDS, six_nights, folder)
+
+
+def test_without_any_extra_a_command_works_or_names_its_own(bare: dict[str, Outcome]) -> None:
+    for line, (code, said, complained) in bare.items():
+        extra = COMMANDS[line]
+        if extra is WORKS_ALONE:
+            assert code in (0, 1), (line, complained)
+            assert "error" not in complained, line
+            continue
+        assert (code, said) == (2, ""), line
+        error, hint = complained.splitlines()
+        asked = {"spark": "--engine spark", "metrics": "--metrics"}.get(
+            extra, line.split(maxsplit=1)[0]
+        )
+        assert error.startswith(f"error: {asked}")
+        assert hint.startswith(f"hint: pip install 'mynapoint[{extra}]'"), line
+
+
+@pytest.mark.parametrize("extra", DESKTOP_EXTRAS)
 def test_the_extra_that_a_command_names_is_all_that_it_needs(
-    line: str, six_nights: Path, tmp_path: Path
+    extra: str, six_nights: Path, tmp_path: Path
 ) -> None:
-    hidden = {m for extra in EXTRAS for m in modules_of(extra)} - modules_of(str(COMMANDS[line]))
-    if "--verify" in line:
-        hidden -= modules_of("verify")
-    done = run_without(hidden, line, six_nights, tmp_path)
-    assert done.returncode in (0, 1), done.stderr
-    assert "error" not in done.stderr
+    asked = [line for line in COMMANDS if COMMANDS[line] == extra]
+    for to_verify in (True, False):
+        lines = [line for line in asked if ("--verify" in line) is to_verify]
+        hidden = ALL_EXTRAS_BRING - modules_of(extra)
+        hidden -= modules_of("verify") if to_verify else set()
+        if not lines:
+            continue
+        folder = tmp_path / f"{to_verify}"
+        for line, (code, _, complained) in outcomes_without(
+            hidden, lines, six_nights, folder
+        ).items():
+            assert code in (0, 1), (line, complained)
+            assert "error" not in complained, line
 
 
 def test_report_asks_for_what_verifies_before_it_does_any_work(
     six_nights: Path, tmp_path: Path
 ) -> None:
     line = "report BOOK --out report.html --verify"
-    done = run_without(modules_of("verify"), line, six_nights, tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[1] == "hint: pip install 'mynapoint[verify]'"
+    outcome = outcomes_without(modules_of("verify"), [line], six_nights, tmp_path)
+    code, _, complained = outcome[line]
+    assert code == 2
+    assert complained.splitlines()[1] == "hint: pip install 'mynapoint[verify]'"
 
 
-def test_simulate_gives_the_same_with_and_without_extras(six_nights: Path, tmp_path: Path) -> None:
-    answers = []
-    for number, hidden in enumerate((set[str](), modules_of("verify") | modules_of("desk"))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        done = run_without(hidden, "simulate BOOK --rate 30/100 --json", six_nights, folder)
-        answers.append(json.loads(done.stdout))
-    assert answers[0] == answers[1]
+def test_simulate_gives_the_same_with_and_without_extras(
+    bare: dict[str, Outcome], six_nights: Path, tmp_path: Path
+) -> None:
+    done = in_this_process(*words_of(SIMULATION, six_nights, tmp_path))
+    assert json.loads(done.stdout) == json.loads(bare[SIMULATION][1])

@@ -56,7 +56,7 @@ def command_of(desk: Desk) -> list[object]:
 
 @pytest.mark.parametrize(
     "module",
-    ["cyclopts", "pipelines.cli", "engine.errors", "rich", "numpy", "polars", "engine.io.durable"],
+    ["cyclopts", "pipelines.cli", "engine.errors", "polars", "engine.io.durable"],
 )
 def test_an_interrupt_in_the_first_moments_is_one_line(desk: Desk, module: str) -> None:
     (desk.folder / "hook").mkdir()
@@ -65,8 +65,6 @@ def test_an_interrupt_in_the_first_moments_is_one_line(desk: Desk, module: str) 
         *command_of(desk),
         env={**os.environ, "INTERRUPTED_AT": module, "PYTHONPATH": str(desk.folder / "hook")},
     )
-    if module == "rich" and done.returncode == 0:
-        pytest.skip("a quiet run does not import it")
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "error: interrupted\nhint: run again: what is booked is recognised\n"
     assert desk.holds_nothing()
@@ -84,24 +82,24 @@ def test_an_ignored_interrupt_stays_ignored(desk: Desk) -> None:
     assert (done.returncode, without_note(done.stderr)) == (0, "")
 
 
+def test_what_polars_passes_over_in_the_environment_is_not_spoken_of(desk: Desk) -> None:
+    odd = {
+        "POLARS_MAX_THREADS": "many",
+        "POLARS_ENGINE_AFFINITY": "none",
+        "POLARS_IDEAL_MORSEL_SIZE": "x",
+    }
+    done = mynapoint(*command_of(desk), env=os.environ | odd)
+    assert (done.returncode, done.stdout, without_note(done.stderr)) == (0, "", "")
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "code"),
-    [
-        ("POLARS_MAX_THREADS", "0", 2),
-        ("POLARS_ASYNC_THREAD_COUNT", "x", 2),
-        ("POLARS_MAX_THREADS", "many", 0),
-        ("POLARS_ENGINE_AFFINITY", "none", 0),
-        ("POLARS_IDEAL_MORSEL_SIZE", "x", 0),
-    ],
+    ("name", "value"), [("POLARS_MAX_THREADS", "0"), ("POLARS_ASYNC_THREAD_COUNT", "x")]
 )
-def test_what_the_environment_tells_polars_is_at_most_one_line(
-    desk: Desk, name: str, value: str, code: int
+def test_what_polars_fails_with_in_the_environment_is_named_in_one_line(
+    desk: Desk, name: str, value: str
 ) -> None:
     done = mynapoint(*command_of(desk), env={**os.environ, name: value})
-    assert (done.returncode, done.stdout) == (code, "")
-    if code == 0:
-        assert without_note(done.stderr) == ""
-        return
+    assert (done.returncode, done.stdout) == (2, "")
     error, hint = done.stderr.splitlines()
     assert error.startswith("error: ")
     assert name in error
@@ -133,7 +131,7 @@ def test_a_panic_of_a_library_is_two_lines_and_nothing_ahead_of_them(desk: Desk)
     assert "MYNAPOINT_TRACEBACK=1" in hint
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_closed_streams_change_neither_the_exit_code_nor_the_book(desk: Desk, closed: str) -> None:
     """The number of a closed stream must not go to a file of the book."""
     words = [str(SCRIPT), *map(str, command_of(desk))]

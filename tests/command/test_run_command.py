@@ -1,4 +1,7 @@
-"""The real command line: exit codes, what goes to stdout and what to stderr, and what it leaves."""
+"""The command line: exit codes, what goes to stdout and what to stderr, and what it leaves.
+
+In a process of its own where the process is what matters, else in this one, which costs no imports.
+"""
 
 import json
 import os
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import COMMAND, mynapoint, without_note
+from command_line import COMMAND, in_this_process, mynapoint, without_note
 from deliveries import KEEPS_NO_RUN, ROOT, SAMPLE, Desk, as_csv, bodies, enrollment, transaction
 
 from engine.errors import InputError
@@ -26,14 +29,23 @@ from pipelines.cli import call
 NIGHT = ("--booked-on", "2020-09-30")
 
 
-def run(desk: Desk, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return mynapoint("run", desk.book, *NIGHT, "--services", desk.services, *arguments, **options)
+def words_of(desk: Desk, *arguments: object) -> list[str]:
+    return [*map(str, ("run", desk.book, *NIGHT, "--services", desk.services, *arguments))]
+
+
+def run_in_a_process(
+    desk: Desk, *arguments: object, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return mynapoint(*words_of(desk, *arguments), **options)
+
+
+def run(desk: Desk, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return in_this_process(*words_of(desk, *arguments))
 
 
 def run_here(desk: Desk, *arguments: object) -> int:
-    """The same in this process, which costs no imports."""
-    words = ("run", desk.book, *NIGHT, "--services", desk.services, *arguments)
-    return call([str(word) for word in words])
+    """Its exit code alone, or the error."""
+    return call(words_of(desk, *arguments))
 
 
 def says_no(done: subprocess.CompletedProcess[str], code: int, why: str) -> None:
@@ -67,13 +79,13 @@ def test_help_names_both_commands_and_costs_nothing() -> None:
 
 @pytest.mark.parametrize("command", ["run", "sample"])
 def test_each_command_has_its_help(command: str) -> None:
-    done = mynapoint(command, "--help")
+    done = in_this_process(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"mynapoint {command} " in done.stdout
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert mynapoint("--version").stdout == f"{version('mynapoint')}\n"
+    assert in_this_process("--version").stdout == f"{version('mynapoint')}\n"
 
 
 WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -106,7 +118,11 @@ COMMANDS = (
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_usage_is_two_lines_and_exit_2(what: str) -> None:
     arguments, why = WRONG[what]
-    says_no(mynapoint(*arguments), 2, why)
+    says_no(in_this_process(*arguments), 2, why)
+
+
+def test_wrong_usage_is_exit_2_as_a_shell_sees_it() -> None:
+    says_no(mynapoint("run", "BOOK", "MORE", *NIGHT), 2, "MORE")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -134,10 +150,15 @@ def test_no_command_offers_the_opposites_of_its_options(
         call([*command, "BOOK", "--empty-transaction"])
 
 
-@pytest.mark.parametrize("columns", ["60", "80", "200"])
-def test_the_first_example_of_the_help_can_be_copied(tmp_path: Path, columns: str) -> None:
-    said = mynapoint("--help", env={**os.environ, "COLUMNS": columns}).stdout
-    [example] = re.findall(r"\n\n((?:    .*\n)+)\n", said)
+def test_the_first_example_of_the_help_can_be_copied_whatever_the_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = set()
+    for columns in ("60", "80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        said = in_this_process("--help").stdout
+        examples.update(re.findall(r"\n\n((?:    .*\n)+)\n", said))
+    [example] = examples
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "mynapoint"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m mynapoint "$@"\n')
@@ -167,7 +188,7 @@ UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_what_cannot_be_used_is_exit_2_and_makes_no_book(tmp_path: Path, what: str) -> None:
     arguments, why = UNUSABLE[what]
-    says_no(mynapoint("run", tmp_path / "book", *NIGHT, *arguments), 2, why)
+    says_no(in_this_process("run", tmp_path / "book", *NIGHT, *arguments), 2, why)
     assert not list(tmp_path.iterdir())
 
 
@@ -208,7 +229,7 @@ def test_a_folder_with_something_else_in_it_is_no_book_and_is_left_alone(desk: D
 def test_a_sample_is_not_written_over_what_is_there(tmp_path: Path) -> None:
     diary = tmp_path / "diary.txt"
     diary.write_text("dear")
-    says_no(mynapoint("sample", tmp_path), 2, f"{tmp_path}: there is something already")
+    says_no(in_this_process("sample", tmp_path), 2, f"{tmp_path}: there is something already")
     with pytest.raises(InputError, match="there is something already"):
         call(["sample", str(diary)])
     with pytest.raises(InputError, match="Not a directory"):
@@ -228,7 +249,7 @@ def test_a_sample_can_be_booked_and_each_command_says_what_it_made(
         str(tmp_path / "in" / name) for name in bodies(tmp_path / "in")
     )
     night = tmp_path / "in" / "night-001"
-    done = mynapoint(
+    done = in_this_process(
         *("run", tmp_path / "book", *NIGHT, "--enrollments", night / "enrollments.csv"),
         *("--transactions", f"{night}/transactions-*", "--max-quarantined", 1),
     )
@@ -238,7 +259,7 @@ def test_a_sample_can_be_booked_and_each_command_says_what_it_made(
 def test_the_summary_has_rows_yen_points_and_places_on_stdout_alone(desk: Desk) -> None:
     rows = [transaction(n, amount=str(n * 1000)) for n in (1, 2, 3)]
     rows += [transaction(4, account_id="A9", amount="70"), transaction(5, amount="-1")]
-    done = run(
+    done = run_in_a_process(
         *(desk, "--enrollments", desk.enrollments, "--transactions", desk.transactions(rows)),
         *("--max-quarantined", "0.5"),
     )
@@ -294,7 +315,7 @@ def test_an_option_takes_several_files_and_may_be_repeated(desk: Desk, repeated:
 
 def test_a_bar_is_shown_on_a_terminal_and_stdout_stays_clean(desk: Desk) -> None:
     with read_terminal() as (terminal, shown):
-        done = run(
+        done = run_in_a_process(
             *(desk, "--enrollments", desk.enrollments, "--json"),
             *("--transactions", desk.folder / "transactions.csv"),
             stdout=subprocess.PIPE,
@@ -370,7 +391,7 @@ def test_each_phase_ends_with_all_of_its_rows(desk: Desk) -> None:
 def test_whoever_stops_reading_the_output_changes_nothing(desk: Desk) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = run(
+    done = run_in_a_process(
         *(desk, "--enrollments", desk.enrollments),
         stdout=writer,
         stderr=subprocess.PIPE,
@@ -383,7 +404,7 @@ def test_whoever_stops_reading_the_output_changes_nothing(desk: Desk) -> None:
 
 def test_a_terminal_that_cannot_show_japanese_is_told_all_the_same(desk: Desk) -> None:
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = run(desk, "--enrollments", desk.enrollments, "--lang", "ja", env=ascii_only)
+    done = run_in_a_process(desk, "--enrollments", desk.enrollments, "--lang", "ja", env=ascii_only)
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert done.stdout.startswith(r"\u8a18\u5e33\u56de 000001")
 

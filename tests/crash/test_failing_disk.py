@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,39 +31,60 @@ pytestmark = pytest.mark.skipif(
     ),
     reason="no file system in user space can be mounted here",
 )
-ATTEMPTS = 6
+ATTEMPTS = 3
+ERRORS = (("EIO", False), ("EACCES", False), ("ENOENT", False), ("EIO", True))
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[FailingDisk]:
-    (tmp_path / "disk").mkdir()
-    with mounted(tmp_path / "disk") as disk:
-        yield disk
+@dataclass(frozen=True)
+class Prepared:
+    """A book of one night, and what booking the second asks of the disk."""
+
+    disk: FailingDisk
+    start: Path
+    second: Night
+    operations: int
+    of_the_run: Set[str]
+
+    @property
+    def behind(self) -> Path:
+        """The book itself, where nothing fails."""
+        return self.disk.behind / "book"
+
+    def begin(self) -> None:
+        shutil.rmtree(self.behind, ignore_errors=True)
+        shutil.copytree(self.start, self.behind)
 
 
-@pytest.mark.parametrize(
-    ("error", "for_good"), [("EIO", False), ("EACCES", False), ("ENOENT", False), ("EIO", True)]
-)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    folder = tmp_path_factory.mktemp("failing-disk")
+    first, second = (deliver(folder / "nights", number) for number in (1, 2))
+    first.book(folder / "start")
+    (folder / "disk").mkdir()
+    with mounted(folder / "disk") as disk:
+        shutil.copytree(folder / "start", disk.behind / "book")
+        disk.arm(0)
+        assert attempt(second, disk.mount / "book") == (0, "")
+        operations = disk.operations()
+        names = digests(disk.behind / "book")
+        of_the_run = {name for name in names if name.startswith(COMMITTED)}
+        yield Prepared(disk, folder / "start", second, operations, of_the_run)
+
+
+@pytest.mark.parametrize(("error", "for_good"), ERRORS)
 def test_no_booked_run_is_lost_and_nothing_is_said_that_is_not_so(
-    tmp_path: Path, disk: FailingDisk, error: str, for_good: bool
+    prepared: Prepared, error: str, for_good: bool
 ) -> None:
-    first, second = (deliver(tmp_path / "nights", number) for number in (1, 2))
-    first.book(tmp_path / "start")
-    shutil.copytree(tmp_path / "start", disk.behind / "book")
-    disk.arm(0)
-    assert attempt(second, disk.mount / "book") == (0, "")
-    operations = disk.operations()
-    of_the_run = [name for name in digests(disk.behind / "book") if name.startswith(COMMITTED)]
+    disk, behind, operations = prepared.disk, prepared.behind, prepared.operations
     assert operations > 500
     seen = set()
-    # Few come after the commit.
-    chosen = [*range(1, operations, max(1, operations // ATTEMPTS)), operations - 9, operations - 3]
-    for operation in chosen:
-        behind = disk.behind / "book"
-        shutil.rmtree(behind)
-        shutil.copytree(tmp_path / "start", behind)
+    # The first, and each error at other places. Few operations come after the commit.
+    step = operations // ATTEMPTS
+    first = step * (1 + ERRORS.index((error, for_good))) // (1 + len(ERRORS))
+    for operation in (1, *range(first, operations, step), operations - 9, operations - 3):
+        prepared.begin()
         disk.arm(operation, error, for_good=for_good)
-        code, said = attempt(second, disk.mount / "book")
+        code, said = attempt(prepared.second, disk.mount / "book")
         disk.arm(0)
         booked = Book(behind).commit_file(2).exists()
         seen.add(booked)
@@ -72,8 +94,8 @@ def test_no_booked_run_is_lost_and_nothing_is_said_that_is_not_so(
         assert not booked or code != 2, (operation, said)
         if booked:
             # All that the run has is there.
-            assert digests(behind).keys() >= set(of_the_run), operation
-        assert second.book(behind).already_booked == booked
+            assert digests(behind).keys() >= prepared.of_the_run, operation
+        assert prepared.second.book(behind).already_booked == booked
         assert Book(behind).committed_runs() == 2
     # Where a file may be missing, a look-up that finds nothing is met: such runs may all be booked.
     assert True in seen if error == "ENOENT" else seen == {True, False}

@@ -31,6 +31,20 @@ def drawn(book: Path, out: Path, *options: str, units: int = 60, seed: int = SEE
     return rows_of(out / "sample.csv")
 
 
+@pytest.fixture(scope="module")
+def drawn_once(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample of the sample's book, not filled in; only to copy."""
+    folder = tmp_path_factory.mktemp("drawn") / "sample"
+    drawn(six_nights, folder)
+    return folder
+
+
+@pytest.fixture
+def sheet(drawn_once: Path, tmp_path: Path) -> Path:
+    """A copy of it to fill in."""
+    return Path(shutil.copytree(drawn_once, tmp_path / "sample"))
+
+
 def fill(folder: Path, audited: Callable[[Row], int | str], *, encoding: str = "utf-8") -> None:
     """Fills a sheet in, as somebody at a spreadsheet does."""
     rows = [row | {"audited_points": str(audited(row))} for row in rows_of(folder / "sample.csv")]
@@ -174,35 +188,37 @@ def test_the_factors_are_those_of_the_textbooks() -> None:
 
 
 def test_without_an_error_the_limit_is_three_intervals(
-    six_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    six_nights: Path, sheet: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drawn(six_nights, tmp_path / "sample")
-    fill(tmp_path / "sample", as_booked)
-    code, value = evaluated(six_nights, tmp_path / "sample", capsys)
+    fill(sheet, as_booked)
+    code, value = evaluated(six_nights, sheet, capsys)
     assert (code, value["units_in_error"]) == (0, 0)
     limit = math.ceil(759_814 / 60 * -math.log(0.05))
     assert value["too_many"] == {"found": 0, "projected": 0, "upper": limit}
     assert value["too_few"] == {"found": 0, "projected": 0, "upper": None}
-    _, less = evaluated(six_nights, tmp_path / "sample", capsys, "--confidence", "80")
+    _, less = evaluated(six_nights, sheet, capsys, "--confidence", "80")
     assert less["too_many"]["upper"] < limit
 
 
 def test_a_sheet_may_be_filled_in_as_a_workbook(
-    six_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    six_nights: Path,
+    drawn_once: Path,
+    sheet: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = tmp_path / "sample"
-    drawn(six_nights, folder)
+    folder = sheet
     fill(folder, lambda row: int(row["book_points"]) // 2)
     as_csv = evaluated(six_nights, folder, capsys)
-    drawn(six_nights, tmp_path / "again")
+    again = Path(shutil.copytree(drawn_once, tmp_path / "again"))
     # Some programs keep every number as one with a fraction.
-    fill_workbook(tmp_path / "again" / "sample.xlsx", lambda points: float(points // 2))
-    assert evaluated(six_nights, tmp_path / "again", capsys) == as_csv
-    sheet = tmp_path / "again" / "sample.xlsx"
-    elsewhere = evaluated(six_nights, folder, capsys, "--sheet", str(sheet))
+    fill_workbook(again / "sample.xlsx", lambda points: float(points // 2))
+    assert evaluated(six_nights, again, capsys) == as_csv
+    workbook = again / "sample.xlsx"
+    elsewhere = evaluated(six_nights, folder, capsys, "--sheet", str(workbook))
     assert elsewhere == as_csv
     # Nobody knows which of two is meant.
-    shutil.copy(sheet, folder / "sample.xlsx")
+    shutil.copy(workbook, folder / "sample.xlsx")
     with pytest.raises(mynapoint.InputError, match="were both changed"):
         evaluated(six_nights, folder, capsys)
 
@@ -237,16 +253,14 @@ def test_what_is_no_workbook_of_a_sample_is_refused(
 
 
 def test_errors_are_projected_by_their_taintings(
-    six_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    six_nights: Path, sheet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Units 3 and 5 are half and wholly wrong, unit 7 had too little."""
-    rows = drawn(six_nights, tmp_path / "sample")
+    rows = rows_of(sheet / "sample.csv")
     points = {row["unit"]: int(row["book_points"]) for row in rows}
     audited = {"3": points["3"] // 2, "5": 0, "7": points["7"] + 10}
-    fill(tmp_path / "sample", lambda row: audited.get(row["unit"], points[row["unit"]]))
-    code, value = evaluated(
-        six_nights, tmp_path / "sample", capsys, "--out", str(tmp_path / "evaluation")
-    )
+    fill(sheet, lambda row: audited.get(row["unit"], points[row["unit"]]))
+    code, value = evaluated(six_nights, sheet, capsys, "--out", str(tmp_path / "evaluation"))
     assert (code, value["units_in_error"]) == (1, 3)
     interval = 759_814 / 60
     taint = (points["3"] - audited["3"]) / points["3"]
@@ -259,7 +273,7 @@ def test_errors_are_projected_by_their_taintings(
     kept = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text("utf-8"))
     assert kept["evaluation"] == value
     capsys.readouterr()
-    call(["draw", str(six_nights), "--evaluate", str(tmp_path / "sample"), "--lang", "ja"])
+    call(["draw", str(six_nights), "--evaluate", str(sheet), "--lang", "ja"])
     assert "60 行のうち 3 行に相違" in capsys.readouterr().out
 
 
@@ -291,17 +305,16 @@ def test_a_stratified_sample_finds_awards_that_are_missing(
 
 
 def test_a_sheet_is_read_as_spreadsheet_programs_save_it(
-    six_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    six_nights: Path, sheet: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In CP932, with thousands, without the zeros ahead of numbers, in another order."""
-    drawn(six_nights, tmp_path / "sample")
-    fill(tmp_path / "sample", lambda row: f"{int(row['book_points']):,}")
-    rows = rows_of(tmp_path / "sample" / "sample.csv")
+    fill(sheet, lambda row: f"{int(row['book_points']):,}")
+    rows = rows_of(sheet / "sample.csv")
     saved = [
         row | {"run_id": str(int(row["run_id"])), "remark": "確認済み"} for row in reversed(rows)
     ]
-    write(tmp_path / "sample", saved, "cp932")
-    assert evaluated(six_nights, tmp_path / "sample", capsys)[0] == 0
+    write(sheet, saved, "cp932")
+    assert evaluated(six_nights, sheet, capsys)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -322,13 +335,12 @@ def test_a_sheet_is_read_as_spreadsheet_programs_save_it(
     ],
 )
 def test_a_sheet_that_is_not_the_samples_is_refused(
-    six_nights: Path, tmp_path: Path, change: Callable[[list[Row]], list[Row]], why: str
+    six_nights: Path, sheet: Path, change: Callable[[list[Row]], list[Row]], why: str
 ) -> None:
-    drawn(six_nights, tmp_path / "sample")
-    fill(tmp_path / "sample", as_booked)
-    write(tmp_path / "sample", change(rows_of(tmp_path / "sample" / "sample.csv")))
+    fill(sheet, as_booked)
+    write(sheet, change(rows_of(sheet / "sample.csv")))
     with pytest.raises(mynapoint.InputError, match=why):
-        call(["draw", str(six_nights), "--evaluate", str(tmp_path / "sample")])
+        call(["draw", str(six_nights), "--evaluate", str(sheet)])
 
 
 def test_a_sample_is_evaluated_on_the_book_as_it_was_and_on_no_other(

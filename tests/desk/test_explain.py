@@ -16,8 +16,7 @@ import deliveries
 import oracle
 import polars as pl
 import pytest
-import worlds
-from against_the_oracle import run_world
+from against_the_oracle import BookedWorld
 from corrected_nights import corrected_book
 from deliveries import ROOT, SAMPLE, Desk, as_csv, enrollment, transaction
 from small_nights import EVENT_HEADER
@@ -79,14 +78,11 @@ def test_everybody_in_the_sample_is_explained_and_every_entry_follows_from_those
     assert explained_entries == ledger.height
 
 
-@pytest.mark.parametrize("corrected", [False, True], ids=["plain", "corrected"])
 @pytest.mark.parametrize("seed", range(8))
 def test_everybody_in_a_random_book_is_explained(
-    seed: int,
-    corrected: bool,
-    tmp_path: Path,
+    seed: int, booked_world: Callable[[int], BookedWorld]
 ) -> None:
-    opened = open_book(run_world(worlds.make(seed, corrected=corrected), tmp_path))
+    opened = open_book(booked_world(seed).book)
     for person_id in opened.ledger().collect()["person_id"].unique():
         person = person_of(opened, person_id)
         assert not person.disagreeing

@@ -2,13 +2,13 @@
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-import worlds
-from against_the_oracle import run_world
+from against_the_oracle import BookedWorld
 from corrected_nights import CorrectedBook, corrected_book
 from deliveries import TESTS
 from polars.testing import assert_frame_equal
@@ -79,9 +79,9 @@ def test_what_was_booked_since_waits_no_more(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_in_a_random_world_what_waits_is_what_the_engine_would_look_at(
-    seed: int, tmp_path: Path
+    seed: int, booked_world: Callable[[int], BookedWorld]
 ) -> None:
-    book = run_world(worlds.make(seed, corrected=True), tmp_path)
+    book = booked_world(seed).book
     opened = open_book(book)
     known = recall(Book(book), opened.runs)
     looked_at = pl.concat(

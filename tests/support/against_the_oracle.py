@@ -132,6 +132,25 @@ def run_world(
     return book
 
 
+@dataclass(frozen=True)
+class BookedWorld:
+    """A random world's book, and by role all that was delivered to it; only to read."""
+
+    world: worlds.World
+    book: Path
+    delivered: dict[str, list[Path]]
+
+    @classmethod
+    def of(cls, seed: int, folder: Path) -> "BookedWorld":
+        """Most have corrections; each second one waits for its slices on the disk."""
+        world = worlds.make(seed, corrected=seed % 4 != 3)
+        nights = [DeliveredAs(world, n, folder / "given") for n in range(len(world.nights))]
+        for night in nights:
+            run_engine(folder / "book", night, rows_per_slice=(None, 5)[seed % 2])
+        delivered = {role: [path for n in nights for path in getattr(n, role)] for role in ROLES}
+        return cls(world, folder / "book", delivered)
+
+
 # --- Reading a book -------------------------------------------------------------------------------
 
 

@@ -71,9 +71,10 @@ class Applicants(NamedTuple):
         order, same = in_text_order(people)
         places, numbers = np.flatnonzero(candidates)[order], np.cumsum(~same, dtype=np.int64)
         at = np.flatnonzero(tied(same))
-        tied_rows = rows.select(ORDER)[places[at]].with_columns(number=numbers[at])
-        in_order = tied_rows.select(pl.arg_sort_by("number", *ORDER)).to_series().to_numpy()
-        places[at] = places[at[in_order]]
+        if at.size:
+            tied_rows = rows.select(ORDER)[places[at]].with_columns(number=numbers[at])
+            in_order = tied_rows.select(pl.arg_sort_by("number", *ORDER)).to_series().to_numpy()
+            places[at] = places[at[in_order]]
         # People are found by a table of them all; a night without applications needs none.
         person_nos = registry.people_finder.find(people)[order] if order.size else order
         return cls(places, same, person_nos)

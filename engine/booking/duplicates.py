@@ -60,6 +60,8 @@ class Repeated(NamedTuple):
 def repeated_within(seen: Occurrences) -> Repeated:
     """Finds repeated keys among occurrences; all occurrences of a key must be there."""
     again = repeated_places(seen.keys)
+    if again.size == 0:
+        return Repeated.of_all([])
     frame = pl.DataFrame(
         {
             "key": seen.keys[again],

@@ -139,6 +139,8 @@ class Exceptions:
             return np.zeros(rows.height, np.bool_)
         named = rows["transaction_id"].is_in(self.voided["transaction_id"].implode()).to_numpy()
         places = np.flatnonzero(named)
+        if places.size == 0:
+            return named
         both = rows.select("service_id", "transaction_id")[places].join(
             self.voided.with_columns(void=pl.lit(value=True)),
             on=["service_id", "transaction_id"],

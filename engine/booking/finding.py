@@ -66,8 +66,8 @@ class AccountFinder:
         if self._codes.size == 0 or len(service_id) == 0:
             return np.full(len(service_id), -1, np.int64)
         codes = service_id.cast(self._services, strict=False)
-        known = codes.is_not_null()
-        if not known.all():
+        if codes.null_count():
+            known = codes.is_not_null()
             found = np.full(len(service_id), -1, np.int64)
             found[known.to_numpy()] = self.find(service_id.filter(known), account_id.filter(known))
             return found
@@ -75,7 +75,7 @@ class AccountFinder:
         found = np.flatnonzero(numbers >= 0)
         # A hash may meet another's: the texts decide.
         at = numbers[found]
-        same = (self._account_ids.gather(at) == account_id.gather(found)).to_numpy() & (
+        same = (self._account_ids[at] == account_id[found]).to_numpy() & (
             self._codes[at] == codes.to_physical().to_numpy()[found]
         )
         numbers[found[~same]] = -1
@@ -94,8 +94,10 @@ class PersonFinder:
 
     def find(self, person_id: pl.Series) -> Positions:
         """The number of each person, or -1 where nobody is enrolled."""
+        if len(self._person_ids) == 0 or len(person_id) == 0:
+            return np.full(len(person_id), -1, np.int64)
         numbers = self.hashes.table.find(hash_text(person_id, self.hashes.seed))
         found = np.flatnonzero(numbers >= 0)
-        same = self._person_ids.gather(numbers[found]) == person_id.gather(found)
+        same = self._person_ids[numbers[found]] == person_id[found]
         numbers[found[~same.to_numpy()]] = -1
         return numbers

@@ -101,11 +101,11 @@ class Registry:
 
     def person_ids(self, person_nos: Numbers | npt.NDArray[np.int32]) -> pl.Series:
         """The IDs of people, by their numbers."""
-        return self.people_ids.gather(person_nos).alias("person_id")
+        return self.people_ids[person_nos].alias("person_id")
 
     def account_ids(self, account_nos: Numbers) -> tuple[pl.Series, pl.Series]:
         """The service's and the account's own IDs, by account numbers."""
-        accounts = self.accounts.select("service_id", "account_id")[account_nos]
+        accounts = self.accounts[["service_id", "account_id"]][account_nos]
         return accounts["service_id"].cast(pl.String), accounts["account_id"]
 
     def holds(self, enrollments: pl.DataFrame) -> npt.NDArray[np.bool_]:
@@ -289,12 +289,13 @@ def terms_of_services(service_ids: pl.Series, services: Services, *columns: str)
 
     ``service_ids`` are text or an Enum of the services; few words stay few words.
     """
-    by_code = services_frame(services).select(
+    codes = service_ids.cast(pl.Enum(list(services.by_id)), strict=False).to_physical()
+    of_each = (
         pl.col(name).cast(pl.Enum(_WORDS[name])) if name in _WORDS else pl.col(name)
         for name in columns
     )
-    codes = service_ids.cast(pl.Enum(list(services.by_id)), strict=False).to_physical()
-    return [by_code[name].gather(codes) for name in columns]
+    terms = services_frame(services).select_seq(column.gather(codes) for column in of_each)
+    return terms.get_columns()
 
 
 _WORDS: Final = {
@@ -337,11 +338,11 @@ def enrollment_contents(frame: pl.DataFrame) -> Hashes:
     contents = np.empty(frame.height, np.uint64)
     done = 0
     # By so many rows as stay in the processor's caches.
-    for rows in frame.select("basis", *_SAID).iter_slices(_ROWS_AT_ONCE):
+    ticks = pl.col(_SAID).to_physical().cast(pl.Int64).fill_null(_NO_TIME)
+    for rows in frame[["basis", *_SAID]].iter_slices(_ROWS_AT_ONCE):
         content = hash_text(rows["basis"].cast(pl.String), 1)
-        for name in _SAID:
-            ticks = rows[name].to_physical().cast(pl.Int64).fill_null(_NO_TIME)
-            content = combined(content, ticks.to_numpy().view(np.uint64))
+        for column in rows.select_seq(ticks).iter_columns():
+            content = combined(content, column.to_numpy().view(np.uint64))
         contents[done : done + content.size] = content
         done += content.size
     return contents

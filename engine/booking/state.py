@@ -237,7 +237,7 @@ class Past:
         of entries that an earlier run booked, if so asked.
         """
         found: BookPositions = np.full(len(service_id), -1, np.int64)
-        if not self.keys:
+        if not self.keys or not found.size:
             return found
         wanted = hash_pair(service_id, transaction_id)
         # In ascending order the searches walk through a segment instead of jumping about in it.
@@ -248,7 +248,7 @@ class Past:
             if not at.size:
                 continue
             rows = order[at]
-            checks = key_checks(service_id.gather(rows), transaction_id.gather(rows))
+            checks = key_checks(service_id[rows], transaction_id[rows])
             # The same key, booked again, or another key of the same hash.
             same = self.facts_at(positions)["check"] == checks
             if before_run is not None:
@@ -373,7 +373,7 @@ def content_hashes(frame: pl.DataFrame, key_hashes: Hashes) -> Hashes:
     # The transaction's own text again, in another hash: keys that collide differ in content.
     content = combined(key_hashes, hash_text(frame["transaction_id"], CHECK_SEED))
     content = combined(content, hash_text(frame["account_id"], CHECK_SEED))
-    for numbers in (frame["occurred_at"].to_physical(), frame["amount"]):
+    for numbers in (frame["occurred_at"].cast(pl.Int64), frame["amount"]):
         content = combined(content, numbers.to_numpy().view(np.uint64))
     content = combined(content, hash_coded(frame["kind"].cast(Kind), CHECK_SEED))
     for name in ("original_transaction_id", "method"):

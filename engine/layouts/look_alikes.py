@@ -30,4 +30,6 @@ def all_plain(texts: pl.Series) -> pl.Series:
     """Texts as they are compared."""
     if (texts.str.len_bytes() == texts.str.len_chars()).all():
         return texts
-    return texts.str.normalize("NFKC").str.replace_many(list(_SAME), list(_SAME.values()))
+    alike = pl.col(texts.name).str.normalize("NFKC")
+    replaced = alike.str.replace_many(list(_SAME), list(_SAME.values()))
+    return texts.to_frame().select(replaced).to_series()

@@ -7,9 +7,11 @@ is a code: ``missing``, ``malformed``, ``out_of_range``, ``unknown``, ``unexpect
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TypeAlias
+from functools import cache, reduce
+from operator import or_
+from typing import Final, TypeAlias
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -55,11 +57,9 @@ Delivery: TypeAlias = pl.DataFrame | pa.Table
 def read_transactions(table: Delivery) -> Reading:
     """Reads a batch of delivered transactions; columns that may be left out may be missing."""
     cells = _cells(table, TRANSACTION_FORMS, TRANSACTION_REQUIRED)
-    kind, original = cells["kind"].values, cells["original_transaction_id"]
-    refund = kind == "refund"
-    given = original.values.is_not_null()
-    unexpected = (~refund & given).fill_null(value=False)
-    missing = (refund & ~given).fill_null(value=False)
+    original = cells["original_transaction_id"]
+    refund, given = cells["kind"].values == "refund", original.values.is_not_null()
+    unexpected, missing = (~refund & given).fill_null(value=False), refund & ~given
     faults = {code: mask & ~unexpected for code, mask in original.faults.items()}
     cells["original_transaction_id"] = Cells(
         original.values, marked(faults | {"unexpected": unexpected, "missing": missing})
@@ -75,12 +75,32 @@ def read_enrollments(table: Delivery) -> Reading:
 def read_events(table: Delivery) -> Reading:
     """Reads a batch of delivered events: each kind needs some columns and allows no others."""
     cells = _cells(table, EVENT_FORMS, EVENT_REQUIRED)
-    columns, judged = [cells["kind"].values.cast(pl.String).alias("kind")], []
+    masks = pl.DataFrame(
+        [
+            cells["kind"].values.cast(pl.String).alias("kind"),
+            *(_given(cells[name]).alias(name) for name in EVENT_BY_KIND),
+        ]
+    ).select(_events_by_kind())
     for name in EVENT_BY_KIND:
-        cell, given = cells[name], cells[name].values.is_not_null()
-        for mask in cell.faults.values():
-            given |= mask
-        columns.append(given.alias(name))
+        cell, unexpected = cells[name], masks[f"unexpected {name}"]
+        faults = {code: mask & ~unexpected for code, mask in cell.faults.items()}
+        faults |= {"unexpected": unexpected, "missing": masks[f"missing {name}"]}
+        cells[name] = Cells(cell.values, marked(faults))
+    return _split(cells, table.shape[0])
+
+
+def _given(cells: Cells) -> pl.Series:
+    """Which cells hold something, readable or not."""
+    return reduce(or_, cells.faults.values(), cells.values.is_not_null())
+
+
+@cache
+def _events_by_kind() -> tuple[pl.Expr, ...]:
+    """By an event's kind, and by which of its columns hold something: what each column lacks or
+    has too much.
+    """
+    judged = []
+    for name in EVENT_BY_KIND:
         needed_by = [kind for kind, needs in EVENT_NEEDS.items() if name in needs]
         allowed_by = [kind for kind, names in EVENT_MAY_HAVE.items() if name in names]
         kind = pl.col("kind")
@@ -90,13 +110,7 @@ def read_events(table: Delivery) -> Reading:
             (pl.col(name) & ~allowed).alias(f"unexpected {name}"),
             (needed & ~pl.col(name)).alias(f"missing {name}"),
         ]
-    masks = pl.DataFrame(columns).select(judged)
-    for name in EVENT_BY_KIND:
-        cell, unexpected = cells[name], masks[f"unexpected {name}"]
-        faults = {code: mask & ~unexpected for code, mask in cell.faults.items()}
-        faults |= {"unexpected": unexpected, "missing": masks[f"missing {name}"]}
-        cells[name] = Cells(cell.values, marked(faults))
-    return _split(cells, table.shape[0])
+    return tuple(judged)
 
 
 def read_claims(table: Delivery) -> Reading:
@@ -164,9 +178,8 @@ def _cells(
         if name in names and not is_blank(table[name]):
             read = form(table[name])
         else:
-            blank = pl.repeat(None, table.shape[0], dtype=_type_of(form), eager=True)
-            read = Cells(blank, {})
-        if name in required:
+            read = Cells(_nothing(form).new_from_index(0, table.shape[0]), {})
+        if name in required and read.values.null_count():
             at_fault = read.values.is_null()
             for mask in read.faults.values():
                 at_fault &= ~mask
@@ -176,27 +189,29 @@ def _cells(
 
 
 @cache
-def _type_of(form: CellForm) -> pl.DataType:
-    """What a form makes of texts."""
-    return form(pl.Series([""])).values.dtype
+def _nothing(form: CellForm) -> pl.Series:
+    """What a form makes of an empty text."""
+    return form(pl.Series([""])).values
+
+
+_NO_FAULTS: Final = pl.DataFrame(
+    schema={"row": pl.UInt32, "errors": pl.List(pl.String), "amount": pl.Int64}
+)
 
 
 def _split(cells: Mapping[str, Cells], rows: int) -> Reading:
-    frame = pl.DataFrame([read.values.alias(name) for name, read in cells.items()])
-    frame = frame.with_columns(row=pl.int_range(rows, dtype=pl.UInt32, eager=True))
+    row = pl.Series("row", np.arange(rows, dtype=np.uint32))
+    frame = pl.DataFrame([*(read.values.alias(name) for name, read in cells.items()), row])
     masks = [
         mask.alias(f"{name}:{code}")
         for name, read in cells.items()
         for code, mask in read.faults.items()
     ]
-    amounts = pl.col("amount") if "amount" in frame.columns else pl.lit(None, pl.Int64)
     if not masks:
-        none = frame.clear().select(
-            "row", pl.lit([], pl.List(pl.String)).alias("errors"), amounts.alias("amount")
-        )
-        return Reading(frame, none, frame)
+        return Reading(frame, _NO_FAULTS, frame)
+    amounts = pl.col("amount") if "amount" in frame.columns else pl.lit(None, pl.Int64)
     flags = pl.DataFrame(masks)
-    at_fault = flags.select(pl.any_horizontal(pl.all())).to_series()
+    at_fault = reduce(or_, masks)
     errors = flags.filter(at_fault).select(
         pl.concat_list(
             [pl.when(pl.col(name)).then(pl.lit(name)) for name in flags.columns]

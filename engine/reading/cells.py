@@ -4,8 +4,9 @@ cannot be read.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -29,9 +30,17 @@ DeliveredColumn: TypeAlias = pl.Series | pa.ChunkedArray
 CellForm = Callable[[DeliveredColumn], Cells]
 
 
+class TextRange(NamedTuple):
+    """The least and the greatest byte of some texts, and how many bytes the longest has."""
+
+    least: int
+    greatest: int
+    longest: int
+
+
 def marked(masks: Mapping[str, pl.Series]) -> Masks:
-    """The masks of the faults that occur."""
-    return {code: mask for code, mask in masks.items() if mask.any()}
+    """The masks of the faults that occur; where a mask says nothing, there is none."""
+    return {code: mask.fill_null(value=False) for code, mask in masks.items() if mask.any()}
 
 
 def text_of(column: DeliveredColumn) -> pl.Series:
@@ -53,25 +62,23 @@ def is_blank(column: DeliveredColumn) -> bool:
     return all(ends[0] == ends[-1] for ends, _ in map(bytes_of, column.chunks))
 
 
-def range_of_bytes(text: pl.Series) -> tuple[int, int]:
-    """The least and the greatest byte of the texts; bytes under nulls may count, which is safe."""
+def range_of(text: pl.Series) -> TextRange:
+    """The range of the texts' bytes; what stands under nulls may count, which is safe."""
     ends, data = bytes_of(text.to_arrow(compat_level=pl.CompatLevel.oldest()))
-    texts = data[ends[0] : ends[-1]]
-    return int(texts.min(initial=0xFF)), int(texts.max(initial=0))
+    texts, longest = data[ends[0] : ends[-1]], np.diff(ends).max(initial=0)
+    return TextRange(int(texts.min(initial=0xFF)), int(texts.max(initial=0)), int(longest))
 
 
-def trimmed(text: pl.Series, byte_range: tuple[int, int]) -> pl.Series:
-    """Texts without blanks around them, empty ones as nulls; ``byte_range`` is theirs."""
-    least, greatest = byte_range
+def trimmed(text: pl.Series, text_range: TextRange) -> pl.Series:
+    """Texts without blanks around them, empty ones as nulls; ``text_range`` is theirs."""
     # In UTF-8 spaces and tabs are below 0x21; U+3000 begins with 0xE3, U+FEFF with 0xEF.
-    if least <= 0x20 or greatest >= 0xE3:
+    if text_range.least <= 0x20 or text_range.greatest >= 0xE3:
         text = text.str.strip_chars(BLANKS)
-    if (text.str.len_bytes() == 0).any():
-        text = text.set(text == "", None)
-    return text
+    empty = text == ""
+    return text.set(empty, None) if empty.any() else text
 
 
 def trimmed_text(column: DeliveredColumn) -> pl.Series:
     """A column as text, trimmed."""
     text = text_of(column)
-    return trimmed(text, range_of_bytes(text))
+    return trimmed(text, range_of(text))

@@ -17,7 +17,7 @@ from engine.reading.cells import (
     DeliveredColumn,
     Masks,
     marked,
-    range_of_bytes,
+    range_of,
     text_of,
     trimmed,
     trimmed_text,
@@ -40,13 +40,13 @@ def identifier(column: DeliveredColumn) -> Cells:
     text = text_of(column)
     if text.null_count() == len(text):
         return Cells(text, {})
-    byte_range = least, greatest = range_of_bytes(text)
-    text = trimmed(text, byte_range)
+    text_range = range_of(text)
+    text = trimmed(text, text_range)
     masks: Masks = {}
-    if least < 0x20 or greatest >= 0x7F:
-        masks["malformed"] = text.str.contains(r"[\x00-\x1F\x7F]").fill_null(value=False)
-    if (text.str.len_bytes() > MAX_ID_CHARACTERS).any():
-        long = (text.str.len_chars() > MAX_ID_CHARACTERS).fill_null(value=False)
+    if text_range.least < 0x20 or text_range.greatest >= 0x7F:
+        masks["malformed"] = text.str.contains(r"[\x00-\x1F\x7F]")
+    if text_range.longest > MAX_ID_CHARACTERS:
+        long = text.str.len_chars() > MAX_ID_CHARACTERS
         masks["out_of_range"] = long & ~masks["malformed"] if "malformed" in masks else long
     return Cells(text, marked(masks))
 
@@ -54,8 +54,7 @@ def identifier(column: DeliveredColumn) -> Cells:
 def authority(column: DeliveredColumn) -> Cells:
     """Who decided an event: any text of 1 to 200 characters."""
     text = trimmed_text(column)
-    too_long = (text.str.len_chars() > MAX_AUTHORITY_CHARACTERS).fill_null(value=False)
-    return Cells(text, marked({"out_of_range": too_long}))
+    return Cells(text, marked({"out_of_range": text.str.len_chars() > MAX_AUTHORITY_CHARACTERS}))
 
 
 def free_text(column: DeliveredColumn) -> Cells:
@@ -71,7 +70,7 @@ def word(words: tuple[str, ...]) -> CellForm:
         values = text.cast(pl.Enum(words), strict=False)
         if values.null_count() == text.null_count():
             return Cells(values, {})
-        text = trimmed(text, range_of_bytes(text))
+        text = trimmed(text, range_of(text))
         values = text.cast(pl.Enum(words), strict=False)
         return Cells(values, marked({"unknown": values.is_null() & text.is_not_null()}))
 
@@ -93,7 +92,6 @@ def amount(column: DeliveredColumn) -> Cells:
     whole = text.str.contains(r"^-?[0-9]+$")
     inside = inside.fill_null(value=False) & whole
     masks = {"malformed": ~whole, "out_of_range": whole & ~inside}
-    masks = {code: mask.fill_null(value=False) for code, mask in masks.items()}
     return Cells(values.set(~inside, None), marked(masks))
 
 
@@ -121,7 +119,6 @@ def points(column: DeliveredColumn) -> Cells:
     whole = text.str.contains(r"^-?[0-9]+$")
     inside = whole & (values >= 0).fill_null(value=False)
     masks = {"malformed": ~whole, "out_of_range": whole & ~inside}
-    masks = {code: mask.fill_null(value=False) for code, mask in masks.items()}
     return Cells(values.set(~inside.fill_null(value=False), None), marked(masks))
 
 

@@ -72,11 +72,12 @@ class _Column:
             self._take(values.slice(start, _AT_ONCE), hashes[start : start + _AT_ONCE])
 
     def _take(self, values: pl.Series, hashes: Hashes) -> None:
-        fits = values.str.contains(_FORM).fill_null(value=False)
-        values = values.filter(fits)
-        hashes, first = np.unique(hashes[fits.to_numpy()], return_index=True)
-        if hashes.size:
-            numbers = [_digits(value) for value in values.gather(first[:_JUDGED]).to_list()]
+        fits = values.str.contains(_FORM)
+        if fits.any():
+            values = values.filter(fits)
+            hashes = hashes[fits.fill_null(value=False).to_numpy()]
+            hashes, first = np.unique(hashes, return_index=True)
+            numbers = [_digits(value) for value in values[first[:_JUDGED]].to_list()]
             self.join(hashes[:_JUDGED], check_digit_agrees(pl.Series(numbers)))
 
     def join(self, hashes: Hashes, agrees: npt.NDArray[np.bool_]) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.reading.cells import Cells, DeliveredColumn, marked, trimmed_text
+from engine.reading.cells import Cells, DeliveredColumn, Masks, marked, trimmed_text
 
 _INSTANT: Final = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
@@ -56,14 +56,21 @@ def _zoned(text: pl.Series, parts: pl.DataFrame) -> Cells:
     local = pl.format("{} {}", "day", "time").str.to_datetime(
         "%Y-%m-%d %H:%M:%S", time_unit="us", strict=False
     )
+    # There is no year 0000, even if the offset moves the instant into year 1.
+    in_years = pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT) & ~pl.col("year_0")
     values = (
-        parts.select(at=local + fraction + to_jst)
-        .select(pl.when(pl.col("at").is_between(_FIRST_INSTANT, _LAST_INSTANT)).then(pl.col("at")))
+        parts.select(at=local + fraction + to_jst, year_0=pl.col("day").str.starts_with("0000"))
+        .select(pl.when(in_years).then("at"))
         .to_series()
     )
-    # There is no year 0000, even if the offset moves the instant into year 1.
-    values = values.set(parts["day"].str.starts_with("0000").fill_null(value=False), None)
-    return Cells(values, marked({"malformed": values.is_null() & text.is_not_null()}))
+    return Cells(values, _malformed(values, text))
+
+
+def _malformed(values: pl.Series, text: pl.Series) -> Masks:
+    """The fault of texts that have no value; no missing text has one."""
+    if values.null_count() == text.null_count():
+        return {}
+    return marked({"malformed": values.is_null() & text.is_not_null()})
 
 
 def _plain_instants(column: DeliveredColumn) -> pl.Series | None:
@@ -130,5 +137,5 @@ def day(column: DeliveredColumn) -> Cells:
         return Cells(days.set(outside, None), marked({"malformed": outside}))
     text = trimmed_text(column)
     plain = text.str.contains(_DAY) & ~text.str.starts_with("0000")
-    values = text.set(~plain.fill_null(value=False), None).str.to_date("%Y-%m-%d", strict=False)
-    return Cells(values, marked({"malformed": values.is_null() & text.is_not_null()}))
+    values = text.set(~plain, None).str.to_date("%Y-%m-%d", strict=False)
+    return Cells(values, _malformed(values, text))

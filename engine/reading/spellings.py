@@ -93,7 +93,9 @@ class OddIds:
 
     def ids(self) -> pl.DataFrame:
         """What was found: ``service_id``, ``id``, ``plain``, ``row_ref``, each ID once."""
-        found = pl.concat([pl.DataFrame(schema=_SCHEMA), *self._found])
+        if not self._found:
+            return pl.DataFrame(schema=_SCHEMA)
+        found = pl.concat(self._found)
         return found.sort("row_ref").unique(["service_id", "id"], keep="first", maintain_order=True)
 
     def among_each_other(self, ids: pl.DataFrame) -> npt.NDArray[np.bool_]:
@@ -106,6 +108,9 @@ def in_other_spellings(
     ids: pl.DataFrame, services: pl.Series | None, others: pl.Series
 ) -> npt.NDArray[np.bool_]:
     """Which of some IDs, as ``OddIds`` finds them, another spelling is among others."""
+    mask = np.zeros(ids.height, np.bool_)
+    if ids.is_empty():
+        return mask
     # There may be millions of others, and few come near one of the IDs.
     other, plain = pl.col("other"), pl.col("plain")
     outlines = ids.select(_outline(plain)).to_series().implode()
@@ -118,7 +123,6 @@ def in_other_spellings(
         .join(known.with_columns(plain=plain_ids(known["other"])), on=["service_id", "plain"])
         .filter(pl.col("id") != other)
     )
-    mask = np.zeros(ids.height, np.bool_)
     mask[met["place"].to_numpy()] = True
     return mask
 

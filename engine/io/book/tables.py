@@ -102,7 +102,7 @@ class TableWriter:
         if frame.is_empty():
             return
         self.rows += frame.height
-        for group in frame.select(self._schema.names).iter_slices(ROWS_PER_GROUP):
+        for group in frame[self._schema.names].iter_slices(ROWS_PER_GROUP):
             table = pyarrow.table(
                 [_column(group[field.name], field.type) for field in self._schema],
                 schema=self._schema,

@@ -51,6 +51,8 @@ class Tally:
 
     def decline(self, declined: pl.DataFrame) -> None:
         """Counts declined transactions."""
+        if declined.is_empty():
+            return
         by_reason = declined.group_by("reason").agg(pl.len(), pl.col("amount").sum())
         for reason, rows, yen in by_reason.iter_rows():
             self.declined[reason] = self.declined.get(reason, 0) + rows

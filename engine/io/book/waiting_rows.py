@@ -70,7 +70,7 @@ class WaitingRows:
         )
 
     def take(self, places: npt.NDArray[np.int64]) -> "WaitingRows":
-        return WaitingRows(self.fixed[places], self.texts.gather(places))
+        return WaitingRows(self.fixed[places], self.texts[places])
 
     def filter(self, mask: npt.NDArray[np.bool_]) -> "WaitingRows":
         return self if mask.all() else self.take(np.flatnonzero(mask))
@@ -85,16 +85,17 @@ class WaitingRows:
 
     def text_columns(self, names: Sequence[str]) -> pl.DataFrame:
         """Some of the texts, cut out of the whole in one query."""
-        start, columns, cuts = np.zeros(self.fixed.size, np.int64), [self.texts.alias("all")], []
+        start, columns = np.zeros(self.fixed.size, np.int64), [self.texts.alias("all")]
+        cuts = dict.fromkeys(names, pl.lit(None))
         for name in TEXTS:
             length = _lengths(self.fixed, name)
             if name in names:
                 at, of = f"start of {name}", f"length of {name}"
                 columns += [pl.Series(at, start), pl.Series(of, length)]
                 part = pl.col("all").bin.slice(pl.col(at), pl.col(of).clip(0)).cast(pl.String)
-                cuts.append(pl.when(pl.col(of) >= 0).then(part).alias(name))
+                cuts[name] = pl.when(pl.col(of) >= 0).then(part)
             start = start + np.maximum(length, 0)
-        return pl.DataFrame(columns).select(cuts).select(names)
+        return pl.DataFrame(columns).select(**cuts)
 
 
 def encoded(frame: pl.DataFrame) -> WaitingRows:
@@ -102,16 +103,18 @@ def encoded(frame: pl.DataFrame) -> WaitingRows:
     fixed = np.zeros(frame.height, FIXED)
     fixed["account"] = _pair_hashes(frame, "account_id")
     fixed["key"] = _pair_hashes(frame, "transaction_id")
-    fixed["occurred_at"] = frame["occurred_at"].to_physical().to_numpy()
+    fixed["occurred_at"] = frame["occurred_at"].cast(pl.Int64).to_numpy()
     fixed["kind"] = frame["kind"].cast(Kind).to_physical().to_numpy()
     for name in ("row_id", "amount", "booked_once"):
         fixed[name] = frame[name].to_numpy()
+    texts = pl.col(TEXTS).cast(pl.String)
+    lengths = frame.select(texts.str.len_bytes().cast(pl.Int64).fill_null(-1))
     for number, name in enumerate(TEXTS):
-        lengths = frame[name].cast(pl.String).str.len_bytes().cast(pl.Int64).fill_null(-1)
         place = fixed["method_length"] if name == "method" else fixed["lengths"][:, number]
-        place[:] = lengths.to_numpy()
-    parts = [pl.col(name).cast(pl.String).fill_null("") for name in TEXTS]
-    return WaitingRows(fixed, frame.select(pl.concat_str(parts).cast(pl.Binary)).to_series())
+        place[:] = lengths[name].to_numpy()
+    return WaitingRows(
+        fixed, frame.select(pl.concat_str(texts.fill_null("")).cast(pl.Binary)).to_series()
+    )
 
 
 def _pair_hashes(frame: pl.DataFrame, identifier: str) -> Hashes:

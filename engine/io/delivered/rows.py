@@ -56,11 +56,10 @@ class PartRows:
 
     def yen(self, *, second: bool = False) -> int:
         """The sum of all amounts that can be read; ``second``: of second rows out of a record."""
-        which = pl.col("row_ref") & SECOND != 0 if second else pl.lit(value=True)
-        return sum(
-            int(rows.select(pl.col("amount").filter(which).sum()).item())
-            for rows in (self.good, self.faulty)
-        )
+        parts = [self.good, self.faulty]
+        if second:
+            parts = [rows.filter(pl.col("row_ref") & SECOND != 0) for rows in parts]
+        return sum(int(rows["amount"].sum()) for rows in parts)
 
     def all_at_fault(self, error: str) -> pl.DataFrame:
         """The good rows as faulty ones; for a batch that holds nothing else."""
@@ -117,7 +116,9 @@ def _rows(
     reading: Reading, batch: Batch, first_ref: int, row_refs: RowRefs | None = None
 ) -> PartRows:
     refs = first_ref + batch.places if row_refs is None else row_refs
-    good = reading.good.with_columns(row_ref=pl.Series(refs[reading.good["row"].to_numpy()]))
+    good = reading.good.drop("row").hstack(
+        [pl.Series("row_ref", refs[reading.good["row"].to_numpy()])]
+    )
     faulty = pl.DataFrame(schema=FAULTS_SCHEMA)
     if reading.faulty.height or batch.ragged:
         rows = reading.faulty["row"].to_numpy()
@@ -138,4 +139,4 @@ def _rows(
                 ),
             ]
         ).sort("row_ref")
-    return PartRows(good.drop("row"), faulty, reading.values, batch, first_ref)
+    return PartRows(good, faulty, reading.values, batch, first_ref)

@@ -249,6 +249,8 @@ class KeySettlement:
 
     def split(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows that stay, and the duplicates; all else that is set aside is in neither."""
+        if self.set_aside.size == 0:
+            return rows, rows.clear()
         aside = rows["row_ref"].is_in(pl.Series(self.set_aside).implode())
         if not aside.any():
             return rows, rows.clear()

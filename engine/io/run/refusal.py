@@ -45,21 +45,20 @@ class QuarantinedRows:
             return
         # A layout names the provider's own columns ahead of the code.
         in_conflict = pl.col("errors").list.eval(pl.element().str.ends_with(":conflict")).list.any()
-        for kind, rows in (
-            (conflict, quarantined.filter(in_conflict)),
-            (Kind.UNREADABLE, quarantined.filter(~in_conflict)),
-        ):
-            self._rows[kind] += rows.height
-            if rows.is_empty():
+        conflicts = quarantined.select(in_conflict).to_series()
+        for kind, of_kind in ((conflict, conflicts), (Kind.UNREADABLE, ~conflicts)):
+            if not of_kind.any():
                 continue
+            rows = quarantined if of_kind.all() else quarantined.filter(of_kind)
+            self._rows[kind] += rows.height
             examples = self._examples.setdefault(kind, [])
-            examples += rows.select("file", "row").head(_EXAMPLES - len(examples)).rows()
+            examples += rows[["file", "row"]].head(_EXAMPLES - len(examples)).rows()
             for file, number in rows["file"].value_counts().iter_rows():
                 self._by_file[file] += number
-            faults = rows.select("file", "errors").explode("errors").group_by("file", "errors")
+            faults = rows[["file", "errors"]].explode("errors").group_by("file", "errors")
             for file, fault, number in faults.len().iter_rows():
                 self._faults[file, kind, fault] += number
-            first = rows.select("file", "row", "errors").head(_ROWS_IN_DETAILS - len(self._first))
+            first = rows[["file", "row", "errors"]].head(_ROWS_IN_DETAILS - len(self._first))
             self._first += [row | {"kind": str(kind)} for row in first.to_dicts()]
 
     def check(self, read: int, largest_share: float, rows_allowed: int = 0) -> None:

@@ -26,6 +26,7 @@ from engine.columns.hashing import (
     hash_coded,
     hash_pair,
     hash_text,
+    hash_texts,
     places_in,
 )
 from engine.records import Kind
@@ -371,16 +372,19 @@ def key_checks(service_id: pl.Series, transaction_id: pl.Series) -> npt.NDArray[
 def content_hashes(frame: pl.DataFrame, key_hashes: Hashes) -> Hashes:
     """The hash of all canonical columns of transactions."""
     # The transaction's own text again, in another hash: keys that collide differ in content.
-    content = combined(key_hashes, hash_text(frame["transaction_id"], CHECK_SEED))
-    content = combined(content, hash_text(frame["account_id"], CHECK_SEED))
+    said = [
+        name
+        for name in ("original_transaction_id", "method")
+        if frame[name].null_count() < frame.height
+    ]
+    names = ("transaction_id", "account_id", *said)
+    texts = dict(zip(names, hash_texts([frame[n] for n in names], CHECK_SEED), strict=True))
+    content = combined(combined(key_hashes, texts["transaction_id"]), texts["account_id"])
     for numbers in (frame["occurred_at"].cast(pl.Int64), frame["amount"]):
         content = combined(content, numbers.to_numpy().view(np.uint64))
     content = combined(content, hash_coded(frame["kind"].cast(Kind), CHECK_SEED))
     for name in ("original_transaction_id", "method"):
-        if frame[name].null_count() < frame.height:
-            content = combined(content, hash_text(frame[name], CHECK_SEED))
-        else:
-            content = combined(content, _NO_TEXT)
+        content = combined(content, texts.get(name, _NO_TEXT))
     return content
 
 

@@ -4,6 +4,7 @@ The hashes are Polars' own: quick, and the same for the same Polars version. Who
 stores ``FINGERPRINT`` beside it and throws the hashes away when it no longer agrees.
 """
 
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -25,9 +26,21 @@ KEY_SEED: Final = 1
 CHECK_SEED: Final = 2
 
 
+def hash_texts(columns: Sequence[pl.Series], seed: int) -> list[Hashes]:
+    """For each column one hash a row; a missing text has a hash of its own.
+
+    All in one query, which by itself takes longer than a hundred hashes.
+    """
+    texts = pl.DataFrame([column.alias(f"{at}") for at, column in enumerate(columns)])
+    if texts.is_empty():
+        return [np.empty(0, np.uint64) for _ in columns]
+    hashes = texts.select_seq(pl.all().hash(seed))
+    return [column.to_numpy() for column in hashes.iter_columns()]
+
+
 def hash_text(texts: pl.Series, seed: int) -> Hashes:
-    """One hash a row; a missing text has a hash of its own."""
-    return texts.hash(seed=seed).to_numpy() if len(texts) else np.empty(0, np.uint64)
+    """The hashes of one column."""
+    return hash_texts([texts], seed)[0]
 
 
 def hash_coded(coded: pl.Series, seed: int) -> Hashes:
@@ -56,10 +69,7 @@ def combined(first: Hashes, second: Hashes) -> Hashes:
 
 def hash_pair(service_id: pl.Series, identifier: pl.Series, seed: int = KEY_SEED) -> Hashes:
     """The hash of (service, account) or (service, transaction)."""
-    # Both in one query: a query takes longer than a hundred hashes.
-    texts = pl.DataFrame([service_id.alias("service"), identifier.alias("identifier")])
-    hashes = texts.select_seq(pl.all().hash(seed))
-    return combined(hashes["service"].to_numpy(), hashes["identifier"].to_numpy())
+    return combined(*hash_texts([service_id, identifier], seed))
 
 
 def hash_coded_pair(coded: pl.Series, identifier: pl.Series, seed: int = KEY_SEED) -> Hashes:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.columns.hashing import Hashes, hash_text
+from engine.columns.hashing import Hashes, hash_text, hash_texts
 from engine.errors import InputError
 
 Noted = dict[str, tuple[Hashes, npt.NDArray[np.bool_]]]
@@ -102,11 +102,11 @@ class Screen:
 
     def look(self, frame: pl.DataFrame) -> None:
         """Takes note of some rows' IDs."""
-        for name in SCREENED:
-            if name in frame.columns:
-                hashes = hash_text(frame[name], _SEED)
-                with self._lock:
-                    self._columns[name].take(frame[name], hashes)
+        names = [name for name in SCREENED if name in frame.columns]
+        hashed = hash_texts([frame[name] for name in names], _SEED)
+        for name, hashes in zip(names, hashed, strict=True):
+            with self._lock:
+                self._columns[name].take(frame[name], hashes)
 
     def look_at_lines(self, lines: Iterable[str]) -> None:
         """Takes note of what stands in all columns of some records, as they came."""

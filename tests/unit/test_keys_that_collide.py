@@ -1,5 +1,6 @@
 """Keys whose hashes are the same are told apart by their texts, and by a second hash."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -33,13 +34,13 @@ def test_nights_of_keys_that_nearly_all_collide_are_booked_the_same(
     nights = [deliver(tmp_path / "nights", number) for number in (1, 2, 3)]
     for night in nights:
         night.book(tmp_path / "plain")
-    whole = hashing.hash_text
+    whole = hashing.hash_texts
 
-    def colliding(texts: pl.Series, seed: int) -> hashing.Hashes:
-        hashes = whole(texts, seed)
-        return hashes & LEFT if seed == hashing.KEY_SEED else hashes
+    def colliding(columns: Sequence[pl.Series], seed: int) -> list[hashing.Hashes]:
+        hashes = whole(columns, seed)
+        return [of & LEFT for of in hashes] if seed == hashing.KEY_SEED else hashes
 
-    monkeypatch.setattr(hashing, "hash_text", colliding)
+    monkeypatch.setattr(hashing, "hash_texts", colliding)
     service, ids = pl.Series(["coin"] * 9), pl.Series([f"T{n}" for n in range(9)])
     assert len(set(hashing.hash_pair(service, ids).tolist())) <= LEFT + 1
     for night in nights:

@@ -245,7 +245,9 @@ LedgerEntry: Final = Record(
     },
     checks={
         # All of a part have the same, so it is looked at once.
-        "a_run_id_is_its_number": pl.col("run_id").unique().str.contains(r"^[0-9]{6,}$").all(),
+        "a_run_id_is_its_number": (
+            pl.col("run_id").unique().cast(pl.String).str.contains(r"^[0-9]{6,}$").all()
+        ),
         "an_original_stands_on_refunds_alone": (
             pl.col("original_transaction_id").is_not_null() == _OF_A_REFUND
         ),

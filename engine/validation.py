@@ -21,6 +21,7 @@ def validated(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
     """``frame`` when every row keeps the record's declaration.
 
     One pass of the columns passes what is sound; pandera judges what is not passed, and says why.
+    An Enum passes for text.
 
     Raises:
         BookError: naming the column and the check that failed; nothing may be booked then.
@@ -30,7 +31,8 @@ def validated(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
 
 def is_sound(frame: pl.DataFrame, record: Record) -> bool:
     """Whether the whole frame is seen at once to keep the declaration; if not, it still may."""
-    if list(frame.schema.items()) != list(polars_schema(record).items()):
+    types = [pl.String() if isinstance(dtype, pl.Enum) else dtype for dtype in frame.dtypes]
+    if list(zip(frame.columns, types, strict=True)) != list(polars_schema(record).items()):
         return False
     in_words = {name: column.words for name, column in record.columns.items() if column.words}
     absent = {name: frame[name].null_count() for name in in_words}
@@ -63,7 +65,7 @@ def _conditions(record: Record) -> tuple[pl.Expr, ...]:
             conditions.append((values.max() <= column.most).fill_null(value=True))
         if column.characters is not None:
             # So many bytes are never more characters.
-            lengths = values.str.len_bytes()
+            lengths = values.cast(pl.String).str.len_bytes()
             conditions.append((lengths.min() >= 1).fill_null(value=True))
             conditions.append((lengths.max() <= column.characters).fill_null(value=True))
     return tuple(conditions)
@@ -109,7 +111,7 @@ def judged(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
     from pandera.errors import SchemaError, SchemaErrors
 
     try:
-        schema.validate(frame)
+        schema.validate(frame.with_columns(pl.col(pl.Enum).cast(pl.String)))
     except (SchemaError, SchemaErrors) as error:
         # The failing rows name people; the check's own name does not.
         reason = str(error).split(" failure case")[0].splitlines()[0]

@@ -66,7 +66,8 @@ class SliceOutcome:
     """What became of a slice.
 
     Attributes:
-        entries: columns of ``LedgerEntry``, sorted by person and ``entry_seq``.
+        entries: columns of ``LedgerEntry``, sorted by person and ``entry_seq``; those of few words
+            are Enums.
         declined: columns of ``Declined``; rows that waited in the book are not among them.
         pending: refunds, declined too, for which neither the slice nor the past has an original:
             columns of ``Declined`` and ``row_ref``. Only the other slices know whether the reason
@@ -209,15 +210,15 @@ def _entries(
 ) -> pl.DataFrame:
     """The entries of what is ``booked``, rows in this ``order``, and the extra ones among them."""
     registry = night.past.registry
-    delivered = rows.select(*REPEATED)
+    # Kinds of entries begin with those of transactions.
+    kinds = pl.col("kind").to_physical().cat.to(EntryKind)
+    delivered = rows.select(*REPEATED).with_columns(kinds)
     numbers = [booked.person_nos, booked.net_yen, *awards]
     event_ids = pl.Series([None], dtype=pl.String)
     of_entry = np.zeros(order.size, np.int64)
     if extra is not None and extra.rows.height:
-        # Kinds of entries begin with those of transactions.
-        kinds = pl.col("kind").to_physical().cat.to(EntryKind)
         extra_rows = extra.rows.cast({"kind": EntryKind})
-        delivered = pl.concat([delivered.with_columns(kinds), extra_rows], rechunk=True)
+        delivered = pl.concat([delivered, extra_rows], rechunk=True)
         extra_numbers = [extra.person_nos, extra.net_yen, *extra.awards]
         numbers = [np.concatenate(both) for both in zip(numbers, extra_numbers, strict=True)]
         # Both are in this order already, and are only merged.
@@ -229,7 +230,10 @@ def _entries(
         event_ids = event_ids.append(extra.event_ids)
     person_nos, net_yen, entry_seq, *said = numbers
     delivered = delivered[order]
-    service_ids, account_ids = registry.account_ids(delivered["account_no"].to_numpy())
+    accounts = registry.accounts.select("service_id", "account_id")[
+        delivered["account_no"].to_numpy()
+    ]
+    account_ids = accounts["account_id"]
     delivered_ids, enrolled_ids = account_ids, pl.lit(None, pl.String)
     replacing = delivered["replacing_account_id"]
     if replacing.null_count() < replacing.len():
@@ -237,15 +241,15 @@ def _entries(
         delivered_ids = account_ids.zip_with(own, replacing)
         enrolled_ids = pl.when(~own).then(account_ids)
     return delivered.select(
-        pl.lit(night.run_id).alias("run_id"),
+        pl.lit(night.run_id, pl.Enum([night.run_id])).alias("run_id"),
         pl.lit(night.booked_on).alias("booked_on"),
         registry.person_ids(person_nos).alias("person_id"),
         pl.Series("entry_seq", entry_seq),
-        service_ids,
+        accounts["service_id"],
         delivered_ids.alias("account_id"),
         "transaction_id",
         "occurred_at",
-        pl.col("kind").cast(pl.String),
+        "kind",
         "amount",
         "original_transaction_id",
         "method",

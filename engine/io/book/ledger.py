@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -137,6 +138,8 @@ LEDGER: Final = DeltaForm(NAME, DESCRIPTION, LedgerEntry)
 def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> LedgerPart:
     """Validates entries, writes them, and reads back what was written.
 
+    Columns of few words may be Enums, which are cheaper than text.
+
     Raises:
         BookError: an entry breaks its declaration, or the disk gives back something else.
     """
@@ -147,9 +150,8 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
     ).filter("is_last")
     first_person, last_person = entries["person_id"][0], entries["person_id"][-1]
     totals = LedgerTotals.of(entries.lazy())
-    views = entries.to_arrow(compat_level=pl.CompatLevel.newest())
-    table = pa.table(views.columns, schema=view_schema(LedgerEntry))
-    del entries, views
+    table = _arrow_table(entries)
+    del entries
     path = folder / name
     with NewFile(path) as file:
         pq.write_table(
@@ -183,6 +185,39 @@ def write_part(entries: pl.DataFrame, folder: Path, name: str, cap_yen: int) -> 
             hint="check the disk; nothing was booked",
         )
     return part
+
+
+def _arrow_table(entries: pl.DataFrame) -> pa.Table:
+    """Entries as they are written, their texts uncopied."""
+    views = entries.to_arrow(compat_level=pl.CompatLevel.newest())
+    columns, fields = [], []
+    for field, column, values in zip(
+        view_schema(LedgerEntry), views.columns, entries.iter_columns(), strict=True
+    ):
+        few = isinstance(values.dtype, pl.Enum)
+        columns.append(_dictionaries(values) if few else column)
+        fields.append(field.with_type(columns[-1].type))
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _dictionaries(words: pl.Series) -> pa.ChunkedArray:
+    """An Enum as each row group has it: with a dictionary of the words in it, as they appear.
+
+    So the writer need not look up the text of every row; the file is the same.
+    """
+    codes = words.to_physical().to_numpy()
+    assert isinstance(words.dtype, pl.Enum)
+    texts = words.dtype.categories.to_arrow()
+    chunks = []
+    for start in range(0, codes.size, ROWS_PER_GROUP):
+        of_group = codes[start : start + ROWS_PER_GROUP]
+        present, first = np.unique(of_group, return_index=True)
+        present = present[np.argsort(first)]
+        places = np.zeros(len(texts), np.int32)
+        places[present] = np.arange(present.size)
+        dictionary = texts.take(pa.array(present)).cast(pa.string())
+        chunks.append(pa.DictionaryArray.from_arrays(places[of_group], dictionary))
+    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.string()))
 
 
 def _read_back(path: Path) -> LedgerTotals:

@@ -113,9 +113,12 @@ class Exceptions:
     def replacing_ids(
         self, rows: pl.DataFrame, account_nos: Numbers, registry: Registry
     ) -> pl.Series:
-        """The account's ID where it replaced the account of that number, else null."""
+        """The account's ID where it replaced the account of that number, else null.
+
+        Of type Null, which takes no room, where no account of the book replaced another.
+        """
         if self.replacing.is_empty():
-            return pl.repeat(None, rows.height, dtype=pl.String, eager=True)
+            return pl.repeat(None, rows.height, dtype=pl.Null, eager=True)
         own = registry.accounts["account_id"].gather(np.where(account_nos < 0, 0, account_nos))
         differs = (own != rows["account_id"]) & pl.Series(account_nos >= 0)
         return rows.select(pl.when(differs).then("account_id")).to_series()

@@ -218,7 +218,7 @@ def _entries(
     of_entry = np.zeros(order.size, np.int64)
     if extra is not None and extra.rows.height:
         extra_rows = extra.rows.cast({"kind": EntryKind})
-        delivered = pl.concat([delivered, extra_rows], rechunk=True)
+        delivered = pl.concat([delivered.cast(extra_rows.schema), extra_rows], rechunk=True)
         extra_numbers = [extra.person_nos, extra.net_yen, *extra.awards]
         numbers = [np.concatenate(both) for both in zip(numbers, extra_numbers, strict=True)]
         # Both are in this order already, and are only merged.

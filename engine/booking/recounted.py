@@ -115,7 +115,8 @@ class People(NamedTuple):
 
     def rows_of(self, sources: Sources) -> pl.DataFrame:
         """The rows of new charges and purchases, columns of ``REPEATED``."""
-        return self.rows.select(REPEATED)[self.places[-1 - sources]]
+        rows = self.rows.select(REPEATED)[self.places[-1 - sources]]
+        return rows.cast({"replacing_account_id": pl.String})
 
 
 class Spendings(NamedTuple):
@@ -166,8 +167,17 @@ class Spendings(NamedTuple):
 
     def places_of(self, sources: Sources) -> Numbers:
         """The places of these."""
-        order = np.argsort(self.sources)
-        return order[np.searchsorted(self.sources, sources, sorter=order)]
+        found = np.empty(sources.size, np.int64)
+        booked, of_booked = np.flatnonzero(self.sources >= 0), sources >= 0
+        booked = booked[np.argsort(self.sources[booked])]
+        at = np.searchsorted(self.sources[booked], sources[of_booked])
+        found[of_booked] = booked[at]
+        # New ones are numbered without gaps to speak of.
+        new = np.flatnonzero(self.sources < 0)
+        place_of = np.empty(-self.sources.min(initial=0), np.int64)
+        place_of[-1 - self.sources[new]] = new
+        found[~of_booked] = place_of[-1 - sources[~of_booked]]
+        return found
 
 
 class _Moves(NamedTuple):

@@ -96,13 +96,18 @@ class Intake:
     unenrolled: Shuffle
     seen: SeenKeys
     unknown_accounts: OddIds = field(default_factory=lambda: OddIds("account_id", every=True))
-    _known_services: pl.Enum = field(init=False)
+    _in_service: npt.NDArray[np.bool_] = field(init=False)
     _persons: npt.NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
         # Made before the threads ask for it all at once.
         _ = self.past.registry.finder
-        self._known_services = pl.Enum(list(self.services.by_id))
+        # By account number, whether its service is known; the last is for number -1.
+        services = self.past.registry.accounts["service_id"]
+        assert isinstance(services.dtype, pl.Enum)
+        words = services.dtype.categories.to_list()
+        known = np.array([word in self.services.by_id for word in words], np.bool_)
+        self._in_service = np.append(known[services.to_physical().to_numpy()], False)
         self._persons = self.past.registry.person_nos
 
     def take(self, rows: PartRows) -> PartOutcome:
@@ -162,11 +167,10 @@ class Intake:
         return voids.of_people(self.slice_of_person == number)
 
     def _hand_on(self, good: pl.DataFrame) -> Hashes:
-        known = good["service_id"].cast(self._known_services, strict=False).is_not_null()
         exceptions = self.past.exceptions
         numbers = exceptions.accounts_of(good, self.past.registry)
         voided = exceptions.are_voided(good)
-        enrolled = (numbers >= 0) & known.to_numpy() & ~voided
+        enrolled = self._in_service.take(numbers) & ~voided
         if not enrolled.all():
             away = np.flatnonzero(~enrolled & (good["row_ref"] >= 0).to_numpy())
             if away.size:

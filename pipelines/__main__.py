@@ -28,7 +28,7 @@ _KEEP_HEAP = {
 }
 # What is imported stays, so to walk through it some 200 times in search of garbage takes a tenth of
 # a start and finds nothing.
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
 _SET_BY_THE_OPERATOR = ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
 _INTERRUPTED = b"error: interrupted\nhint: run again: what is booked is recognised\n"
 

@@ -89,6 +89,8 @@ class _Column:
 
 def _digits(value: str) -> str:
     """The digits of an Individual Number, however it is written."""
+    if value.isascii() and value.isdecimal():
+        return value
     return re.sub("[^0-9]", "", value.translate(_NARROW))
 
 

@@ -3,15 +3,16 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from engine.io.book.run_record import DecisionCounts, RowWarning, RunRecord
 from engine.io.run.one_run import RunResult
 from pipelines.shown.said import said
 from pipelines.shown.terminal import output, plain, print_json
 from pipelines.shown.texts import Lang, Texts
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def record_value(result: RunResult) -> dict[str, Any]:
@@ -108,7 +109,9 @@ def _late_and_corrected(record: RunRecord, texts: Texts) -> Iterator[str]:
         yield texts("of_format_1", rows=f"{counts.recounted_of_format_1:,}")
 
 
-def _transactions(record: RunRecord, texts: Texts) -> Table:
+def _transactions(record: RunRecord, texts: Texts) -> "Table":
+    from rich.table import Table
+
     counts, yen = record.counts, record.yen
     table = Table(box=None, pad_edge=False)
     table.add_column(texts("transactions"))
@@ -127,7 +130,7 @@ def _transactions(record: RunRecord, texts: Texts) -> Table:
 
 
 def _add_reasons(
-    table: Table, heading: str, rows: Mapping[str, int], yen: Mapping[str, int]
+    table: "Table", heading: str, rows: Mapping[str, int], yen: Mapping[str, int]
 ) -> None:
     table.add_row(heading, f"{sum(rows.values()):,}", f"{sum(yen.values()):,}")
     for reason, number in rows.items():

@@ -1,28 +1,33 @@
-"""What a command prints for people: tables and lines that no value can break or steer."""
+"""What a command prints for people: tables and lines that no value can break or steer.
+
+Rich is imported by what prints for people: a quiet night needs it for nothing.
+"""
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 # Wider than any table: a terminal breaks a long line itself, where a table that is made to fit cuts
 # its numbers.
 _WIDTH: Final = 10_000
 
 
-class _Output(Console):
-    """Standard output; a broken pipe raises BrokenPipeError instead of exiting the process."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def output() -> Console:
+def output() -> "Console":
     """Standard output; lines are as wide as they need to be."""
-    return _Output(
+    from rich.console import Console
+
+    class Output(Console):
+        """A broken pipe raises BrokenPipeError instead of exiting the process."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Output(
         width=_WIDTH,
         highlight=False,
         soft_wrap=True,
@@ -48,11 +53,13 @@ def plain(text: object, *, keep: str = "") -> str:
 
 def table(
     columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[object]], *, total: bool = False
-) -> Table:
+) -> "Table":
     """A table; a column is its heading and whether it holds numbers, which end at the right.
 
     ``total`` sets the last row apart from those that it adds up.
     """
+    from rich.table import Table
+
     made = Table(box=None, pad_edge=False)
     for heading, numbers in columns:
         made.add_column(heading, justify="right" if numbers else "left", no_wrap=True)

@@ -19,7 +19,7 @@ from engine.io.book.writing import locked
 
 IN_USE = "another run is writing to this book"
 WAIT = "wait until it has ended, then run again, or say --wait SECONDS; nothing was booked"
-RUNS = 6
+RUNS = 4
 MOST_ATTEMPTS = RUNS * 10
 
 
@@ -60,7 +60,7 @@ Night(pathlib.Path({str(night.folder)!r}), {night.number}).book(pathlib.Path({st
             process.wait(timeout=30)
 
 
-def test_six_runs_at_once_book_everything_once(tmp_path: Path) -> None:
+def test_four_runs_at_once_book_everything_once(tmp_path: Path) -> None:
     book = tmp_path / "book"
     nights = [deliver(tmp_path, number, refers_back=False) for number in range(1, RUNS + 1)]
     alone = [night.book(tmp_path / f"alone-{night.number}") for night in nights]

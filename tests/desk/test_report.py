@@ -8,6 +8,8 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,51 @@ def figures(six_nights: Path) -> Figures:
     return gather(open_book(six_nights))
 
 
+@dataclass(frozen=True)
+class Written:
+    """A report of the sample's book; only to read."""
+
+    page: Path
+    workbook: Path
+
+    @property
+    def text(self) -> str:
+        return self.page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def written(
+    six_nights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Lang], Written]:
+    """By language, without a verification; each written once."""
+
+    @cache
+    def report_in(lang: Lang) -> Written:
+        folder = tmp_path_factory.mktemp("written")
+        made = Written(folder / "report.html", folder / "report.xlsx")
+        write_report(six_nights, out=made.page, xlsx=made.workbook, lang=lang, verify=False)
+        return made
+
+    return report_in
+
+
+@pytest.fixture(scope="module")
+def verified(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("verified")
+    made = Written(folder / "report.html", folder / "report.xlsx")
+    write_report(six_nights, out=made.page, xlsx=made.workbook, lang="en", verify=True)
+    return made
+
+
 @pytest.fixture
 def book(sample: Path, tmp_path: Path) -> Path:
     """A copy to do harm to."""
     return shutil.copytree(sample, tmp_path / "book")
 
 
-def report(book: Path, folder: Path, lang: Lang = "en", *, verify: bool = False) -> str:
+def report(book: Path, folder: Path) -> str:
     out = folder / "report.html"
-    write_report(book, out=out, xlsx=None, lang=lang, verify=verify)
+    write_report(book, out=out, xlsx=None, lang="en", verify=False)
     return out.read_text(encoding="utf-8")
 
 
@@ -205,15 +243,17 @@ def test_a_service_that_nobody_knows_is_not_named(tmp_path: Path) -> None:
 # --- What it claims -------------------------------------------------------------------------------
 
 
-def test_without_a_verification_it_says_so(book: Path, tmp_path: Path) -> None:
-    for lang, words in (("en", "Not verified"), ("ja", "未検証")):
-        text = cells(report(book, tmp_path, lang))  # type: ignore[arg-type]
-        assert words in text
-        assert text.count(Texts("report", lang)("o_not_checked")) == 3  # type: ignore[arg-type]
+@pytest.mark.parametrize(("lang", "words"), [("en", "Not verified"), ("ja", "未検証")])
+def test_without_a_verification_it_says_so(
+    written: Callable[[Lang], Written], lang: Lang, words: str
+) -> None:
+    text = cells(written(lang).text)
+    assert words in text
+    assert text.count(Texts("report", lang)("o_not_checked")) == 3
 
 
-def test_a_verified_book_is_called_so_but_not_its_deliveries(book: Path, tmp_path: Path) -> None:
-    text = cells(report(book, tmp_path, verify=True))
+def test_a_verified_book_is_called_so_but_not_its_deliveries(verified: Written) -> None:
+    text = cells(verified.text)
     assert "Verified, no findings" in text
     assert text.count("not checked") == 1
 
@@ -264,8 +304,8 @@ def test_tables_that_do_not_add_up_are_named_and_the_command_ends_with_1(
     assert "differs: " in cells(out.read_text(encoding="utf-8"))
 
 
-def test_the_terms_stand_there_with_their_sources(book: Path, tmp_path: Path) -> None:
-    text = cells(report(book, tmp_path))
+def test_the_terms_stand_there_with_their_sources(written: Callable[[Lang], Written]) -> None:
+    text = cells(written("en").text)
     assert "付与の上限金額は5,000円" in text
     assert "2021年4月末までに、マイナンバーカードの交付申請した方" in text
     assert "000001-000006" in text
@@ -274,10 +314,8 @@ def test_the_terms_stand_there_with_their_sources(book: Path, tmp_path: Path) ->
 # --- Nobody is named, nothing is run --------------------------------------------------------------
 
 
-def test_no_person_and_no_account_is_named(sample: Path, tmp_path: Path) -> None:
-    page, workbook = tmp_path / "report.html", tmp_path / "report.xlsx"
-    write_report(sample, out=page, xlsx=workbook, lang="ja", verify=True)
-    texts = page.read_text(encoding="utf-8") + repr(_values(workbook))
+def test_no_person_and_no_account_is_named(sample: Path, verified: Written) -> None:
+    texts = verified.text + repr(_values(verified.workbook))
     words = set(re.findall(r"[\w.-]+", texts))
     opened = open_book(sample)
     for frame in (
@@ -294,8 +332,10 @@ def test_no_person_and_no_account_is_named(sample: Path, tmp_path: Path) -> None
             assert words.isdisjoint(ids.to_list()), column
 
 
-def test_the_page_asks_for_nothing_and_lets_nothing_in(sample: Path, tmp_path: Path) -> None:
-    page = report(sample, tmp_path)
+def test_the_page_asks_for_nothing_and_lets_nothing_in(
+    written: Callable[[Lang], Written],
+) -> None:
+    page = written("en").text
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
     assert policy
     rules = html.unescape(policy[1])
@@ -317,16 +357,15 @@ def test_the_library_on_the_page_is_the_one_that_was_taken() -> None:
     assert "MIT" in (VENDOR / "dataTables.LICENSE.txt").read_text()
 
 
-def test_the_same_book_gives_the_same_bytes(sample: Path, tmp_path: Path) -> None:
-    made = []
-    for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
-        out, xlsx = folder / "report.html", folder / "report.xlsx"
-        write_report(sample, out=out, xlsx=xlsx, lang="ja", verify=False)
-        made.append((out.read_bytes(), xlsx.read_bytes()))
-    assert made[0] == made[1]
-    assert b'<html lang="ja">' in made[0][0]
+def test_the_same_book_gives_the_same_bytes(
+    written: Callable[[Lang], Written], sample: Path, tmp_path: Path
+) -> None:
+    once = written("ja")
+    out, xlsx = tmp_path / "again.html", tmp_path / "again.xlsx"
+    write_report(sample, out=out, xlsx=xlsx, lang="ja", verify=False)
+    assert out.read_bytes() == once.page.read_bytes()
+    assert xlsx.read_bytes() == once.workbook.read_bytes()
+    assert '<html lang="ja">' in once.text
 
 
 def test_a_book_without_an_entry_has_its_report_too(tmp_path: Path) -> None:
@@ -345,11 +384,9 @@ def _values(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def test_the_workbook_holds_the_tables_of_the_page(
-    sample: Path, figures: Figures, tmp_path: Path
+    written: Callable[[Lang], Written], figures: Figures
 ) -> None:
-    path = tmp_path / "report.xlsx"
-    write_report(sample, out=tmp_path / "r.html", xlsx=path, lang="en", verify=False)
-    sheets = _values(path)
+    sheets = _values(written("en").workbook)
     for table in Tables(figures, Texts("report", "en")).all():
         heading, *rows = sheets[table.name]
         assert heading == tuple(column.heading for column in table.columns)
@@ -387,10 +424,14 @@ def test_no_value_becomes_a_formula_a_link_or_markup(tmp_path: Path) -> None:
 
 
 def test_an_old_report_stays_until_the_new_one_is_whole(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: Callable[[Lang], Written],
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, xlsx = tmp_path / "report.html", tmp_path / "report.xlsx"
-    write_report(sample, out=out, xlsx=xlsx, lang="ja", verify=False)
+    shutil.copy(written("ja").page, out)
+    shutil.copy(written("ja").workbook, xlsx)
     old = out.read_bytes(), xlsx.read_bytes()
 
     def full(*_: object, **__: object) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 _IN_MEMORY = Path("/dev/shm")
@@ -27,6 +28,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and _POLARS_THREADS not in os.environ:
     pl.thread_pool_size()
     del os.environ[_POLARS_THREADS]
 
-# The command line is started hundreds of times; its modules are compiled once, as where it is
-# installed.
+# The command line is started a hundred times, and tests are collected by every process: modules are
+# compiled once, as where they are installed.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False

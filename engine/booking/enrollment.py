@@ -176,7 +176,7 @@ def enroll(
         rows_on_their_own(delivered[at[is_delivered[at]]].select(ENROLLMENT_COLUMNS))
         for at in (waiting, again)
     )
-    conflicting = delivered["row_ref"].gather(conflicts).to_numpy()
+    conflicting = delivered["row_ref"][conflicts].to_numpy()
     reconsidered = int((~is_delivered[accepted]).sum())
     columns = {name: delivered[name] for name in ENROLLMENT_COLUMNS}
     columns["content"] = pl.Series(prepared.contents)
@@ -186,7 +186,7 @@ def enroll(
     accepted_rows = pl.Series(accepted).cast(pl.get_index_type())
     for name, column in columns.items():
         # Made contiguous first, since rows are gathered from all over the column.
-        taken = column.rechunk().gather(accepted_rows)
+        taken = column.rechunk()[accepted_rows]
         columns[name] = texts_on_their_own(taken) if taken.dtype == pl.String else taken
     columns.setdefault("person", columns["person_id"])
     return EnrollmentOutcome(
@@ -213,7 +213,7 @@ def _settle_keys(
     holders = registry.person_ids(registry.person_nos[numbers])
     of_holder = (holders == delivered.rows["person_id"].filter(pl.Series(held))).to_numpy()
     known = np.flatnonzero(held)[of_holder]
-    accepted = registry.accounts["content"].gather(numbers[of_holder]).to_numpy()
+    accepted = registry.accounts["content"][numbers[of_holder]].to_numpy()
     same = accepted == delivered.contents[known]
     known_concerned, same_concerned, stood_for = _settle_concerned(delivered, standing)
     known, same = np.append(known, known_concerned), np.append(same, same_concerned)
@@ -282,8 +282,8 @@ def _refused(
     ends = asked[ASKED_OF_SERVICES.index("awards_end_at")]
     pairs = pl.DataFrame(
         {
-            "ended_at": ends.gather(applicants.places[seconds - 1]),
-            "applied_at": delivered.rows["applied_at"].gather(applicants.places[seconds]),
+            "ended_at": ends[applicants.places[seconds - 1]],
+            "applied_at": delivered.rows["applied_at"][applicants.places[seconds]],
         }
     )
     again = may_choose_again(pl.col("ended_at"), pl.col("applied_at")).fill_null(value=False)

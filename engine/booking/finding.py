@@ -6,7 +6,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from engine.columns.hashing import Hashes, HashTable, Positions, hash_coded_pair, hash_text
+from engine.columns.hashing import (
+    Hashes,
+    HashTable,
+    Positions,
+    combined,
+    hash_coded_pair,
+    hash_text,
+    hashes_of_words,
+)
 
 
 class DistinctHashes(NamedTuple):
@@ -54,6 +62,7 @@ class AccountFinder:
 
         ``earlier`` are the hashes of a finder of the first of them.
         """
+        assert isinstance(services.dtype, pl.Enum)
         self._services, self._account_ids = services.dtype, account_ids
         self._codes = services.to_physical().to_numpy()
         self.hashes = DistinctHashes.of(
@@ -71,12 +80,14 @@ class AccountFinder:
             found = np.full(len(service_id), -1, np.int64)
             found[known.to_numpy()] = self.find(service_id.filter(known), account_id.filter(known))
             return found
-        numbers = self.hashes.table.find(hash_coded_pair(codes, account_id, self.hashes.seed))
+        physical, seed = codes.to_physical().to_numpy(), self.hashes.seed
+        of_services = hashes_of_words(self._services, seed).take(physical)
+        numbers = self.hashes.table.find(combined(of_services, hash_text(account_id, seed)))
         found = np.flatnonzero(numbers >= 0)
         # A hash may meet another's: the texts decide.
         at = numbers[found]
         same = (self._account_ids[at] == account_id[found]).to_numpy() & (
-            self._codes[at] == codes.to_physical().to_numpy()[found]
+            self._codes[at] == physical[found]
         )
         numbers[found[~same]] = -1
         return numbers

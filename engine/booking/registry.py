@@ -273,9 +273,9 @@ def _with_enrollments(
 ) -> pl.DataFrame:
     places = np.arange(accounts.height)
     places[account_nos] = accounts.height + np.arange(account_nos.size)
-    names = ("applied_at", "basis", "content", "person_no")
+    names = ["applied_at", "basis", "content", "person_no"]
     types = {name: accounts.schema[name] for name in names}
-    changed = pl.concat([accounts.select(names), enrollments.select(names).cast(types)])  # type: ignore[arg-type]
+    changed = pl.concat([accounts[names], enrollments[names].cast(types)])  # type: ignore[arg-type]
     return accounts.with_columns(changed[places])
 
 

@@ -5,6 +5,7 @@ stores ``FINGERPRINT`` beside it and throws the hashes away when it no longer ag
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import numpy as np
@@ -46,8 +47,13 @@ def hash_text(texts: pl.Series, seed: int) -> Hashes:
 def hash_coded(coded: pl.Series, seed: int) -> Hashes:
     """The same as ``hash_text`` for an Enum without missing values: each word is hashed once."""
     assert isinstance(coded.dtype, pl.Enum)
-    words = hash_text(coded.dtype.categories, seed)
-    return words.take(coded.to_physical().to_numpy())
+    return hashes_of_words(coded.dtype, seed).take(coded.to_physical().to_numpy())
+
+
+@lru_cache(maxsize=64)
+def hashes_of_words(words: pl.Enum, seed: int) -> Hashes:
+    """The hash of each word; not to be changed."""
+    return hash_text(words.categories, seed)
 
 
 def hash_blocks(data: memoryview, block_bytes: int) -> Hashes:

@@ -9,6 +9,8 @@ import polars as pl
 
 def rows_on_their_own(rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows, with texts of their own."""
+    if rows.is_empty():
+        return rows.clear()
     return rows.with_columns(
         texts_on_their_own(rows[name]) for name, dtype in rows.schema.items() if dtype == pl.String
     )

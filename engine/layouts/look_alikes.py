@@ -30,6 +30,9 @@ def all_plain(texts: pl.Series) -> pl.Series:
     """Texts as they are compared."""
     if (texts.str.len_bytes() == texts.str.len_chars()).all():
         return texts
-    alike = pl.col(texts.name).str.normalize("NFKC")
-    replaced = alike.str.replace_many(list(_SAME), list(_SAME.values()))
-    return texts.to_frame().select(replaced).to_series()
+    return texts.to_frame().select(plain_texts(pl.col(texts.name))).to_series()
+
+
+def plain_texts(texts: pl.Expr) -> pl.Expr:
+    """Texts as they are compared."""
+    return texts.str.normalize("NFKC").str.replace_many(list(_SAME), list(_SAME.values()))

@@ -75,23 +75,20 @@ def read_enrollments(table: Delivery) -> Reading:
 def read_events(table: Delivery) -> Reading:
     """Reads a batch of delivered events: each kind needs some columns and allows no others."""
     cells = _cells(table, EVENT_FORMS, EVENT_REQUIRED)
-    masks = pl.DataFrame(
-        [
-            cells["kind"].values.cast(pl.String).alias("kind"),
-            *(_given(cells[name]).alias(name) for name in EVENT_BY_KIND),
-        ]
-    ).select(_events_by_kind())
+    values = pl.DataFrame([cells[name].values.alias(name) for name in EVENT_BY_KIND])
+    # A cell that cannot be read holds something, too.
+    given = [
+        reduce(or_, cells[readable.name].faults.values(), readable)
+        for readable in values.select(pl.all().is_not_null()).iter_columns()
+    ]
+    kind = cells["kind"].values.cast(pl.String).alias("kind")
+    masks = pl.DataFrame([kind, *given]).select(_events_by_kind())
     for name in EVENT_BY_KIND:
         cell, unexpected = cells[name], masks[f"unexpected {name}"]
         faults = {code: mask & ~unexpected for code, mask in cell.faults.items()}
         faults |= {"unexpected": unexpected, "missing": masks[f"missing {name}"]}
         cells[name] = Cells(cell.values, marked(faults))
     return _split(cells, table.shape[0])
-
-
-def _given(cells: Cells) -> pl.Series:
-    """Which cells hold something, readable or not."""
-    return reduce(or_, cells.faults.values(), cells.values.is_not_null())
 
 
 @cache

@@ -19,11 +19,12 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.columns.text_bytes import bytes_of
-from engine.layouts.look_alikes import all_plain
+from engine.layouts.look_alikes import plain_texts
 
 # Few IDs are spelled oddly; where all are, as many show it.
 MOST_LOOKED_AT: Final = 100_000
 _NOT_ASCII: Final = 0x80
+_ID: Final = pl.col("id")
 _NUMBER: Final = r"^0*([0-9]+?)(?:\.0+)?$"
 _SCHEMA: Final = {"service_id": pl.String, "id": pl.String, "plain": pl.String, "row_ref": pl.Int64}
 
@@ -34,21 +35,18 @@ def plain_ids(ids: pl.Series) -> pl.Series:
     content = data[ends[0] : ends[-1]]
     if content.size == 0:
         return ids
-    plain, greatest = ids, content.max()
+    frame, greatest = ids.to_frame("id"), content.max()
     if greatest >= _NOT_ASCII:
-        plain = all_plain(ids).str.replace_all("\ufeff", "", literal=True)
+        frame = frame.select(plain_texts(_ID).str.replace_all("\ufeff", "", literal=True))
+    plain = _ID
     if greatest >= ord("a"):
-        cased = pl.col("id").str.contains("[A-Z]")
-        plain = (
-            plain.to_frame("id")
-            .select(pl.when(cased).then("id").otherwise(pl.col("id").str.to_uppercase()))
-            .to_series()
-        )
+        plain = pl.when(_ID.str.contains("[A-Z]")).then(_ID).otherwise(_ID.str.to_uppercase())
     starts = ends[:-1][ends[:-1] < ends[1:]] - ends[0]
     has_zeros = (content[starts] == ord("0")).any() or b"." in content.tobytes()
-    if has_zeros or plain is not ids:
-        plain = plain.str.replace(_NUMBER, "${1}")
-    return ids if plain is not ids and plain.equals(ids) else plain
+    if not has_zeros and greatest < ord("a"):
+        return ids
+    spelled = frame.select_seq(plain.str.replace(_NUMBER, "${1}")).to_series()
+    return ids if spelled.equals(ids) else spelled
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ def test_two_keys_of_one_hash_are_contested_and_then_neither_a_duplicate_nor_a_c
 
 
 def test_nights_of_keys_that_nearly_all_collide_are_booked_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Two bits of each text's hash are left. What waits under a hash that comes again is booked."""
     nights = [deliver(tmp_path / "nights", number) for number in (1, 2, 3)]
@@ -41,6 +41,8 @@ def test_nights_of_keys_that_nearly_all_collide_are_booked_the_same(
         return [of & LEFT for of in hashes] if seed == hashing.KEY_SEED else hashes
 
     monkeypatch.setattr(hashing, "hash_texts", colliding)
+    hashing.hashes_of_words.cache_clear()
+    request.addfinalizer(hashing.hashes_of_words.cache_clear)
     service, ids = pl.Series(["coin"] * 9), pl.Series([f"T{n}" for n in range(9)])
     assert len(set(hashing.hash_pair(service, ids).tolist())) <= LEFT + 1
     for night in nights:

@@ -194,6 +194,8 @@ class Calculation:
         files.screen.judge()
 
     def _quarantine(self, files: Files, faulty: pl.DataFrame, conflict: Kind) -> None:
+        if faulty.is_empty():
+            return
         rows = files.as_quarantined(faulty)
         self.quarantined_rows.add(rows, conflict)
         self.quarantine.write(rows)

@@ -10,6 +10,7 @@ from engine.booking.deciding import Originals
 from engine.booking.index_spaces import BookedPlace, BookedPlaces, SliceRows
 from engine.booking.registry import Numbers
 from engine.booking.state import Integers, Past, jst_months, month_keys
+from engine.columns.sorting import ascending_order
 from engine.columns.text_order import tied
 from engine.rules.award import counted_spend, worth
 from engine.terms.programme import Programme
@@ -78,8 +79,8 @@ def booking_order(
         return _order_by_all(booked, keys[places])
     packed = ranks.astype(np.uint64) << np.uint64(bits)
     packed |= (instants.astype(np.uint64) << np.uint64(1)) | booked.refunds
-    # Polars sorts numbers faster than numpy, and equal ones are settled below.
-    order = cast(BookedPlaces, pl.Series(packed).arg_sort().to_numpy().astype(np.int64))
+    # Equal ones are settled below.
+    order = cast(BookedPlaces, ascending_order(packed).astype(np.int64))
     packed = packed[order]
     same = np.append(False, packed[1:] == packed[:-1])
     if same.any():

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from engine.columns.sorting import ascending_order, sorted_numbers
+
 Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
 _Number = TypeVar("_Number", np.int64, np.uint64)
@@ -131,8 +133,8 @@ class FewHashes:
 
 def repeated_places(hashes: Hashes) -> Positions:
     """Where hashes stand that are there more than once, ascending."""
-    ascending = pl.Series(hashes).sort().to_numpy()
-    repeated = np.compress(ascending[1:] == ascending[:-1], ascending[1:])
+    in_order = sorted_numbers(hashes)
+    repeated = np.compress(in_order[1:] == in_order[:-1], in_order[1:])
     return FewHashes(repeated).places_among(hashes)
 
 
@@ -156,7 +158,7 @@ class HashTable:
     def of(cls, hashes: Hashes) -> "HashTable":
         """The table of distinct hashes; positions are indices into them."""
         # In 32 bits, for the look-ups wait for memory.
-        order = pl.Series(hashes).arg_sort().to_numpy().astype(np.int32)
+        order = ascending_order(hashes).astype(np.int32)
         return cls(hashes[order], order)
 
     def with_more(self, hashes: Hashes) -> "HashTable":

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.columns.hashing import Positions
+from engine.columns.sorting import ascending_order
 
 _BYTES: Final = 8
 
@@ -26,7 +27,7 @@ def in_text_order(texts: pl.Series) -> tuple[Positions, npt.NDArray[np.bool_]]:
     # What all texts begin with tells none from another.
     at = _bytes_in_common(str(texts.min()).encode(), str(texts.max()).encode())
     keys = _eight_bytes(texts, at)
-    order = pl.Series(keys).arg_sort().to_numpy().astype(np.int64)
+    order = ascending_order(keys).astype(np.int64)
     keys = keys[order]
     same[1:] = keys[1:] == keys[:-1]
     while (at := at + _BYTES) < longest and same.any():

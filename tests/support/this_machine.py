@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 _IN_MEMORY = Path("/dev/shm")
@@ -18,6 +19,9 @@ def _has_room(folder: Path) -> bool:
 # Books of a few rows are made by the thousand.
 if _TEMPORARY not in os.environ and _IN_MEMORY.is_dir() and _has_room(_IN_MEMORY):
     os.environ[_TEMPORARY] = str(_IN_MEMORY)
+    # What commands put into a folder of their own for a moment.
+    os.environ.setdefault("TMPDIR", str(_IN_MEMORY))
+    tempfile.tempdir = None
 
 # As many processes as cores run the tests: with one thread of Polars' in each there is a tenth less
 # to do. What tests start themselves has its own again.

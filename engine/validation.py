@@ -20,22 +20,28 @@ if TYPE_CHECKING:
 def validated(frame: pl.DataFrame, record: Record) -> pl.DataFrame:
     """``frame`` when every row keeps the record's declaration.
 
-    One pass of the columns passes what is sound; pandera judges what is not passed, and says why.
+    One pass of the columns passes what is sound, and another one long texts of few characters;
+    pandera judges what is not passed, and says why.
     An Enum passes for text.
 
     Raises:
         BookError: naming the column and the check that failed; nothing may be booked then.
     """
-    return frame if is_sound(frame, record) else judged(frame, record)
+    sound = is_sound(frame, record) or is_sound(frame, record, count_characters=True)
+    return frame if sound else judged(frame, record)
 
 
-def is_sound(frame: pl.DataFrame, record: Record) -> bool:
-    """Whether the whole frame is seen at once to keep the declaration; if not, it still may."""
+def is_sound(frame: pl.DataFrame, record: Record, *, count_characters: bool = False) -> bool:
+    """Whether the whole frame is seen at once to keep the declaration; if not, it still may.
+
+    Bytes are counted, of which a text never has fewer than characters, unless it is to count those.
+    """
     types = [pl.String() if isinstance(dtype, pl.Enum) else dtype for dtype in frame.dtypes]
     if list(zip(frame.columns, types, strict=True)) != list(polars_schema(record).items()):
         return False
     in_words = {name: column.words for name, column in record.columns.items() if column.words}
     absent = {name: frame[name].null_count() for name in in_words}
+    conditions = _conditions(record, count_characters=count_characters)
     sound = (
         frame.lazy()
         # Another word becomes null; and few words are compared by their numbers.
@@ -44,7 +50,7 @@ def is_sound(frame: pl.DataFrame, record: Record) -> bool:
         )
         .select(
             *(pl.col(name).null_count() == count for name, count in absent.items()),
-            *(held.alias(f"{at}") for at, held in enumerate(_conditions(record))),
+            *(held.alias(f"{at}") for at, held in enumerate(conditions)),
         )
         .collect(engine="in-memory")
     )
@@ -52,7 +58,7 @@ def is_sound(frame: pl.DataFrame, record: Record) -> bool:
 
 
 @cache
-def _conditions(record: Record) -> tuple[pl.Expr, ...]:
+def _conditions(record: Record, *, count_characters: bool) -> tuple[pl.Expr, ...]:
     """What together is enough for the declaration: one truth each for all rows."""
     conditions = [expression.all() for expression in record.checks.values()]
     for name, column in record.columns.items():
@@ -64,8 +70,8 @@ def _conditions(record: Record) -> tuple[pl.Expr, ...]:
         if column.most is not None:
             conditions.append((values.max() <= column.most).fill_null(value=True))
         if column.characters is not None:
-            # So many bytes are never more characters.
-            lengths = values.cast(pl.String).str.len_bytes()
+            text = values.cast(pl.String).str
+            lengths = text.len_chars() if count_characters else text.len_bytes()
             conditions.append((lengths.min() >= 1).fill_null(value=True))
             conditions.append((lengths.max() <= column.characters).fill_null(value=True))
     return tuple(conditions)

@@ -530,8 +530,11 @@ def test_what_is_passed_at_once_is_what_pandera_passes(entries: pl.DataFrame) ->
 
 def test_an_id_of_more_bytes_than_characters_keeps_its_declaration(entries: pl.DataFrame) -> None:
     longest = entries.with_columns(account_id=pl.lit("口" * 64))
-    assert not is_sound(longest, LedgerEntry), "it is for pandera to judge"
-    assert validated(longest, LedgerEntry) is longest
+    assert not is_sound(longest, LedgerEntry), "bytes pass no text of so many"
+    assert is_sound(longest, LedgerEntry, count_characters=True)
+    assert validated(longest, LedgerEntry) is judged(longest, LedgerEntry) is longest
+    longer = entries.with_columns(account_id=pl.lit("口" * 65))
+    assert not is_sound(longer, LedgerEntry, count_characters=True)
 
 
 def meddled(monkeypatch: pytest.MonkeyPatch, step: str, change: Callable[[Any], Any]) -> None:

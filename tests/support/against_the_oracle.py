@@ -158,10 +158,11 @@ def run_ids(world: worlds.World) -> list[str]:
     return [f"{number:06}" for number in range(1, len(world.nights) + 1)]
 
 
-def committed_rows(book: Path) -> dict[str, Rows]:
-    """Give each run's ledger rows in the order in which its commit's files hold them."""
+def committed_rows(book: Path, run_id: str | None = None) -> dict[str, Rows]:
+    """Give each run's ledger rows, or one's, in the order in which its commit's files hold them."""
     rows: dict[str, Rows] = {}
-    for commit in sorted((book / "ledger" / "_delta_log").glob("*.json")):
+    commits = "*" if run_id is None else f"{record_of(book, run_id)['ledger_version']:020}"
+    for commit in sorted((book / "ledger" / "_delta_log").glob(f"{commits}.json")):
         for line in commit.read_bytes().splitlines():
             action = json.loads(line)
             assert "remove" not in action, f"{commit.name}: the ledger is append-only"
@@ -363,7 +364,7 @@ def differences_of_night(
             "ledger's files, in their order",
             oracle.LEDGER_COLUMNS,
             ledger,
-            committed_rows(book).get(run_id, []),
+            committed_rows(book, run_id).get(run_id, []),
         ),
     ]
     differences = [difference_of(*table) for table in tables]

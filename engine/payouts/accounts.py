@@ -1,7 +1,7 @@
 """Whose an account is now: the one thing that payouts ask of enrollments and events."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -110,7 +110,7 @@ class Accounts:
         )
 
 
-def few_accounts(accounts: Set[Account] | Mapping[Account, object]) -> pl.DataFrame:
+def few_accounts(accounts: Iterable[Account]) -> pl.DataFrame:
     """Some accounts as rows, in order."""
     return pl.DataFrame(
         sorted(accounts),

@@ -59,17 +59,14 @@ class FiguresRequest:
         return self.on >= first or (closed_on is not None and self.on > closed_on)
 
     @cached_property
-    def few_numbers(self) -> pl.DataFrame:
-        """The accounts that have a newer number than their own: `newest`."""
-        newest = self.accounts.newest(self.until)
-        return few_accounts(newest).with_columns(
-            newest=pl.Series([newest[key] for key in sorted(newest)], dtype=pl.String)
+    def few(self) -> pl.DataFrame:
+        """The accounts that have a newer number than their own, `newest`, or are `stopped`."""
+        newest, stopped = self.accounts.newest(self.until), self.accounts.stopped(self.until)
+        keys = sorted({*newest, *stopped})
+        return few_accounts(keys).with_columns(
+            newest=pl.Series([newest.get(key) for key in keys], dtype=pl.String),
+            stopped=pl.Series([key in stopped for key in keys], dtype=pl.Boolean),
         )
-
-    @cached_property
-    def few_stopped(self) -> pl.DataFrame:
-        """The accounts that are stopped."""
-        return few_accounts(self.accounts.stopped(self.until)).with_columns(stopped=True)
 
 
 def with_account(entries: pl.DataFrame) -> pl.DataFrame:
@@ -113,8 +110,7 @@ def figures(
     table = (
         awarded.join(_paid(lines).lazy(), on=KEY, how="full", coalesce=True)
         .join(enrolled.lazy(), on=KEY, how="left")
-        .join(asked.few_numbers.lazy(), on=KEY, how="left")
-        .join(asked.few_stopped.lazy(), on=KEY, how="left")
+        .join(asked.few.lazy(), on=KEY, how="left")
         .with_columns(pl.col("awarded", "due", *SUMS).fill_null(0))
         .with_columns(
             owed=pl.min_horizontal("due", "awarded"),

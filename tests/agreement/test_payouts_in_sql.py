@@ -424,7 +424,7 @@ def test_services_that_are_not_asked_for_are_neither_paid_nor_taken_back_from(
     award(book, ("gate", "C"), 10)
     # 20 are left to the person; B would come first.
     agrees(book, 3, DAY_OF, ["gate"], tmp_path / "a")
-    [line] = book.instruct("000003", DAY_OF, ["gate"])
+    [line] = engine_lines(book, "000003", DAY_OF, ["gate"], None)
     assert (line["service_id"], line["points"]) == ("gate", 10)
 
 

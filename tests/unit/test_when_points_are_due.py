@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from engine.payouts.bridge import TERMS, bridged, by_service, coming, is_closed
+from engine.payouts.lines import lines
 from engine.payouts.schedule import due_on, with_day
 from engine.terms.payout import Payout
 
@@ -228,3 +229,41 @@ def test_what_is_not_yet_due_is_cut_up_by_the_days_on_which_it_comes() -> None:
     )
     found = {str(on): points for _, on, points in coming(dated, rows).rows()}
     assert found == {"2020-10-05": 0, "2020-11-06": 18, "2020-12-07": -5, "2020-12-08": 8 + 7}
+
+
+def test_what_comes_due_is_of_accounts_that_wait_by_service_and_day_in_order() -> None:
+    gate = {"service_id": "gate", "account_id": "D"}
+    dated = entries(
+        entry(1, "2020-12-09", points=3, **gate),
+        entry(2, "2020-11-01", points=6, **gate),
+        entry(3, "2020-12-20", points=1, **gate),
+        entry(4, "2020-11-20", points=-4, **gate),
+        entry(5, "2020-11-02", points=1),
+        # The last payout of this one has passed: what is left has lapsed.
+        entry(6, "2020-11-03", points=5, account_id="B"),
+    ).with_columns(due_on="day")
+    figures = {"open_pay": 0, "open_take_back": 0, "taken_back": 0, "granted": 0, "owed": 0}
+    rows = bridged(
+        pl.DataFrame(
+            [
+                {"account_id": "A", "awarded": 1, "closed": False} | figures,
+                {"account_id": "B", "awarded": 5, "closed": True} | figures,
+                gate | {"awarded": 6, "closed": False} | figures,
+            ]
+        ).with_columns(pl.col("service_id").fill_null("coin"), pay=pl.lit(0))
+    )
+    assert [(service, str(on), points) for service, on, points in coming(dated, rows).rows()] == [
+        ("coin", "2020-11-02", 1),
+        ("gate", "2020-11-01", 6),
+        ("gate", "2020-11-20", -4),
+        ("gate", "2020-12-09", 3),
+        ("gate", "2020-12-20", 1),
+    ]
+
+
+def test_a_single_point_is_paid_or_taken_back_and_none_is_no_line() -> None:
+    account = {"service_id": "coin", "newest": "A", "due_on": None}
+    sums = [{"pay": pay, "take_back": back} for pay, back in ((1, 0), (0, 1), (0, 0))]
+    rows = [account | {"account_id": f"A{n}"} | of for n, of in enumerate(sums)]
+    found = lines(pl.DataFrame(rows)).select("account_id", "direction", "points").rows()
+    assert found == [("A0", "pay", 1), ("A1", "take_back", 1)]

@@ -327,7 +327,7 @@ def test_a_sheet_is_read_as_spreadsheet_programs_save_it(
         (lambda rows: [rows[0] | {"unit": "61"}, *rows[1:]], "is not as the sample's seed"),
         (lambda rows: [*rows, rows[0]], "unit 1 is there twice"),
         (lambda rows: rows[1:], "unit 1 is missing"),
-        (lambda rows: [rows[0] | {"remark": "x" * 140_000}], "line 2: field larger than"),
+        (lambda rows: [rows[0] | {"remark": "x" * 1_100_000}], "line 2: field larger than"),
     ],
     ids=[
         *("empty", "a share", "negative", "other points", "another unit", "twice", "missing"),

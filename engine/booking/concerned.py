@@ -8,10 +8,10 @@ from typing import Protocol
 
 from engine.booking.corrections import (
     Accepted,
-    AcceptedEvent,
     Account,
     Corrections,
     Event,
+    EventAcceptance,
     Moment,
     TransactionKey,
 )
@@ -38,7 +38,7 @@ class Concerned:
 
     moments: tuple[Moment, ...]
     event_ids: tuple[str, ...]
-    taken: tuple[AcceptedEvent, ...]
+    taken: tuple[EventAcceptance, ...]
     enrollments: tuple[Accepted, ...]
     people: frozenset[str]
     accounts: frozenset[Account]
@@ -113,7 +113,7 @@ def with_concerned(
 class Group:
     """Events that may concern each other, and the enrollments of those whom they name."""
 
-    taken: list[AcceptedEvent] = field(default_factory=list)
+    taken: list[EventAcceptance] = field(default_factory=list)
     tries: list[Event] = field(default_factory=list)
     enrollments: list[Accepted] = field(default_factory=list)
     names: set[tuple[str, ...]] = field(default_factory=set)

@@ -112,8 +112,8 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedEvent:
-    """An event that was accepted, and what it found then.
+class EventAcceptance:
+    """The acceptance of an event, and what it found then.
 
     Attributes:
         came_under: for a stop or a resumption: the person ID with which the enrollment was made.
@@ -169,7 +169,7 @@ class Corrections:
         left_alone: what the last run left alone.
     """
 
-    taken: tuple[AcceptedEvent, ...] = ()
+    taken: tuple[EventAcceptance, ...] = ()
     waiting: Mapping[str, WaitingEvent] = field(default_factory=dict)
     enrollments: tuple[Accepted, ...] = ()
     people: frozenset[str] = frozenset()
@@ -228,7 +228,7 @@ class Corrections:
         ]
         return cls(
             tuple(
-                AcceptedEvent(
+                EventAcceptance(
                     _event(row["event"]),
                     _moment(row["moment"]),
                     row["came_under"],

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from engine.booking import event_reasons as reasons
 from engine.booking.concerned import Group
-from engine.booking.corrections import Accepted, AcceptedEvent, Event, Moment, TransactionKey
+from engine.booking.corrections import Accepted, Event, EventAcceptance, Moment, TransactionKey
 from engine.booking.standing import ReadPerson, Standing
 from engine.terms.services import Services
 
@@ -41,7 +41,7 @@ class Examination:
         self.run_number, self.services, self.step = run_number, services, step
         self.transactions = transactions
         self.taken, self.enrollments = list(group.taken), list(group.enrollments)
-        self.accepted: list[AcceptedEvent] = []
+        self.accepted: list[EventAcceptance] = []
         self.enrolled: list[Accepted] = []
         self.put_to_wait: dict[tuple[str, str, str], PutToWait] = {}
         # What an undoing may name besides: events that were accepted or are in this run.
@@ -63,7 +63,7 @@ class Examination:
         self._accept(verdict)
         return None
 
-    def _accept(self, taken: AcceptedEvent) -> None:
+    def _accept(self, taken: EventAcceptance) -> None:
         readings = {
             enrollment.moment: self.now.read(enrollment.person_id)
             for enrollment in self.now.in_force()
@@ -139,12 +139,12 @@ class Examination:
             if other.granted_by is None and other.person == enrollment.person
         )
 
-    def account_replaced(self, event: Event, moment: Moment, _: Moment) -> AcceptedEvent | str:
+    def account_replaced(self, event: Event, moment: Moment, _: Moment) -> EventAcceptance | str:
         if self.now.owner(event.account) is None:
             return reasons.NO_SUCH_ENROLLMENT
         if self.now.owner((event.service_id or "", event.other_id or "")) is not None:
             return reasons.ACCOUNT_TAKEN
-        return AcceptedEvent(event, moment)
+        return EventAcceptance(event, moment)
 
     def _named(self, event: Event) -> Accepted | None:
         """The person's enrollment in force that has the account."""
@@ -154,7 +154,7 @@ class Examination:
         person = self.now.read(event.person_id or "").person
         return owner.enrollment if self.now.person_of(owner.enrollment) == person else None
 
-    def enrollment_stopped(self, event: Event, moment: Moment, _: Moment) -> AcceptedEvent | str:
+    def enrollment_stopped(self, event: Event, moment: Moment, _: Moment) -> EventAcceptance | str:
         enrollment = self._named(event)
         if enrollment is None:
             return reasons.NO_SUCH_ENROLLMENT
@@ -162,13 +162,13 @@ class Examination:
             enrollment, event.effective
         ):
             return reasons.NOT_STOPPED
-        return AcceptedEvent(
+        return EventAcceptance(
             event, moment, came_under=enrollment.person_id, own_account=enrollment.account_id
         )
 
     def enrollment_voided(
         self, event: Event, moment: Moment, first_try: Moment
-    ) -> AcceptedEvent | str:
+    ) -> EventAcceptance | str:
         enrollment = self._named(event)
         if enrollment is None or (
             enrollment.granted_by is not None and enrollment.moment > first_try
@@ -176,7 +176,7 @@ class Examination:
             barred = self.now.is_barred(event.account, event.person_id or "")
             return reasons.VOIDED if barred else reasons.NO_SUCH_ENROLLMENT
         person = self.now.person_of(enrollment)
-        return AcceptedEvent(
+        return EventAcceptance(
             event,
             moment,
             person_ids=tuple(sorted(self.now.ids_read_as(person) | {enrollment.person_id})),
@@ -184,35 +184,35 @@ class Examination:
             target=enrollment.moment,
         )
 
-    def enrollment_granted(self, event: Event, moment: Moment, _: Moment) -> AcceptedEvent | str:
+    def enrollment_granted(self, event: Event, moment: Moment, _: Moment) -> EventAcceptance | str:
         if self.now.owner(event.account) is not None:
             return reasons.ACCOUNT_TAKEN
         service = self.services.by_id[event.service_id or ""]
         if service.basis == "either" and event.basis is None:
             return reasons.BASIS_NOT_CHOSEN
-        return AcceptedEvent(event, moment)
+        return EventAcceptance(event, moment)
 
-    def persons_merged(self, event: Event, moment: Moment, _: Moment) -> AcceptedEvent | str:
+    def persons_merged(self, event: Event, moment: Moment, _: Moment) -> EventAcceptance | str:
         goes, stays = event.person_id or "", event.other_id or ""
         if self.now.read(goes).person == self.now.read(stays).person:
             return reasons.SAME_PERSON
         if goes in self.now.merges:
             return reasons.PERSON_GONE
-        return AcceptedEvent(event, moment)
+        return EventAcceptance(event, moment)
 
-    def transaction_voided(self, event: Event, moment: Moment, _: Moment) -> AcceptedEvent | str:
+    def transaction_voided(self, event: Event, moment: Moment, _: Moment) -> EventAcceptance | str:
         if event.transaction not in self.transactions:
             return reasons.NO_SUCH_TRANSACTION
-        return AcceptedEvent(event, moment)
+        return EventAcceptance(event, moment)
 
-    def undone(self, event: Event, moment: Moment, _: Moment) -> AcceptedEvent | str:
+    def undone(self, event: Event, moment: Moment, _: Moment) -> EventAcceptance | str:
         undone_id = event.other_id or ""
         if self.now.is_undone(undone_id):
             return reasons.ALREADY_UNDONE
         is_known = undone_id in self.known or undone_id in self.waiting
         if not is_known or self._in_a_circle(event):
             return reasons.NO_SUCH_EVENT
-        taken = AcceptedEvent(event, moment)
+        taken = EventAcceptance(event, moment)
         if self.now.taken(undone_id) is None:
             return taken
         return self._against_undoing(Standing([*self.taken, taken], self.enrollments)) or taken
@@ -286,7 +286,7 @@ def _leads_back(stays: Mapping[str, Sequence[str]], person: str) -> bool:
     return False
 
 
-def _granted(taken: AcceptedEvent, standing: Standing) -> Accepted:
+def _granted(taken: EventAcceptance, standing: Standing) -> Accepted:
     event = taken.event
     person_id = event.person_id or ""
     person, merges = standing.read(person_id)
@@ -303,7 +303,9 @@ def _granted(taken: AcceptedEvent, standing: Standing) -> Accepted:
     )
 
 
-_KINDS: Final[Mapping[str, Callable[[Examination, Event, Moment, Moment], AcceptedEvent | str]]] = {
+_KINDS: Final[
+    Mapping[str, Callable[[Examination, Event, Moment, Moment], EventAcceptance | str]]
+] = {
     "account_replaced": Examination.account_replaced,
     "enrollment_stopped": Examination.enrollment_stopped,
     "enrollment_resumed": Examination.enrollment_stopped,

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from engine.booking.concerned import Concerned, Group, KnownBook, groups_of, with_named
 from engine.booking.corrections import (
     Accepted,
-    AcceptedEvent,
     Corrections,
     Event,
+    EventAcceptance,
     Moment,
     TransactionKey,
     WaitingEvent,
@@ -47,7 +47,7 @@ class TakenEvents:
     """
 
     corrections: Corrections
-    accepted: Sequence[AcceptedEvent] = ()
+    accepted: Sequence[EventAcceptance] = ()
     refused: Sequence[Refused] = ()
     reconsidered_accepted: frozenset[str] = frozenset()
     reconsidered_refused: frozenset[str] = frozenset()
@@ -123,7 +123,7 @@ def take_events(
 class _Result:
     before: Corrections
     step: int = 0
-    accepted: list[AcceptedEvent] = field(default_factory=list)
+    accepted: list[EventAcceptance] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     enrollments: list[Accepted] = field(default_factory=list)
     put_to_wait: list[PutToWait] = field(default_factory=list)

@@ -10,10 +10,8 @@ from engine.columns.hashing import (
     Hashes,
     HashTable,
     Positions,
-    combined,
     hash_coded_pair,
     hash_text,
-    hashes_of_words,
 )
 
 
@@ -80,14 +78,12 @@ class AccountFinder:
             found = np.full(len(service_id), -1, np.int64)
             found[known.to_numpy()] = self.find(service_id.filter(known), account_id.filter(known))
             return found
-        physical, seed = codes.to_physical().to_numpy(), self.hashes.seed
-        of_services = hashes_of_words(self._services, seed).take(physical)
-        numbers = self.hashes.table.find(combined(of_services, hash_text(account_id, seed)))
+        numbers = self.hashes.table.find(hash_coded_pair(codes, account_id, self.hashes.seed))
         found = np.flatnonzero(numbers >= 0)
         # A hash may meet another's: the texts decide.
         at = numbers[found]
         same = (self._account_ids[at] == account_id[found]).to_numpy() & (
-            self._codes[at] == physical[found]
+            self._codes[at] == codes.to_physical().to_numpy()[found]
         )
         numbers[found[~same]] = -1
         return numbers

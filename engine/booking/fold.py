@@ -105,7 +105,7 @@ class SliceOutcome:
 def _with_ids(rows: pl.DataFrame, registry: Registry) -> pl.DataFrame:
     service_ids, account_ids = registry.account_ids(rows["account_no"].to_numpy())
     return rows.with_columns(
-        service_ids,
+        service_ids.cast(pl.String),
         pl.coalesce("replacing_account_id", account_ids).alias("account_id"),
         pl.col("kind").cast(pl.String),
     )
@@ -230,10 +230,7 @@ def _entries(
         event_ids = event_ids.append(extra.event_ids)
     person_nos, net_yen, entry_seq, *said = numbers
     delivered = delivered[order]
-    accounts = registry.accounts.select("service_id", "account_id")[
-        delivered["account_no"].to_numpy()
-    ]
-    account_ids = accounts["account_id"]
+    service_ids, account_ids = registry.account_ids(delivered["account_no"].to_numpy())
     delivered_ids, enrolled_ids = account_ids, pl.lit(None, pl.String)
     replacing = delivered["replacing_account_id"]
     if replacing.null_count() < replacing.len():
@@ -245,7 +242,7 @@ def _entries(
         pl.lit(night.booked_on).alias("booked_on"),
         registry.person_ids(person_nos).alias("person_id"),
         pl.Series("entry_seq", entry_seq),
-        accounts["service_id"],
+        service_ids,
         delivered_ids.alias("account_id"),
         "transaction_id",
         "occurred_at",

@@ -104,9 +104,9 @@ class Registry:
         return self.people_ids[person_nos].alias("person_id")
 
     def account_ids(self, account_nos: Numbers) -> tuple[pl.Series, pl.Series]:
-        """The service's and the account's own IDs, by account numbers."""
+        """The service's ID, an Enum, and the account's own, by account numbers."""
         accounts = self.accounts[["service_id", "account_id"]][account_nos]
-        return accounts["service_id"].cast(pl.String), accounts["account_id"]
+        return accounts["service_id"], accounts["account_id"]
 
     def holds(self, enrollments: pl.DataFrame) -> npt.NDArray[np.bool_]:
         """Whether each one's person has the enrollment in force of its account."""

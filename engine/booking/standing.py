@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from engine.booking.corrections import Accepted, AcceptedEvent, Account, Moment
+from engine.booking.corrections import Accepted, Account, EventAcceptance, Moment
 from engine.rules.application import stand_together
 from engine.terms.services import Services
 
@@ -36,7 +36,7 @@ class Standing:
 
     def __init__(
         self,
-        taken: Iterable[AcceptedEvent],
+        taken: Iterable[EventAcceptance],
         enrollments: Iterable[Accepted],
         as_of: Moment = _ENDLESS,
     ) -> None:
@@ -55,18 +55,18 @@ class Standing:
             for t in self._of_kind("persons_merged")
             if self._is_active(t)
         }
-        self._voids: dict[Account, list[AcceptedEvent]] = {}
+        self._voids: dict[Account, list[EventAcceptance]] = {}
         for void in self._active_of("enrollment_voided"):
             for account_id in void.accounts:
                 self._voids.setdefault((void.event.service_id or "", account_id), []).append(void)
-        self._replacements: dict[Account, list[AcceptedEvent]] = {}
-        self._replaced_by: dict[Account, list[AcceptedEvent]] = {}
+        self._replacements: dict[Account, list[EventAcceptance]] = {}
+        self._replaced_by: dict[Account, list[EventAcceptance]] = {}
         for replacement in self._active_of("account_replaced"):
             event = replacement.event
             fresh = (event.service_id or "", event.other_id or "")
             self._replacements.setdefault(fresh, []).append(replacement)
             self._replaced_by.setdefault(event.account, []).append(replacement)
-        self._stops: dict[Account, list[AcceptedEvent]] = {}
+        self._stops: dict[Account, list[EventAcceptance]] = {}
         for kind in ("enrollment_stopped", "enrollment_resumed"):
             for stop in self._active_of(kind):
                 where = (stop.event.service_id or "", stop.own_account or "")
@@ -76,13 +76,13 @@ class Standing:
         }
         self._readings: dict[str, ReadPerson] = {}
 
-    def _of_kind(self, kind: str) -> Iterator[AcceptedEvent]:
+    def _of_kind(self, kind: str) -> Iterator[EventAcceptance]:
         return (t for t in self._taken.values() if t.event.kind == kind)
 
-    def _active_of(self, kind: str) -> list[AcceptedEvent]:
+    def _active_of(self, kind: str) -> list[EventAcceptance]:
         return [t for t in self._of_kind(kind) if self._is_active(t)]
 
-    def _is_active(self, taken: AcceptedEvent) -> bool:
+    def _is_active(self, taken: EventAcceptance) -> bool:
         event_id = taken.event.event_id
         if event_id not in self._active:
             self._active[event_id] = not self.is_undone(event_id)
@@ -92,7 +92,7 @@ class Standing:
         """Whether an active event says that this one has no effect, or must not get any."""
         return any(self._is_active(self._taken[u]) for u in self._undoers.get(event_id, ()))
 
-    def taken(self, event_id: str | None) -> AcceptedEvent | None:
+    def taken(self, event_id: str | None) -> EventAcceptance | None:
         """An accepted event, in force or not."""
         return self._taken.get(event_id or "")
 

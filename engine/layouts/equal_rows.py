@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.columns.hashing import FewHashes, Hashes, hash_text, places_in
+from engine.columns.sorting import sorted_numbers
 
 _SEED: Final = 7
 # Up to one row in so many has an ID that others have: only these are sorted.
@@ -27,7 +28,7 @@ class Ids:
     def of(cls, ids: pl.Series) -> "Ids":
         """From their texts; most of what numbering costs, and it can be done in any thread."""
         hashes = hash_text(ids, _SEED)
-        return cls(hashes, pl.Series(hashes).sort().to_numpy())
+        return cls(hashes, sorted_numbers(hashes))
 
 
 @dataclass(slots=True)
